@@ -1,0 +1,60 @@
+"""What every frozen foundation model looks like from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(Protocol):
+    """A frozen image encoder that turns images into dense features."""
+
+    name: str
+    revision: str
+    channels: int
+    patch: int
+
+    def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
+        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`."""
+        ...
+
+
+def to_patch_grid(
+    images: NDArray[np.uint8], patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> torch.Tensor:
+    """Resize and normalise images so that one patch covers exactly one latent cell.
+
+    A strided patch embedding drops what does not fill a patch without a word, so the image is resized by
+    `patch / stride` and a size that does not divide is refused.
+
+    Args:
+        images: `uint8 [B, H, W, 3]`, RGB.
+        patch: patch size of the backbone in pixels.
+        stride: pixels of the image that one output cell covers.
+        mean, std: per-channel statistics the backbone was trained with, for values in 0..1.
+
+    Returns:
+        `float32 [B, 3, H / stride * patch, W / stride * patch]`.
+
+    Raises:
+        UserError: the height or width is not a multiple of `stride`.
+    """
+    height, width = images.shape[1:3]
+    if height % stride or width % stride:
+        raise UserError(f"image size {width}x{height} is not a multiple of {stride}: choose one that is")
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    size = (height // stride * patch, width // stride * patch)
+    if size != (height, width):
+        pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    offset = torch.tensor(mean).view(1, 3, 1, 1)
+    scale = torch.tensor(std).view(1, 3, 1, 1)
+    return (pixels - offset) / scale

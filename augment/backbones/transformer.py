@@ -1,0 +1,83 @@
+"""Vision transformers of the DINOv2 family, through transformers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from augment.backbones.base import IMAGENET_MEAN, IMAGENET_STD, to_patch_grid
+from augment.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class TransformerBackbone:
+    """Patch tokens of a vision transformer's last hidden state, after its final normalisation.
+
+    CLS and register tokens are dropped. Patch tokens with an outlying norm (more than four median absolute
+    deviations above the image's median) are scaled back to that bound: they carry global state, not the patch.
+    """
+
+    def __init__(self, name: str, source: str | Path, device: str = "cpu") -> None:
+        """Load `source`, a hub id or local folder that `transformers.AutoModel` reads.
+
+        Raises:
+            UserError: nothing loadable is there, or the model has no patch grid, or weights are missing.
+        """
+        from transformers import AutoModel
+
+        try:
+            model, report = AutoModel.from_pretrained(source, output_loading_info=True)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"backbone {name!r}: transformers cannot load {str(source)!r} "
+                f"({str(error).splitlines()[0]}): give a hub id or a folder with config.json and weights"
+            ) from error
+        missing = sorted(key for key in report["missing_keys"] if not key.endswith("mask_token"))
+        if missing:
+            raise UserError(f"backbone {name!r}: weights lack {len(missing)} tensors, the first is {missing[0]!r}")
+        patch = getattr(model.config, "patch_size", None)
+        if not isinstance(patch, int):
+            raise UserError(f"backbone {name!r}: {type(model).__name__} has no square patches: use a ViT")
+        self.name, self.patch = name, patch
+        self.channels: int = model.config.hidden_size
+        self.device = torch.device(device)
+        self._prefix_tokens = 1 + int(getattr(model.config, "num_register_tokens", 0) or 0)
+        self._model = model.eval().requires_grad_(False).to(self.device)
+        self.revision = getattr(model.config, "_commit_hash", None) or weights_digest(model)
+
+    @torch.inference_mode()
+    def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
+        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`.
+
+        Raises:
+            UserError: a size is not a multiple of `stride`.
+        """
+        pixels = to_patch_grid(images, self.patch, stride, IMAGENET_MEAN, IMAGENET_STD).to(self.device)
+        rows, columns = pixels.shape[2] // self.patch, pixels.shape[3] // self.patch
+        tokens = self._model(pixel_values=pixels).last_hidden_state[:, self._prefix_tokens :]
+        tokens = clip_outliers(tokens.float())
+        return tokens.transpose(1, 2).reshape(len(images), self.channels, rows, columns).cpu()
+
+
+def clip_outliers(tokens: torch.Tensor, deviations: float = 4.0) -> torch.Tensor:
+    """Scale tokens `float [B, N, C]` with an outlying norm back to median + `deviations` x MAD of their image."""
+    norms = tokens.norm(dim=-1, keepdim=True)
+    median = norms.median(dim=1, keepdim=True).values
+    mad = (norms - median).abs().median(dim=1, keepdim=True).values
+    bound = median + deviations * 1.4826 * mad
+    return tokens * torch.where(norms > bound, bound / norms, torch.ones_like(norms))
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """Sha256 over names and bytes of all weights, in hex: the revision of a model that no hub has versioned."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

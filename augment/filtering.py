@@ -1,0 +1,158 @@
+"""Label consistency: which pixels of a synthetic image show what its label says.
+
+A segmenter trained on real images gives each pixel a cross-entropy against the label. What is usual for a
+class is read off real images; a pixel far above that is not believed. The idea of class-wise loss scales is
+from Yang et al., *FreeMask: Synthetic Images with Dense Annotations Make Stronger Segmentation Models*,
+NeurIPS 2023; scales here are quantiles instead of means, because a mean is ruled by a few pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augment.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+# Below 1e-4 nats a prediction is as good as certain; above 20 (a probability of 2e-9) it is as good as
+# impossible.
+_EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 400), [np.inf]])
+_BINS = len(_EDGES) - 1
+
+
+@dataclass(frozen=True)
+class LossHistogram:
+    """Per-pixel losses counted by class and size: `counts int64 [C, bins]`, mergeable in any order."""
+
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, loss: NDArray[np.floating], label: NDArray[np.integer], num_classes: int, ignore_index: int = 255
+    ) -> LossHistogram:
+        """Count the losses `float [...]` in nats, >= 0, of the pixels whose `label [...]` is not ignored."""
+        counted = label != ignore_index
+        bins = np.searchsorted(_EDGES, loss[counted], side="right") - 1
+        cells = np.bincount(label[counted].astype(np.int64) * _BINS + bins, minlength=num_classes * _BINS)
+        return cls(cells.reshape(num_classes, _BINS).astype(np.int64))
+
+    @classmethod
+    def merged(cls, parts: Iterable[LossHistogram]) -> LossHistogram:
+        """The histogram of all parts together."""
+        return reduce(lambda a, b: cls(a.counts + b.counts), parts)
+
+    def quantile(self, level: float) -> NDArray[np.float64]:
+        """Loss that a share `level` (0..1) of each class' pixels stays below: `float64 [C]`, nan without any.
+
+        Accurate to the width of a bin, 3 per cent of the value.
+        """
+        cumulative = self.counts.cumsum(axis=1)
+        total = cumulative[:, -1]
+        bins = (cumulative < level * total[:, None]).sum(axis=1)
+        return np.where(total > 0, _EDGES[1:-1][np.minimum(bins, _BINS - 2)], np.nan)
+
+
+@dataclass(frozen=True)
+class LossScale:
+    """The loss above which a pixel of each class is not believed.
+
+    Attributes:
+        classes: class names, C of them.
+        thresholds: loss in nats for each class; infinite where real data had no pixel to judge by.
+        quantile: share of the real pixels of a class that lie below its scale.
+        tolerance: how many times its scale the threshold of a class is.
+        pixels: real pixels that each scale rests on.
+    """
+
+    classes: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    quantile: float
+    tolerance: float
+    pixels: tuple[int, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        histogram: LossHistogram,
+        classes: tuple[str, ...],
+        quantile: float = 0.95,
+        tolerance: float = 1.25,
+    ) -> LossScale:
+        """Thresholds at `tolerance` times the `quantile` of each class' losses on real data.
+
+        No threshold is below log 2: where the segmenter gives the label a probability of one half or more, it
+        agrees with the label, however sure it is of that class elsewhere.
+
+        Raises:
+            UserError: `quantile` is outside 0..1 or `tolerance` is below 1.
+        """
+        if not 0 < quantile < 1 or tolerance < 1:
+            raise UserError(f"loss scale: quantile {quantile} must be in 0..1 and tolerance {tolerance} at least 1")
+        scale = tolerance * histogram.quantile(quantile)
+        thresholds = np.where(np.isnan(scale), np.inf, np.maximum(scale, math.log(2)))
+        pixels = histogram.counts.sum(axis=1)
+        return cls(tuple(classes), tuple(map(float, thresholds)), quantile, tolerance, tuple(map(int, pixels)))
+
+    def reliable(
+        self, loss: NDArray[np.floating], label: NDArray[np.integer], ignore_index: int = 255
+    ) -> NDArray[np.bool_]:
+        """Pixels to believe: `bool [...]`, true where `loss [...]` is within the threshold of `label [...]`.
+
+        Ignored pixels are not reliable.
+        """
+        labelled = label != ignore_index
+        thresholds = np.asarray(self.thresholds)[np.where(labelled, label, 0)]
+        return labelled & (loss <= thresholds)
+
+    def save(self, path: Path) -> None:
+        """Write the scale as JSON, whole or not at all; a class without pixels has the threshold null."""
+        content = {
+            "quantile": self.quantile,
+            "tolerance": self.tolerance,
+            "classes": {
+                name: {"threshold": threshold if math.isfinite(threshold) else None, "pixels": pixels}
+                for name, threshold, pixels in zip(self.classes, self.thresholds, self.pixels, strict=True)
+            },
+        }
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> LossScale:
+        """Read what `save` wrote; UserError where the file is missing."""
+        if not path.is_file():
+            raise UserError(f"no loss scale at {path}: fit one on real data first")
+        content = json.loads(path.read_text())
+        rows = content["classes"].values()
+        thresholds = tuple(math.inf if row["threshold"] is None else row["threshold"] for row in rows)
+        return cls(
+            tuple(content["classes"]),
+            thresholds,
+            content["quantile"],
+            content["tolerance"],
+            tuple(row["pixels"] for row in rows),
+        )
+
+
+def mask_unreliable(
+    label: NDArray[np.uint8], reliable: NDArray[np.bool_], ignore_index: int = 255
+) -> NDArray[np.uint8]:
+    """Copy of a label `uint8 [H, W]` in which pixels that are not `reliable [H, W]` are ignored."""
+    return np.where(reliable, label, np.asarray(ignore_index, label.dtype))
+
+
+def reliable_share(label: NDArray[np.integer], reliable: NDArray[np.bool_], ignore_index: int = 255) -> float:
+    """Share of an image's labelled pixels that are reliable, 0..1; 0 where nothing is labelled."""
+    labelled = int((label != ignore_index).sum())
+    return float(reliable.sum() / labelled) if labelled else 0.0

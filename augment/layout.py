@@ -1,0 +1,193 @@
+"""Neural layouts: dense features projected on the principal components of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from augment.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+BASIS_FILE = "basis.safetensors"
+BASIS_CONFIG = "basis.json"
+
+
+@dataclass(frozen=True)
+class FeatureMoments:
+    """Count, mean `float64 [C]` and centred second moment `float64 [C, C]` of a set of feature vectors."""
+
+    count: int
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
+        """Moments of the rows of `features [N, C]`, accumulated in float64."""
+        rows = np.asarray(features, dtype=np.float64)
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        return cls(len(rows), mean, centred.T @ centred)
+
+    def merge(self, other: FeatureMoments) -> FeatureMoments:
+        """Moments of the union of two disjoint sets.
+
+        Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for computing sample variances*, 1979.
+        """
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / count)
+        m2 = self.m2 + other.m2 + np.outer(delta, delta) * (self.count * other.count / count)
+        return FeatureMoments(count, mean, m2)
+
+    @classmethod
+    def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:
+        """Merge parts in the order given: a fixed order makes the result the same to the last bit."""
+        return reduce(cls.merge, parts)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Population covariance `float64 [C, C]`."""
+        return self.m2 / self.count
+
+
+@dataclass(frozen=True)
+class LayoutBasis:
+    """The principal components that a neural layout is written in.
+
+    Attributes:
+        mean: `float64 [C]`.
+        components: `float64 [K, C]`, orthonormal rows, by falling variance; the largest loading of each is positive.
+        eigenvalues: `float64 [C]`, all variances of the fit data, falling.
+        backbone: name of the backbone whose features these are.
+        revision: its revision.
+        count: feature vectors the basis was fitted on.
+    """
+
+    mean: NDArray[np.float64]
+    components: NDArray[np.float64]
+    eigenvalues: NDArray[np.float64]
+    backbone: str
+    revision: str
+    count: int
+
+    @classmethod
+    def fit(cls, moments: FeatureMoments, num_components: int, backbone: str, revision: str) -> LayoutBasis:
+        """Principal components of the data behind `moments`, by an eigendecomposition of its covariance.
+
+        Raises:
+            UserError: `num_components` is more than there are channels, or than vectors to fit on.
+        """
+        channels = len(moments.mean)
+        if not 0 < num_components <= min(channels, moments.count - 1):
+            raise UserError(
+                f"{num_components} components asked of {moments.count} feature vectors with {channels} channels: "
+                f"ask for 1..{min(channels, moments.count - 1)}"
+            )
+        values, vectors = np.linalg.eigh(moments.covariance)
+        values, vectors = values[::-1].clip(min=0), vectors[:, ::-1].T[:num_components]
+        largest = np.abs(vectors).argmax(axis=1)
+        signs = np.sign(vectors[np.arange(num_components), largest])
+        return cls(
+            moments.mean,
+            np.ascontiguousarray(vectors * signs[:, None]),
+            values,
+            backbone,
+            revision,
+            moments.count,
+        )
+
+    @property
+    def num_components(self) -> int:
+        """Number of components K."""
+        return len(self.components)
+
+    @property
+    def digest(self) -> str:
+        """Sha256 in hex over all that a projection depends on."""
+        digest = hashlib.sha256(f"{self.backbone}\0{self.revision}".encode())
+        for array in (self.mean, self.components, self.eigenvalues):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Write features `float [B, C, h, w]` in this basis, each component at unit variance on the fit data.
+
+        Returns:
+            The layout, `float32 [B, K, h, w]`.
+
+        Raises:
+            UserError: the features have another number of channels than the basis.
+        """
+        if features.shape[1] != len(self.mean):
+            raise UserError(
+                f"features have {features.shape[1]} channels, the basis of {self.backbone!r} has {len(self.mean)}: "
+                "extract with the backbone that the basis was fitted on"
+            )
+        scale = 1 / np.sqrt(np.maximum(self.eigenvalues[: self.num_components], 1e-12))
+        weight = torch.from_numpy(self.components * scale[:, None])
+        bias = -weight @ torch.from_numpy(self.mean)
+        return torch.einsum("kc,bchw->bkhw", weight.float(), features.float()) + bias.float().view(1, -1, 1, 1)
+
+    def explained_variance(self, k: int, moments: FeatureMoments | None = None) -> float:
+        """Share (0..1) of the variance that the first `k` components hold, on the fit data or on other `moments`."""
+        if moments is None:
+            return float(self.eigenvalues[:k].sum() / self.eigenvalues.sum())
+        first = self.components[:k]
+        return float(np.trace(first @ moments.covariance @ first.T) / np.trace(moments.covariance))
+
+    def save(self, folder: Path) -> None:
+        """Write the basis to `folder` as safetensors and JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {"mean": self.mean, "components": self.components, "eigenvalues": self.eigenvalues}
+        save_file(arrays, folder / BASIS_FILE)
+        facts = {
+            "backbone": self.backbone,
+            "revision": self.revision,
+            "count": self.count,
+            "num_components": self.num_components,
+            "digest": self.digest,
+        }
+        (folder / BASIS_CONFIG).write_text(json.dumps(facts, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> LayoutBasis:
+        """Read a basis that `save` wrote.
+
+        Raises:
+            UserError: `folder` holds no basis, or not the bytes that were saved.
+        """
+        if not (folder / BASIS_CONFIG).is_file():
+            raise UserError(
+                f"{folder}: no {BASIS_CONFIG}: give a folder that `lumen run` or an adapter saved a basis in"
+            )
+        facts = json.loads((folder / BASIS_CONFIG).read_text())
+        arrays = load_file(folder / BASIS_FILE)
+        basis = cls(**arrays, backbone=facts["backbone"], revision=facts["revision"], count=facts["count"])
+        if basis.digest != facts["digest"]:
+            raise UserError(f"{folder}: {BASIS_FILE} is not the one {BASIS_CONFIG} describes: restore or fit it again")
+        return basis
+
+
+def layout_picture(layout: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+    """Show the first three components of a layout `[K, h, w]` as red, green and blue.
+
+    Returns:
+        `uint8 [height, width, 3]`; two standard deviations of the fit data fill the range.
+    """
+    planes = np.zeros((3, *layout.shape[1:]), dtype=np.float32)
+    planes[: min(3, len(layout))] = layout[:3]
+    levels = np.clip(127.5 + planes * (127.5 / 2), 0, 255).round().astype(np.uint8).transpose(1, 2, 0)
+    return np.asarray(Image.fromarray(levels).resize((width, height), Image.Resampling.NEAREST))

@@ -1,0 +1,1 @@
+"""The generator: base models, the layout ControlNet, its training and the batched sampler."""

@@ -1,0 +1,104 @@
+"""LayoutControlNet: a ControlNet that reads a neural layout at latent resolution, for any number of components."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ControlNetModel, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from augment.errors import UserError
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+
+class LayoutEncoder(nn.Module):
+    """Embeds a layout `[B, K + 2, h, w]` (components, and two planes that tell k) into `[B, C, h, w]`.
+
+    Its last convolution starts at zero, so that an untrained adapter leaves the base model as it was.
+    """
+
+    def __init__(self, num_components: int, hidden_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(num_components + 2, hidden_channels, 3, padding=1)
+        self.conv_mid = nn.Conv2d(hidden_channels, hidden_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(hidden_channels, out_channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Embed the planes."""
+        hidden = F.silu(self.conv_in(planes))
+        return self.conv_out(F.silu(hidden + self.conv_mid(hidden)))
+
+
+class LayoutControlNet(ModelMixin, ConfigMixin):
+    """diffusers' ControlNet with its RGB hint encoder replaced by a `LayoutEncoder`.
+
+    One set of weights serves every number of components k in 0..`num_components`: the layout's channels past k
+    are zero, and k itself is an input, because zero also means "average".
+    """
+
+    @register_to_config
+    def __init__(self, num_components: int, controlnet_config: dict[str, Any], hidden_channels: int = 128) -> None:
+        super().__init__()
+        self.controlnet = ControlNetModel(**controlnet_config)
+        width = self.controlnet.config.block_out_channels[0]
+        self.controlnet.controlnet_cond_embedding = LayoutEncoder(num_components, hidden_channels, width)
+
+    @classmethod
+    def from_base(cls, unet: UNet2DConditionModel, num_components: int, hidden_channels: int = 128) -> LayoutControlNet:
+        """An untrained adapter for `unet`, its encoder half copied from the U-Net's."""
+        source = ControlNetModel.from_unet(unet)
+        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
+        adapter = cls(num_components=num_components, controlnet_config=config, hidden_channels=hidden_channels)
+        weights = {
+            key: value for key, value in source.state_dict().items() if not key.startswith("controlnet_cond_embedding")
+        }
+        adapter.controlnet.load_state_dict(weights, strict=False)
+        return adapter if unet.dtype == torch.float32 else adapter.to(unet.dtype)
+
+    def forward(
+        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, layout: Tensor, k: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Residuals that the layout adds to the U-Net's skip connections and middle.
+
+        Args:
+            sample: noisy latents `[B, C, H, W]`.
+            timestep: `int64 [B]`.
+            encoder_hidden_states: text embeddings `[B, L, D]`.
+            layout: `float [B, K, h, w]`; H and W are the same whole multiple of h and w.
+            k: `int64 [B]`, components that count, 0..K.
+
+        Returns:
+            Residuals for the down blocks, and for the middle block.
+
+        Raises:
+            UserError: the layout's grid does not divide the latent grid.
+        """
+        planes = layout_planes(layout.to(sample.dtype), k)
+        factor = sample.shape[-1] // planes.shape[-1]
+        if sample.shape[-2:] != (planes.shape[-2] * factor, planes.shape[-1] * factor):
+            raise UserError(
+                f"a layout of {planes.shape[-1]}x{planes.shape[-2]} cells does not fit latents of "
+                f"{sample.shape[-1]}x{sample.shape[-2]}: extract it at the size that is generated"
+            )
+        if factor > 1:
+            planes = F.interpolate(planes, scale_factor=float(factor), mode="nearest")
+        down, middle = self.controlnet(sample, timestep, encoder_hidden_states, planes, return_dict=False)
+        return down, middle
+
+
+def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
+    """Zero the components of `layout [B, K, h, w]` past `k [B]`, and append the planes k / K and log(1+k) / log(1+K)."""
+    count = layout.shape[1]
+    index = torch.arange(count, device=layout.device)
+    kept = layout * (index < k[:, None]).to(layout.dtype)[:, :, None, None]
+    share = k.to(layout.dtype)
+    told = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
+    return torch.cat([kept, told[:, :, None, None].expand(-1, -1, *layout.shape[2:])], dim=1)

@@ -1,0 +1,137 @@
+"""The frozen text-to-image latent diffusion model under a layout adapter."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from augment.backbones.transformer import weights_digest
+from augment.errors import UserError
+from augment.lumen import zoo
+from augment.lumen.grids import to_pixels, to_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from numpy.typing import NDArray
+
+
+@dataclass
+class BaseModel:
+    """Autoencoder, U-Net, text encoder and noise schedule of a latent diffusion model, in the names of diffusers.
+
+    Attributes:
+        name: what it was loaded as.
+        schedule: configuration of its noise schedule, for any diffusers scheduler's `from_config`.
+    """
+
+    name: str
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoder: torch.nn.Module
+    tokenizer: Any
+    schedule: dict[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the model is on."""
+        return self.unet.device
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image that one latent cell covers."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    def encode(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Encode `uint8 [B, H, W, 3]` into latents `float32 [B, C, H / stride, W / stride]` of about unit variance."""
+        pixels = to_unit(images).to(self.device, self.vae.dtype)
+        mode = self.vae.encode(pixels).latent_dist.mode().float()
+        return (mode - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
+
+    def decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
+        """Decode what `encode` gives into images `uint8 [B, H, W, 3]`."""
+        unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
+        return to_pixels(self.vae.decode(unscaled.to(self.vae.dtype)).sample)
+
+    def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes, cut off past it."""
+        length = self.tokenizer.model_max_length
+        batch = self.tokenizer(
+            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
+        return batch.input_ids.to(self.device)
+
+    def embed(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Text embeddings `[B, L, D]` for the U-Net's cross-attention."""
+        return self.text_encoder(self.tokens(prompts))[0]
+
+    def digest(self) -> str:
+        """Sha256 in hex over all weights."""
+        parts = torch.nn.ModuleDict({"vae": self.vae, "unet": self.unet, "text_encoder": self.text_encoder})
+        return weights_digest(parts)
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the model to `folder` as diffusers lays out a Stable Diffusion pipeline, weights in `dtype`."""
+        from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+        pipeline = StableDiffusionPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=DDIMScheduler.from_config(self.schedule),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        kept = next(self.unet.parameters()).dtype
+        pipeline.to(dtype).save_pretrained(folder)
+        pipeline.to(kept)
+
+
+def base_folder(name: str) -> str:
+    """Where the base model `name` lies: a folder of the zoo, or `name` itself (a local folder or hub id)."""
+    return str(zoo.ZOO / name) if name in zoo.names() else name
+
+
+def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> BaseModel:
+    """Load a frozen base model.
+
+    Args:
+        name: a model of the zoo (`lumen-tiny`), or any hub id or local folder of a Stable Diffusion model.
+        device, dtype: where and in what precision it shall run.
+
+    Raises:
+        UserError: no such model can be loaded.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    source = base_folder(name)
+    try:
+        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
+        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype)
+        text_encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype)
+        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
+        schedule = DDIMScheduler.load_config(source, subfolder="scheduler")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
+            f"{zoo.names()}, a folder in diffusers layout or a hub id"
+        ) from error
+    for part in (vae, unet, text_encoder):
+        part.eval().requires_grad_(False).to(device)
+    return BaseModel(name, vae, unet, text_encoder, tokenizer, dict(schedule))
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision for `bf16` or `fp16`, nothing for `fp32`."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])

@@ -1,0 +1,32 @@
+"""Pictures as tensors, tensors as pictures, and grids of them on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def to_unit(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Turn `uint8 [B, H, W, 3]` into `float32 [B, 3, H, W]` in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
+    """Turn `float [B, 3, H, W]` in -1..1 into `uint8 [B, H, W, 3]`, rounded and clipped."""
+    levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
+    return np.ascontiguousarray(levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def save_grid(rows: Sequence[NDArray[np.uint8]], path: Path) -> None:
+    """Write rows of images, each `uint8 [N, H, W, 3]` of one size, as a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(path)

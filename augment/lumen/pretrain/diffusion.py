@@ -1,0 +1,140 @@
+"""A small text-to-image U-Net and its layout adapter, trained together from scratch.
+
+A frozen base is right where a big one exists. Here the base is as small as the adapter, so that both learn at once:
+part of every batch is painted without the adapter, which keeps the base a model of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from augment.lumen.trainer import Trainer, TrainingOptions
+from augment.lumen.training import (
+    Batch,
+    Example,
+    denoising_loss,
+    draw_k,
+    drop_captions,
+    training_schedule,
+    write_samples,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from diffusers import UNet2DConditionModel
+    from torch import Tensor
+
+    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.base import BaseModel
+
+SHARE_WITHOUT_ADAPTER = 0.15
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """Training samples of one size, encoded once.
+
+    Attributes:
+        latents: `float16 [N, C, H, W]`, scaled to unit variance.
+        layouts: `float16 [N, K, H, W]`.
+        captions: N texts.
+        weight: how often a step draws from this set, against the others.
+    """
+
+    latents: Tensor
+    layouts: Tensor
+    captions: list[str]
+    weight: float
+
+
+def new_unet(channels: Sequence[int], latent_channels: int, text_width: int) -> UNet2DConditionModel:
+    """An untrained U-Net with three levels, attention on the two coarser ones and one residual block a level."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=tuple(channels),
+        layers_per_block=1,
+        cross_attention_dim=text_width,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+
+
+def new_schedule() -> dict[str, Any]:
+    """Noise schedule of a new base: velocity prediction and zero terminal signal.
+
+    Lin et al., *Common diffusion noise schedules and sample steps are flawed*, 2024: without a last step of pure
+    noise the brightness of an image is fixed by the data's mean, and no night scene is ever dark.
+    """
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+    return dict(scheduler.config)
+
+
+def train_diffusion(
+    base: BaseModel,
+    adapter: LayoutControlNet,
+    sets: Sequence[LatentSet],
+    shown: Sequence[Sequence[Example]],
+    options: TrainingOptions,
+    folder: Path,
+    log: Callable[[str], None],
+) -> None:
+    """Train U-Net, text encoder and adapter in place; resumes from `folder` where a run was cut off.
+
+    Args:
+        base, adapter: new models; the base's autoencoder is trained already and stays as it is.
+        sets: training samples; a step draws its batch from one of them.
+        shown: examples of each size for the sample grids, `samples/<step>-<index>.png`.
+        options, folder, log: see `Trainer`.
+    """
+    device = base.device
+    for module in (base.unet, base.text_encoder, adapter):
+        module.train().requires_grad_(True)
+    modules = {"unet": base.unet, "text_encoder": base.text_encoder, "adapter": adapter}
+    schedule = training_schedule(base)
+    shares = np.array([part.weight for part in sets]) / sum(part.weight for part in sets)
+
+    def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
+        part = sets[int(generator.choice(len(sets), p=shares))]
+        picks = torch.from_numpy(generator.integers(len(part.captions), size=options.batch_size))
+        k = [draw_k(generator, part.layouts.shape[1]) for _ in picks]
+        captions = drop_captions([part.captions[int(pick)] for pick in picks], generator)
+        with_adapter = torch.from_numpy(generator.random(options.batch_size) >= SHARE_WITHOUT_ADAPTER)
+        batch = Batch(
+            part.latents[picks].float().to(device),
+            part.layouts[picks].float().to(device),
+            torch.tensor(k, device=device),
+            captions,
+        )
+        return {"denoising": denoising_loss(base, adapter, schedule, batch, with_adapter.to(device))}
+
+    def sample(step: int) -> None:
+        for index, examples in enumerate(shown):
+            write_samples(base, adapter, examples, folder / "samples" / f"{step:06d}-{index}.png", options.precision)
+        adapter.train()
+
+    Trainer(modules, options, folder, device).run(losses, log, sample)
+    for module in modules.values():
+        module.eval().requires_grad_(False)

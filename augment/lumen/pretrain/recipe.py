@@ -1,0 +1,203 @@
+"""The whole of pretraining, step by step; every step that is finished is not done again."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from augment.layout import FeatureMoments, LayoutBasis
+from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.base import BaseModel
+from augment.lumen.pretrain.autoencoder import new_autoencoder, train_autoencoder
+from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
+from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
+from augment.lumen.trainer import TrainingOptions
+from augment.lumen.training import Example
+from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from diffusers import AutoencoderKL
+    from numpy.typing import NDArray
+
+    from augment.backbones import Backbone
+    from augment.lumen.pretrain.images import ImageSource
+
+ENCODE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """What to build and how to train it.
+
+    Attributes:
+        num_components: components K of a layout.
+        autoencoder_channels: four widths, from full resolution to stride 8.
+        latent_channels: channels of the latent.
+        unet_channels: three widths, from latent resolution down.
+        text_width, text_layers, text_length: size of the text encoder, and tokens of a prompt.
+        adapter_hidden_channels: width of the layout encoder.
+        autoencoder, diffusion: how each is trained.
+    """
+
+    autoencoder: TrainingOptions
+    diffusion: TrainingOptions
+    num_components: int = 20
+    autoencoder_channels: tuple[int, ...] = (16, 32, 64, 128)
+    latent_channels: int = 8
+    unet_channels: tuple[int, ...] = (96, 128, 192)
+    text_width: int = 128
+    text_layers: int = 3
+    text_length: int = 16
+    adapter_hidden_channels: int = 96
+    extra_captions: tuple[str, ...] = field(
+        default=tuple(
+            caption({"medium": medium, "time_of_day": time, "weather": weather})
+            for medium in SUBJECTS
+            for time in ("", *TIMES_OF_DAY)
+            for weather in ("", *WEATHERS)
+        )
+    )
+
+
+def pretrain(
+    sources: Sequence[ImageSource],
+    backbone: Backbone,
+    options: PretrainOptions,
+    folder: Path,
+    destination: Path,
+    device: torch.device,
+    log: Callable[[str], None],
+) -> None:
+    """Train a base model and its adapter, and write both to `destination`.
+
+    `destination` gets the layout of a Stable Diffusion pipeline, with the adapter in `adapter/` and the basis that it
+    reads layouts in in `adapter/basis/`.
+
+    Args:
+        sources: training images, each source at one size.
+        backbone: reads the layouts.
+        options: sizes and schedules.
+        folder: where checkpoints, logs and sample grids live; a run that was cut off goes on from there.
+        destination: where the finished model goes.
+        device: where to train.
+        log: receives lines of progress.
+    """
+    from transformers import CLIPTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.diffusion.seed)
+    vae = _autoencoder(sources, options, folder, device, log)
+    captions = [caption(image.attributes) for source in sources for image in source.images]
+    train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    torch.manual_seed(options.diffusion.seed)
+    unet = new_unet(options.unet_channels, options.latent_channels, options.text_width)
+    text_encoder = new_text_encoder(tokenizer, options.text_width, options.text_layers)
+    base = BaseModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
+    for module in (vae, unet, text_encoder):
+        module.to(device)
+    adapter = LayoutControlNet.from_base(unet, options.num_components, options.adapter_hidden_channels).to(device)
+
+    crops = [list(source.crops(options.diffusion.seed)) for source in sources]
+    basis = _basis(crops, sources, backbone, options, folder / "basis", log)
+    sets, shown = [], []
+    for index, (source, pixels) in enumerate(zip(sources, crops, strict=True)):
+        cache = folder / f"latents-{index}.safetensors"
+        encoded = _encode(source, pixels, base, backbone, basis, cache, log)
+        sets.append(encoded)
+        picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
+        shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
+    train_diffusion(base, adapter, sets, shown, options.diffusion, folder / "diffusion", log)
+
+    scratch = destination.with_name(destination.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    base.save(scratch)
+    adapter.half().save_pretrained(scratch / "adapter")
+    basis.save(scratch / "adapter" / "basis")
+    shutil.copy(folder / "autoencoder" / "loss.jsonl", scratch / "loss-autoencoder.jsonl")
+    shutil.copy(folder / "diffusion" / "loss.jsonl", scratch / "loss-diffusion.jsonl")
+    if destination.exists():
+        shutil.rmtree(destination)
+    scratch.rename(destination)
+    log(f"wrote {destination}")
+
+
+def _autoencoder(
+    sources: Sequence[ImageSource],
+    options: PretrainOptions,
+    folder: Path,
+    device: torch.device,
+    log: Callable[[str], None],
+) -> AutoencoderKL:
+    from diffusers import AutoencoderKL
+
+    finished = folder / "vae"
+    if not (finished / "config.json").exists():
+        model = new_autoencoder(options.autoencoder_channels, options.latent_channels)
+        train_autoencoder(sources, model, options.autoencoder, folder / "autoencoder", device, log)
+        scratch = folder / "vae.partial"
+        model.save_pretrained(scratch)
+        scratch.rename(finished)
+    return AutoencoderKL.from_pretrained(finished).eval().requires_grad_(False)
+
+
+def _basis(
+    crops: Sequence[Sequence[NDArray[np.uint8]]],
+    sources: Sequence[ImageSource],
+    backbone: Backbone,
+    options: PretrainOptions,
+    folder: Path,
+    log: Callable[[str], None],
+) -> LayoutBasis:
+    """Fit the basis on one crop of every image."""
+    if (folder / "basis.json").exists():
+        return LayoutBasis.load(folder)
+    log("fitting the layout basis")
+    parts = []
+    for pixels, source in zip(crops, sources, strict=True):
+        for batch in _batches(pixels[: len(source.images)]):
+            features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
+            parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels).numpy()))
+    moments = FeatureMoments.merged(parts)
+    basis = LayoutBasis.fit(moments, options.num_components, backbone.name, backbone.revision)
+    basis.save(folder)
+    return basis
+
+
+@torch.inference_mode()
+def _encode(
+    source: ImageSource,
+    pixels: Sequence[NDArray[np.uint8]],
+    base: BaseModel,
+    backbone: Backbone,
+    basis: LayoutBasis,
+    cache: Path,
+    log: Callable[[str], None],
+) -> LatentSet:
+    """Encode all crops of a source, once."""
+    if not cache.exists():
+        log(f"encoding {len(pixels)} crops into latents and layouts")
+        latents, layouts = [], []
+        for batch in _batches(pixels):
+            stacked = np.stack(batch)
+            latents.append(base.encode(stacked).half().cpu())
+            layouts.append(basis.project(backbone.features(stacked, base.stride)).half())
+        scratch = cache.with_suffix(".tmp")
+        save_file({"latents": torch.cat(latents), "layouts": torch.cat(layouts)}, scratch)
+        scratch.rename(cache)
+    tensors = load_file(cache)
+    captions = [caption(source.images[i % len(source.images)].attributes) for i in range(len(pixels))]
+    return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)
+
+
+def _batches(items: Sequence[NDArray[np.uint8]]) -> Iterator[Sequence[NDArray[np.uint8]]]:
+    for start in range(0, len(items), ENCODE_BATCH):
+        yield items[start : start + ENCODE_BATCH]

@@ -1,0 +1,1 @@
+"""What the data was worth: mmsegmentation training on stores, comparison and report."""

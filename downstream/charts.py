@@ -1,0 +1,114 @@
+"""Small charts as SVG text, coloured by the page's own style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+_WIDTH = 620
+_LEFT, _RIGHT = 150, 24
+
+
+@dataclass(frozen=True)
+class DotRow:
+    """A row of a dot chart: single values as dots, their mean as a bar."""
+
+    name: str
+    values: Sequence[float]
+    mean: float
+
+
+def dot_chart(rows: Sequence[DotRow], unit: str) -> Markup:
+    """One line a row over a common axis; values and mean are in the axis' unit."""
+    low, high = _padded([value for row in rows for value in row.values])
+    height = 34 * len(rows) + 34
+
+    def x(value: float) -> float:
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    parts = [_axis(low, high, x, height - 26, unit)]
+    for index, row in enumerate(rows):
+        y = 20 + 34 * index
+        parts.append(_text("name", _LEFT - 14, y + 4, row.name, "end"))
+        parts.append(f'<line class="guide" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>')
+        parts += [f'<circle class="dot" cx="{x(value):.1f}" cy="{y}" r="4.5"/>' for value in row.values]
+        mean = x(row.mean)
+        parts.append(f'<line class="mean" x1="{mean:.1f}" y1="{y - 10}" x2="{mean:.1f}" y2="{y + 10}"/>')
+    return _svg(parts, height)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named point of a trade-off chart."""
+
+    name: str
+    x: float
+    y: float
+
+
+def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Markup:
+    """Points joined in their order, each with its name; both axes are percentages."""
+    height, top, bottom, left = 300, 20, 48, 64
+    x_low, x_high = _padded([point.x for point in points])
+    y_low, y_high = _padded([point.y for point in points])
+
+    def x(value: float) -> float:
+        return left + (value - x_low) / (x_high - x_low) * (_WIDTH - left - _RIGHT)
+
+    def y(value: float) -> float:
+        return height - bottom - (value - y_low) / (y_high - y_low) * (height - top - bottom)
+
+    parts = [_axis(x_low, x_high, x, height - bottom + 8, "%")]
+    for value in _ticks(y_low, y_high):
+        at, end = f"{y(value):.1f}", _WIDTH - _RIGHT
+        parts.append(f'<line class="guide" x1="{left}" y1="{at}" x2="{end}" y2="{at}"/>')
+        parts.append(_text("tick", left - 8, y(value) + 4, f"{value:g} %", "end"))
+    path = " ".join(f"{x(point.x):.1f},{y(point.y):.1f}" for point in points)
+    parts.append(f'<polyline class="trace" points="{path}"/>')
+    for point in points:
+        at_x, at_y = x(point.x), y(point.y)
+        parts.append(f'<circle class="dot" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5.5"/>')
+        # Names near the right edge stand on the left of their points.
+        anchor, shift = ("end", -10) if at_x > _WIDTH - 90 else ("start", 10)
+        parts.append(_text("name", at_x + shift, at_y - 8, point.name, anchor))
+    middle = (height - bottom + top) / 2
+    parts.append(_text("title", _WIDTH - _RIGHT, height - 6, x_title, "end"))
+    parts.append(f'<g transform="rotate(-90 14 {middle})">{_text("title", 14, middle, y_title)}</g>')
+    return _svg(parts, height)
+
+
+def _axis(low: float, high: float, x: Callable[[float], float], y: float, unit: str) -> str:
+    return "".join(
+        _text("tick", x(value), y + 14, f"{value:g} {unit}")
+        + f'<line class="tickmark" x1="{x(value):.1f}" y1="{y - 4:.1f}" x2="{x(value):.1f}" y2="{y:.1f}"/>'
+        for value in _ticks(low, high)
+    )
+
+
+def _text(css: str, x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = 0.12 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between low and high, about five of them."""
+    step = next(
+        mantissa * 10.0**exponent
+        for exponent in range(-6, 7)
+        for mantissa in (1, 2, 5)
+        if (high - low) / (mantissa * 10.0**exponent) <= 6
+    )
+    first = int(-(-low // step))
+    return [round(index * step, 9) for index in range(first, int(high // step) + 1)]
+
+
+def _svg(parts: Sequence[str], height: float) -> Markup:
+    inner = "".join(parts)
+    return Markup(f'<svg class="chart" viewBox="0 0 {_WIDTH} {height:g}" role="img">{inner}</svg>')

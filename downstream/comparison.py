@@ -1,0 +1,157 @@
+"""What each mix led to: one table of all runs, and what can be said from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import stats
+
+from augment.errors import UserError
+from downstream.results import RunResult
+
+CONFIDENCE = 0.95
+
+
+def comparison_table(results: Sequence[RunResult]) -> pa.Table:
+    """A row for each run, sorted by mix in the order given and by seed.
+
+    Columns: mix, weight/real, weight/synthetic, seed, iterations, miou, aacc, ``iou/<class>`` (null where
+    absent), seconds, real and synthetic (digests of the stores; null where unused), fingerprint. All IoU are
+    in 0..1.
+
+    Raises:
+        UserError: there is no run, or runs differ in iterations or real data and cannot be compared.
+    """
+    if not results:
+        raise UserError("nothing to compare: no training run is finished")
+    if len({(result.iterations, result.inputs["real"]) for result in results}) > 1:
+        raise UserError("runs with different iterations or real data cannot be compared: remove the old ones")
+    order = {mix: place for place, mix in enumerate(dict.fromkeys(result.mix for result in results))}
+    rows = [_row(result) for result in sorted(results, key=lambda result: (order[result.mix], result.seed))]
+    return pa.Table.from_pylist(rows)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as parquet, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class MixSummary:
+    """One mix over its seeds.
+
+    Attributes:
+        mix: its name.
+        seeds: number of runs.
+        mean: of mIoU.
+        spread: sample standard deviation of mIoU; None with one seed.
+        difference: mean difference to real only, over the seeds both have; None for real only itself, or
+            where no seed is shared.
+        interval: confidence interval of the difference, from a paired t-test; None with fewer than two shared
+            seeds.
+    """
+
+    mix: str
+    seeds: int
+    mean: float
+    spread: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class ComparisonSummary:
+    """All mixes, the baseline first in meaning if not in order, and one sentence to act on."""
+
+    mixes: tuple[MixSummary, ...]
+    baseline: str | None
+    recommendation: str
+
+
+def paired_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Student's t confidence interval of the mean of paired differences; None for fewer than two."""
+    count = len(differences)
+    if count < 2:
+        return None
+    values = np.asarray(differences, np.float64)
+    mean = float(values.mean())
+    error = float(values.std(ddof=1)) / math.sqrt(count)
+    half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    return mean - half, mean + half
+
+
+def summarize(table: pa.Table) -> ComparisonSummary:
+    """Mean, spread and paired difference of each mix against real only, and a recommendation.
+
+    The baseline is the mix with no synthetic samples.
+    """
+    rows = table.to_pylist()
+    scores: dict[str, dict[int, float]] = {}
+    for row in rows:
+        scores.setdefault(row["mix"], {})[row["seed"]] = row["miou"]
+    baseline = next((row["mix"] for row in rows if row["weight/synthetic"] == 0), None)
+    mixes = tuple(_summary(mix, by_seed, scores, baseline) for mix, by_seed in scores.items())
+    return ComparisonSummary(mixes, baseline, _recommendation(mixes, baseline))
+
+
+def _row(result: RunResult) -> dict[str, Any]:
+    return {
+        "mix": result.mix,
+        "weight/real": float(result.inputs["mix"]["real"]),
+        "weight/synthetic": float(result.inputs["mix"]["synthetic"]),
+        "seed": result.seed,
+        "iterations": result.iterations,
+        "miou": result.miou,
+        "aacc": result.aacc,
+        **{f"iou/{name}": value for name, value in result.iou.items()},
+        "seconds": result.seconds,
+        "real": result.inputs["real"],
+        "synthetic": result.inputs["synthetic"],
+        "fingerprint": result.fingerprint,
+    }
+
+
+def _summary(
+    mix: str, by_seed: dict[int, float], scores: dict[str, dict[int, float]], baseline: str | None
+) -> MixSummary:
+    values = list(by_seed.values())
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    difference, interval = None, None
+    if baseline is not None and mix != baseline:
+        paired = [score - scores[baseline][seed] for seed, score in by_seed.items() if seed in scores[baseline]]
+        difference = float(np.mean(paired)) if paired else None
+        interval = paired_interval(paired)
+    return MixSummary(mix, len(values), float(np.mean(values)), spread, difference, interval)
+
+
+def _recommendation(mixes: Sequence[MixSummary], baseline: str | None) -> str:
+    others = [mix for mix in mixes if mix.difference is not None]
+    if baseline is None or not others:
+        return "There is nothing to compare: train on real only and on at least one mix with synthetic samples."
+    best = max(others, key=lambda mix: mix.difference or 0.0)
+    told = f"{best.mix} scores {100 * (best.difference or 0.0):+.1f} points of mIoU against {baseline}"
+    if all(mix.interval is None for mix in others):
+        return f"{told}, on one seed: no interval, so this may be chance. Train on more seeds to know."
+    better = [mix for mix in others if mix.interval is not None and mix.interval[0] > 0]
+    if not better:
+        no = f"The synthetic data did not help: no mix is reliably better than {baseline}"
+        return f"{no}. At best, {told}{_range(best)}."
+    best = max(better, key=lambda mix: mix.difference or 0.0)
+    gain = 100 * (best.difference or 0.0)
+    return f"Train on {best.mix}: {gain:+.1f} points of mIoU against {baseline}{_range(best)}."
+
+
+def _range(mix: MixSummary) -> str:
+    if mix.interval is None:
+        return ""
+    low, high = (100 * bound for bound in mix.interval)
+    return f" ({CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f} over {mix.seeds} seeds)"

@@ -1,0 +1,134 @@
+"""Stores as a data set of mmsegmentation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from augment.errors import UserError
+from downstream.mixes import Draw
+from downstream.mmseg_import import import_mmseg, mmseg_scope
+from downstream.tar_backend import forget_indexes, member_path
+from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.store import JSON, Store, fingerprint
+
+import_mmseg()
+from mmseg.datasets import BaseSegDataset  # noqa: E402 - importable only after the line above
+
+LABEL = "label.png"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples of one store: those of a split whose metadata has one of the values that `where` allows."""
+
+    store_url: str
+    split: str
+    where: Mapping[str, Sequence[JSON]] = field(default_factory=dict)
+
+    def rows(self) -> pa.Table:
+        """Index rows of the labelled samples; UserError where there are none."""
+        table = Store.open(self.store_url).index()
+        for column, values in {"split": [self.split], **self.where}.items():
+            if column not in table.column_names:
+                raise UserError(f"{self.store_url}: samples have no {column!r}, cannot choose by it")
+            table = table.filter(pc.is_in(table[column], value_set=pa.array(values, table[column].type)))
+        if f"{LABEL}:size" in table.column_names:
+            table = table.filter(pc.is_valid(table[f"{LABEL}:size"]))
+        if not len(table) or f"{LABEL}:size" not in table.column_names:
+            chosen = "".join(f", {column} in {list(values)}" for column, values in self.where.items())
+            raise UserError(f"{self.store_url}: no labelled samples of split {self.split!r}{chosen}")
+        return table
+
+
+def store_digest(store_url: str) -> str:
+    """Digest of all bytes that a store holds, from its receipts."""
+    return fingerprint({receipt.shard: receipt.sha256 for receipt in Store.open(store_url).receipts()})
+
+
+def taxonomy_of(store: Store) -> Taxonomy:
+    """Classes of a store's labels; UserError where it names none that is known."""
+    name = store.manifest.taxonomy
+    if name is None or name not in TAXONOMIES:
+        raise UserError(f"{store.url}: taxonomy {name!r} is not one of {sorted(TAXONOMIES)}")
+    return TAXONOMIES[name]
+
+
+class StoreDataset(BaseSegDataset):
+    """Parts of stores, one after the other, as a data set whose paths the file backend ``lumen`` reads.
+
+    Items are asked for by index, or by `Draw`: then every random choice of the transforms comes from its
+    seed, whichever process makes it.
+
+    Args:
+        parts: what to read; all stores share one taxonomy.
+        pipeline: mmsegmentation transforms.
+        test_mode: whether a failing transform is an error instead of a reason to take another sample.
+
+    Raises:
+        UserError: a part has no samples, or taxonomies differ.
+    """
+
+    def __init__(self, parts: Sequence[Part], pipeline: Sequence[Mapping[str, Any]], test_mode: bool = False) -> None:
+        self.parts = tuple(parts)
+        taxonomies = {part.store_url: taxonomy_of(Store.open(part.store_url)) for part in parts}
+        if len({taxonomy.name for taxonomy in taxonomies.values()}) != 1:
+            named = ", ".join(f"{url}: {taxonomy.name}" for url, taxonomy in taxonomies.items())
+            raise UserError(f"stores with different classes cannot be mixed: {named}")
+        taxonomy = next(iter(taxonomies.values()))
+        self.ranges: tuple[range, ...] = ()
+        forget_indexes()
+        with mmseg_scope():
+            super().__init__(
+                metainfo={"classes": taxonomy.classes, "palette": [list(c) for c in taxonomy.palette]},
+                ignore_index=taxonomy.ignore_index,
+                pipeline=list(pipeline),
+                test_mode=test_mode,
+                serialize_data=False,
+            )
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """One entry a sample; `ranges` then says which entries belong to which part."""
+        entries: list[dict[str, Any]] = []
+        for part in self.parts:
+            image = Store.open(part.store_url).manifest.image_format
+            start = len(entries)
+            entries += [
+                {
+                    "img_path": member_path(part.store_url, key, image),
+                    "seg_map_path": member_path(part.store_url, key, LABEL),
+                    "label_map": self.label_map,
+                    "reduce_zero_label": self.reduce_zero_label,
+                    "seg_fields": [],
+                }
+                for key in part.rows()["key"].to_pylist()
+            ]
+            self.ranges += (range(start, len(entries)),)
+        return entries
+
+    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+        """The sample after the transforms: `inputs` uint8 [3, H, W] in BGR order, and `data_samples`."""
+        if isinstance(item, Draw):
+            with _seeded(item.seed):
+                return super().__getitem__(item.sample)
+        return super().__getitem__(item)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the two generators that mmcv's transforms draw from, and put them back afterwards."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

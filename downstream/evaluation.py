@@ -1,0 +1,106 @@
+"""How faithful and how diverse synthetic images are, by number of layout components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
+from downstream.dataset import Part
+from downstream.judge import Judge
+from pipeline.store import Sample, SampleReader, Store
+
+T = TypeVar("T")
+_MEASURES = ("judge_miou", "judge_miou_on_real", "alignment", "diversity")
+SCHEMA = pa.schema(
+    [(name, pa.int64()) for name in ("k", "images", "sources")] + [(name, pa.float64()) for name in _MEASURES]
+)
+
+
+def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, batch_size: int = 16) -> pa.Table:
+    """Measure the synthetic samples of a split, best one that neither judge nor adapter was trained on.
+
+    Args:
+        judge: a segmenter trained on real samples of another split.
+        real_store: URL of the real store.
+        synthetic_store: URL of the synthetic store, before curation.
+        split: whose samples are measured.
+        batch_size: images the judge sees at once.
+
+    Returns:
+        A row for each k, ascending: k, images, sources; judge_miou, the judge's mIoU on synthetic images
+        against their sources' labels; judge_miou_on_real, on the source images themselves; alignment, the
+        first divided by the second; diversity, the mean difference of pixels between two variants of one
+        source, 0..1 of the value range (null with one variant).
+
+    Raises:
+        UserError: a store has no labelled samples of the split.
+    """
+    rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
+    # The columns alone do not say whether the sources are there to compare with.
+    known = set(Part(real_store, split).rows()["key"].to_pylist())
+    if missing := sorted({row["source_key"] for row in rows} - known):
+        raise UserError(f"{real_store} lacks {missing[0]!r}, a source of {synthetic_store}")
+    real, synthetic = (SampleReader(Store.open(url)) for url in (real_store, synthetic_store))
+    on_real: dict[tuple[str, ...], float] = {}
+    table = []
+    for k in sorted({row["k"] for row in rows}):
+        of_k = [row for row in rows if row["k"] == k]
+        sources = tuple(sorted({row["source_key"] for row in of_k}))
+        if sources not in on_real:
+            on_real[sources] = judged_miou(judge, map(real.read, sources), batch_size)
+        miou = judged_miou(judge, (synthetic.read(row["key"]) for row in of_k), batch_size)
+        table.append(
+            {
+                "k": k,
+                "images": len(of_k),
+                "sources": len(sources),
+                "judge_miou": miou,
+                "judge_miou_on_real": on_real[sources],
+                "alignment": miou / on_real[sources] if on_real[sources] else None,
+                "diversity": _diversity(synthetic, of_k),
+            }
+        )
+    return pa.Table.from_pylist(table, schema=SCHEMA)
+
+
+def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float:
+    """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all their pixels."""
+    num_classes = len(judge.classes)
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    for batch in batched(samples, batch_size):
+        images, labels = stacked(batch)
+        confusion += confusion_matrix(labels, judge.predict(images), num_classes)
+    return mean_iou(confusion)[0]
+
+
+def stacked(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images `uint8 [B, H, W, 3]` and labels `uint8 [B, H, W]` of labelled samples."""
+    images = [sample.image for sample in batch if sample.image is not None]
+    labels = [sample.label for sample in batch if sample.label is not None]
+    return np.stack(images), np.stack(labels).astype(np.uint8)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _diversity(reader: SampleReader, rows: Sequence[dict[str, str]]) -> float | None:
+    variants: dict[str, list[str]] = {}
+    for row in rows:
+        variants.setdefault(row["source_key"], []).append(row["key"])
+    differences = []
+    for keys in variants.values():
+        images = [sample.image for key in keys if (sample := reader.read(key)).image is not None]
+        if len(images) > 1:
+            differences.append(pairwise_difference(np.stack([image for image in images if image is not None])))
+    return float(np.mean(differences)) if differences else None

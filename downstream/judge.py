@@ -1,0 +1,84 @@
+"""A trained segmenter as a function from images to labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from augment.errors import UserError
+from downstream.models import PIXEL_MEAN, PIXEL_STD, build_segmenter
+from downstream.results import write_json
+
+WEIGHTS = "segmenter.safetensors"
+CONFIG = "segmenter.json"
+
+
+def save_segmenter(directory: Path, model: nn.Module, config: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """Write weights and config so that `Judge.load` can rebuild the segmenter."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    temporary = directory / (WEIGHTS + ".tmp")
+    save_file(weights, temporary)
+    temporary.replace(directory / WEIGHTS)
+    write_json(directory / CONFIG, {"classes": list(classes), "model": config})
+
+
+class Judge:
+    """A segmenter that tells what it sees in an image.
+
+    Trained on real images alone, it judges synthetic ones: where it sees what the label says, image and label
+    agree.
+    """
+
+    def __init__(self, model: nn.Module, classes: Sequence[str], device: str = "cpu") -> None:
+        self.model: Any = model.to(device).eval()
+        self.classes = tuple(classes)
+        self.device = device
+        self._mean = torch.tensor(PIXEL_MEAN, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(PIXEL_STD, device=device).view(1, 3, 1, 1)
+
+    @classmethod
+    def load(cls, directory: Path, device: str = "cpu") -> Judge:
+        """Load the segmenter that a finished training left in its folder; UserError where there is none."""
+        if not (directory / CONFIG).is_file():
+            raise UserError(f"no trained segmenter in {directory}: {CONFIG} is missing")
+        content = json.loads((directory / CONFIG).read_text())
+        model = build_segmenter(content["model"])
+        model.load_state_dict(load_file(directory / WEIGHTS))
+        return cls(model, content["classes"], device)
+
+    @torch.inference_mode()
+    def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
+        height, width = images.shape[1:3]
+        metas = [{"ori_shape": (height, width), "img_shape": (height, width)} for _ in images]
+        scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
+        return scores.float()
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The most likely train id of each pixel: `uint8 [B, H, W]` for images `uint8 [B, H, W, 3]`."""
+        return self.logits(images).argmax(dim=1).to(torch.uint8).cpu().numpy()
+
+    def loss(
+        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], ignore_index: int = 255
+    ) -> NDArray[np.float32]:
+        """Cross-entropy in nats of each pixel against its label; 0 where the label is ignored.
+
+        Args:
+            images: `uint8 [B, H, W, 3]`, RGB.
+            labels: `uint8 [B, H, W]` train ids or `ignore_index`.
+
+        Returns:
+            `float32 [B, H, W]`, >= 0.
+        """
+        target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        scores = self.logits(images)
+        return nn.functional.cross_entropy(scores, target, ignore_index=ignore_index, reduction="none").cpu().numpy()

@@ -1,0 +1,76 @@
+"""Import mmsegmentation on machines where mmcv carries no compiled operators."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import NoReturn
+
+_COMPILED_OPS = "mmcv._ext"
+_MMSEG_PARTS = ("mmseg.models", "mmseg.datasets", "mmseg.engine", "mmseg.evaluation", "mmseg.visualization")
+_lock = threading.Lock()
+
+
+class _MissingOps(ModuleType):
+    """Has every attribute that mmcv asks for; each is a function that says why it cannot run."""
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        # Dunder look-ups come from the import system, which must see a module without them.
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def missing(*_args: object, **_kwargs: object) -> NoReturn:
+            raise RuntimeError(
+                f"mmcv's compiled operator {name!r} was called, but the installed mmcv has none (mmcv-lite): "
+                "install mmcv with its operators, or choose a model that needs none, such as SegFormer"
+            )
+
+        return missing
+
+
+@contextmanager
+def _stand_in_for_missing_ops() -> Iterator[None]:
+    """Let ``import mmcv._ext`` succeed inside the block, where the real module is missing.
+
+    It must be gone afterwards: mmengine asks ``pkgutil.find_loader`` later whether the real one exists.
+    """
+    if _COMPILED_OPS in sys.modules or importlib.util.find_spec(_COMPILED_OPS) is not None:
+        yield
+        return
+    mmcv = importlib.import_module("mmcv")
+    sys.modules[_COMPILED_OPS] = _MissingOps(_COMPILED_OPS)
+    try:
+        yield
+    finally:
+        del sys.modules[_COMPILED_OPS]
+        # Importing a submodule also binds it on its parent package.
+        if isinstance(vars(mmcv).get("_ext"), _MissingOps):
+            del mmcv._ext
+
+
+@contextmanager
+def mmseg_scope() -> Iterator[None]:
+    """Build components inside the block by the names that mmsegmentation gives them."""
+    import_mmseg()
+    registry = importlib.import_module("mmengine.registry")
+    with registry.DefaultScope.overwrite_default_scope("mmseg"):
+        yield
+
+
+def import_mmseg() -> ModuleType:
+    """Import mmsegmentation with its models, data sets, transforms and metrics registered; return ``mmseg``.
+
+    Calling it again costs nothing. ``mmcv._ext`` is not importable afterwards unless it really exists.
+    """
+    with _lock, _stand_in_for_missing_ops(), warnings.catch_warnings():
+        # mmcv and mmseg warn about their own deprecated imports; the user can do nothing about them.
+        warnings.simplefilter("ignore")
+        for part in _MMSEG_PARTS:
+            importlib.import_module(part)
+        return importlib.import_module("mmseg")

@@ -1,0 +1,194 @@
+"""Segmentation models of mmsegmentation, by name or from its config files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmseg import __path__ as mmseg_path
+from mmseg.registry import MODELS
+from safetensors.torch import load_file
+from torch import nn
+
+from augment.errors import UserError
+from downstream.mmseg_import import mmseg_scope
+
+# Table 6 of Xie et al., SegFormer, NeurIPS 2021: channels of the first stage / 32, and layers of the four
+# stages.
+_SEGFORMER = {
+    "segformer_mit-b0": (1, [2, 2, 2, 2]),
+    "segformer_mit-b1": (2, [2, 2, 2, 2]),
+    "segformer_mit-b2": (2, [3, 4, 6, 3]),
+    "segformer_mit-b3": (2, [3, 4, 18, 3]),
+    "segformer_mit-b4": (2, [3, 8, 27, 3]),
+    "segformer_mit-b5": (2, [3, 6, 40, 3]),
+}
+# Channel statistics of ImageNet in RGB order, which every public backbone expects.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+IGNORE_INDEX = 255
+
+
+def segmenter_config(
+    model: str, num_classes: int, crop: tuple[int, int], decoder_channels: int | None = None
+) -> dict[str, Any]:
+    """Config of a segmenter with random weights, ready for `build_segmenter`.
+
+    Args:
+        model: ``segformer_mit-b0`` .. ``-b5``, the name of any config of mmsegmentation, or the path of one.
+        num_classes: classes to predict.
+        crop: height and width that training images are padded to.
+        decoder_channels: width of the decode head; None keeps the model's own. SegFormer's 256 take most of
+            the time of its smallest backbone.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if model in _SEGFORMER:
+        config = _segformer(*_SEGFORMER[model])
+    else:
+        config = Config.fromfile(_config_file(model)).to_dict()["model"]
+    config = _without_remote_weights(_with_local_norm(config))
+    for head in _heads(config):
+        head["num_classes"] = num_classes
+        # mmsegmentation lets a head of two classes predict one channel; here every class has its own.
+        head["out_channels"] = num_classes
+    if decoder_channels is not None:
+        config["decode_head"]["channels"] = decoder_channels
+    config["data_preprocessor"] = {
+        "type": "SegDataPreProcessor",
+        "mean": list(PIXEL_MEAN),
+        "std": list(PIXEL_STD),
+        "bgr_to_rgb": True,
+        "size": list(crop),
+        "pad_val": 0,
+        "seg_pad_val": IGNORE_INDEX,
+    }
+    return config
+
+
+def build_segmenter(config: Mapping[str, Any]) -> nn.Module:
+    """The model of a config, on the CPU; its weights are drawn when ``init_weights`` is called."""
+    with mmseg_scope():
+        model: nn.Module = MODELS.build(ConfigDict(config))
+    return model
+
+
+def load_pretrained(model: nn.Module, path: Path) -> list[str]:
+    """Load weights of a whole segmenter or of its backbone; layers of other sizes stay random.
+
+    Args:
+        model: the segmenter.
+        path: ``.safetensors``, or ``.pth`` as mmsegmentation publishes them (tensors only; nothing is
+            executed).
+
+    Returns:
+        The parameters that the file did not set.
+
+    Raises:
+        UserError: the file is missing, holds anything but tensors, or sets none of the backbone's parameters.
+    """
+    if not path.is_file():
+        raise UserError(f"no pretrained weights at {path}")
+    if path.suffix == ".safetensors":
+        weights = load_file(path)
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            raise UserError(f"{path} holds more than tensors and is not read: save its state_dict alone") from error
+        weights = content.get("state_dict", content)
+    if not any(name.startswith("backbone.") for name in weights):
+        weights = {f"backbone.{name}": tensor for name, tensor in weights.items()}
+    own = model.state_dict()
+    fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
+    if not any(name.startswith("backbone.") for name in fitting):
+        raise UserError(f"{path} holds no weights for the backbone {type(model.backbone).__name__}")
+    model.load_state_dict(fitting, strict=False)
+    return sorted(set(own) - set(fitting))
+
+
+def _segformer(width: int, layers: list[int]) -> dict[str, Any]:
+    return {
+        "type": "EncoderDecoder",
+        "backbone": {
+            "type": "MixVisionTransformer",
+            "in_channels": 3,
+            "embed_dims": 32 * width,
+            "num_stages": 4,
+            "num_layers": layers,
+            "num_heads": [1, 2, 5, 8],
+            "patch_sizes": [7, 3, 3, 3],
+            "sr_ratios": [8, 4, 2, 1],
+            "out_indices": [0, 1, 2, 3],
+            "mlp_ratio": 4,
+            "qkv_bias": True,
+            "drop_path_rate": 0.1,
+        },
+        "decode_head": {
+            "type": "SegformerHead",
+            "in_channels": [width * channels for channels in (32, 64, 160, 256)],
+            "in_index": [0, 1, 2, 3],
+            "channels": 256,
+            "dropout_ratio": 0.1,
+            "norm_cfg": {"type": "BN", "requires_grad": True},
+            "align_corners": False,
+            "loss_decode": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
+        },
+        "train_cfg": {},
+        "test_cfg": {"mode": "whole"},
+    }
+
+
+def _config_file(model: str) -> Path:
+    if model.endswith(".py"):
+        path = Path(model)
+        if not path.is_file():
+            raise UserError(f"no mmsegmentation config at {path}")
+        return path
+    found = sorted(Path(mmseg_path[0], ".mim", "configs").rglob(f"{model}.py"))
+    if not found:
+        known = ", ".join(_SEGFORMER)
+        raise UserError(f"no model {model!r}: name {known}, a config of mmsegmentation, or the path of one")
+    return found[0]
+
+
+def _heads(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    heads: list[dict[str, Any]] = []
+    for key in ("decode_head", "auxiliary_head"):
+        value = config.get(key) or []
+        heads += value if isinstance(value, list) else [value]
+    return heads
+
+
+def _with_local_norm(value: Any) -> Any:
+    """Each run is one process, where synchronised batch normalisation is the plain one."""
+    if isinstance(value, dict):
+        swapped = {key: _with_local_norm(inner) for key, inner in value.items()}
+        if swapped.get("type") in ("SyncBN", "MMSyncBN"):
+            swapped["type"] = "BN"
+        return swapped
+    if isinstance(value, list | tuple):
+        return [_with_local_norm(inner) for inner in value]
+    return value
+
+
+def _without_remote_weights(value: Any) -> Any:
+    """Drop what a config would download: weights come from `pretrained` or from the seed."""
+    if isinstance(value, dict):
+        return {
+            key: _without_remote_weights(inner)
+            for key, inner in value.items()
+            if key != "pretrained" and not (key == "init_cfg" and _loads_weights(inner))
+        }
+    if isinstance(value, list):
+        return [_without_remote_weights(inner) for inner in value]
+    return value
+
+
+def _loads_weights(init_cfg: Any) -> bool:
+    return isinstance(init_cfg, dict) and init_cfg.get("type") == "Pretrained"

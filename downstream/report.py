@@ -1,0 +1,226 @@
+"""One static page that shows what was generated and what it was worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from augment.errors import UserError
+from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
+from downstream.comparison import ComparisonSummary, summarize
+from downstream.gallery import gallery
+from pipeline.store import Store
+
+_STORES = ("real", "layouts", "synthetic", "curated")
+_SOURCES = 6
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Where the report reads from; whatever is not there yet is named as missing on the page.
+
+    Attributes:
+        workspace: folder of the run, named in the commands.
+        stores: ``real``, ``layouts``, ``synthetic`` and ``curated`` -> URL.
+        basis: record of the basis artifact.
+        adapter: record of the adapter artifact.
+        comparison: table of `downstream.comparison`.
+        evaluation: table of `downstream.evaluation`.
+        split: split whose samples are shown first.
+    """
+
+    workspace: Path
+    stores: Mapping[str, str]
+    basis: Path
+    adapter: Path
+    comparison: Path
+    evaluation: Path
+    split: str = "val"
+
+    @classmethod
+    def of_workspace(cls, workspace: Path, split: str = "val") -> ReportInputs:
+        """The places where `lumen run` writes."""
+        return cls(
+            workspace,
+            {name: str(workspace / name) for name in _STORES},
+            workspace / "basis" / "artifact.json",
+            workspace / "adapter" / "artifact.json",
+            workspace / "comparison.parquet",
+            workspace / "evaluation.parquet",
+            split,
+        )
+
+
+def build_report(workspace: Path, output: Path | None = None, split: str = "val") -> Path:
+    """Write the page of a workspace and return its path.
+
+    Args:
+        workspace: folder of the run.
+        output: path of the page; None is ``report/index.html`` in the workspace.
+        split: split whose samples are shown.
+
+    Raises:
+        UserError: the workspace has no real store.
+    """
+    page = render(ReportInputs.of_workspace(workspace, split))
+    path = output or workspace / "report" / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def render(inputs: ReportInputs) -> str:
+    """The page as HTML without references to anything outside; UserError where there is no real store."""
+    stores = {name: _open(url) for name, url in inputs.stores.items()}
+    real = stores["real"]
+    if real is None:
+        raise UserError(f"no store at {inputs.stores['real']}: nothing to report on; run the stage shard first")
+    comparison, evaluation = _table(inputs.comparison), _table(inputs.evaluation)
+    summary = summarize(comparison) if comparison is not None else None
+    synthetic = stores["synthetic"]
+    return _template().render(
+        name=inputs.workspace.resolve().name,
+        workspace=str(inputs.workspace),
+        manifest=real.manifest,
+        generator=dict(synthetic.manifest.inputs) if synthetic else {},
+        basis=_json(inputs.basis),
+        adapter=_json(inputs.adapter),
+        gallery=gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES),
+        summary=summary,
+        runs=comparison.to_pylist() if comparison is not None else [],
+        comparison_chart=_comparison_chart(comparison, summary),
+        classes=_class_rows(comparison),
+        evaluation=evaluation.to_pylist() if evaluation is not None else [],
+        trade_off=_trade_off(evaluation),
+        curation=_curation(synthetic, stores["curated"]),
+        stores=[_store_row(name, store) for name, store in stores.items() if store is not None],
+        missing=[name for name, store in stores.items() if store is None]
+        + [path.name for path in (inputs.comparison, inputs.evaluation) if not path.is_file()],
+    )
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("downstream", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:+.1f}"
+    environment.filters["duration"] = _duration
+    environment.filters["bytes"] = _bytes
+    return environment.get_template("report.html.jinja")
+
+
+def _open(url: str) -> Store | None:
+    try:
+        store = Store.open(url)
+    except UserError:
+        return None
+    return store if store.done() else None
+
+
+def _table(path: Path) -> pa.Table | None:
+    return pq.read_table(path) if path.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _comparison_chart(table: pa.Table | None, summary: ComparisonSummary | None) -> str:
+    if table is None or summary is None:
+        return ""
+    scores: dict[str, list[float]] = {}
+    for row in table.select(["mix", "miou"]).to_pylist():
+        scores.setdefault(row["mix"], []).append(100 * row["miou"])
+    rows = [DotRow(mix.mix, scores[mix.mix], 100 * mix.mean) for mix in summary.mixes]
+    return dot_chart(rows, "%")
+
+
+def _class_rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    """For each class with any value, its mean IoU over the seeds of each mix."""
+    if table is None:
+        return []
+    rows = table.to_pylist()
+    mixes = list(dict.fromkeys(row["mix"] for row in rows))
+    found = []
+    for column in (name for name in table.column_names if name.startswith("iou/")):
+        values = {mix: [row[column] for row in rows if row["mix"] == mix and row[column] is not None] for mix in mixes}
+        if any(values.values()):
+            means = [sum(values[mix]) / len(values[mix]) if values[mix] else None for mix in mixes]
+            best = max(mean for mean in means if mean is not None)
+            found.append({"name": column.removeprefix("iou/"), "means": means, "best": best})
+    return found
+
+
+def _trade_off(table: pa.Table | None) -> str:
+    if table is None:
+        return ""
+    points = [
+        Point(f"k = {row['k']}", 100 * row["diversity"], 100 * row["alignment"])
+        for row in table.to_pylist()
+        if row["diversity"] is not None and row["alignment"] is not None
+    ]
+    return trade_off_chart(points, "diversity", "alignment") if len(points) > 1 else ""
+
+
+def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, Any]]:
+    """For each k: samples judged, kept, and the mean share of pixels believed in those kept."""
+    if synthetic is None or curated is None:
+        return []
+    shards = curated.done()
+    judged = [row["k"] for row in synthetic.index().to_pylist() if row["shard"] in shards]
+    kept = curated.index().to_pylist()
+    found = []
+    for k in sorted(set(judged)):
+        shares = [row["reliable"] for row in kept if row["k"] == k]
+        mean = sum(shares) / len(shares) if shares else None
+        found.append({"k": k, "judged": judged.count(k), "kept": len(shares), "reliable": mean})
+    return found
+
+
+def _store_row(name: str, store: Store) -> dict[str, Any]:
+    receipts = store.receipts()
+    return {
+        "name": name,
+        "kind": store.manifest.kind,
+        "fingerprint": store.manifest.fingerprint,
+        "shards": len(receipts),
+        "samples": sum(receipt.samples for receipt in receipts),
+        "bytes": sum(receipt.bytes for receipt in receipts),
+        "failures": sum(receipt.failures for receipt in receipts),
+        "dropped": sum(receipt.dropped for receipt in receipts),
+        "seconds": sum(receipt.seconds for receipt in receipts),
+    }
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,62 @@
+"""What a finished training run came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run came to: evaluation on the real validation split.
+
+    Attributes:
+        mix: name of the mix.
+        seed: of weights, order and augmentation.
+        iterations: optimizer steps.
+        miou: mean intersection over union, 0..1, over the classes in label or prediction.
+        aacc: share of labelled pixels predicted right, 0..1.
+        iou: class -> intersection over union; None for absent classes.
+        losses: (iteration, mean training loss up to it since the point before).
+        seconds: wall-clock seconds of training and evaluation, over all attempts since the last resume.
+        fingerprint: of everything the result depends on.
+        inputs: what the fingerprint covers.
+    """
+
+    mix: str
+    seed: int
+    iterations: int
+    miou: float
+    aacc: float
+    iou: Mapping[str, float | None]
+    losses: list[tuple[int, float]]
+    seconds: float
+    fingerprint: str
+    inputs: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RunResult:
+        """Inverse of `to_json`."""
+        return cls(**{**content, "losses": [(int(at), float(loss)) for at, loss in content["losses"]]})
+
+
+def read_result(run_dir: Path) -> RunResult | None:
+    """The result in a run's folder, or None while the run is not finished."""
+    path = run_dir / RESULT
+    return RunResult.from_json(json.loads(path.read_text())) if path.is_file() else None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON to `path`, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,185 @@
+"""mmengine's Runner, made quiet, resumable to the bit, and free of pickled checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import IterBasedTrainLoop, Runner
+from mmseg.evaluation import IoUMetric
+
+from downstream.checkpoint import TrainingState
+from downstream.mixes import derived_seed
+from downstream.models import load_pretrained
+
+
+class StoreTrainLoop(IterBasedTrainLoop):
+    """Iterations up to a number; when resumed, the sampler already starts where training stopped."""
+
+    def run(self) -> torch.nn.Module:
+        """Train until `max_iters` and return the model."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        while self._iter < self._max_iters:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+
+class StoreRunner(Runner):
+    """A Runner that logs to its folder only and continues from a `TrainingState`.
+
+    Args:
+        state: where to continue, or None to start.
+        pretrained: weights to start from, or None for random ones.
+        settings: arguments of mmengine's Runner.
+    """
+
+    _has_loaded: bool
+
+    def __init__(self, state: TrainingState | None, pretrained: Path | None, **settings: Any) -> None:
+        self.state = state
+        self.pretrained = pretrained
+        super().__init__(**settings)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """mmengine's logger without its console handler."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in list(logger.handlers):
+            if not isinstance(handler, logging.FileHandler):
+                logger.removeHandler(handler)
+        return logger
+
+    def dump_config(self) -> None:
+        """Write nothing: the run's record says what it was asked."""
+
+    def _init_model_weights(self) -> None:
+        # Whatever was drawn since the Runner was made, the same seed starts from the same weights.
+        torch.manual_seed(derived_seed("weights", self.seed))
+        super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        """Put the weights to start from, or the state to continue from, into the model built by mmengine."""
+        if self._has_loaded:
+            return
+        self._has_loaded = True
+        if self.state is not None:
+            self.state.restore(self.model, self.optim_wrapper.optimizer)
+            for scheduler, saved in zip(self.param_schedulers, self.state.header["schedulers"], strict=True):
+                scheduler.load_state_dict(saved)
+            self.train_loop._iter = self.state.iteration
+        elif self.pretrained is not None:
+            missing = load_pretrained(self.model, self.pretrained)
+            self.logger.info(f"not in {self.pretrained}, left random: {', '.join(missing)}")
+
+    def current_state(self, iteration: int, header: Mapping[str, Any]) -> TrainingState:
+        """The state after `iteration` steps, with what else the caller wants back in the header."""
+        schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
+        return TrainingState.of(
+            iteration, {**header, "schedulers": schedulers}, self.model, self.optim_wrapper.optimizer
+        )
+
+    @contextmanager
+    def closing_log(self) -> Iterator[None]:
+        """Close the log file after the block; mmengine would hold it open as long as the process lives."""
+        try:
+            yield
+        finally:
+            for handler in self.logger.handlers:
+                handler.close()
+
+
+class StatelessRandomness(Hook):
+    """Dropout and stochastic depth depend on seed and iteration alone, so a resumed run repeats them."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_iter(
+        self,
+        runner: Runner,  # noqa: ARG002 - mmengine passes all of these by name
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Seed PyTorch for one iteration."""
+        torch.manual_seed(derived_seed("iteration", self.seed, batch_idx))
+
+
+class Progress(Hook):
+    """Saves the state every so often, keeps the loss curve, and tells the caller how it goes.
+
+    Args:
+        path: where the state is saved.
+        save_every: iterations between saves.
+        report_every: iterations that one point of the loss curve averages.
+        total: iterations of the whole training.
+        report: takes one line at each point of the curve.
+        state: what a curve begun earlier is taken from.
+
+    Attributes:
+        losses: the curve so far, (iteration, mean loss).
+    """
+
+    # After the parameter schedules have stepped, so that the saved state is that of the next iteration.
+    priority = "VERY_LOW"
+
+    def __init__(
+        self,
+        path: Path,
+        save_every: int,
+        report_every: int,
+        total: int,
+        report: Callable[[str], None],
+        state: TrainingState | None,
+    ) -> None:
+        self.path = path
+        self.save_every = save_every
+        self.report_every = report_every
+        self.total = total
+        self.report = report
+        self.losses: list[tuple[int, float]] = [tuple(at) for at in state.header["losses"]] if state else []
+        self._window: list[float] = list(state.header["window"]) if state else []
+
+    def after_train_iter(
+        self,
+        runner: StoreRunner,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,
+    ) -> None:
+        """Take note of one iteration; `outputs` holds its loss."""
+        done = batch_idx + 1
+        self._window.append(float(outputs["loss"]))
+        if done % self.report_every == 0 or done == self.total:
+            self.losses.append((done, float(np.mean(self._window))))
+            self._window.clear()
+            self.report(f"iteration {done}/{self.total}, loss {self.losses[-1][1]:.3f}")
+        if done % self.save_every == 0 or done == self.total:
+            runner.current_state(done, {"losses": self.losses, "window": self._window}).save(self.path)
+
+
+class ClassIoU(IoUMetric):
+    """mmsegmentation's IoU with each class' value beside the means, unrounded, in 0..1."""
+
+    def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
+        """`miou`, `aacc` and ``iou/<class>``; nan for a class in neither label nor prediction."""
+        super().compute_metrics(results)
+        intersection, union, _, labelled = (sum(areas).double() for areas in zip(*results, strict=True))
+        iou = intersection / union
+        names = self.dataset_meta["classes"]
+        return {
+            "miou": float(iou.nanmean()),
+            "aacc": float(intersection.sum() / labelled.sum()),
+            **{f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)},
+        }

@@ -1,0 +1,261 @@
+"""Train and evaluate a segmenter on a mix of stores: the run that says what data was worth."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import Evaluator
+from torch.utils.data import DataLoader
+
+from augment.errors import UserError
+from downstream.checkpoint import TrainingState
+from downstream.dataset import Part, StoreDataset, store_digest, taxonomy_of
+from downstream.judge import save_segmenter
+from downstream.mixes import Mix, MixSampler
+from downstream.models import segmenter_config
+from downstream.options import TrainingOptions
+from downstream.results import RESULT, RunResult, read_result, write_json
+from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
+from pipeline.store import JSON, Store, fingerprint
+from pipeline.store.manifest import differences
+
+_REQUEST = "request.json"
+_STATE = "state.safetensors"
+# Points of the loss curve that a run keeps, and lines that it reports.
+_CURVE_POINTS = 20
+
+
+def ignore(_line: str) -> None:
+    """Report to nobody."""
+
+
+def train(
+    mix: Mix,
+    real_store: str,
+    synthetic_store: str | None,
+    options: TrainingOptions,
+    seed: int,
+    run_dir: Path,
+    report: Callable[[str], None] = ignore,
+    train_split: str = "train",
+    val_split: str = "val",
+) -> RunResult:
+    """Train a segmenter on a mix and evaluate it on real validation data.
+
+    A run that was killed continues from its last saved state to the same weights as an undisturbed one (on
+    one kind of device); a finished run is not repeated. Beside `result.json`, written last, the folder holds
+    the segmenter that `downstream.judge.Judge` loads, and mmengine's log.
+
+    Args:
+        mix: what to train on.
+        real_store: URL of the real store, also of the validation samples.
+        synthetic_store: URL of the synthetic or curated store; None where the mix has no synthetic part.
+        options: how to train.
+        seed: of weights, order and augmentation.
+        run_dir: folder of this run alone.
+        report: takes a line now and then.
+        train_split: split that both stores are trained on.
+        val_split: split of the real store to evaluate on.
+
+    Raises:
+        UserError: a store lacks what the mix needs, the splits are one, or the folder holds another run.
+    """
+    if train_split == val_split:
+        raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
+    parts = _parts(mix, real_store, synthetic_store, train_split)
+    inputs: dict[str, JSON] = {
+        "mix": {"real": mix.real, "synthetic": mix.synthetic, "where": dict(mix.where)},
+        "seed": seed,
+        "options": options.semantic,
+        "splits": [train_split, val_split],
+        "real": store_digest(real_store),
+        "synthetic": store_digest(parts["synthetic"].store_url) if "synthetic" in parts else None,
+    }
+    _claim(run_dir, inputs)
+    finished = read_result(run_dir)
+    if finished is not None:
+        return finished
+
+    started = time.monotonic()
+    report_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
+    state = TrainingState.load(run_dir / _STATE) if (run_dir / _STATE).is_file() else None
+    progress = Progress(run_dir / _STATE, options.checkpoint_interval, report_every, options.iterations, report, state)
+    classes = taxonomy_of(Store.open(real_store)).classes
+    config = segmenter_config(options.model, len(classes), _crop(options, real_store), options.decoder_channels)
+    with warnings.catch_warnings():
+        # Deprecations inside mmengine and PyTorch; the user can do nothing about them.
+        warnings.simplefilter("ignore")
+        runner = StoreRunner(
+            state,
+            Path(options.pretrained) if options.pretrained else None,
+            model=ConfigDict(config),
+            work_dir=str(run_dir / "log"),
+            train_dataloader=_train_loader(mix, parts, options, seed, state),
+            val_dataloader=_val_loader(Part(real_store, val_split), options),
+            default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(report_every)},
+            custom_hooks=[StatelessRandomness(seed), progress],
+            randomness={"seed": seed},
+            # mmengine keeps one logger for each name in a process; two runs must not share one.
+            experiment_name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
+            default_scope="mmseg",
+            **_schedule(options),
+        )
+        with runner.closing_log():
+            runner.train()
+            metrics = runner.val()
+    result = RunResult(
+        mix=mix.name,
+        seed=seed,
+        iterations=options.iterations,
+        miou=metrics["val/miou"],
+        aacc=metrics["val/aacc"],
+        iou={name: None if math.isnan(metrics[f"val/iou/{name}"]) else metrics[f"val/iou/{name}"] for name in classes},
+        losses=progress.losses,
+        seconds=time.monotonic() - started,
+        fingerprint=fingerprint(inputs),
+        inputs=inputs,
+    )
+    save_segmenter(run_dir, runner.model, config, classes)
+    write_json(run_dir / RESULT, result.to_json())
+    (run_dir / _STATE).unlink(missing_ok=True)
+    report(f"mIoU {result.miou:.3f} on {val_split} after {options.iterations} iterations")
+    return result
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    if mix.real:
+        parts["real"] = Part(real_store, split)
+    if mix.synthetic:
+        if synthetic_store is None:
+            raise UserError(f"mix {mix.name!r} has a synthetic part, but no synthetic store is given")
+        parts["synthetic"] = Part(synthetic_store, split, mix.where)
+    return parts
+
+
+def _claim(run_dir: Path, inputs: Mapping[str, JSON]) -> None:
+    """Take the folder for a run with these inputs; UserError where it belongs to another."""
+    path = run_dir / _REQUEST
+    if path.is_file():
+        changes = differences(json.loads(path.read_text()), inputs)
+        if changes:
+            raise UserError(
+                f"{run_dir} holds a training run made from other inputs ({'; '.join(changes)}): "
+                "remove it, or choose another workspace"
+            )
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_json(path, inputs)
+
+
+def _crop(options: TrainingOptions, store_url: str) -> tuple[int, int]:
+    geometry = Store.open(store_url).manifest.geometry
+    if options.crop is not None:
+        return options.crop
+    if not geometry:
+        raise UserError(f"{store_url}: its images have no one size, so the training option crop must be given")
+    return geometry["height"], geometry["width"]
+
+
+def _train_loader(
+    mix: Mix, parts: Mapping[str, Part], options: TrainingOptions, seed: int, state: TrainingState | None
+) -> DataLoader:
+    height, width = crop = _crop(options, next(iter(parts.values())).store_url)
+    pipeline: list[dict[str, Any]] = [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations"},
+        {
+            "type": "RandomResize",
+            "scale": (width, height),
+            "ratio_range": options.scale_range,
+            "keep_ratio": True,
+        },
+        {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75},
+        {"type": "RandomFlip", "prob": options.flip},
+        *([{"type": "PhotoMetricDistortion"}] if options.photometric else []),
+        {"type": "PackSegInputs"},
+    ]
+    dataset = StoreDataset(tuple(parts.values()), pipeline)
+    ranges = dict(zip(parts, dataset.ranges, strict=True))
+    done = state.iteration if state else 0
+    sampler = MixSampler(
+        ranges.get("real", ()),
+        ranges.get("synthetic", ()),
+        mix.synthetic_share,
+        seed,
+        range(0, options.iterations * options.batch_size),
+    )
+    return _loader(dataset, options.batch_size, options.num_workers, sampler)
+
+
+def _val_loader(part: Part, options: TrainingOptions) -> DataLoader:
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
+    one_size = bool(Store.open(part.store_url).manifest.geometry)
+    dataset = StoreDataset([part], pipeline, test_mode=True)
+    return _loader(dataset, options.val_batch_size if one_size else 1, options.num_workers, None)
+
+
+def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: MixSampler | None) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _schedule(options: TrainingOptions) -> dict[str, Any]:
+    """AdamW with a linear warm-up and a polynomial decay, over the iterations of the run."""
+    total = options.iterations
+    # mmengine's LinearLR never arrives at the full rate in fewer than two steps.
+    warmup = round(options.warmup * total)
+    warmup = warmup if 2 <= warmup < total else 0
+    poly = {
+        "type": "PolyLR",
+        "power": options.power,
+        "eta_min": 0.0,
+        "begin": warmup,
+        "end": total,
+        "by_epoch": False,
+    }
+    rise = {"type": "LinearLR", "start_factor": 1e-2, "begin": 0, "end": warmup, "by_epoch": False}
+    return {
+        "optim_wrapper": {
+            "type": "OptimWrapper",
+            "optimizer": {
+                "type": "AdamW",
+                "lr": options.learning_rate,
+                "weight_decay": options.weight_decay,
+            },
+            "clip_grad": {"max_norm": 1.0},
+            "paramwise_cfg": {
+                "norm_decay_mult": 0.0,
+                "bias_decay_mult": 0.0,
+                "custom_keys": {"head": {"lr_mult": 10.0 if options.pretrained else 1.0}},
+            },
+        },
+        "param_scheduler": [rise, poly] if warmup else [poly],
+        "train_cfg": {"type": StoreTrainLoop, "max_iters": total, "val_begin": total + 1},
+        "val_cfg": {},
+        "val_evaluator": Evaluator([ClassIoU(prefix="val")]),
+        "log_processor": {"by_epoch": False},
+    }
+
+
+def _logger_hook(interval: int) -> dict[str, Any]:
+    return {"type": "LoggerHook", "interval": interval, "log_metric_by_epoch": False}

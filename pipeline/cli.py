@@ -1,0 +1,212 @@
+"""The command line: `lumen COMMAND ...`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from augment.errors import UserError
+from pipeline.compose import load_config, recipes
+from pipeline.config import STAGES, Config
+
+INTERRUPTED = 130
+# What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(prog="lumen", description="Dataset generation with neural layouts.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a recipe, doing what is left to do")
+    add_config(run)
+    run.add_argument("--until", choices=STAGES, metavar="STAGE", help="stop after this stage")
+    run.add_argument("--only", choices=STAGES, metavar="STAGE", help="run this stage alone")
+    run.add_argument("--redo", choices=STAGES, metavar="STAGE", help="make this stage and all after it anew")
+
+    plan = commands.add_parser("plan", help="show what a run would do; changes nothing")
+    add_config(plan)
+    plan.add_argument("--json", action="store_true", help="as JSON")
+
+    status = commands.add_parser("status", help="show how far every stage is")
+    status.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    status.add_argument("--json", action="store_true", help="as JSON")
+
+    verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
+    verify.add_argument("path", type=Path, metavar="PATH")
+
+    report = commands.add_parser("report", help="write the HTML report of a workspace")
+    report.add_argument("workspace", type=Path, metavar="WORKSPACE")
+
+    render = commands.add_parser("render", help="draw street scenes in the Cityscapes on-disk format")
+    render.add_argument("folder", type=Path, metavar="DIR")
+    render.add_argument("--train", type=int, default=64, help="training scenes (default 64)")
+    render.add_argument("--val", type=int, default=16, help="validation scenes (default 16)")
+    render.add_argument("--seed", type=int, default=0, help="seed of the scenes (default 0)")
+    render.add_argument("--height", type=int, default=512, help="pixels (default 512)")
+    render.add_argument("--width", type=int, default=1024, help="pixels (default 1024)")
+    render.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one for each core)")
+
+    commands.add_parser("doctor", help="tell what this machine can run, and what is missing")
+    return parser
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} CONFIG [key=value ...] [options]"
+    parser.epilog = "key=value sets any key of the configuration, e.g. generate.variants=4 dataset=camvid"
+    parser.add_argument("config", metavar="CONFIG", help=f"one of {', '.join(recipes())}, or the path of a YAML file")
+    parser.add_argument("--workspace", help="folder that all stages write to")
+    parser.add_argument("--executor", choices=("ray", "serial"), help="Ray workers, or this process alone")
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split a command line into known arguments and overrides, in whichever order they stand."""
+    parser = build_parser()
+    known, rest = parser.parse_known_args(arguments)
+    if rest and ("config" not in known or any(item.startswith("-") for item in rest)):
+        wrong = next((item for item in rest if item.startswith("-")), rest[0])
+        parser.error(f"{known.command}: unrecognized argument {wrong}")
+    return known, rest
+
+
+def config_of(options: argparse.Namespace, overrides: Sequence[str]) -> Config:
+    """The configuration that the command line names."""
+    extra = [f"workspace={options.workspace}"] if options.workspace else []
+    extra += [f"cluster.executor={options.executor}"] if options.executor else []
+    return load_config(options.config, [*overrides, *extra])
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Run a recipe."""
+    from pipeline.workflow import Selection, run
+    from pipeline.workspace import Workspace
+
+    config = config_of(options, overrides)
+    run(config, Selection(options.until, options.only, options.redo), say)
+    page = Workspace(config.workspace).report / "index.html"
+    if page.is_file():
+        say(f"report: {page}")
+    return 0
+
+
+def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Show what a run would do."""
+    from pipeline.planning import plan_table, progress
+    from pipeline.workflow import steps_of
+
+    rows = progress(steps_of(config_of(options, overrides)))
+    say(json.dumps([row.to_json() for row in rows], indent=2) if options.json else "\n".join(plan_table(rows)))
+    return 0
+
+
+def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Show how far a workspace is."""
+    from pipeline.planning import progress, status_table
+    from pipeline.workflow import read_config, steps_of
+
+    rows = progress(steps_of(read_config(options.workspace)))
+    say(json.dumps([row.to_json() for row in rows], indent=2) if options.json else "\n".join(status_table(rows)))
+    return 0
+
+
+def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Check a store or a workspace."""
+    from pipeline.planning import verify
+
+    checked, faults = verify(options.path)
+    for fault in faults:
+        say(fault)
+    if not faults:
+        say(f"{', '.join(checked)}: no fault")
+    return 1 if faults else 0
+
+
+def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Write the report of a workspace."""
+    from downstream.report import build_report
+
+    say(f"report: {build_report(options.workspace)}")
+    return 0
+
+
+def render_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Draw street scenes."""
+    from pipeline.scenes import write_dataset
+
+    counts = {"train": options.train, "val": options.val}
+    write_dataset(options.folder, counts, options.seed, options.height, options.width, options.workers)
+    say(f"{sum(counts.values())} scenes in {options.folder}")
+    return 0
+
+
+def doctor_command(_options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Tell what this machine can run."""
+    from pipeline.doctor import examine
+
+    findings = examine(Path.cwd())
+    for finding in findings:
+        say(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.name}: {finding.detail}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+COMMANDS = {
+    "run": run_command,
+    "plan": plan_command,
+    "status": status_command,
+    "verify": verify_command,
+    "report": report_command,
+    "render": render_command,
+    "doctor": doctor_command,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 when done, 1 when a run or check failed, 2 for a mistake of the user's."""
+    sys.exit(guarded(sys.argv[1:] if arguments is None else arguments))
+
+
+def guarded(arguments: Sequence[str]) -> int:
+    """Run a command; what can go wrong in the user's world is told in one line."""
+    from pipeline.engine.errors import RunFailed
+    from pipeline.store import CorruptStore
+
+    options, overrides = parse(arguments)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        return COMMANDS[options.command](options, overrides)
+    except (UserError, RunFailed, CorruptStore) as error:
+        if os.environ.get("LUMEN_TRACEBACK"):
+            raise
+        print(f"lumen {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    except KeyboardInterrupt:
+        print(f"lumen {options.command}: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED

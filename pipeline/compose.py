@@ -1,0 +1,152 @@
+"""From a recipe's name and overrides to a validated configuration, every mistake told in one line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from augment.errors import UserError
+from pipeline.config import Config
+
+
+def configs_dir() -> Path:
+    """Folder of the recipes and groups: beside the packages in a checkout, in `pipeline` when installed."""
+    package = Path(__file__).resolve().parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def recipes() -> list[str]:
+    """Names that `lumen run NAME` knows."""
+    return sorted(path.stem for path in configs_dir().glob("*.yaml"))
+
+
+def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """Compose `recipe` (a name in `configs/`, or the path of a YAML file) with `key=value` overrides.
+
+    Raises:
+        UserError: no such recipe, an unknown key, or a value out of range; one line that names the key, the
+            value and what would be right.
+    """
+    path = find_recipe(recipe)
+    return validate(compose(path, overrides))
+
+
+def find_recipe(recipe: str) -> Path:
+    """The file that `recipe` names."""
+    for path in (configs_dir() / f"{recipe}.yaml", Path(recipe)):
+        if path.is_file():
+            return path.resolve()
+    raise UserError(f"no recipe {recipe!r}: give a path to a YAML file, or one of {', '.join(recipes())}")
+
+
+def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Compose one YAML file and its defaults list, the groups of `configs/` in reach, into a plain dict."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    search = [f"hydra.searchpath=[file://{configs_dir()}]"] if path.parent != configs_dir() else []
+    try:
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            composed = hydra_compose(path.stem, [*search, *(with_prefix(item) for item in overrides)])
+        plain = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{path.name}: {one_line(error)}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def with_prefix(override: str) -> str:
+    """Let Hydra set any key, known to the recipe or not: which keys exist is for the schema alone to say.
+
+    Raises:
+        UserError: `override` is not of the form `key=value`.
+    """
+    key, equals, value = override.partition("=")
+    if not key.strip("+~") or not (equals or key.startswith("~")):
+        raise UserError(f"override {override!r} is not of the form key=value")
+    if "/" in value and not re.search(r"[\[\]{}'\"$]", value):
+        override = f"{key}='{value}'"  # a path may hold signs that mean something in Hydra's grammar
+    is_group = "." not in key and (configs_dir() / key).is_dir()
+    return override if key[0] in "+~" or is_group else f"++{override}"
+
+
+def validate(values: dict[str, Any]) -> Config:
+    """Check plain values against the schema."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines: dict[str, list[str]] = {}
+        for item in error.errors():
+            key, message = explain(item)
+            lines.setdefault(key, []).append(message)
+        # Several messages on one key are the branches of a union: any of them would do.
+        raise UserError("; ".join(key + " or ".join(found) for key, found in lines.items())) from error
+
+
+def explain(error: Any) -> tuple[str, str]:
+    """One pydantic error as the key with its value, and what would be right."""
+    location = [str(part) for part in error["loc"] if not is_branch(part)]
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return unknown_key(location), ""
+    if location and location[-1] == "[key]":
+        return f"unknown key {'.'.join(location[:-1])!r}: ", message.lower()
+    key = ".".join(location)
+    if error["type"] == "missing":
+        return f"{key} is missing: ", describe(location)
+    if error["type"] == "value_error":
+        return f"{key}: " if key else "", message
+    message = re.sub(r"dictionary or instance of \w+", "section of keys", message)
+    message = message.replace("tuple", "list").replace("dictionary", "mapping {key: value}")
+    return f"{key}={error['input']!r}: ", message[0].lower() + message[1:]
+
+
+def is_branch(part: str | int) -> bool:
+    """Whether a part of an error's location is a member of a union and no key of the configuration."""
+    return isinstance(part, str) and (part.startswith(("literal[", "constrained-", "function-")) or part == "int")
+
+
+def unknown_key(location: list[str]) -> str:
+    known = sorted(fields_at(location[:-1]))
+    close = difflib.get_close_matches(location[-1], known, n=1)
+    hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}? " if close else ""
+    return f"unknown key {'.'.join(location)!r}: {hint}the keys there are {', '.join(known)}"
+
+
+def fields_at(location: list[str]) -> dict[str, Any]:
+    """Fields of the section at `location`; empty where no section is."""
+    fields: dict[str, Any] = dict(Config.model_fields)
+    for name in location:
+        if name not in fields:
+            return fields
+        section = section_of(fields[name].annotation)
+        fields = dict(section.model_fields) if section else fields
+    return fields
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section inside an annotation such as `X`, `X | None` or `dict[str, X]`."""
+    if get_origin(annotation) in (Union, types.UnionType, dict):
+        return next((found for item in get_args(annotation) if (found := section_of(item))), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def describe(location: list[str]) -> str:
+    fields = fields_at(location[:-1])
+    return (fields[location[-1]].description if location[-1] in fields else None) or "give it a value"
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception without line breaks."""
+    return " ".join(str(error).split())

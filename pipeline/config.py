@@ -1,0 +1,295 @@
+"""What a run can be told: every key, its range, and what it means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+StageName = Literal["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+TRAIN_SPLIT = "train"
+PARTS = ("real", "synthetic")
+
+
+class Section(BaseModel):
+    """A part of the configuration: no unknown key, no change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def distinct(values: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{list(values)} names one entry twice")
+    return values
+
+
+def local(path: object) -> object:
+    if isinstance(path, str) and "://" in path:
+        raise ValueError(f"{path!r} is a URL; give a folder, one that every worker mounts")
+    return path
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Splits = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
+Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(distinct)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class RenderConfig(Section):
+    """Scenes that `dataset.kind: rendered` draws into `<workspace>/scenes` where they are absent."""
+
+    train: int = Field(default=64, ge=1, le=100_000, description="training scenes")
+    val: int = Field(default=16, ge=1, le=100_000, description="validation scenes")
+    height: int = Field(default=192, ge=64, le=2048, description="height of a rendered scene in pixels")
+    width: int = Field(default=384, ge=64, le=4096, description="width of a rendered scene in pixels")
+    seed: Seed = Field(default=0, description="seed of the scenes")
+
+
+class DatasetConfig(Section):
+    """Where the real images and their labels come from."""
+
+    kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
+    root: AbsolutePath | None = Field(default=None, description="its folder; a rendered dataset has none, it is made")
+    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
+    limit: dict[str, Positive] = Field(
+        default={}, description="at most so many images of a split, evenly spaced over it"
+    )
+    render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetConfig:
+        if self.kind == "rendered":
+            if self.root is not None or self.render is None:
+                raise ValueError(
+                    "kind 'rendered' takes a render section and no root; to read a folder choose "
+                    "dataset=cityscapes dataset.root=FOLDER"
+                )
+        elif self.root is None:
+            raise ValueError(f"kind {self.kind!r} needs dataset.root=FOLDER")
+        elif self.render is not None:
+            raise ValueError(f"kind {self.kind!r} takes no render section")
+        if TRAIN_SPLIT not in self.splits:
+            raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
+        if unknown := sorted(set(self.limit) - set(self.splits)):
+            raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+        return self
+
+
+class GeometryConfig(Section):
+    """The working size of image, label and layout; both sides are multiples of the latent stride 8."""
+
+    height: int = Field(multiple_of=8, ge=32, le=2048, description="pixels")
+    width: int = Field(multiple_of=8, ge=32, le=4096, description="pixels")
+
+
+class BackboneConfig(Section):
+    """The frozen foundation model that layouts are read from."""
+
+    name: str = Field(min_length=1, description="'dinov2-vits14' (no hub needed), a hub id or a folder")
+
+
+class LayoutConfig(Section):
+    """The neural layout."""
+
+    k_max: int = Field(default=24, ge=1, le=128, description="components stored; every k used is at most this")
+    basis: Literal["adapter", "own"] = Field(
+        default="adapter", description="the basis the adapter was trained with, or this dataset's own"
+    )
+
+
+class GeneratorConfig(Section):
+    """The diffusion model and how it is sampled."""
+
+    base: str = Field(min_length=1, description="'lumen-tiny', or a hub id or folder that diffusers loads")
+    adapter: str | None = Field(
+        default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
+    )
+    num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
+    precision: Literal["bf16", "fp16", "fp32"] = Field(default="bf16", description="of training and sampling")
+
+
+class AdaptConfig(Section):
+    """Training of the adapter on this dataset; zero steps use it unchanged."""
+
+    steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
+    batch_size: int = Field(default=8, ge=1, le=4096, description="samples a step")
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="peak rate of AdamW")
+    warmup_steps: int = Field(default=100, ge=0, description="steps until the rate has its peak")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, the result")
+    checkpoint_every: Positive = Field(default=500, description="steps between checkpoints")
+    sample_every: Positive = Field(default=500, description="steps between sample grids")
+    log_every: Positive = Field(default=50, description="steps between lines of the loss log")
+
+
+class PromptConfig(Section):
+    """The words beside the layout. A template's {names} are attributes of the source, or drawn ones."""
+
+    templates: tuple[str, ...] = Field(default=("{caption}",), min_length=1, description="one is drawn for each sample")
+    domains: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="attribute -> values; one is drawn for each sample, in place of the source's own",
+    )
+    negative: str = Field(default="", description="what guidance leads away from")
+
+
+class GenerateConfig(Section):
+    """Which synthetic images are made of each real one."""
+
+    ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
+    variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
+    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits whose images are used as sources")
+    prompts: PromptConfig = PromptConfig()
+
+
+class JudgeConfig(Section):
+    """The segmenter trained on real data alone, which scores synthetic data."""
+
+    iterations: int = Field(default=1000, ge=1, le=10_000_000, description="optimizer steps")
+    seed: Seed = Field(default=0, description="seed of its training")
+
+
+class CurateConfig(Section):
+    """What becomes of labels that the judge does not believe."""
+
+    quantile: float = Field(default=0.95, gt=0, lt=1, description="of a class's pixel losses on real data: its scale")
+    tolerance: float = Field(default=1.25, ge=1, le=100, description="loss over tolerance x scale makes a pixel 255")
+    min_reliable: float = Field(default=0.5, ge=0, le=1, description="images with a lower share believed are dropped")
+
+
+def mix_weights(expression: str) -> dict[str, float]:
+    """Weight of each part of a mix such as `real`, `real+synthetic` or `real+0.5*synthetic`.
+
+    Raises:
+        ValueError: the expression names a part other than `real` and `synthetic`, or one twice.
+    """
+    weights: dict[str, float] = {}
+    for term in expression.replace(" ", "").split("+"):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\*)?(\w+)", term)
+        if match is None or match[2] not in PARTS or match[2] in weights or float(match[1] or 1) == 0:
+            raise ValueError(
+                f"{expression!r} is no mix: join 'real' and 'synthetic', each once, with '+' and a factor, "
+                "e.g. 'real+0.5*synthetic'"
+            )
+        weights[match[2]] = float(match[1] or 1)
+    return weights
+
+
+class DownstreamConfig(Section):
+    """The model whose training shows what the data was worth."""
+
+    model: str = Field(default="segformer_mit-b0", min_length=1, description="mmsegmentation model or config file")
+    iterations: int = Field(default=1000, ge=1, le=10_000_000, description="optimizer steps, the same for every mix")
+    batch_size: int = Field(default=8, ge=1, le=4096, description="images a step")
+    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="peak rate of AdamW")
+    mixes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        default=("real", "synthetic", "real+synthetic"),
+        description="mixes to compare, e.g. 'real+2*synthetic'",
+    )
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        default=(0,), description="one training for each mix and seed"
+    )
+
+    @model_validator(mode="after")
+    def _known_parts(self) -> DownstreamConfig:
+        for mix in self.mixes:
+            mix_weights(mix)
+        return self
+
+
+class EvaluateConfig(Section):
+    """What alignment, diversity and the comparison are measured on."""
+
+    split: str = Field(default="val", min_length=1, description="held-out split")
+
+
+class ShardConfig(Section):
+    """How samples lie on disk."""
+
+    samples_per_shard: int = Field(
+        default=256, ge=1, le=100_000, description="samples a shard: a work unit of every stage"
+    )
+    image_format: Literal["png", "jpg", "webp"] = Field(default="png", description="format of images; labels are png")
+
+
+class ErrorBudgetConfig(Section):
+    """How many bad samples a stage may meet before the run stops."""
+
+    rate: float = Field(default=0.01, ge=0, le=1, description="share of the samples")
+    minimum: int = Field(default=10, ge=0, description="failures that are always borne")
+
+
+class StageResources(Section):
+    """What one worker of a stage takes; none of it changes a result."""
+
+    num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
+    num_gpus: float = Field(default=0, ge=0, description="accelerators a worker; any makes it run there")
+    workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
+    threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
+    batch_size: Positive = Field(default=8, description="samples a forward pass")
+
+
+class ClusterConfig(Section):
+    """Where the work is done."""
+
+    executor: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or this process alone")
+    address: str | None = Field(default=None, description="address of a Ray cluster, 'auto', or null for this machine")
+    default: StageResources = Field(default=StageResources(), description="resources of a stage that has no own entry")
+    stages: dict[StageName, StageResources] = Field(default={}, description="stage -> resources")
+
+    def resources(self, stage: StageName) -> StageResources:
+        """Resources of one worker of `stage`."""
+        return self.stages.get(stage, self.default)
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: Name = Field(description="name of the run")
+    workspace: AbsolutePath = Field(description="folder that all stages write to")
+    seed: Seed = Field(default=0, description="seed of everything drawn while generating")
+    dataset: DatasetConfig
+    geometry: GeometryConfig
+    backbone: BackboneConfig
+    layout: LayoutConfig = LayoutConfig()
+    generator: GeneratorConfig
+    adapt: AdaptConfig = AdaptConfig()
+    generate: GenerateConfig
+    judge: JudgeConfig = JudgeConfig()
+    curate: CurateConfig = CurateConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    shard: ShardConfig = ShardConfig()
+    error_budget: ErrorBudgetConfig = ErrorBudgetConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if (largest := max(self.generate.ks)) > self.layout.k_max:
+            raise ValueError(
+                f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
+                f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
+            )
+        for key, splits in (
+            ("generate.splits", self.generate.splits),
+            ("evaluate.split", (self.evaluate.split,)),
+        ):
+            if unknown := sorted(set(splits) - set(self.dataset.splits)):
+                raise ValueError(f"{key}: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split == TRAIN_SPLIT:
+            raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
+        if self.generator.adapter is None:
+            if self.layout.basis == "adapter":
+                raise ValueError("layout.basis: 'adapter' needs generator.adapter; a new adapter takes basis 'own'")
+            if self.adapt.steps == 0:
+                raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
+        return self

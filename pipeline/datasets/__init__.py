@@ -1,0 +1,44 @@
+"""Labelled image sets as they lie on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pipeline.datasets.base import Dataset, Record, RecordError
+from pipeline.datasets.camvid import CamVid
+from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.geometry import Geometry, resize_pair
+from pipeline.datasets.taxonomy import CAMVID, CITYSCAPES, TAXONOMIES, Taxonomy, colorize
+
+DatasetKind = Literal["cityscapes", "camvid"]
+
+__all__ = [
+    "CAMVID",
+    "CITYSCAPES",
+    "TAXONOMIES",
+    "CamVid",
+    "Cityscapes",
+    "Dataset",
+    "DatasetKind",
+    "Geometry",
+    "Record",
+    "RecordError",
+    "Taxonomy",
+    "colorize",
+    "open_dataset",
+    "resize_pair",
+]
+
+
+def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
+    """Open the dataset that lies in ``root``; nothing is read but folder names.
+
+    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
+    """
+    folder = Path(root).expanduser()
+    match kind:
+        case "cityscapes":
+            return Cityscapes(folder)
+        case "camvid":
+            return CamVid(folder)

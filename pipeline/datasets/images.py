@@ -1,0 +1,92 @@
+"""Image and label files as arrays, whatever their mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipeline.datasets.base import RecordError
+
+_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
+_SIXTEEN_BIT_MAX = 65535
+# What Pillow raises for a file that is missing, cut short, or no image at all.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as it is meant to be seen: RGB uint8 [H, W, 3], upright.
+
+    Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
+    Raises RecordError naming a file that cannot be read.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode in _SIXTEEN_BIT:
+                image = Image.fromarray(_to_eight_bits(np.asarray(image), path))
+            elif image.mode == "F":
+                raise RecordError(f"{path} holds floating-point values: expected 8 or 16 bits a channel")
+            return np.array(image.convert("RGB"))
+    except _UNREADABLE as error:
+        raise RecordError(f"cannot read image {path}: {_one_line(error)}") from error
+
+
+def read_label_ids(path: Path) -> NDArray[np.uint8 | np.uint16]:
+    """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
+
+    A palette file gives its indices. Raises RecordError for a file that cannot be read or holds colours.
+    """
+    try:
+        with Image.open(path) as file:
+            if file.mode not in _INDEXED:
+                raise RecordError(
+                    f"label {path} has mode {file.mode}: expected one channel of class indices, not colours"
+                )
+            ids = np.array(file)
+    except _UNREADABLE as error:
+        raise RecordError(f"cannot read label {path}: {_one_line(error)}") from error
+    if ids.dtype == bool:
+        return ids.astype(np.uint8)
+    if ids.dtype == np.uint8:
+        return ids
+    if ids.min() < 0 or ids.max() > _SIXTEEN_BIT_MAX:
+        raise RecordError(f"label {path} has ids {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}")
+    return ids.astype(np.uint16)
+
+
+def map_ids(
+    ids: NDArray[np.uint8 | np.uint16], table: NDArray[np.uint8], known: NDArray[np.bool_], path: Path
+) -> NDArray[np.uint8]:
+    """Translate ids [H, W] to train ids by ``table`` [256] for the ids that ``known`` [256] marks.
+
+    Raises RecordError naming the file, every id that is not known, and how many pixels have one.
+    """
+    present, counts = np.unique(ids, return_counts=True)
+    strange = np.array([value >= len(known) or not known[value] for value in present])
+    if strange.any():
+        raise RecordError(
+            f"label {path} has unknown ids {present[strange].tolist()} ({counts[strange].sum()} pixels): "
+            f"expected {_ranges(np.flatnonzero(known))}"
+        )
+    return table[ids]
+
+
+def _to_eight_bits(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > _SIXTEEN_BIT_MAX:
+        raise RecordError(f"{path} holds values {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel")
+    # 65535 / 255 = 257; half of it rounds to the nearest value.
+    return ((wide + 128) // 257).astype(np.uint8)
+
+
+def _ranges(ids: NDArray[np.intp]) -> str:
+    runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1)
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

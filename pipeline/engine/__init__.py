@@ -1,0 +1,35 @@
+"""Work units, outcomes and receipts, and the executors that run them."""
+
+from __future__ import annotations
+
+from pipeline.engine.budget import ErrorBudget, top_reasons
+from pipeline.engine.errors import RunFailed, UnitFailed
+from pipeline.engine.executor import Executor, ExecutorKind, make_executor
+from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
+from pipeline.engine.run import StageSummary, remaining, run_store_stage
+from pipeline.engine.stage import Resources, Source, Stage, UnitTask
+from pipeline.engine.task import ShardTask
+from pipeline.engine.unit import WorkUnit
+
+__all__ = [
+    "Dropped",
+    "ErrorBudget",
+    "Executor",
+    "ExecutorKind",
+    "Failed",
+    "Ok",
+    "Outcome",
+    "Resources",
+    "RunFailed",
+    "ShardTask",
+    "Source",
+    "Stage",
+    "StageSummary",
+    "UnitFailed",
+    "UnitTask",
+    "WorkUnit",
+    "make_executor",
+    "remaining",
+    "run_store_stage",
+    "top_reasons",
+]

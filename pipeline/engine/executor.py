@@ -1,0 +1,38 @@
+"""How units are run: here, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+from augment.errors import UserError
+from pipeline.engine.serial import SerialExecutor
+from pipeline.engine.stage import UnitTask
+from pipeline.engine.unit import WorkUnit
+
+R = TypeVar("R")
+ExecutorKind: TypeAlias = Literal["serial", "ray"]
+
+
+class Executor(Protocol):
+    """Runs a task over units."""
+
+    def map(self, task: UnitTask[R], units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, R], None, None]:
+        """Each unit with its result, as they complete, each exactly once.
+
+        Closing the generator stops the run. Raises UserError where the task does or where the task does not
+        fit, UnitFailed for any other error of a unit or of ``setup``. A worker that is lost is replaced and
+        its unit run again.
+        """
+
+
+def make_executor(kind: ExecutorKind, cluster: str | None = None) -> Executor:
+    """The executor; ``cluster`` is a Ray address, or None for RAY_ADDRESS or else a local cluster."""
+    if kind == "serial":
+        return SerialExecutor()
+    if kind == "ray":
+        # Ray takes seconds to import, and a serial run has no need of it.
+        from pipeline.engine.ray_executor import RayExecutor
+
+        return RayExecutor(cluster)
+    raise UserError(f'executor: {kind!r} is neither "serial" nor "ray"')

@@ -1,0 +1,134 @@
+"""Running a stage over its plan: what is missing, within the error budget."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from pipeline.engine.budget import ErrorBudget, top_reasons
+from pipeline.engine.errors import RunFailed
+from pipeline.engine.executor import Executor
+from pipeline.engine.progress import shard_progress
+from pipeline.engine.stage import Source, Stage
+from pipeline.engine.task import ShardTask
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import FingerprintMismatch, Receipt, Store
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """What a run of a stage did; ``done_before`` of the ``units`` were there already and count only there."""
+
+    name: str
+    units: int
+    done_before: int
+    samples: int
+    failures: int
+    dropped: int
+    failure_reasons: Mapping[str, int]
+    drop_reasons: Mapping[str, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.units == self.done_before:
+            return f"{self.name}: all {self.units} shards are done"
+        parts = [f"{self.units - self.done_before} shards, {self.samples} samples in {self.seconds:.1f} s"]
+        if self.dropped:
+            parts.append(f"{self.dropped} dropped ({top_reasons(self.drop_reasons)})")
+        if self.failures:
+            parts.append(f"{self.failures} quarantined ({top_reasons(self.failure_reasons)})")
+        return f"{self.name}: {', '.join(parts)}"
+
+
+def run_store_stage(
+    stage: Stage,
+    source: Source,
+    store: Store,
+    units: Sequence[WorkUnit],
+    executor: Executor,
+    budget: ErrorBudget,
+    report: Callable[[str], None],
+) -> StageSummary:
+    """Make every shard of the plan that the store does not have yet.
+
+    Raises RunFailed over the error budget, naming the commonest reasons, or where a unit raises;
+    FingerprintMismatch where a shard that is there was made from another unit than the one planned. What is
+    committed stays.
+    """
+    started = time.monotonic()
+    missing = remaining(store, units)
+    done_before = len(units) - len(missing)
+    store.location.sweep()
+    tally = _Tally(stage.name, budget, store.url)
+    task = ShardTask(stage, source, store.url)
+    with (
+        closing(executor.map(task, missing)) as results,
+        shard_progress(stage.name, len(units), done_before, report) as tick,
+    ):
+        for _, receipt in results:
+            tick(receipt)
+            tally.add(receipt)
+    absent = {unit.shard for unit in missing} - store.done()
+    if absent:
+        raise RunFailed(f"{stage.name}: {len(absent)} shards of the plan are missing, such as {min(absent)}")
+    return tally.summary(len(units), done_before, time.monotonic() - started)
+
+
+def remaining(store: Store, units: Sequence[WorkUnit]) -> list[WorkUnit]:
+    """The planned units that the store has no receipt of, in plan order.
+
+    Raises FingerprintMismatch where a receipt is of another unit with the same shard name, ValueError where
+    the plan names a shard twice.
+    """
+    if len({unit.shard for unit in units}) < len(units):
+        raise ValueError("the plan names a shard twice")
+    receipts = {receipt.shard: receipt for receipt in store.receipts()}
+    for unit in units:
+        receipt = receipts.get(unit.shard)
+        if receipt is not None and receipt.unit not in ("", unit.fingerprint):
+            raise FingerprintMismatch(
+                f"{store.url}: shard {unit.shard} was made from other samples or parameters than planned: "
+                "choose another workspace, or remove this store to make it again"
+            )
+    return [unit for unit in units if unit.shard not in receipts]
+
+
+class _Tally:
+    """The sums of a run, and its end once too much has failed."""
+
+    def __init__(self, name: str, budget: ErrorBudget, url: str) -> None:
+        self._name = name
+        self._budget = budget
+        self._url = url
+        self._samples = self._failures = self._dropped = 0
+        self._failure_reasons: Counter[str] = Counter()
+        self._drop_reasons: Counter[str] = Counter()
+
+    def add(self, receipt: Receipt) -> None:
+        self._samples += receipt.samples
+        self._failures += receipt.failures
+        self._dropped += receipt.dropped
+        self._failure_reasons.update(receipt.failure_reasons)
+        self._drop_reasons.update(receipt.drop_reasons)
+        seen = self._samples + self._failures + self._dropped
+        if self._failures > self._budget.allowed(seen):
+            raise RunFailed(
+                f"{self._name}: {self._failures} of {seen} samples failed, over the budget ({self._budget}): "
+                f"{top_reasons(self._failure_reasons)}; see {self._url}/quarantine"
+            )
+
+    def summary(self, units: int, done_before: int, seconds: float) -> StageSummary:
+        return StageSummary(
+            self._name,
+            units,
+            done_before,
+            self._samples,
+            self._failures,
+            self._dropped,
+            dict(self._failure_reasons),
+            dict(self._drop_reasons),
+            seconds,
+        )

@@ -1,0 +1,88 @@
+"""What a stage, a source and a task are to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from augment.errors import UserError
+from pipeline.engine.outcome import Failed, Outcome
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import Sample
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the workers of a stage take; never part of a fingerprint.
+
+    ``num_cpus`` and ``num_gpus`` are per worker. ``workers`` "auto" is the largest pool that fits the
+    cluster. ``threads`` is the number of torch threads in a worker; None divides the cores among the workers.
+    Raises UserError for numbers out of range.
+    """
+
+    num_cpus: float = 1
+    num_gpus: float = 0
+    workers: int | Literal["auto"] = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_cpus <= 0 or self.num_gpus < 0:
+            raise UserError(f"resources: num_cpus must be above 0 and num_gpus at least 0, got {self}")
+        if self.workers != "auto" and self.workers < 1:
+            raise UserError(f'resources: workers must be "auto" or at least 1, got {self.workers}')
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"resources: threads must be at least 1, got {self.threads}")
+
+
+class Stage(Protocol):
+    """Maps batches of samples to outcomes; imports no Ray, opens no data file, is small before ``setup``."""
+
+    @property
+    def name(self) -> str:
+        """The stage, as the user knows it."""
+
+    @property
+    def resources(self) -> Resources:
+        """What one worker takes."""
+
+    @property
+    def batch_size(self) -> int:
+        """The most samples that ``process`` gets at once."""
+
+    def setup(self) -> None:
+        """Load weights; called once in each worker."""
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        """The outcomes of a batch, in order; any number for each sample.
+
+        May raise: the batch is then tried again sample by sample, and what raises alone is quarantined. A
+        UserError ends the run.
+        """
+
+
+class Source(Protocol):
+    """Reads the input samples of a unit; runs in the read-ahead thread."""
+
+    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+        """The samples of the unit in its order, each bad one as a Failed. Raising ends the run."""
+
+
+class UnitTask(Protocol[R_co]):
+    """What an executor runs for each unit. It is pickled to the workers, and its small result back."""
+
+    @property
+    def name(self) -> str:
+        """The stage, as the user knows it."""
+
+    @property
+    def resources(self) -> Resources:
+        """What one worker takes."""
+
+    def setup(self) -> None:
+        """Called once in each worker, before the first unit."""
+
+    def run(self, unit: WorkUnit) -> R_co:
+        """Do the unit. It may be called again for the same unit where a worker was lost."""

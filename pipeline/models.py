@@ -1,0 +1,67 @@
+"""Which model a name in the configuration means, and what its bytes are, without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from augment.errors import UserError
+from augment.lumen import zoo
+from pipeline.store import JSON, fingerprint
+
+WHOLE, EDGE = 64 << 20, 1 << 20
+
+
+def adapter_folder(name: str) -> Path:
+    """Folder of the adapter `name`: the one of a model of the zoo, or a path.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    folder = zoo.ZOO / name / "adapter" if name in zoo.names() else Path(name).expanduser().absolute()
+    if not (folder / "config.json").is_file():
+        raise UserError(f"generator.adapter: {folder} holds no layout adapter; give a folder that adapt wrote")
+    return folder
+
+
+def adapter_components(folder: Path) -> int:
+    """Number of layout components that a saved adapter reads."""
+    return int(json.loads((folder / "config.json").read_text())["num_components"])
+
+
+def basis_digest(folder: Path) -> str:
+    """Digest of a saved layout basis.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = folder / "basis.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no layout basis; use layout.basis=own, or another generator.adapter")
+    return str(json.loads(path.read_text())["digest"])
+
+
+def identity(name: str) -> JSON:
+    """What tells one model from another: name and content of a folder, the name alone of a hub id.
+
+    A file above 64 MiB is told by its size, its first and its last mebibyte.
+    """
+    folder = zoo.ZOO / name if name in zoo.names() else Path(name).expanduser()
+    if not folder.is_dir():
+        return {"name": name}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".json", ".safetensors"))
+    return {
+        "name": folder.name,
+        "digest": fingerprint({path.relative_to(folder).as_posix(): sampled_digest(path) for path in files}),
+    }
+
+
+def sampled_digest(path: Path) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= WHOLE:
+            return hashlib.sha256(file.read()).hexdigest()
+        head = file.read(EDGE)
+        file.seek(-EDGE, 2)
+        return hashlib.sha256(head + file.read() + str(size).encode()).hexdigest()

@@ -1,0 +1,195 @@
+"""What a run would do and what has been done: read from configuration and receipts, changing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from augment.errors import UserError
+from pipeline.artifact import read_record, verify_artifact
+from pipeline.steps import Step
+from pipeline.store import verify_store
+from pipeline.store.paths import MANIFEST
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Row:
+    """How far a stage is.
+
+    Attributes:
+        stage: its name.
+        units, units_done: work units: shards of a store, or artifacts.
+        samples, samples_done: samples, where the stage writes a store.
+        failed, dropped: samples quarantined, and left out on purpose.
+        bytes: of the shards there are.
+        seconds: worker time that they took.
+    """
+
+    stage: str
+    units: int
+    units_done: int
+    samples: int
+    samples_done: int
+    failed: int
+    dropped: int
+    bytes: int
+    seconds: float
+
+    @property
+    def rate(self) -> float | None:
+        """Samples a second and worker."""
+        return self.samples_done / self.seconds if self.seconds and self.samples_done else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Worker time that the rest takes at the rate so far."""
+        return max(0, self.samples - self.handled) / self.rate if self.rate else None
+
+    @property
+    def bytes_expected(self) -> int | None:
+        """Bytes of the whole store at the mean size so far."""
+        return round(self.bytes / self.samples_done * self.samples) if self.samples_done else None
+
+    @property
+    def handled(self) -> int:
+        """Samples that are not to be done again."""
+        return self.samples_done + self.failed + self.dropped
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures by name."""
+        derived = {
+            "rate": self.rate,
+            "seconds_left": self.seconds_left,
+            "bytes_expected": self.bytes_expected,
+        }
+        return {**asdict(self), **derived}
+
+
+def progress(steps: Sequence[Step]) -> list[Row]:
+    """A row for every stage."""
+    return [row_of(step) for step in steps]
+
+
+def row_of(step: Step) -> Row:
+    size, made = step.size(), step.made()
+    if isinstance(made, int):
+        return Row(step.name, size.units, made, size.samples, 0, 0, 0, 0, 0.0)
+    return Row(
+        step.name,
+        size.units,
+        len(made),
+        size.samples,
+        sum(receipt.samples for receipt in made),
+        sum(receipt.failures for receipt in made),
+        sum(receipt.dropped for receipt in made),
+        sum(receipt.bytes for receipt in made),
+        round(sum(receipt.seconds for receipt in made), 3),
+    )
+
+
+def plan_table(rows: Sequence[Row]) -> list[str]:
+    """Lines that say how much there is to do."""
+    header = ("stage", "units", "done", "samples", "done", "bytes", "worker time left")
+    return aligned(
+        [
+            header,
+            *(
+                (
+                    row.stage,
+                    str(row.units),
+                    str(row.units_done),
+                    count(row.samples),
+                    count(row.samples_done),
+                    size_text(row.bytes_expected),
+                    duration(row.seconds_left),
+                )
+                for row in rows
+            ),
+        ]
+    )
+
+
+def status_table(rows: Sequence[Row]) -> list[str]:
+    """Lines that say how far every stage is."""
+    header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
+    return aligned(
+        [
+            header,
+            *(
+                (
+                    row.stage,
+                    f"{row.units_done}/{row.units}",
+                    f"{row.samples_done}/{row.samples}" if row.samples else "-",
+                    count(row.failed),
+                    count(row.dropped),
+                    f"{row.rate:.3g}" if row.rate else "-",
+                    size_text(row.bytes or None),
+                    duration(row.seconds_left),
+                )
+                for row in rows
+            ),
+        ]
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines; the first column flush left, the others flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def count(number: int) -> str:
+    return str(number) if number else "-"
+
+
+def size_text(size: int | None) -> str:
+    """A number of bytes for people."""
+    if size is None:
+        return "-"
+    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.3g} {units[0]}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def verify(path: Path) -> tuple[list[str], list[str]]:
+    """Check a store, or every store and artifact of a workspace.
+
+    Returns:
+        Names of what was checked, and a line for each fault.
+
+    Raises:
+        UserError: there is neither a store nor a workspace.
+    """
+    if (path / MANIFEST).is_file():
+        return [path.name], verify_store(str(path))
+    space = Workspace(path)
+    stores = [folder for folder in (space.real, space.layouts, space.synthetic, space.curated) if folder.exists()]
+    artifacts = [
+        item
+        for item in (space.basis, space.adapter, space.judge, space.scale, space.comparison, space.evaluation)
+        if read_record(item) is not None
+    ]
+    if not stores and not artifacts:
+        raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
+    faults = [f"{folder.name}: {fault}" for folder in stores for fault in verify_store(str(folder))]
+    faults += [fault for item in artifacts for fault in verify_artifact(item)]
+    return [item.name for item in (*stores, *artifacts)], faults

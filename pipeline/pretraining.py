@@ -1,0 +1,131 @@
+"""`lumen pretrain`: a small base model from scratch, on labelled or unlabelled datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, GeometryConfig, Name, Section, Seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from augment.lumen.pretrain import ImageSource
+    from augment.lumen.trainer import TrainingOptions
+
+Channels = Annotated[int, Field(ge=8, multiple_of=8)]
+
+
+class SourceConfig(Section):
+    """Training images and how crops are cut from them."""
+
+    dataset: DatasetConfig
+    geometry: GeometryConfig
+    crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
+    smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
+    weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
+
+
+class TrainingConfig(Section):
+    """Length and speed of one training."""
+
+    steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="samples a step")
+    learning_rate: float = Field(default=4e-4, gt=0, le=1, description="peak rate of AdamW")
+    warmup_steps: int = Field(default=100, ge=0, description="steps until the peak rate is reached")
+    cooldown: float = Field(default=0.25, ge=0, le=1, description="share of the steps over which the rate falls")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average")
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    sample_every: int = Field(default=500, ge=1, description="steps between sample grids")
+    log_every: int = Field(default=50, ge=1, description="steps between log lines")
+
+    def options(self, seed: int) -> TrainingOptions:
+        """The options that the trainer takes."""
+        from augment.lumen.trainer import TrainingOptions
+
+        return TrainingOptions(**self.model_dump(), seed=seed)
+
+
+class ModelConfig(Section):
+    """Sizes of what is built."""
+
+    num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
+    autoencoder_channels: Annotated[tuple[Channels, ...], Field(min_length=4, max_length=4)] = (
+        16,
+        32,
+        64,
+        96,
+    )
+    latent_channels: int = Field(default=8, ge=1, le=64, description="channels of the latent")
+    unet_channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)] = (96, 128, 192)
+    text_width: int = Field(default=128, ge=32, multiple_of=32, description="channels of the text encoder")
+    text_layers: int = Field(default=3, ge=1, le=48, description="layers of the text encoder")
+    text_length: int = Field(default=16, ge=4, le=512, description="tokens of a prompt")
+    adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
+
+
+class PretrainConfig(Section):
+    """A whole pretraining."""
+
+    name: Name = Field(description="name of the model")
+    workspace: AbsolutePath = Field(description="folder for checkpoints, logs and sample grids")
+    destination: AbsolutePath = Field(description="folder that the finished model is written to")
+    seed: Seed = Field(default=0, description="seed of the training")
+    device: str = Field(default="cpu", description="torch device")
+    threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
+    backbone: BackboneConfig
+    sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
+    model: ModelConfig = ModelConfig()
+    autoencoder: TrainingConfig
+    diffusion: TrainingConfig
+
+
+def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
+    """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
+    import torch
+
+    from augment.backbones import load_backbone
+    from augment.lumen.pretrain import PretrainOptions, pretrain
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    sources = [
+        read_source(source, config.workspace / f"scenes-{name}", report) for name, source in config.sources.items()
+    ]
+    options = PretrainOptions(
+        autoencoder=config.autoencoder.options(config.seed),
+        diffusion=config.diffusion.options(config.seed),
+        **config.model.model_dump(),
+    )
+    backbone = load_backbone(config.backbone.name, config.device)
+    pretrain(sources, backbone, options, config.workspace, config.destination, torch.device(config.device), report)
+
+
+def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
+    """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
+    from augment.lumen.pretrain import CaptionedImage, ImageSource
+    from pipeline.config import TRAIN_SPLIT
+    from pipeline.datasets import open_dataset
+    from pipeline.rendering import render_once
+
+    if config.dataset.kind == "rendered":
+        assert config.dataset.render is not None
+        render_once(scenes, config.dataset.render, None, report)
+        dataset = open_dataset("cityscapes", scenes)
+    else:
+        assert config.dataset.root is not None
+        dataset = open_dataset(config.dataset.kind, config.dataset.root)
+    records = dataset.records(TRAIN_SPLIT)
+    report(f"reading {len(records)} images of {dataset.name}")
+    images = [CaptionedImage(dataset.load(record)[0], record.attributes) for record in records]
+    return ImageSource(
+        images,
+        config.geometry.height,
+        config.geometry.width,
+        config.crops_per_image,
+        config.smallest,
+        config.weight,
+    )

@@ -1,0 +1,96 @@
+"""adapt: the layout adapter is trained on the dataset's own images and layouts."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from augment.prompts import caption
+from pipeline.engine.stage import Resources
+from pipeline.engine.unit import WorkUnit
+from pipeline.stages.generate import content_attributes
+from pipeline.stages.reading import PairedSource
+
+if TYPE_CHECKING:
+    from augment.lumen.trainer import TrainingOptions
+    from augment.lumen.training import Example
+
+LOG = logging.getLogger(__name__)
+TRAINING = "training"
+BASIS = "basis"
+
+
+class StoredExamples:
+    """Random access to the training pairs of the real store and the layout store."""
+
+    def __init__(self, source: PairedSource, keys: tuple[str, ...]) -> None:
+        self.source, self.keys = source, keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Example:
+        """Image, layout and caption of one sample.
+
+        Raises:
+            CorruptStore: its bytes do not decode.
+        """
+        from augment.lumen.training import Example
+
+        sample = self.source.get(self.keys[index])
+        assert sample.image is not None and sample.layout is not None
+        return Example(sample.image, sample.layout, caption(content_attributes(sample)))
+
+
+@dataclass
+class Adapt:
+    """Trains an adapter and saves it, its basis inside.
+
+    Attributes:
+        base: frozen base model.
+        adapter: folder to start from, or None for a new adapter.
+        basis: folder of the basis that the layouts are written in.
+        num_components: components that a new adapter reads.
+        source: images and layouts.
+        options: see `TrainingOptions`.
+        folder: where the adapter is saved; what it needs to resume lies in `training/` meanwhile.
+    """
+
+    base: str
+    adapter: str | None
+    basis: str
+    num_components: int
+    source: PairedSource
+    options: TrainingOptions
+    folder: str
+    device: str
+    resources: Resources
+    name: str = "adapt"
+
+    def setup(self) -> None:
+        """Nothing that outlives the one unit."""
+
+    def run(self, unit: WorkUnit) -> int:
+        """Train on the unit's keys; returns the number of training samples."""
+        import torch
+
+        from augment.lumen.adapter import LayoutControlNet
+        from augment.lumen.base import load_base
+        from augment.lumen.training import train_adapter
+
+        base = load_base(self.base, self.device)
+        if self.adapter is None:
+            adapter = LayoutControlNet.from_base(base.unet, self.num_components)
+        else:
+            adapter = LayoutControlNet.from_pretrained(Path(self.adapter), torch_dtype=torch.float32)
+        folder = Path(self.folder)
+        examples = StoredExamples(self.source, unit.keys)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
+        adapter.save_pretrained(folder)
+        shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
+        # The averaged weights are saved; what is kept of the training is its record.
+        (folder / TRAINING / "checkpoint.safetensors").unlink()
+        return len(unit.keys)

@@ -1,0 +1,127 @@
+"""curate: what the judge does not believe of a synthetic label is ignored, or the image is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pipeline.config import TRAIN_SPLIT
+from pipeline.engine import Dropped, Failed, Ok, Outcome, Resources, WorkUnit
+from pipeline.stages.reading import StoreSource
+from pipeline.store import Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from augment.filtering import LossHistogram, LossScale
+
+SCALE = "scale.json"
+
+
+class PixelJudge(Protocol):
+    """A segmenter that says how surprising each pixel's label is."""
+
+    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Cross-entropy in nats `float32 [B, H, W]` of images `uint8 [B, H, W, 3]` against their labels."""
+        ...
+
+
+def is_training_shard(shard: str) -> bool:
+    """Whether a shard of the synthetic store is made from training images."""
+    return shard.startswith(f"{TRAIN_SPLIT}-k")
+
+
+def plan(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
+    """One unit for each synthetic shard of the training split: held-out data is for evaluation, as it is."""
+    return [WorkUnit(name, keys) for name, keys in shards.items() if is_training_shard(name)]
+
+
+def stacked(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images `uint8 [B, H, W, 3]` and labels `uint8 [B, H, W]` of a batch.
+
+    Raises:
+        ValueError: a sample has no image or no label.
+    """
+    if any(sample.image is None or sample.label is None for sample in batch):
+        raise ValueError("unlabelled: a sample has no label to judge")
+    images = np.stack([sample.image for sample in batch if sample.image is not None])
+    labels = np.stack([sample.label for sample in batch if sample.label is not None])
+    return images, labels.astype(np.uint8)
+
+
+@dataclass
+class CountLosses:
+    """Counts the judge's losses on one shard of real images, by class and size."""
+
+    source: StoreSource
+    load_judge: Callable[[], PixelJudge]
+    num_classes: int
+    resources: Resources
+    batch_size: int
+    name: str = "curate"
+    _judge: PixelJudge | None = field(default=None, repr=False)
+
+    def setup(self) -> None:
+        """Load the judge."""
+        self._judge = self.load_judge()
+
+    def run(self, unit: WorkUnit) -> LossHistogram:
+        """The histogram of the unit's images; those that do not read are left out."""
+        from augment.filtering import LossHistogram
+
+        assert self._judge is not None
+        samples = [sample for sample in self.source.read(unit) if not isinstance(sample, Failed)]
+        parts = []
+        for start in range(0, len(samples), self.batch_size):
+            images, labels = stacked(samples[start : start + self.batch_size])
+            parts.append(LossHistogram.of(self._judge.loss(images, labels), labels, self.num_classes))
+        return LossHistogram.merged(parts)
+
+
+@dataclass
+class Curate:
+    """Ignores the pixels whose label the judge does not believe, and drops images with too many of them.
+
+    Attributes:
+        load_judge: gives the judge, in the worker.
+        scale: folder of the loss scale.
+        min_reliable: least share of an image's labelled pixels to believe, 0..1.
+    """
+
+    load_judge: Callable[[], PixelJudge]
+    scale: str
+    min_reliable: float
+    resources: Resources
+    batch_size: int
+    name: str = "curate"
+    _judge: PixelJudge | None = field(default=None, repr=False)
+    _scale: LossScale | None = field(default=None, repr=False)
+
+    def setup(self) -> None:
+        """Load judge and scale."""
+        from augment.filtering import LossScale
+
+        self._judge = self.load_judge()
+        self._scale = LossScale.load(Path(self.scale) / SCALE)
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
+        """Judge a batch of pairs."""
+        from augment.filtering import mask_unreliable, reliable_share
+
+        assert self._judge is not None and self._scale is not None
+        images, labels = stacked(batch)
+        losses = self._judge.loss(images, labels)
+        outcomes: list[Outcome] = []
+        for sample, label, loss in zip(batch, labels, losses, strict=True):
+            reliable = self._scale.reliable(loss, label)
+            share = round(reliable_share(label, reliable), 6)
+            if share < self.min_reliable:
+                outcomes.append(Dropped(sample.key, f"unreliable: {share:.2f} of its pixels are believed"))
+                continue
+            verdict = {**sample.metadata, "reliable": share}
+            outcomes.append(Ok(replace(sample, label=mask_unreliable(label, reliable), metadata=verdict)))
+        return outcomes

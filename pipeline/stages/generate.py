@@ -1,0 +1,156 @@
+"""generate: new images on the layouts of real ones, each with its source's label."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augment.prompts import draw_domain, expand
+from pipeline.engine.outcome import Ok, Outcome
+from pipeline.engine.stage import Resources
+from pipeline.engine.unit import WorkUnit
+from pipeline.stages.reading import split_of
+from pipeline.store import JSON, Sample
+
+if TYPE_CHECKING:
+    from augment.lumen.sampler import LayoutSampler, Request
+
+# What the real store says about a sample that is no attribute of its content.
+ORIGIN = ("dataset", "split", "source")
+
+
+def shard_name(source: str, k: int, variant: int) -> str:
+    """`train-000003` at k = 5 in variant 1 becomes `train-k05-v01-000003`."""
+    split, _, index = source.rpartition("-")
+    return f"{split}-k{k:02d}-v{variant:02d}-{index}"
+
+
+def shard_names(
+    sources: Sequence[str], splits: Sequence[str], ks: Sequence[int], variants: int
+) -> list[tuple[str, str, int, int]]:
+    """(shard, source shard, k, variant) of every unit; sources of one split first, then k, then variant."""
+    return [
+        (shard_name(source, k, variant), source, k, variant)
+        for k in ks
+        for variant in range(variants)
+        for source in sources
+        if split_of(source) in splits
+    ]
+
+
+def plan(
+    shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int
+) -> list[WorkUnit]:
+    """One unit for each source shard, k and variant: more ks or variants add shards and change none."""
+    return [
+        WorkUnit(name, shards[source], {"k": k, "variant": variant})
+        for name, source, k, variant in shard_names(list(shards), splits, ks, variants)
+    ]
+
+
+def stable_seed(*parts: str | int) -> int:
+    """A seed in 0..2**63 - 1 that depends on the parts alone, on any machine."""
+    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def content_attributes(sample: Sample) -> dict[str, str]:
+    """What is known of a real image's content: its medium, time of day, weather and whatever else."""
+    return {name: value for name, value in sample.metadata.items() if isinstance(value, str) and name not in ORIGIN}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Digests that each synthetic sample carries in its metadata."""
+
+    base: str
+    adapter: str
+    basis: str
+
+
+@dataclass
+class Generate:
+    """Paints an image onto each layout at the unit's k, for the unit's variant.
+
+    Attributes:
+        base, adapter: what to load.
+        num_steps, guidance_scale, precision: see `LayoutSampler`.
+        templates, domains, negative_prompt: see `PromptConfig`.
+        seed: the run's seed.
+        provenance: recorded with every sample.
+    """
+
+    base: str
+    adapter: str
+    num_steps: int
+    guidance_scale: float
+    precision: str
+    templates: tuple[str, ...]
+    domains: Mapping[str, tuple[str, ...]]
+    negative_prompt: str
+    seed: int
+    provenance: Provenance
+    device: str
+    resources: Resources
+    batch_size: int
+    name: str = "generate"
+    _sampler: LayoutSampler | None = field(default=None, repr=False)
+
+    def setup(self) -> None:
+        """Load base model and adapter."""
+        import torch
+
+        from augment.lumen.adapter import LayoutControlNet
+        from augment.lumen.base import load_base
+        from augment.lumen.sampler import LayoutSampler
+
+        base = load_base(self.base, self.device)
+        adapter = LayoutControlNet.from_pretrained(Path(self.adapter), torch_dtype=torch.float32).to(self.device)
+        self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
+        """One image for each sample with layout and label; the label is passed on as it is."""
+        assert self._sampler is not None
+        k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
+        requests = [self.request(sample, k, variant) for sample in batch]
+        images = self._sampler.generate(requests)
+        return [
+            Ok(self.paired(sample, request, variant, image))
+            for sample, request, image in zip(batch, requests, images, strict=True)
+        ]
+
+    def request(self, sample: Sample, k: int, variant: int) -> Request:
+        """What to paint: all that is drawn comes from the source's key, k and variant.
+
+        The prompt does not depend on k: the ks of a variant differ in noise and in how much layout they use.
+        """
+        from augment.lumen.sampler import Request
+
+        assert sample.layout is not None
+        draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))
+        template = self.templates[int(draws.integers(len(self.templates)))]
+        prompt = expand(template, draw_domain(self.domains, content_attributes(sample), draws))
+        seed = stable_seed("noise", self.seed, sample.key, k, variant)
+        return Request(sample.layout, k, prompt, seed, self.negative_prompt)
+
+    def paired(self, sample: Sample, request: Request, variant: int, image: np.ndarray) -> Sample:
+        """The new image with the source's label and the whole of its provenance."""
+        metadata: dict[str, JSON] = {
+            "source_key": sample.key,
+            "source_dataset": sample.metadata["dataset"],
+            "split": sample.metadata["split"],
+            "k": request.k,
+            "variant": variant,
+            "seed": request.seed,
+            "prompt": request.prompt,
+            "base": self.provenance.base,
+            "adapter": self.provenance.adapter,
+            "basis": self.provenance.basis,
+        }
+        key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
+        return Sample(key, image, sample.label, metadata=metadata)

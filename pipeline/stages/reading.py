@@ -1,0 +1,84 @@
+"""Sources that stages read stores through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from pipeline.engine.outcome import Failed
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import CorruptStore, Sample, SampleReader, Store
+from pipeline.store.codec import LABEL, LAYOUT, METADATA
+
+Part: TypeAlias = Literal["image", "label", "layout"]
+
+
+@dataclass
+class StoreSource:
+    """Reads a unit's keys from a store.
+
+    Attributes:
+        url: the store.
+        parts: what to decode of a sample; its metadata always is.
+    """
+
+    url: str
+    parts: tuple[Part, ...]
+    _reader: SampleReader | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def reader(self) -> SampleReader:
+        """The store's reader; its index is read once for all units of a worker."""
+        if self._reader is None:
+            store = Store.open(self.url)
+            extensions = {"image": store.manifest.image_format, "label": LABEL, "layout": LAYOUT}
+            self._reader = SampleReader(store, [METADATA, *(extensions[part] for part in self.parts)])
+        return self._reader
+
+    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+        """The samples in the unit's order; one that does not decode is a failure."""
+        for key in unit.keys:
+            try:
+                yield self.reader.read(key)
+            except (CorruptStore, OSError) as error:
+                yield Failed(key, f"unreadable sample: {error}")
+
+
+@dataclass
+class PairedSource:
+    """Reads each key of a unit from two stores and joins what they hold; metadata is that of the first."""
+
+    first: StoreSource
+    second: StoreSource
+
+    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+        """The joined samples in the unit's order."""
+        for one, other in zip(self.first.read(unit), self.second.read(unit), strict=True):
+            if isinstance(one, Failed):
+                yield one
+            elif isinstance(other, Failed):
+                yield other
+            else:
+                yield self._joined(one, other)
+
+    def get(self, key: str) -> Sample:
+        """One joined sample; raises CorruptStore where its bytes do not decode."""
+        return self._joined(self.first.reader.read(key), self.second.reader.read(key))
+
+    def _joined(self, one: Sample, other: Sample) -> Sample:
+        return replace(one, **{part: getattr(other, part) for part in self.second.parts})
+
+
+def keys_by_shard(store: Store) -> dict[str, tuple[str, ...]]:
+    """Keys of every committed shard, in order."""
+    table = store.index()
+    keys: dict[str, list[str]] = {shard: [] for shard in sorted(store.done())}
+    for shard, key in zip(table["shard"].to_pylist(), table["key"].to_pylist(), strict=True):
+        keys[shard].append(key)
+    return {shard: tuple(found) for shard, found in keys.items()}
+
+
+def split_of(shard: str) -> str:
+    """The split that a shard of the real store holds: `train-000003` is of `train`."""
+    return shard.rpartition("-")[0]

@@ -1,0 +1,103 @@
+"""shard: a dataset as it lies on disk becomes a store at the working size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
+from pipeline.engine.outcome import Failed, Ok, Outcome
+from pipeline.engine.stage import Resources
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import Sample, fingerprint
+
+
+def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
+    """The records of each split, thinned evenly to at most `limit[split]`.
+
+    Raises:
+        UserError: the dataset lacks a split.
+    """
+    chosen: dict[str, list[Record]] = {}
+    for split in splits:
+        records = dataset.records(split)
+        count = min(len(records), limit.get(split, len(records)))
+        chosen[split] = [records[i * len(records) // count] for i in range(count)]
+    return chosen
+
+
+def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> list[WorkUnit]:
+    """One unit for every `samples_per_shard` records of a split, in their order.
+
+    A unit carries its records, so that no worker lists the folder.
+    """
+    return [
+        WorkUnit(
+            f"{split}-{start // samples_per_shard:06d}",
+            tuple(record.key for record in chunk),
+            {"records": [asdict(record) for record in chunk]},
+        )
+        for split, items in records.items()
+        for start in range(0, len(items), samples_per_shard)
+        for chunk in [items[start : start + samples_per_shard]]
+    ]
+
+
+def listing_digest(records: Mapping[str, Sequence[Record]], root: Path) -> str:
+    """Sha256 over records and file sizes: what tells one dataset from another, wherever it lies."""
+    return fingerprint(
+        [
+            {**asdict(record), "bytes": [(root / path).stat().st_size for path in paths if path]}
+            for items in records.values()
+            for record in items
+            for paths in [(record.image, record.label)]
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Reads the records that a unit carries from a dataset's folder."""
+
+    kind: DatasetKind
+    root: str
+
+    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+        """Images and labels at their size on disk; one that cannot be read is a failure."""
+        dataset = open_dataset(self.kind, self.root)
+        rows = unit.params["records"]
+        assert isinstance(rows, Sequence)
+        for row in rows:
+            record = Record(**row)  # type: ignore[arg-type]
+            try:
+                image, label = dataset.load(record)
+            except RecordError as error:
+                yield Failed(record.key, f"unreadable image: {error}")
+                continue
+            origin = {"dataset": dataset.name, "split": record.split, "source": record.image}
+            yield Sample(record.key, image, label, metadata={**record.attributes, **origin})
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Brings image and label to the working size, together."""
+
+    height: int
+    width: int
+    resources: Resources
+    batch_size: int
+    name: str = "shard"
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
+        """Resize every pair."""
+        return [Ok(self.resized(sample)) for sample in batch]
+
+    def resized(self, sample: Sample) -> Sample:
+        """The sample at the working size."""
+        assert sample.image is not None
+        image, label = resize_pair(sample.image, sample.label, Geometry(self.height, self.width))
+        return Sample(sample.key, image, label, metadata=sample.metadata)

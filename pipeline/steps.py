@@ -1,0 +1,228 @@
+"""What a workflow is made of: steps that write one store or artifact each, and know whether they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Protocol
+
+from pipeline.artifact import Artifact, discard, read_record
+from pipeline.config import Config, StageName
+from pipeline.engine.budget import ErrorBudget
+from pipeline.engine.executor import Executor, make_executor
+from pipeline.engine.run import run_store_stage
+from pipeline.engine.stage import Resources, Source, Stage
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import JSON, FingerprintMismatch, Manifest, Receipt, Store
+from pipeline.store.paths import MANIFEST
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a step makes: work units, and samples where it writes a store."""
+
+    units: int
+    samples: int
+
+
+@dataclass
+class Tools:
+    """What a step may use while it runs."""
+
+    config: Config
+    report: Callable[[str], None]
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The executor of the run, started when the first step asks for it."""
+        return make_executor(self.config.cluster.executor, self.config.cluster.address)
+
+    @property
+    def budget(self) -> ErrorBudget:
+        """How many bad samples a stage may meet."""
+        return ErrorBudget(self.config.error_budget.rate, self.config.error_budget.minimum)
+
+
+class Step(Protocol):
+    """One stage of a run. All but `run` and `reset` change nothing and load no model."""
+
+    name: StageName
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do; asked only when the steps before are done.
+
+        Raises:
+            UserError: what is there was made from other inputs.
+        """
+        ...
+
+    def run(self, tools: Tools) -> str:
+        """Do what is left; returns what was done, in a few words."""
+        ...
+
+    def reset(self) -> None:
+        """Remove what the step made."""
+        ...
+
+    def size(self) -> Size:
+        """How much the step makes in all, whether or not anything exists yet."""
+        ...
+
+    def made(self) -> list[Receipt] | int:
+        """Receipts of the shards there are, or how many units of an artifact are done."""
+        ...
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """A store to write: what it is, and every shard of it."""
+
+    manifest: Manifest
+    shards: Sequence[str]
+    units: Callable[[], list[WorkUnit]]
+
+
+def nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass
+class StoreStep:
+    """A step that writes a store.
+
+    Attributes:
+        name: of the stage.
+        path: of the store.
+        plan: what the store shall be; asked only when the steps before are done.
+        work: the stage and what it reads from.
+        expected: how much that is, known from the beginning.
+        prepare: makes what the stage reads, where that is part of the step.
+        clean: removes it.
+    """
+
+    name: StageName
+    path: Path
+    plan: Callable[[], StorePlan]
+    work: Callable[[], tuple[Stage, Source]]
+    expected: Callable[[], Size]
+    prepare: Callable[[Tools], None] = nothing
+    clean: Callable[[], None] = nothing
+
+    def is_done(self) -> bool:
+        """Whether every shard of the plan has its receipt."""
+        if not (self.path / MANIFEST).is_file():
+            return False
+        plan = self.plan()
+        return set(plan.shards) <= self.open(plan.manifest).done()
+
+    def open(self, manifest: Manifest) -> Store:
+        """The store, made where it is absent."""
+        try:
+            return Store.create(str(self.path), manifest)
+        except FingerprintMismatch as error:
+            raise FingerprintMismatch(f"{error}, e.g. with --redo {self.name}") from error
+
+    def run(self, tools: Tools) -> str:
+        """Write the shards that are missing."""
+        self.prepare(tools)
+        plan = self.plan()
+        store = self.open(plan.manifest)
+        stage, source = self.work()
+        summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
+        return str(summary).removeprefix(f"{self.name}: ")
+
+    def reset(self) -> None:
+        """Remove the store, and what was prepared for it."""
+        rmtree(self.path, ignore_errors=True)
+        self.clean()
+
+    def size(self) -> Size:
+        """All shards and samples of the plan."""
+        return self.expected()
+
+    def made(self) -> list[Receipt] | int:
+        """Receipts of the committed shards."""
+        return Store.open(str(self.path)).receipts() if (self.path / MANIFEST).is_file() else []
+
+
+@dataclass
+class ArtifactStep:
+    """A step that makes one artifact.
+
+    Attributes:
+        name: of the stage.
+        artifact: what it shall be; asked only when the steps before are done.
+        path: of the artifact.
+        build: writes it to the path given, fills the facts given, returns what was done in a few words.
+        units: how many pieces of work it takes.
+        derived: a table or page, made anew when its inputs have changed; anything else is then a mismatch.
+        clean: removes what else the step has made.
+    """
+
+    name: StageName
+    path: Path
+    artifact: Callable[[], Artifact]
+    build: Callable[[Path, Tools, dict[str, JSON]], str]
+    units: int = 1
+    derived: bool = False
+    clean: Callable[[], None] = nothing
+
+    def is_done(self) -> bool:
+        """Whether the artifact is there, made from the inputs there are."""
+        artifact = self.artifact()
+        if not self.derived:
+            artifact.require_match(self.name)
+        return artifact.is_done()
+
+    def run(self, tools: Tools) -> str:
+        """Make the artifact."""
+        facts: dict[str, JSON] = {}
+        with self.artifact().building(facts) as path:
+            return self.build(path, tools, facts)
+
+    def reset(self) -> None:
+        """Remove the artifact and what interrupted attempts have left."""
+        discard(self.path)
+        self.clean()
+
+    def size(self) -> Size:
+        """The units of the artifact."""
+        return Size(self.units, 0)
+
+    def made(self) -> list[Receipt] | int:
+        """All units where the artifact is there."""
+        return self.units if read_record(self.path) else 0
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """What a stage runs with; none of it is part of a fingerprint."""
+
+    resources: Resources
+    device: str
+    batch_size: int
+
+    @property
+    def of_stage(self) -> dict[str, Any]:
+        """Arguments of a stage without a model."""
+        return {"resources": self.resources, "batch_size": self.batch_size}
+
+    @property
+    def of_task(self) -> dict[str, Any]:
+        """Arguments of a task that trains."""
+        return {"resources": self.resources, "device": self.device}
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """Arguments of a stage that applies a model."""
+        return {"resources": self.resources, "device": self.device, "batch_size": self.batch_size}
+
+
+def resources_of(config: Config, stage: StageName) -> StageSettings:
+    """What the configuration gives to `stage`."""
+    given = config.cluster.resources(stage)
+    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads)
+    return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)

@@ -1,0 +1,29 @@
+"""Stores: WebDataset tar shards with a parquet index, receipts and a quarantine, at any fsspec URL."""
+
+from __future__ import annotations
+
+from pipeline.store.canonical import JSON, canonical_json, fingerprint
+from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample
+from pipeline.store.manifest import Manifest
+from pipeline.store.reader import SampleReader
+from pipeline.store.receipt import Receipt
+from pipeline.store.sample import Failure, Sample, kind_of
+from pipeline.store.store import Store
+from pipeline.store.verify import verify_store
+
+__all__ = [
+    "JSON",
+    "CorruptStore",
+    "Failure",
+    "FingerprintMismatch",
+    "InvalidSample",
+    "Manifest",
+    "Receipt",
+    "Sample",
+    "SampleReader",
+    "Store",
+    "canonical_json",
+    "fingerprint",
+    "kind_of",
+    "verify_store",
+]

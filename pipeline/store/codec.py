@@ -1,0 +1,95 @@
+"""Samples to WebDataset members and back."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from pipeline.store.canonical import canonical_json
+from pipeline.store.errors import CorruptStore, InvalidSample
+from pipeline.store.sample import Sample
+
+ImageFormat: TypeAlias = Literal["png", "jpg", "webp"]
+
+LABEL = "label.png"
+LAYOUT = "layout.npy"
+METADATA = "json"
+
+# JPEG is the one lossy choice; 4:4:4 keeps colour edges where the label has them.
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "lossless": True, "quality": 50, "exact": True},
+}
+IMAGE_FORMATS = frozenset(_SAVE_OPTIONS)
+
+
+def encode(sample: Sample, image_format: ImageFormat = "png") -> dict[str, bytes]:
+    """The members of a sample by extension, ``json`` always among them.
+
+    ``png`` and ``webp`` are lossless, ``jpg`` is not. Equal samples give equal bytes. Raises InvalidSample
+    where the metadata is not JSON or the image format cannot hold the size.
+    """
+    members: dict[str, bytes] = {}
+    try:
+        members[METADATA] = canonical_json(sample.metadata)
+    except (TypeError, ValueError) as error:
+        raise InvalidSample(f"bad metadata: {error}") from error
+    if sample.image is not None:
+        members[image_format] = _encode_image(sample.image, image_format)
+    if sample.label is not None:
+        members[LABEL] = _encode_image(sample.label, "png")
+    if sample.layout is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(sample.layout), allow_pickle=False)
+        members[LAYOUT] = buffer.getvalue()
+    return members
+
+
+def decode(key: str, members: Mapping[str, bytes]) -> Sample:
+    """The sample of these members, which may be a subset of those written.
+
+    Raises CorruptStore where a member does not decode, naming the key and the member.
+    """
+    arrays: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    for extension, data in members.items():
+        try:
+            if extension == METADATA:
+                metadata = json.loads(data)
+            elif extension == LABEL:
+                arrays["label"] = _decode_image(data, ("L", "I;16"))
+            elif extension == LAYOUT:
+                arrays["layout"] = np.load(io.BytesIO(data), allow_pickle=False)
+            elif extension in IMAGE_FORMATS:
+                arrays["image"] = _decode_image(data, ("RGB",))
+            else:
+                raise CorruptStore(f"{key}.{extension}: not a member this store knows")
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise CorruptStore(f"{key}.{extension}: {error}") from error
+    try:
+        return Sample(key=key, metadata=metadata, **arrays)
+    except (InvalidSample, TypeError) as error:
+        raise CorruptStore(f"{key}: {error}") from error
+
+
+def _encode_image(array: np.ndarray, image_format: str) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(np.ascontiguousarray(array)).save(buffer, **_SAVE_OPTIONS[image_format])
+    except (OSError, ValueError) as error:
+        height, width = array.shape[:2]
+        raise InvalidSample(f"not encodable: {height}x{width} as {image_format}: {error}") from error
+    return buffer.getvalue()
+
+
+def _decode_image(data: bytes, modes: tuple[str, ...]) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode not in modes:
+            raise CorruptStore(f"image mode {image.mode}, expected {' or '.join(modes)}")
+        return np.array(image)

@@ -1,0 +1,94 @@
+"""What a store is, and from what it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.store.canonical import JSON, canonical_json, fingerprint
+from pipeline.store.codec import IMAGE_FORMATS, ImageFormat
+from pipeline.store.errors import CorruptStore
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``store.json``.
+
+    ``inputs`` holds everything that changes the samples (semantic config, model revisions, upstream digests)
+    and nothing else; with the other fields it makes the fingerprint. ``geometry`` is {"height", "width"} in
+    pixels, or empty where sizes vary. ``taxonomy`` names the classes of the labels, or is None without
+    labels.
+    """
+
+    kind: str
+    taxonomy: str | None
+    geometry: Mapping[str, int]
+    inputs: Mapping[str, JSON] = field(default_factory=dict)
+    image_format: ImageFormat = "png"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def content(self) -> dict[str, JSON]:
+        """Everything that the fingerprint covers."""
+        return {
+            "kind": self.kind,
+            "taxonomy": self.taxonomy,
+            "geometry": dict(self.geometry),
+            "inputs": dict(self.inputs),
+            "image_format": self.image_format,
+            "schema_version": self.schema_version,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the content, as 64 hexadecimal digits."""
+        return fingerprint(self.content)
+
+    def to_bytes(self) -> bytes:
+        """The bytes of ``store.json``."""
+        return canonical_json({**self.content, "fingerprint": self.fingerprint})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """The manifest of these bytes; raises CorruptStore unless ``to_bytes`` gives exactly them."""
+        try:
+            fields = json.loads(data)
+            stated = fields.pop("fingerprint")
+            version = fields["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise CorruptStore(f"schema version {version}, this program reads {SCHEMA_VERSION}")
+            manifest = cls(**fields)
+            if manifest.image_format not in IMAGE_FORMATS:
+                raise CorruptStore(f"image format {manifest.image_format!r}")
+            whole = manifest.fingerprint == stated and manifest.to_bytes() == data
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CorruptStore(f"not a store manifest ({error})") from error
+        if not whole:
+            raise CorruptStore("the content does not match its fingerprint")
+        return manifest
+
+
+def differences(stored: JSON, asked: JSON, path: str = "") -> list[str]:
+    """One line for each leaf in which two JSON values differ: ``path: stored X, asked Y``."""
+    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+        lines: list[str] = []
+        for name in sorted({*stored, *asked}):
+            inner = f"{path}.{name}" if path else name
+            if name not in asked:
+                lines.append(f"{inner}: stored {_short(stored[name])}, not asked for")
+            elif name not in stored:
+                lines.append(f"{inner}: not stored, asked {_short(asked[name])}")
+            else:
+                lines.extend(differences(stored[name], asked[name], inner))
+        return lines
+    if canonical_json(stored) == canonical_json(asked):
+        return []
+    return [f"{path}: stored {_short(stored)}, asked {_short(asked)}"]
+
+
+def _short(value: JSON, limit: int = 60) -> str:
+    text = canonical_json(value).decode("utf-8")
+    return text if len(text) <= limit else text[: limit - 1] + "…"

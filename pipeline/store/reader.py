@@ -1,0 +1,83 @@
+"""Random access to the samples of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.store.codec import decode
+from pipeline.store.errors import CorruptStore
+from pipeline.store.paths import tar_path
+from pipeline.store.sample import Sample
+from pipeline.store.store import Store
+
+
+class SampleReader:
+    """Reads samples by key with ranged reads, straight from the tar shards.
+
+    ``members`` limits ``read`` to these extensions (such as "png" and "json"); None reads all. The index is
+    read once, so samples committed later are not seen. Raises CorruptStore where a key stands in two shards.
+    A copy sent to another process reads the index again there.
+    """
+
+    def __init__(self, store: Store, members: Collection[str] | None = None) -> None:
+        self.store = store
+        self.members = None if members is None else frozenset(members)
+        self.index: pa.Table = store.index()
+        self.keys: list[str] = self.index["key"].to_pylist()
+        self._shards: list[str] = self.index["shard"].to_pylist()
+        self._rows = {key: row for row, key in enumerate(self.keys)}
+        if len(self._rows) < len(self.keys):
+            twice = next(key for row, key in enumerate(self.keys) if self._rows[key] != row)
+            raise CorruptStore(f"{store.url}: key {twice} stands there twice")
+        self._extents = {
+            name.removesuffix(":offset"): (
+                self.index[name].to_pylist(),
+                self.index[f"{name.removesuffix(':offset')}:size"].to_pylist(),
+            )
+            for name in self.index.column_names
+            if name.endswith(":offset")
+        }
+
+    @property
+    def image_ext(self) -> str:
+        """The extension of the image member."""
+        return self.store.manifest.image_format
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SampleReader, (self.store, self.members)
+
+    def read(self, key: str) -> Sample:
+        """The sample; raises KeyError for an unknown key, CorruptStore where its bytes do not decode."""
+        row = self._rows[key]
+        wanted = [
+            extension
+            for extension, (offsets, _) in self._extents.items()
+            if offsets[row] is not None and (self.members is None or extension in self.members)
+        ]
+        data = self._read(row, wanted)
+        return decode(key, dict(zip(wanted, data, strict=True)))
+
+    def read_member(self, key: str, extension: str) -> bytes:
+        """The bytes of one member, by one ranged read; raises KeyError where there is no such member."""
+        row = self._rows[key]
+        if extension not in self._extents or self._extents[extension][0][row] is None:
+            raise KeyError(f"{key}.{extension}")
+        return self._read(row, [extension])[0]
+
+    def _read(self, row: int, extensions: list[str]) -> list[bytes]:
+        ranges = [(self._extents[ext][0][row], self._extents[ext][1][row]) for ext in extensions]
+        path = tar_path(self._shards[row])
+        data = self.store.location.read_ranges(path, ranges)
+        for extension, (_, size), found in zip(extensions, ranges, data, strict=True):
+            if len(found) != size:
+                raise CorruptStore(f"{self.store.url}/{path}: {self.keys[row]}.{extension} is cut short")
+        return data

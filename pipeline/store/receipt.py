@@ -1,0 +1,57 @@
+"""The receipt of a shard: the commit, and all that ``status`` needs."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.store.canonical import canonical_json, fingerprint
+from pipeline.store.errors import CorruptStore
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a committed shard holds.
+
+    The digests are of the files as they lie in the store; ``quarantine_sha256`` is None without failures.
+    ``seconds`` is the time the shard took and ``finished`` the Unix time of its commit. ``failure_reasons``
+    and ``drop_reasons`` count by kind. ``store`` is the fingerprint of the store and ``unit`` that of the
+    work unit.
+    """
+
+    shard: str
+    sha256: str
+    samples: int
+    bytes: int
+    failures: int
+    dropped: int
+    seconds: float
+    finished: float
+    index_sha256: str
+    quarantine_sha256: str | None
+    store: str
+    unit: str = ""
+    failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    drop_reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def to_bytes(self) -> builtins.bytes:
+        """The bytes of ``done/<shard>.json``, sealed by their own digest."""
+        content = dataclasses.asdict(self)
+        return canonical_json({**content, "digest": fingerprint(content)})
+
+    @classmethod
+    def from_bytes(cls, data: builtins.bytes) -> Receipt:
+        """The receipt of these bytes; raises CorruptStore unless they are exactly what ``to_bytes`` gives."""
+        try:
+            fields = json.loads(data)
+            del fields["digest"]
+            receipt = cls(**fields)
+            whole = receipt.to_bytes() == data
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptStore(f"not a receipt ({error})") from error
+        if not whole:
+            raise CorruptStore("the receipt does not match its own digest")
+        return receipt

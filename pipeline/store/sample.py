@@ -1,0 +1,76 @@
+"""One sample of a store, and what became of one that was not written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.store.canonical import JSON
+from pipeline.store.errors import InvalidSample
+
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+RESERVED_METADATA = frozenset({"key", "shard"})
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image, its label, its neural layout and metadata; each of the arrays may be absent.
+
+    ``image`` is uint8 [H, W, 3] RGB, ``label`` uint8 or uint16 [H, W] of train ids (255 = ignored),
+    ``layout`` float16 [K, h, w]. ``key`` uses letters, digits, ``_`` and ``-`` only. Scalar metadata becomes
+    columns of the index, so the names ``key`` and ``shard`` and names with a colon are taken. Raises
+    InvalidSample.
+    """
+
+    key: str
+    image: npt.NDArray[np.uint8] | None = None
+    label: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None = None
+    layout: npt.NDArray[np.float16] | None = None
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not KEY.fullmatch(self.key):
+            raise InvalidSample(f"bad key: {self.key!r} has characters other than letters, digits, _ and -")
+        if self.image is not None:
+            self._check("image", self.image, ("uint8",), 3)
+            if self.image.shape[2] != 3:
+                raise InvalidSample(f"bad image: shape {self.image.shape}, expected [H, W, 3]")
+        if self.label is not None:
+            self._check("label", self.label, ("uint8", "uint16"), 2)
+        if self.layout is not None:
+            self._check("layout", self.layout, ("float16",), 3)
+        if self.image is not None and self.label is not None and self.image.shape[:2] != self.label.shape:
+            raise InvalidSample(f"size mismatch: image {self.image.shape[:2]}, label {self.label.shape}")
+        for name in self.metadata:
+            if not isinstance(name, str) or ":" in name or name in RESERVED_METADATA:
+                raise InvalidSample(f"bad metadata name: {name!r} is reserved or not a plain string")
+
+    @staticmethod
+    def _check(name: str, array: np.ndarray, dtypes: tuple[str, ...], ndim: int) -> None:
+        if array.dtype.name not in dtypes or array.ndim != ndim or array.size == 0:
+            raise InvalidSample(
+                f"bad {name}: {array.dtype.name}{list(array.shape)}, "
+                f"expected {' or '.join(dtypes)} with {ndim} dimensions, none of them 0"
+            )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sample that was not written: a row of the quarantine.
+
+    ``reason`` starts with its kind and a colon ("unreadable image: ..."); failures are counted by kind.
+    """
+
+    key: str
+    stage: str
+    reason: str
+    traceback: str = ""
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a reason: the text before the first colon."""
+    return reason.split(":", 1)[0].strip()

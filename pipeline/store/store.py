@@ -1,0 +1,155 @@
+"""A store: shards of samples at a URL, each visible only once its receipt is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from augment.errors import UserError
+from pipeline.store.errors import CorruptStore, FingerprintMismatch
+from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
+from pipeline.store.location import Location
+from pipeline.store.manifest import Manifest, differences
+from pipeline.store.paths import (
+    MANIFEST,
+    check_shard_name,
+    done_path,
+    index_path,
+    quarantine_path,
+    tar_path,
+)
+from pipeline.store.receipt import Receipt
+from pipeline.store.sample import Failure, Sample
+from pipeline.store.writer import ShardWriter
+
+
+class Store:
+    """An open store. Made by ``create`` or ``open``; small, and safe to send to other processes."""
+
+    def __init__(self, url: str, manifest: Manifest) -> None:
+        self.location = Location(url)
+        self.manifest = manifest
+
+    @property
+    def url(self) -> str:
+        """The absolute path of a local store, the full URL of any other."""
+        return self.location.url
+
+    @classmethod
+    def create(cls, url: str, manifest: Manifest) -> Store:
+        """Make the store, or open the one that is there if it was made from the same inputs.
+
+        Raises FingerprintMismatch, which lists what differs, where it was not.
+        """
+        location = Location(url)
+        if location.exists(MANIFEST):
+            store = cls.open(url)
+            if store.manifest.fingerprint != manifest.fingerprint:
+                changes = "; ".join(differences(store.manifest.content, manifest.content))
+                raise FingerprintMismatch(
+                    f"{store.url} was made from other inputs ({changes}): "
+                    "go back to those, choose another workspace, or remove this store to make it again"
+                )
+            return store
+        location.write(MANIFEST, manifest.to_bytes())
+        return cls(url, manifest)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open an existing store; raises UserError where there is none, CorruptStore where it is damaged."""
+        location = Location(url)
+        try:
+            data = location.read(MANIFEST)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(f"no store at {location.url}: {MANIFEST} is missing") from error
+        try:
+            return cls(url, Manifest.from_bytes(data))
+        except CorruptStore as error:
+            raise CorruptStore(f"{location.url}/{MANIFEST}: {error}") from error
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str, Manifest]]:
+        return Store, (self.url, self.manifest)
+
+    def done(self) -> set[str]:
+        """The names of the committed shards."""
+        return set(self.location.names("done", ".json"))
+
+    def receipt(self, shard: str) -> Receipt | None:
+        """The receipt of a shard, or None while it has none."""
+        return self._parse(shard, self.location.read(done_path(shard))) if self._has(shard) else None
+
+    def receipts(self) -> list[Receipt]:
+        """All receipts, sorted by shard; raises CorruptStore where one is damaged."""
+        shards = sorted(self.done())
+        data = self.location.read_many([done_path(shard) for shard in shards])
+        return [self._parse(shard, receipt) for shard, receipt in zip(shards, data, strict=True)]
+
+    def index(self) -> pa.Table:
+        """A row for each sample of the committed shards, sorted by shard and key.
+
+        Columns: key, shard, ``<extension>:offset`` and ``<extension>:size`` of each member in the tar, and
+        one for each scalar metadata entry.
+        """
+        paths = [index_path(shard) for shard in sorted(self.done())]
+        tables = [self._table(path, data) for path, data in self._read(paths)]
+        return merge_tables(tables).sort_by([("shard", "ascending"), ("key", "ascending")])
+
+    def quarantine(self) -> pa.Table:
+        """A row for each sample that failed in the committed shards: key, shard, stage, reason, traceback."""
+        shards = sorted(self.done() & set(self.location.names("quarantine", ".parquet")))
+        tables = [self._table(path, data) for path, data in self._read([quarantine_path(s) for s in shards])]
+        return merge_tables([quarantine_table("", ()), *tables])
+
+    def writer(self, shard: str) -> ShardWriter:
+        """Begin a shard named ``<name>-<six digits>``."""
+        check_shard_name(shard)
+        return ShardWriter(self.location, self.manifest, shard)
+
+    def write_shard(
+        self,
+        shard: str,
+        samples: Iterable[Sample],
+        failures: Sequence[Failure] = (),
+        started: float | None = None,
+        dropped: Sequence[str] = (),
+        unit: str = "",
+    ) -> Receipt:
+        """Write a whole shard from a stream of samples; memory holds one sample at a time.
+
+        ``failures`` and ``dropped`` are read after the samples are exhausted, so they may grow meanwhile.
+        ``started`` is a ``time.monotonic()``. Nothing is left behind where ``samples`` or a sample raises.
+        """
+        started = time.monotonic() if started is None else started
+        with self.writer(shard) as writer:
+            for sample in samples:
+                writer.add(sample)
+            return writer.commit(failures, dropped, time.monotonic() - started, unit)
+
+    def discard(self, shard: str) -> None:
+        """Remove a shard, its receipt first, so that the next run makes it again."""
+        check_shard_name(shard)
+        for path in (done_path, quarantine_path, index_path, tar_path):
+            self.location.remove(path(shard))
+
+    def _has(self, shard: str) -> bool:
+        return self.location.exists(done_path(shard))
+
+    def _parse(self, shard: str, data: bytes) -> Receipt:
+        try:
+            return Receipt.from_bytes(data)
+        except CorruptStore as error:
+            raise CorruptStore(f"{self.url}/{done_path(shard)}: {error}") from error
+
+    def _read(self, paths: Sequence[str]) -> list[tuple[str, bytes]]:
+        try:
+            return list(zip(paths, self.location.read_many(paths), strict=True))
+        except FileNotFoundError as error:
+            raise CorruptStore(f"{self.url}: a shard has a receipt but a file is missing: {error}") from error
+
+    def _table(self, path: str, data: bytes) -> pa.Table:
+        try:
+            return table_from_bytes(data)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptStore(f"{self.url}/{path}: {error}") from error

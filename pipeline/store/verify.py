@@ -1,0 +1,211 @@
+"""Does a store hold what its records say?"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from augment.errors import UserError
+from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.store.codec import IMAGE_FORMATS, decode
+from pipeline.store.errors import CorruptStore
+from pipeline.store.index import as_text, index_row, table_from_bytes
+from pipeline.store.location import Location
+from pipeline.store.manifest import Manifest
+from pipeline.store.paths import MANIFEST, done_path, index_path, quarantine_path, tar_path
+from pipeline.store.receipt import Receipt
+from pipeline.store.sample import Sample
+from pipeline.store.store import Store
+
+_CHUNK = 1 << 22
+
+
+def verify_store(url: str, threads: int | None = None) -> list[str]:
+    """The faults of a store, one line each and naming the file; empty where all is well.
+
+    Every file is hashed again; every member is found where the index says and decoded; images and labels are
+    paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key and no shard
+    number is doubled or left out. What has no receipt does not exist and is not looked at. Raises UserError
+    where there is no store.
+    """
+    location = Location(url)
+    if not location.exists(MANIFEST):
+        raise UserError(f"no store at {location.url}: {MANIFEST} is missing")
+    try:
+        store = Store.open(url)
+    except CorruptStore as error:
+        return [str(error)]
+    taxonomy, faults = _taxonomy(store.manifest)
+    shards = sorted(store.done())
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        checked = list(pool.map(lambda shard: _check_shard(store, shard, taxonomy), shards))
+    for shard_faults, _ in checked:
+        faults.extend(shard_faults)
+    faults.extend(_duplicates({shard: keys for shard, (_, keys) in zip(shards, checked, strict=True)}))
+    faults.extend(_gaps(shards))
+    return faults
+
+
+def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
+    if manifest.taxonomy is None:
+        return None, []
+    if manifest.taxonomy in TAXONOMIES:
+        return TAXONOMIES[manifest.taxonomy], []
+    known = ", ".join(sorted(TAXONOMIES))
+    return None, [f"{MANIFEST}: unknown taxonomy {manifest.taxonomy!r} (known: {known})"]
+
+
+def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
+    """The faults of one shard and the keys of its tar."""
+    try:
+        receipt = Receipt.from_bytes(store.location.read(done_path(shard)))
+    except CorruptStore as error:
+        return [f"{done_path(shard)}: {error}"], []
+    faults = []
+    if receipt.shard != shard:
+        faults.append(f"{done_path(shard)}: the receipt of {receipt.shard}")
+    if receipt.store != store.manifest.fingerprint:
+        faults.append(f"{done_path(shard)}: the receipt of another store ({receipt.store[:12]})")
+    faults.extend(_check_digests(store.location, receipt, shard))
+    rows, index_faults = _index_rows(store, receipt, shard)
+    faults.extend(index_faults)
+    keys: list[str] = []
+    try:
+        for key, members in _samples(store.location, shard):
+            keys.append(key)
+            row = rows[len(keys) - 1] if len(keys) <= len(rows) else {}
+            faults.extend(f"{tar_path(shard)}: {fault}" for fault in _check_sample(store, key, members, row, taxonomy))
+    except (tarfile.TarError, CorruptStore, OSError) as error:
+        faults.append(f"{tar_path(shard)}: not a readable tar of samples: {error}")
+    if len(keys) != receipt.samples:
+        faults.append(f"{tar_path(shard)}: {len(keys)} samples, the receipt says {receipt.samples}")
+    return faults, keys
+
+
+def _check_digests(location: Location, receipt: Receipt, shard: str) -> Iterator[str]:
+    expected = {
+        tar_path(shard): receipt.sha256,
+        index_path(shard): receipt.index_sha256,
+        quarantine_path(shard): receipt.quarantine_sha256,
+    }
+    for path, digest in expected.items():
+        if not location.exists(path):
+            if digest is not None:
+                yield f"{path}: missing"
+        elif digest is None:
+            yield f"{path}: present, but the receipt counts no failures"
+        elif _sha256(location, path) != digest:
+            yield f"{path}: sha256 differs from the receipt"
+
+
+def _sha256(location: Location, path: str) -> str:
+    digest = hashlib.sha256()
+    with location.fs.open(location.full(path), "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _index_rows(store: Store, receipt: Receipt, shard: str) -> tuple[list[Mapping[str, Any]], list[str]]:
+    path = index_path(shard)
+    try:
+        rows: list[Mapping[str, Any]] = table_from_bytes(store.location.read(path)).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        return [], [f"{path}: unreadable: {error}"]
+    if len(rows) != receipt.samples:
+        return rows, [f"{path}: {len(rows)} rows, the receipt says {receipt.samples}"]
+    return rows, []
+
+
+def _samples(location: Location, shard: str) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
+    """Each sample of a tar in order: its key, and by extension the offset and the bytes of each member."""
+    with (
+        location.fs.open(location.full(tar_path(shard)), "rb") as stream,
+        tarfile.open(fileobj=stream, mode="r:") as archive,
+    ):
+        for key, group in itertools.groupby(archive, key=lambda entry: entry.name.partition(".")[0]):
+            members: dict[str, tuple[int, bytes]] = {}
+            for entry in group:
+                content = archive.extractfile(entry)
+                if content is None:
+                    raise CorruptStore(f"{entry.name} is not a file")
+                extension = entry.name.partition(".")[2]
+                if extension in members:
+                    raise CorruptStore(f"{entry.name} stands there twice")
+                members[extension] = (entry.offset_data, content.read())
+            yield key, members
+
+
+def _check_sample(
+    store: Store,
+    key: str,
+    members: Mapping[str, tuple[int, bytes]],
+    row: Mapping[str, Any],
+    taxonomy: Taxonomy | None,
+) -> Iterator[str]:
+    try:
+        sample = decode(key, {extension: data for extension, (_, data) in members.items()})
+    except CorruptStore as error:
+        yield str(error)
+        return
+    extents = {extension: (offset, len(data)) for extension, (offset, data) in members.items()}
+    expected = index_row(key, row.get("shard", ""), extents, sample.metadata)
+    wrong = sorted(name for name in {*expected, *row} if not _same(expected.get(name), row.get(name)))
+    if wrong:
+        yield f"{key}: the index differs in {', '.join(wrong)}"
+    yield from _check_image_format(store.manifest, key, members)
+    yield from _check_arrays(store.manifest, sample, taxonomy)
+
+
+def _same(stated: Any, indexed: Any) -> bool:
+    # A column of mixed kinds holds everything as text.
+    return stated == indexed or (isinstance(indexed, str) and stated is not None and as_text(stated) == indexed)
+
+
+def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, object]) -> Iterator[str]:
+    for extension in sorted(IMAGE_FORMATS & set(members)):
+        if extension != manifest.image_format:
+            yield f"{key}: image stored as {extension}, the store's format is {manifest.image_format}"
+
+
+def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
+    geometry = manifest.geometry
+    expected = (geometry.get("height"), geometry.get("width"))
+    for name, array in (("image", sample.image), ("label", sample.label)):
+        if array is not None and None not in expected and array.shape[:2] != expected:
+            yield f"{sample.key}: {name} is {array.shape[:2]}, the geometry is {expected}"
+    if manifest.taxonomy is not None and (sample.image is None) != (sample.label is None):
+        present, absent = ("image", "label") if sample.label is None else ("label", "image")
+        yield f"{sample.key}: {present} without {absent}"
+    if sample.label is not None and taxonomy is not None:
+        ids: np.ndarray = np.unique(sample.label)
+        known = (ids < len(taxonomy.classes)) | (ids == taxonomy.ignore_index)
+        if not known.all():
+            yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
+
+
+def _duplicates(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    counts = Counter(key for shard_keys in keys.values() for key in shard_keys)
+    for key, count in sorted(counts.items()):
+        if count > 1:
+            shards = ", ".join(shard for shard, shard_keys in keys.items() if key in shard_keys)
+            yield f"{key}: stands there {count} times, in {shards}"
+
+
+def _gaps(shards: Sequence[str]) -> Iterator[str]:
+    numbers: dict[str, set[int]] = {}
+    for shard in shards:
+        name, _, number = shard.rpartition("-")
+        numbers.setdefault(name, set()).add(int(number))
+    for name, present in sorted(numbers.items()):
+        for missing in sorted(set(range(max(present))) - present):
+            yield f"{done_path(f'{name}-{missing:06d}')}: missing, though later shards are there"

@@ -1,0 +1,111 @@
+"""Writing one shard: streamed to scratch, then made visible all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.store.codec import encode
+from pipeline.store.errors import InvalidSample
+from pipeline.store.index import index_row, index_table, quarantine_table, table_to_bytes
+from pipeline.store.location import Location
+from pipeline.store.manifest import Manifest
+from pipeline.store.paths import done_path, index_path, quarantine_path, tar_path
+from pipeline.store.receipt import Receipt
+from pipeline.store.sample import Failure, Sample, kind_of
+from pipeline.store.tar import TarStream
+
+
+class ShardWriter:
+    """A shard in the making, used as a context manager; without ``commit`` it leaves nothing behind."""
+
+    def __init__(self, location: Location, manifest: Manifest, shard: str) -> None:
+        self._location = location
+        self._manifest = manifest
+        self._shard = shard
+        self._rows: list[dict[str, Any]] = []
+        self._keys: set[str] = set()
+        self._scratch: Path = location.scratch(f"{shard}.tar")
+        self._stream = self._scratch.open("wb", buffering=1 << 20)
+        self._tar = TarStream(self._stream)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._scratch.unlink(missing_ok=True)
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample.
+
+        Raises InvalidSample, before a byte is written, where the sample is not encodable, does not have the
+        store's geometry, or repeats a key; the shard can go on without it.
+        """
+        if sample.key in self._keys:
+            raise InvalidSample(f"duplicate key: {sample.key} is in {self._shard} already")
+        self._check_geometry(sample)
+        members = encode(sample, self._manifest.image_format)
+        extents = {
+            extension: (self._tar.append(f"{sample.key}.{extension}", data), len(data))
+            for extension, data in sorted(members.items())
+        }
+        self._keys.add(sample.key)
+        self._rows.append(index_row(sample.key, self._shard, extents, sample.metadata))
+
+    def commit(self, failures: Sequence[Failure], dropped: Sequence[str], seconds: float, unit: str) -> Receipt:
+        """Publish tar, index and quarantine, and the receipt last.
+
+        ``dropped`` holds a reason for each sample left out on purpose. Where another attempt has committed
+        this shard first, its receipt is returned and this attempt vanishes.
+        """
+        sha256 = self._tar.finish()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        index = table_to_bytes(index_table(self._rows))
+        quarantine = table_to_bytes(quarantine_table(self._shard, failures)) if failures else None
+        receipt = Receipt(
+            shard=self._shard,
+            sha256=sha256,
+            samples=len(self._rows),
+            bytes=self._tar.size,
+            failures=len(failures),
+            dropped=len(dropped),
+            seconds=round(seconds, 6),
+            finished=round(time.time(), 3),
+            index_sha256=hashlib.sha256(index).hexdigest(),
+            quarantine_sha256=hashlib.sha256(quarantine).hexdigest() if quarantine else None,
+            store=self._manifest.fingerprint,
+            unit=unit,
+            failure_reasons=dict(Counter(kind_of(failure.reason) for failure in failures)),
+            drop_reasons=dict(Counter(kind_of(reason) for reason in dropped)),
+        )
+        with self._location.locked():
+            if self._location.exists(done_path(self._shard)):
+                return Receipt.from_bytes(self._location.read(done_path(self._shard)))
+            self._location.publish(self._scratch, tar_path(self._shard))
+            self._location.write(index_path(self._shard), index)
+            if quarantine is None:
+                self._location.remove(quarantine_path(self._shard))
+            else:
+                self._location.write(quarantine_path(self._shard), quarantine)
+            self._location.write(done_path(self._shard), receipt.to_bytes())
+        return receipt
+
+    def _check_geometry(self, sample: Sample) -> None:
+        geometry = self._manifest.geometry
+        expected = (geometry.get("height"), geometry.get("width"))
+        for name, array in (("image", sample.image), ("label", sample.label)):
+            if array is not None and None not in expected and array.shape[:2] != expected:
+                raise InvalidSample(f"wrong size: {name} {array.shape[:2]}, the store holds {expected}")

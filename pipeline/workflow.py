@@ -1,0 +1,112 @@
+"""The whole way of the data: every stage in order, each skipped where nothing is left to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from augment.errors import UserError
+from pipeline.compose import load_config
+from pipeline.config import Config, StageName
+from pipeline.steps import Step, Tools
+from pipeline.workflow_generation import Generation
+from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_value import Value
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stages to run.
+
+    Attributes:
+        until: the last one, or None for all.
+        only: the only one, or None.
+        redo: the first one whose results are removed, with those of all that follow, or None.
+    """
+
+    until: StageName | None = None
+    only: StageName | None = None
+    redo: StageName | None = None
+
+
+def steps_of(config: Config) -> list[Step]:
+    """All stages of a run, in order."""
+    workspace = Workspace(config.workspace)
+    layouts = Layouts(config, workspace)
+    parts = layouts, Generation(config, workspace, layouts), Value(config, workspace, layouts)
+    return [step for part in parts for step in part.steps()]
+
+
+def run(config: Config, selection: Selection, report: Callable[[str], None]) -> None:
+    """Do what is left of the selected stages.
+
+    Args:
+        config: of the run.
+        selection: of stages.
+        report: takes a line for each stage, and for each shard where no terminal shows a bar.
+
+    Raises:
+        UserError: what lies in the workspace was made from other inputs, or an input is missing.
+        RunFailed: a stage met more bad samples than the error budget bears, or broke down.
+    """
+    steps = steps_of(config)
+    if selection.redo is not None:
+        for step in steps[names(steps).index(selection.redo) :]:
+            step.reset()
+    chosen = select(steps, selection)
+    first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
+    for step in chosen[:first]:
+        report(f"{step.name:<9} done")
+    if first == len(chosen):
+        return
+    Layouts(config, Workspace(config.workspace)).check()
+    write_config(config)
+    tools = Tools(config, report)
+    for step in chosen[first:]:
+        started = time.monotonic()
+        outcome = "done" if step.is_done() else step.run(tools)
+        report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+
+
+def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
+    """The steps to run.
+
+    Raises:
+        UserError: `only` names a stage whose predecessors are not done.
+    """
+    if selection.only is not None:
+        index = names(steps).index(selection.only)
+        for step in steps[:index]:
+            if not step.is_done():
+                raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
+        return [steps[index]]
+    last = len(steps) if selection.until is None else names(steps).index(selection.until) + 1
+    return list(steps[:last])
+
+
+def names(steps: Sequence[Step]) -> list[StageName]:
+    return [step.name for step in steps]
+
+
+def write_config(config: Config) -> None:
+    """Keep the resolved configuration in the workspace, for `status` and for the reader."""
+    path = Workspace(config.workspace).config
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+
+
+def read_config(root: Path) -> Config:
+    """The configuration that a workspace was last run with; the folder may have been moved.
+
+    Raises:
+        UserError: it holds none.
+    """
+    path = Workspace(root).config
+    if not path.is_file():
+        raise UserError(f"{root} is no workspace: {path.name} is missing; give the folder that lumen run wrote to")
+    return load_config(str(path), [f"workspace={root}"])

@@ -1,0 +1,157 @@
+"""The middle of the way: from neural layouts to synthetic images."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from augment.errors import UserError
+from pipeline.artifact import Artifact, Record, read_record
+from pipeline.config import Config
+from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.models import basis_digest, identity
+from pipeline.stages import fit, generate
+from pipeline.stages.adapt import BASIS, TRAINING, Adapt
+from pipeline.stages.reading import PairedSource, StoreSource, keys_by_shard
+from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
+from pipeline.store import JSON, Manifest
+from pipeline.workflow_layouts import USED, Layouts
+from pipeline.workspace import Workspace, content_digest
+
+
+@dataclass
+class Generation:
+    """Plans the stages adapt and generate of one run."""
+
+    config: Config
+    workspace: Workspace
+    layouts: Layouts
+
+    def steps(self) -> list[Step]:
+        """The stages in order."""
+        space = self.workspace
+        return [
+            ArtifactStep("adapt", space.adapter, self.adapter, self.build_adapter),
+            StoreStep("generate", space.synthetic, self.plan_generate, self.generate_work, self.size),
+        ]
+
+    def size(self) -> Size:
+        """Shards and samples of the synthetic store."""
+        settings = self.config.generate
+        counts = [count for split, count in self.layouts.counts().items() if split in settings.splits]
+        factor = len(settings.ks) * settings.variants
+        return Size(factor * sum(map(self.layouts.shards_of, counts)), factor * sum(counts))
+
+    def pairs(self) -> PairedSource:
+        """Images and layouts of the same keys."""
+        return PairedSource(
+            StoreSource(str(self.workspace.real), ("image",)),
+            StoreSource(str(self.workspace.layouts), ("layout",)),
+        )
+
+    # adapt
+
+    def adapter(self) -> Artifact:
+        """The adapter to generate with."""
+        start = self.layouts.start_adapter()
+        inputs: dict[str, JSON] = {
+            "start": identity(str(start)) if start else None,
+            "basis": basis_digest(self.workspace.basis / USED),
+            "steps": self.config.adapt.steps,
+        }
+        if self.config.adapt.steps:
+            inputs |= {
+                "base": identity(self.config.generator.base),
+                "layouts": content_digest(self.layouts.store),
+                "options": self.config.adapt.model_dump(exclude={"checkpoint_every", "sample_every", "log_every"}),
+                "precision": self.config.generator.precision,
+                "seed": self.config.seed,
+            }
+        return Artifact(self.workspace.adapter, "adapter", inputs, essence=("*.safetensors",))
+
+    def build_adapter(self, folder: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Train the adapter, or copy it where there are no steps to take."""
+        start, used = self.layouts.start_adapter(), self.workspace.basis / USED
+        facts["basis"] = basis_digest(used)
+        if self.config.adapt.steps == 0:
+            assert start is not None
+            shutil.copytree(start, folder, dirs_exist_ok=True)
+            shutil.copytree(used, folder / BASIS, dirs_exist_ok=True)
+            return "used as it is"
+        from augment.lumen.trainer import TrainingOptions
+
+        options = TrainingOptions(
+            **self.config.adapt.model_dump(), precision=self.config.generator.precision, seed=self.config.seed
+        )
+        task = Adapt(
+            base=self.config.generator.base,
+            adapter=str(start) if start else None,
+            basis=str(used),
+            num_components=self.config.layout.k_max,
+            source=self.pairs(),
+            options=options,
+            folder=str(folder),
+            **resources_of(self.config, "adapt").of_task,
+        )
+        keys = tuple(key for unit in fit.plan(keys_by_shard(self.layouts.store)) for key in unit.keys)
+        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses in {folder / TRAINING}/loss.jsonl")
+        list(tools.executor.map(task, [WorkUnit("adapter-000000", keys)]))
+        return f"{options.steps} steps on {len(keys)} images"
+
+    # generate
+
+    def plan_generate(self) -> StorePlan:
+        """The synthetic store; ks and variants are no part of its identity, so that it may be extended."""
+        generator, settings = self.config.generator, self.config.generate
+        inputs: dict[str, JSON] = {
+            "real": content_digest(self.layouts.real),
+            "layouts": content_digest(self.layouts.store),
+            "adapter": adapter_record(self.workspace).digest,
+            "base": identity(generator.base),
+            "sampler": {
+                "num_steps": generator.num_steps,
+                "guidance_scale": generator.guidance_scale,
+                "precision": generator.precision,
+            },
+            "prompts": settings.prompts.model_dump(mode="json"),
+            "seed": self.config.seed,
+        }
+        manifest = Manifest(
+            "synthetic",
+            self.layouts.real.manifest.taxonomy,
+            self.layouts.geometry,
+            inputs,
+            self.config.shard.image_format,
+        )
+        choice = settings.splits, settings.ks, settings.variants
+        names = [name for name, *_ in generate.shard_names(sorted(self.layouts.store.done()), *choice)]
+        return StorePlan(manifest, names, lambda: generate.plan(keys_by_shard(self.layouts.store), *choice))
+
+    def generate_work(self) -> tuple[Stage, Source]:
+        """Stage and source of generate."""
+        generator, prompts = self.config.generator, self.config.generate.prompts
+        record = adapter_record(self.workspace)
+        stage = generate.Generate(
+            base=generator.base,
+            adapter=str(self.workspace.adapter),
+            num_steps=generator.num_steps,
+            guidance_scale=generator.guidance_scale,
+            precision=generator.precision,
+            templates=prompts.templates,
+            domains=prompts.domains,
+            negative_prompt=prompts.negative,
+            seed=self.config.seed,
+            provenance=generate.Provenance(generator.base, record.digest, str(record.facts["basis"])),
+            **resources_of(self.config, "generate").of_model,
+        )
+        labels = StoreSource(str(self.workspace.real), ("label",))
+        return stage, PairedSource(labels, StoreSource(str(self.workspace.layouts), ("layout",)))
+
+
+def adapter_record(workspace: Workspace) -> Record:
+    """Record of the run's adapter, which must be there."""
+    record = read_record(workspace.adapter)
+    if record is None:
+        raise UserError(f"{workspace.adapter} holds no adapter: run the stages up to adapt first")
+    return record

@@ -1,0 +1,264 @@
+"""The beginning of the way: from a dataset to neural layouts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from augment.errors import UserError
+from pipeline.artifact import Artifact, discard
+from pipeline.config import TRAIN_SPLIT, Config
+from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
+from pipeline.engine import Source, Stage
+from pipeline.models import adapter_components, adapter_folder, basis_digest, identity
+from pipeline.stages import extract, fit, shard
+from pipeline.stages.adapt import BASIS
+from pipeline.stages.reading import StoreSource, keys_by_shard
+from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
+from pipeline.store import JSON, Manifest, Store
+from pipeline.workspace import Workspace, content_digest
+
+if TYPE_CHECKING:
+    from augment.layout import FeatureMoments, LayoutBasis
+
+# Inside the basis artifact: the basis that layouts are written in, and the one fitted on this dataset.
+USED, OWN = "layouts", "own"
+
+
+@dataclass
+class Layouts:
+    """Plans the stages shard, fit and extract of one run."""
+
+    config: Config
+    workspace: Workspace
+
+    def steps(self) -> list[Step]:
+        """The stages in order."""
+        space = self.workspace
+        return [
+            StoreStep("shard", space.real, self.plan_shard, self.shard_work, self.size, self.render, self.unrender),
+            ArtifactStep("fit", space.basis, self.basis, self.build_basis),
+            StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.size),
+        ]
+
+    def check(self) -> None:
+        """Look at what comes from outside, before anything is written.
+
+        Raises:
+            UserError: dataset or adapter are missing or do not fit.
+        """
+        self.counts()
+        self.start_adapter()
+
+    # What is there
+
+    @property
+    def geometry(self) -> dict[str, int]:
+        """Height and width of the working size."""
+        return {"height": self.config.geometry.height, "width": self.config.geometry.width}
+
+    @property
+    def real(self) -> Store:
+        """The real store."""
+        return Store.open(str(self.workspace.real))
+
+    @property
+    def store(self) -> Store:
+        """The layout store."""
+        return Store.open(str(self.workspace.layouts))
+
+    @property
+    def kind(self) -> DatasetKind:
+        """The on-disk format of the dataset."""
+        return "cityscapes" if self.config.dataset.kind == "rendered" else self.config.dataset.kind
+
+    @property
+    def root(self) -> Path:
+        """The folder of the dataset."""
+        return self.config.dataset.root or self.workspace.scenes
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset, which must be there."""
+        return open_dataset(self.kind, self.root)
+
+    @cached_property
+    def records(self) -> dict[str, list[Record]]:
+        """The chosen images of each split."""
+        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
+
+    # How much it will be
+
+    def counts(self) -> dict[str, int]:
+        """Images of each split, known before scenes are rendered."""
+        render = self.config.dataset.render
+        if render is None or self.scenes().is_done():
+            return {split: len(records) for split, records in self.records.items()}
+        return {
+            split: min(count, self.config.dataset.limit.get(split, count))
+            for split, count in (("train", render.train), ("val", render.val))
+            if split in self.config.dataset.splits
+        }
+
+    def size(self) -> Size:
+        """Shards and samples of the real store."""
+        counts = self.counts()
+        return Size(sum(self.shards_of(count) for count in counts.values()), sum(counts.values()))
+
+    def shards_of(self, count: int) -> int:
+        """Shards that so many samples of one split fill."""
+        return -(-count // self.config.shard.samples_per_shard)
+
+    # shard
+
+    def scenes(self) -> Artifact:
+        """Rendered scenes, where the dataset is made of them."""
+        assert self.config.dataset.render is not None
+        return Artifact(self.workspace.scenes, "scenes", self.config.dataset.render.model_dump(mode="json"))
+
+    def render(self, tools: Tools) -> None:
+        """Draw the scenes, where the dataset is made of them and they are not there."""
+        options = self.config.dataset.render
+        if options is None:
+            return
+        self.scenes().require_match("shard")
+        if self.scenes().is_done():
+            return
+        from pipeline.scenes import write_dataset
+
+        counts = {"train": options.train, "val": options.val}
+        tools.report(f"rendering {sum(counts.values())} scenes at {options.width}x{options.height}")
+        asked = self.config.cluster.resources("shard").workers
+        workers = (os.cpu_count() or 1) if asked == "auto" else asked
+        with self.scenes().building() as folder:
+            write_dataset(folder, counts, options.seed, options.height, options.width, workers)
+
+    def unrender(self) -> None:
+        """Remove rendered scenes."""
+        if self.config.dataset.render is not None:
+            discard(self.workspace.scenes)
+
+    def plan_shard(self) -> StorePlan:
+        """The real store: every chosen image at the working size."""
+        if self.config.dataset.render is not None:
+            self.scenes().require_match("shard")
+        units = shard.plan(self.records, self.config.shard.samples_per_shard)
+        inputs: dict[str, JSON] = {
+            "dataset": self.dataset.name,
+            "listing": shard.listing_digest(self.records, self.root),
+            "samples_per_shard": self.config.shard.samples_per_shard,
+        }
+        manifest = Manifest("real", self.dataset.taxonomy.name, self.geometry, inputs, self.config.shard.image_format)
+        return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+
+    def shard_work(self) -> tuple[Stage, Source]:
+        """Stage and source of shard."""
+        settings = resources_of(self.config, "shard")
+        stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
+        return stage, shard.DatasetSource(self.kind, str(self.root))
+
+    # fit
+
+    def start_adapter(self) -> Path | None:
+        """Folder of the adapter to start from, if any; checked against what the layouts will be.
+
+        Raises:
+            UserError: there is none where one is named, or it reads another number of components than k_max.
+        """
+        if self.config.generator.adapter is None:
+            return None
+        folder = adapter_folder(self.config.generator.adapter)
+        if (components := adapter_components(folder)) != self.config.layout.k_max:
+            k_max = self.config.layout.k_max
+            raise UserError(
+                f"layout.k_max={k_max}: the adapter in {folder} reads {components} components; "
+                f"set layout.k_max={components}, or train a new one with generator.adapter=null"
+            )
+        return folder
+
+    def adapter_basis(self) -> Path | None:
+        """Folder of the starting adapter's own basis, where layouts are to be written in that."""
+        folder = self.start_adapter()
+        return folder / BASIS if folder and self.config.layout.basis == "adapter" else None
+
+    def basis(self) -> Artifact:
+        """The dataset's own basis, and the one that layouts are written in."""
+        adapter_basis = self.adapter_basis()
+        inputs: dict[str, JSON] = {
+            "real": content_digest(self.real),
+            "split": TRAIN_SPLIT,
+            "backbone": identity(self.config.backbone.name),
+            "k_max": self.config.layout.k_max,
+            "adapter_basis": basis_digest(adapter_basis) if adapter_basis else None,
+        }
+        return Artifact(self.workspace.basis, "basis", inputs)
+
+    def build_basis(self, folder: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Fit the dataset's basis from moments merged in plan order, whatever order they came in."""
+        from augment.layout import FeatureMoments, LayoutBasis
+
+        settings = resources_of(self.config, "fit")
+        task = fit.FitMoments(
+            StoreSource(str(self.workspace.real), ("image",)), self.config.backbone.name, **settings.of_model
+        )
+        units = fit.plan(keys_by_shard(self.real))
+        found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
+        parts = [found[unit.shard] for unit in units]
+        moments = FeatureMoments.merged(part.moments for part in parts)
+        own = LayoutBasis.fit(moments, self.config.layout.k_max, self.config.backbone.name, parts[0].revision)
+        adapter_basis = self.adapter_basis()
+        used = LayoutBasis.load(adapter_basis) if adapter_basis else own
+        if used.revision != own.revision:
+            raise UserError(
+                f"backbone.name={own.backbone}: the adapter's basis was fitted on {used.backbone!r}, another "
+                f"revision ({used.revision[:8]}, not {own.revision[:8]}); use that, or layout.basis=own"
+            )
+        own.save(folder / OWN)
+        used.save(folder / USED)
+        facts |= basis_facts(own, used, moments)
+        return f"{moments.count} feature vectors; {facts['summary']}"
+
+    # extract
+
+    def plan_extract(self) -> StorePlan:
+        """The layout store: the shards of the real store once more."""
+        inputs: dict[str, JSON] = {
+            "real": content_digest(self.real),
+            "backbone": identity(self.config.backbone.name),
+            "basis": basis_digest(self.workspace.basis / USED),
+            "k_max": self.config.layout.k_max,
+        }
+        manifest = Manifest("layouts", None, self.geometry, inputs)
+        return StorePlan(manifest, sorted(self.real.done()), lambda: extract.plan(keys_by_shard(self.real)))
+
+    def extract_work(self) -> tuple[Stage, Source]:
+        """Stage and source of extract."""
+        stage = extract.Extract(
+            self.config.backbone.name,
+            str(self.workspace.basis / USED),
+            self.config.layout.k_max,
+            **resources_of(self.config, "extract").of_model,
+        )
+        return stage, StoreSource(str(self.workspace.real), ("image",))
+
+
+def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) -> dict[str, JSON]:
+    """Variance of this dataset that the first k components explain, of its own basis and of the one used."""
+    ks = sorted({1, 5, 10, own.num_components} & set(range(1, own.num_components + 1)))
+    explained: Mapping[str, JSON] = {
+        name: {str(k): round(basis.explained_variance(k, moments), 4) for k in ks}
+        for name, basis in (("own", own), ("used", used))
+    }
+    shares = [f"k={k} {used.explained_variance(k, moments):.0%}" for k in ks]
+    return {
+        "used": "own" if used is own else "adapter",
+        "backbone": used.backbone,
+        "revision": used.revision,
+        "digest": {"own": own.digest, "used": used.digest},
+        "explained_variance": explained,
+        "summary": "variance explained: " + ", ".join(shares),
+    }

@@ -1,0 +1,292 @@
+"""The second half of the way: what the synthetic images are worth."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from augment.errors import UserError
+from downstream.options import TrainingOptions
+from pipeline.artifact import Artifact, Record, discard, read_record
+from pipeline.config import TRAIN_SPLIT, Config, mix_weights
+from pipeline.datasets import TAXONOMIES
+from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.stages import curate, fit
+from pipeline.stages.reading import StoreSource, keys_by_shard
+from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
+from pipeline.store import JSON, Manifest, Store, fingerprint
+from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
+from pipeline.workspace import Workspace, content_digest
+
+if TYPE_CHECKING:
+    from downstream.results import RunResult
+
+PAGE = "index.html"
+
+
+@dataclass
+class Value:
+    """Plans the stages judge, curate, compare, evaluate and report of one run."""
+
+    config: Config
+    workspace: Workspace
+    layouts: Layouts
+
+    def steps(self) -> list[Step]:
+        """The stages in order."""
+        space = self.workspace
+        return [
+            ArtifactStep("judge", space.judge, self.judge, self.build_judge),
+            StoreStep(
+                "curate",
+                space.curated,
+                self.plan_curate,
+                self.curate_work,
+                self.curated_size,
+                self.fit_scale,
+                self.unfit,
+            ),
+            ArtifactStep(
+                "compare",
+                space.comparison,
+                self.comparison,
+                self.build_comparison,
+                units=len(self.config.downstream.mixes) * len(self.config.downstream.seeds),
+                derived=True,
+                clean=self.forget_runs,
+            ),
+            ArtifactStep("evaluate", space.evaluation, self.evaluation, self.build_evaluation, derived=True),
+            ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
+        ]
+
+    @property
+    def real(self) -> Store:
+        """The real store."""
+        return self.layouts.real
+
+    @property
+    def synthetic(self) -> Store:
+        """The synthetic store."""
+        return Store.open(str(self.workspace.synthetic))
+
+    @property
+    def curated(self) -> Store:
+        """The curated store."""
+        return Store.open(str(self.workspace.curated))
+
+    @property
+    def judge_record(self) -> Record:
+        """Record of the judge, which must be there."""
+        record = read_record(self.workspace.judge)
+        if record is None:
+            raise UserError(f"{self.workspace.judge} holds no judge: run the stages up to judge first")
+        return record
+
+    # Trainings
+
+    def options(self, iterations: int) -> TrainingOptions:
+        """How every mix is trained."""
+        settings = self.config.downstream
+        return TrainingOptions(
+            model=settings.model,
+            iterations=iterations,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+        )
+
+    def training(self, mix: str, seed: int, iterations: int) -> Training:
+        """One training, in a folder that is named after all that its result depends on."""
+        options = self.options(iterations)
+        digest = fingerprint(
+            {
+                "mix": {**mix_weights(mix)},
+                "seed": seed,
+                "options": options.semantic,
+                "real": content_digest(self.real),
+                "synthetic": content_digest(self.curated) if "synthetic" in mix_weights(mix) else None,
+                "split": self.config.evaluate.split,
+            }
+        )
+        return Training(mix, seed, options, self.workspace.runs / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}")
+
+    def train(self, stage: Literal["judge", "compare"], trainings: Sequence[Training], tools: Tools) -> list[RunResult]:
+        """Results of the trainings, in their order; those that are finished are not done again."""
+        space = self.workspace
+        task = Train(
+            trainings,
+            str(space.real),
+            str(space.curated),
+            self.config.evaluate.split,
+            resources_of(self.config, stage).resources,
+            stage,
+        )
+        units = [WorkUnit(f"run-{index:06d}", (), {"index": index}) for index in range(len(trainings))]
+        found: dict[str, RunResult] = {}
+        for unit, result in tools.executor.map(task, units):
+            found[unit.shard] = result
+            tools.report(f"{stage}: {result.mix}, seed {result.seed}: mIoU {result.miou:.3f}")
+        return [found[unit.shard] for unit in units]
+
+    # judge
+
+    def judge(self) -> Artifact:
+        """The segmenter trained on real training data alone."""
+        inputs: dict[str, JSON] = {
+            "real": content_digest(self.real),
+            "seed": self.config.judge.seed,
+            "options": self.options(self.config.judge.iterations).semantic,
+        }
+        return Artifact(self.workspace.judge, "judge", inputs, essence=("segmenter.*",))
+
+    def build_judge(self, folder: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Train the judge as the comparison trains on real data, so that one run may serve both."""
+        training = self.training("real", self.config.judge.seed, self.config.judge.iterations)
+        (result,) = self.train("judge", [training], tools)
+        shutil.copytree(training.folder, folder, dirs_exist_ok=True)
+        facts["miou"] = result.miou
+        return f"mIoU {result.miou:.3f} on {self.config.evaluate.split}"
+
+    # curate
+
+    def scale(self) -> Artifact:
+        """What loss of the judge is usual for each class on real training data."""
+        inputs: dict[str, JSON] = {
+            "judge": self.judge_record.digest,
+            "real": content_digest(self.real),
+            "quantile": self.config.curate.quantile,
+            "tolerance": self.config.curate.tolerance,
+        }
+        return Artifact(self.workspace.scale, "loss-scale", inputs)
+
+    def fit_scale(self, tools: Tools) -> None:
+        """Fit the loss scale on real training data, where it is not there."""
+        self.scale().require_match("curate")
+        if self.scale().is_done():
+            return
+        from augment.filtering import LossHistogram, LossScale
+
+        classes = TAXONOMIES[str(self.real.manifest.taxonomy)].classes
+        settings = resources_of(self.config, "curate")
+        task = curate.CountLosses(
+            StoreSource(str(self.workspace.real), ("image", "label")),
+            partial(load_judge, str(self.workspace.judge), settings.device),
+            len(classes),
+            **settings.of_stage,
+        )
+        units = fit.plan(keys_by_shard(self.real))
+        histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
+        scale = LossScale.fit(histogram, classes, self.config.curate.quantile, self.config.curate.tolerance)
+        with self.scale().building() as folder:
+            scale.save(folder / curate.SCALE)
+
+    def unfit(self) -> None:
+        """Remove the loss scale."""
+        discard(self.workspace.scale)
+
+    def plan_curate(self) -> StorePlan:
+        """The curated store: the training shards of the synthetic one, judged."""
+        inputs: dict[str, JSON] = {
+            "synthetic": self.synthetic.manifest.fingerprint,
+            "judge": self.judge_record.digest,
+            "options": self.config.curate.model_dump(),
+        }
+        manifest = Manifest(
+            "curated",
+            self.real.manifest.taxonomy,
+            self.layouts.geometry,
+            inputs,
+            self.config.shard.image_format,
+        )
+        names = [name for name in sorted(self.synthetic.done()) if curate.is_training_shard(name)]
+        return StorePlan(manifest, names, lambda: curate.plan(keys_by_shard(self.synthetic)))
+
+    def curate_work(self) -> tuple[Stage, Source]:
+        """Stage and source of curate."""
+        settings = resources_of(self.config, "curate")
+        judge = partial(load_judge, str(self.workspace.judge), settings.device)
+        stage = curate.Curate(judge, str(self.workspace.scale), self.config.curate.min_reliable, **settings.of_stage)
+        return stage, StoreSource(str(self.workspace.synthetic), ("image", "label"))
+
+    def curated_size(self) -> Size:
+        """Shards and samples of the curated store, if none is dropped."""
+        count = self.layouts.counts()[TRAIN_SPLIT] if TRAIN_SPLIT in self.config.generate.splits else 0
+        factor = len(self.config.generate.ks) * self.config.generate.variants
+        return Size(factor * self.layouts.shards_of(count), factor * count)
+
+    # compare
+
+    def comparison(self) -> Artifact:
+        """The table of what each mix led to."""
+        runs: list[JSON] = [training.folder.name for training in self.trainings()]
+        return Artifact(self.workspace.comparison, "comparison", {"runs": runs})
+
+    def trainings(self) -> list[Training]:
+        """Every mix with every seed."""
+        settings = self.config.downstream
+        return [self.training(mix, seed, settings.iterations) for mix in settings.mixes for seed in settings.seeds]
+
+    def build_comparison(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Train what is not trained yet, and put all results into one table."""
+        from downstream.comparison import comparison_table, summarize, write_table
+
+        table = comparison_table(self.train("compare", self.trainings(), tools))
+        write_table(table, path)
+        facts["recommendation"] = recommendation = summarize(table).recommendation
+        return recommendation
+
+    def forget_runs(self) -> None:
+        """Remove all trainings."""
+        shutil.rmtree(self.workspace.runs, ignore_errors=True)
+
+    # evaluate
+
+    def evaluation(self) -> Artifact:
+        """The table of alignment and diversity by k."""
+        inputs: dict[str, JSON] = {
+            "judge": self.judge_record.digest,
+            "real": content_digest(self.layouts.real),
+            "synthetic": content_digest(self.synthetic),
+            "split": self.config.evaluate.split,
+        }
+        return Artifact(self.workspace.evaluation, "evaluation", inputs)
+
+    def build_evaluation(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Let the judge look at the synthetic images of the held-out split."""
+        from downstream.comparison import write_table
+
+        settings = resources_of(self.config, "evaluate")
+        task = Evaluate(
+            str(self.workspace.judge),
+            str(self.workspace.real),
+            str(self.workspace.synthetic),
+            self.config.evaluate.split,
+            **settings.of_model,
+        )
+        ((_, table),) = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])
+        write_table(table, path)
+        facts["rows"] = rows = table.to_pylist()
+        shown = (f"k={row['k']} alignment {row['alignment']:.2f}" for row in rows if row["alignment"] is not None)
+        return ", ".join(shown)
+
+    # report
+
+    def report(self) -> Artifact:
+        """The HTML page."""
+        records = [read_record(path) for path in (self.workspace.comparison, self.workspace.evaluation)]
+        inputs: dict[str, JSON] = {
+            "tables": [record.digest if record else None for record in records],
+            "synthetic": content_digest(self.synthetic),
+        }
+        return Artifact(self.workspace.report, "report", inputs)
+
+    def build_report(self, folder: Path, _tools: Tools, _facts: dict[str, JSON]) -> str:
+        """Write the page."""
+        from downstream.report import build_report
+
+        build_report(self.workspace.root, folder / PAGE, self.config.evaluate.split)
+        return "written"

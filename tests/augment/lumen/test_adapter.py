@@ -1,0 +1,75 @@
+"""One adapter for every k: components past k do not count, k itself does, and nothing is added at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from augment.errors import UserError
+from augment.lumen.adapter import LayoutControlNet, layout_planes
+from augment.lumen.pretrain.diffusion import new_unet
+
+K = 4
+
+
+@pytest.fixture
+def adapter() -> LayoutControlNet:
+    torch.manual_seed(0)
+    return LayoutControlNet.from_base(new_unet((16, 16, 16), 4, 32), K, 8).eval()
+
+
+def heard(adapter: LayoutControlNet) -> LayoutControlNet:
+    """The adapter with no weight at zero."""
+    for parameter in adapter.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return adapter
+
+
+def residuals(adapter: LayoutControlNet, layout: torch.Tensor, k: int) -> torch.Tensor:
+    torch.manual_seed(1)
+    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 32)
+    with torch.no_grad():
+        _, middle = adapter(sample, torch.tensor([500]), text, layout, torch.tensor([k]))
+    return middle
+
+
+def test_an_untrained_adapter_adds_nothing(adapter: LayoutControlNet) -> None:
+    assert not residuals(adapter, torch.randn(1, K, 8, 8), K).any()
+
+
+def test_components_past_k_do_not_count_and_those_before_do(adapter: LayoutControlNet) -> None:
+    layout = torch.randn(1, K, 8, 8)
+    past, before = layout.clone(), layout.clone()
+    past[:, 2:] += 1
+    before[:, 1] += 1
+    expected = residuals(heard(adapter), layout, 2)
+    torch.testing.assert_close(residuals(adapter, past, 2), expected)
+    assert not torch.allclose(residuals(adapter, before, 2), expected, atol=1e-3)
+
+
+def test_k_is_told_apart_from_components_that_are_zero(adapter: LayoutControlNet) -> None:
+    silent = torch.zeros(1, K, 8, 8)
+    heard(adapter)
+    assert not torch.allclose(residuals(adapter, silent, 1), residuals(adapter, silent, K), atol=1e-3)
+
+
+def test_planes_keep_each_samples_own_k() -> None:
+    planes = layout_planes(torch.ones(3, K, 2, 2), torch.tensor([0, 1, K]))
+    assert planes[:, :K].sum(dim=(1, 2, 3)).tolist() == [0, 4, 4 * K]
+    assert planes[:, K, 0, 0].tolist() == [0, 0.25, 1]
+
+
+def test_layout_at_half_the_latent_grid_is_accepted_and_another_refused(adapter: LayoutControlNet) -> None:
+    assert residuals(adapter, torch.zeros(1, K, 4, 4), K).shape == residuals(adapter, torch.zeros(1, K, 8, 8), K).shape
+    with pytest.raises(UserError, match="a layout of 5x8 cells does not fit latents of 8x8"):
+        residuals(adapter, torch.zeros(1, K, 8, 5), K)
+
+
+def test_saved_adapter_computes_the_same(adapter: LayoutControlNet, tmp_path: Path) -> None:
+    layout = torch.randn(1, K, 8, 8)
+    expected = residuals(heard(adapter), layout, 3)
+    adapter.save_pretrained(tmp_path)
+    loaded = LayoutControlNet.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(residuals(loaded, layout, 3), expected)

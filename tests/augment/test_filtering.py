@@ -1,0 +1,88 @@
+"""Label consistency: scales from real losses, masks from scales."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from augment.errors import UserError
+from augment.filtering import LossHistogram, LossScale, mask_unreliable, reliable_share
+
+CLASSES = ("road", "sky", "person")
+
+
+def real_losses(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of a segmenter that is sure of roads, less so of skies, and never sees a person."""
+    rng = np.random.default_rng(seed)
+    label = rng.choice([0, 1, 255], size=(200, 200), p=[0.5, 0.4, 0.1]).astype(np.uint8)
+    return rng.exponential(np.where(label == 0, 0.05, 2.0)), label
+
+
+@given(
+    hnp.arrays(np.float64, 300, elements=st.floats(2e-4, 19)),
+    st.floats(0.05, 0.95),
+)
+def test_quantile_matches_the_sorted_losses_to_a_bin(losses: np.ndarray, level: float) -> None:
+    histogram = LossHistogram.of(losses, np.zeros(losses.shape, np.uint8), 1)
+    exact = np.quantile(losses, level, method="inverted_cdf")
+    assert exact <= histogram.quantile(level)[0] * (1 + 1e-9)
+    assert histogram.quantile(level)[0] <= exact * 1.04
+
+
+def test_merging_parts_in_any_order_equals_the_whole() -> None:
+    losses, label = real_losses()
+    whole = LossHistogram.of(losses, label, 3)
+    parts = [LossHistogram.of(losses[i::3], label[i::3], 3) for i in range(3)]
+    np.testing.assert_array_equal(LossHistogram.merged(parts).counts, whole.counts)
+    np.testing.assert_array_equal(LossHistogram.merged(parts[::-1]).counts, whole.counts)
+    assert whole.counts.sum() == (label != 255).sum()
+
+
+def test_each_class_is_held_to_its_own_scale() -> None:
+    losses, label = real_losses()
+    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES)
+    reliable = scale.reliable(losses, label)
+    assert not reliable[label == 255].any()
+    assert reliable[label == 0].mean() > 0.95
+    assert 0.9 < reliable[label == 1].mean() < 1
+    # A loss that is usual for a sky is unheard of on a road, and nothing is known about persons.
+    same_loss = np.full((1, 3), 4.0)
+    np.testing.assert_array_equal(scale.reliable(same_loss, np.array([[0, 1, 2]], np.uint8)), [[False, True, True]])
+
+
+def test_agreement_with_the_label_is_never_unreliable() -> None:
+    certain = np.full((50, 50), 1e-3)
+    scale = LossScale.fit(LossHistogram.of(certain, np.zeros((50, 50), np.uint8), 1), ("sky",))
+    losses = np.array([-math.log(0.51), -math.log(0.49)])
+    np.testing.assert_array_equal(scale.reliable(losses, np.zeros(2, np.uint8)), [True, False])
+
+
+def test_masking_changes_only_unreliable_pixels() -> None:
+    label = np.array([[0, 1], [255, 2]], np.uint8)
+    reliable = np.array([[True, False], [False, True]])
+    np.testing.assert_array_equal(mask_unreliable(label, reliable), [[0, 255], [255, 2]])
+    assert mask_unreliable(label, reliable).dtype == np.uint8
+    assert reliable_share(label, reliable) == pytest.approx(2 / 3)
+    assert reliable_share(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), bool)) == 0
+
+
+def test_scale_survives_a_round_trip_through_json(tmp_path: Path) -> None:
+    losses, label = real_losses()
+    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, quantile=0.9, tolerance=1.5)
+    assert math.isinf(scale.thresholds[2])
+    scale.save(tmp_path / "scale.json")
+    assert LossScale.load(tmp_path / "scale.json") == scale
+
+
+def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
+    histogram = LossHistogram.of(*real_losses(), 3)
+    with pytest.raises(UserError, match=r"tolerance 0\.5"):
+        LossScale.fit(histogram, CLASSES, tolerance=0.5)
+    with pytest.raises(UserError, match=r"no loss scale at .*scale\.json"):
+        LossScale.load(tmp_path / "scale.json")

@@ -1,0 +1,32 @@
+"""Fixtures for all tests: one Ray cluster a session, and the CamVid folder where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray cluster with two CPU slots."""
+    import ray
+
+    from pipeline.engine.ray_cluster import start_local
+
+    start_local(num_cpus=2)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def camvid_root() -> Path:
+    """The CamVid folder: LUMEN_CAMVID, or ../shared/data/camvid beside the repository."""
+    root = Path(os.environ.get("LUMEN_CAMVID") or REPOSITORY.parent / "shared" / "data" / "camvid")
+    if not (root / "train").is_dir():
+        pytest.skip(f"no CamVid at {root}; set LUMEN_CAMVID to the folder that holds train/ and trainannot/")
+    return root

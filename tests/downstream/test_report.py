@@ -1,0 +1,140 @@
+"""The page holds the pictures of the stores and the numbers of the tables, and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from augment.errors import UserError
+from downstream.charts import Point, trade_off_chart
+from downstream.comparison import comparison_table, write_table
+from downstream.evaluation import SCHEMA
+from downstream.gallery import spaced
+from downstream.report import build_report
+from downstream.results import RunResult
+from pipeline.datasets.taxonomy import CAMVID, colorize
+from pipeline.store import Manifest, Sample, SampleReader, Store
+
+SCORES = {"real": [0.4123, 0.4321], "real+synthetic": [0.4567, 0.4789]}
+
+
+@pytest.fixture
+def workspace(real_store: str, synthetic_store: str, tmp_path: Path) -> Path:
+    """A finished run: stores, tables and records as the stages leave them."""
+    root = tmp_path / "a run"
+    root.mkdir()
+    (root / "real").symlink_to(real_store)
+    (root / "synthetic").symlink_to(synthetic_store)
+    rng = np.random.default_rng(0)
+    layouts = Store.create(str(root / "layouts"), Manifest("layouts", "camvid", {"height": 32, "width": 48}))
+    keys = SampleReader(Store.open(real_store)).keys
+    layouts.write_shard(
+        "all-000000", [Sample(key, layout=rng.normal(size=(5, 4, 6)).astype(np.float16)) for key in sorted(keys)]
+    )
+    write_table(comparison_table(_runs()), root / "comparison.parquet")
+    rows = [
+        {"k": 1, "judge_miou": 0.1111, "alignment": 0.2468, "diversity": 0.3579},
+        {"k": 5, "judge_miou": 0.2222, "alignment": 0.8642, "diversity": 0.0531},
+    ]
+    write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), root / "evaluation.parquet")
+    (root / "basis").mkdir()
+    facts = {"backbone": "dinov2-vits14", "explained_variance": {"used": {"1": 0.5541, "5": 0.7575}}}
+    (root / "basis" / "artifact.json").write_text(json.dumps({"digest": "d", "facts": facts}))
+    return root
+
+
+def _runs() -> list[RunResult]:
+    results = []
+    for mix, scores in SCORES.items():
+        weights = {"real": 1.0, "synthetic": float(mix != "real"), "where": {}}
+        inputs = {"mix": weights, "real": "aa", "synthetic": None}
+        results += [
+            RunResult(mix, seed, 10, miou, 0.9, {"road": miou, "car": None}, [], 61.0, f"{mix}-{seed}", inputs)
+            for seed, miou in enumerate(scores)
+        ]
+    return results
+
+
+def pictures(page: str) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Title and pixels of every image of the page."""
+    found = re.findall(r'<img src="data:image/(?:png|webp);base64,([^"]+)" alt="([^"]*)"', page)
+    return [(title, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))) for data, title in found]
+
+
+def test_page_shows_real_image_label_layout_and_every_generated_image(workspace: Path, real_store: str) -> None:
+    page = build_report(workspace).read_text()
+    reader = SampleReader(Store.open(real_store))
+    shown = pictures(page)
+    assert len(shown) == page.count("<img") == 4 * (3 + 2 * 2)
+    for start, seed in zip(range(0, len(shown), 7), range(100, 104), strict=True):
+        sample = reader.read(f"val-{seed}")
+        assert sample.image is not None
+        assert sample.label is not None
+        (real_title, real), (_, label), (_, layout), *generated = shown[start : start + 7]
+        assert real_title == f"real image val-{seed}"
+        # WebP loses a little; a label keeps every colour.
+        assert np.abs(real.astype(int) - sample.image).mean() < 12
+        np.testing.assert_array_equal(label, colorize(sample.label, CAMVID))
+        assert layout.shape == (32, 48, 3)
+        assert [title[:16] for title, _ in generated] == [f"k = {k}, variant {v}" for k in (1, 5) for v in (0, 1)]
+
+
+def test_page_holds_the_numbers_of_the_tables(workspace: Path) -> None:
+    page = build_report(workspace).read_text()
+    for number in ("42.2", "46.8", "41.23", "47.89", "24.7", "86.4", "35.8", "5.3", "1 min 1 s", "55 %", "76 %"):
+        assert number in page, number
+    assert "real+synthetic" in page
+    assert "Not made yet: curated." in page
+    for name, samples in (("real", 32), ("synthetic", 40), ("layouts", 32)):
+        assert re.search(rf"<td>{name}</td><td>\d</td><td>{samples}</td>", page)
+
+
+def test_page_needs_nothing_from_outside_and_is_the_same_each_time(workspace: Path) -> None:
+    path = build_report(workspace)
+    page = path.read_text()
+    assert path == workspace / "report" / "index.html"
+    assert not re.search(r"https?:|@import|url\(|<script|<link", page)
+    assert set(re.findall(r'(?:src|href)="(.{5})', page)) == {"data:"}
+    assert build_report(workspace, workspace / "again.html").read_text() == page
+
+
+def test_an_unfinished_run_says_what_is_missing(real_store: str, tmp_path: Path) -> None:
+    (tmp_path / "real").symlink_to(real_store)
+    page = build_report(tmp_path).read_text()
+    missing = "layouts, synthetic, curated, comparison.parquet, evaluation.parquet"
+    assert f"Not made yet: {missing}." in page
+    assert len(pictures(page)) == 6 * 2
+    with pytest.raises(UserError, match="nothing to report on"):
+        build_report(tmp_path / "nowhere")
+
+
+def test_text_of_the_data_is_never_markup(tmp_path: Path, real_store: str) -> None:
+    (tmp_path / "real").symlink_to(real_store)
+    store = Store.create(str(tmp_path / "synthetic"), Manifest("synthetic", "camvid", {"height": 32, "width": 48}))
+    sample = SampleReader(Store.open(real_store)).read("val-100")
+    metadata = {
+        "source_key": "val-100",
+        "split": "val",
+        "k": 1,
+        "variant": 0,
+        "prompt": '"><script>alert(1)</script>',
+    }
+    store.write_shard("val-000000", [Sample("a", sample.image, sample.label, metadata=metadata)])
+    page = build_report(tmp_path).read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in trade_off_chart([Point("<b>", 1, 1), Point("c", 2, 2)], "x", "y")
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, ["a", "e"]), (3, ["a", "c", "e"]), (9, list("abcde"))])
+def test_samples_are_evenly_spaced(count: int, expected: list[str]) -> None:
+    assert spaced(list("abcde"), count) == expected
+    assert spaced([], count) == []

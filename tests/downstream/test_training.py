@@ -1,0 +1,176 @@
+"""Training on stores: it learns, resumes to the bit, and its numbers are those of the segmenter it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from augment.errors import UserError
+from augment.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from downstream.dataset import Part
+from downstream.judge import Judge
+from downstream.mixes import Mix
+from downstream.models import build_segmenter, segmenter_config
+from downstream.options import TrainingOptions
+from downstream.results import read_result
+from downstream.training import train
+from pipeline.datasets.taxonomy import CAMVID
+from pipeline.store import SampleReader, Store
+
+REAL = Mix("real", 1, 0)
+OPTIONS = TrainingOptions(iterations=40, batch_size=4, learning_rate=3e-3, decoder_channels=32, checkpoint_interval=7)
+
+
+class Killed(BaseException):
+    """Ends a run at once; nothing in the code under test catches it."""
+
+
+def killed_after(iteration: int) -> Callable[[str], None]:
+    def report(line: str) -> None:
+        if line.startswith(f"iteration {iteration}/"):
+            raise Killed
+
+    return report
+
+
+@pytest.fixture(scope="module")
+def finished(real_store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an undisturbed run on real samples."""
+    folder = tmp_path_factory.mktemp("runs") / "real"
+    torch.set_num_threads(1)
+    train(REAL, real_store, None, OPTIONS, 0, folder)
+    return folder
+
+
+def test_short_training_lowers_the_loss_and_beats_chance(finished: Path) -> None:
+    result = read_result(finished)
+    assert result is not None
+    losses = [loss for _, loss in result.losses]
+    assert losses[-1] < 0.5 * losses[0]
+    assert [at for at, _ in result.losses][-1] == result.iterations == 40
+    # Four classes of which one covers half of the pixels: guessing it would give an mIoU of 0.12.
+    assert result.miou > 0.3
+    assert result.aacc > 0.7
+    assert set(result.iou) == set(CAMVID.classes)
+    assert result.iou["pedestrian"] is None
+
+
+def test_result_is_that_of_the_saved_segmenter_on_validation_data(finished: Path, real_store: str) -> None:
+    judge, reader = Judge.load(finished), SampleReader(Store.open(real_store))
+    samples = [reader.read(key) for key in Part(real_store, "val").rows()["key"].to_pylist()]
+    labels = np.stack([sample.label for sample in samples if sample.label is not None])
+    images = np.stack([sample.image for sample in samples if sample.image is not None])
+    confusion = confusion_matrix(labels, judge.predict(images), len(CAMVID))
+    miou, per_class = mean_iou(confusion)
+    result = read_result(finished)
+    assert result is not None
+    assert result.miou == pytest.approx(miou, abs=1e-4)
+    assert result.aacc == pytest.approx(pixel_accuracy(confusion), abs=1e-4)
+    expected = [np.nan if result.iou[name] is None else result.iou[name] for name in CAMVID.classes]
+    np.testing.assert_allclose(per_class, np.asarray(expected, float), atol=1e-3)
+
+
+def test_killed_run_resumes_to_the_same_weights_and_is_not_repeated_when_finished(
+    finished: Path, real_store: str, run_dir: Path, lines: tuple[list[str], Callable[[str], None]]
+) -> None:
+    said, report = lines
+    with pytest.raises(Killed):
+        train(REAL, real_store, None, OPTIONS, 0, run_dir, killed_after(18))
+    assert read_result(run_dir) is None
+    result = train(REAL, real_store, None, OPTIONS, 0, run_dir, report)
+    # The last state before iteration 18 is that after 14.
+    assert said[0].startswith("iteration 16/40")
+    undisturbed = read_result(finished)
+    assert undisturbed is not None
+    assert (run_dir / "segmenter.safetensors").read_bytes() == (finished / "segmenter.safetensors").read_bytes()
+    assert replace(result, seconds=0) == replace(undisturbed, seconds=0)
+    assert not list(run_dir.rglob("*.pth")) and not list(run_dir.rglob("*.pt"))
+
+    said.clear()
+    before = (run_dir / "result.json").stat().st_mtime_ns
+    assert train(REAL, real_store, None, OPTIONS, 0, run_dir, report) == result
+    assert said == []
+    assert (run_dir / "result.json").stat().st_mtime_ns == before
+
+
+def test_workers_do_not_change_the_result(finished: Path, real_store: str, run_dir: Path) -> None:
+    options = replace(OPTIONS, num_workers=2, checkpoint_interval=100, val_batch_size=3)
+    train(REAL, real_store, None, options, 0, run_dir)
+    assert (run_dir / "segmenter.safetensors").read_bytes() == (finished / "segmenter.safetensors").read_bytes()
+
+
+def test_seed_and_mix_change_the_result(real_store: str, synthetic_store: str, tmp_path: Path) -> None:
+    options = replace(OPTIONS, iterations=4)
+    mixes = (REAL, Mix("real+synthetic", 1, 1), Mix("synthetic", 0, 1, {"k": [5]}))
+    results = [train(m, real_store, synthetic_store, options, 0, tmp_path / m.name) for m in mixes]
+    results.append(train(REAL, real_store, None, options, 1, tmp_path / "other"))
+    assert len({result.fingerprint for result in results}) == 4
+    assert len({tuple(result.losses) for result in results}) == 4
+    assert results[0].inputs["synthetic"] is None
+    assert results[1].inputs["synthetic"] == results[2].inputs["synthetic"] != results[1].inputs["real"]
+
+
+def test_folder_of_another_run_is_refused(finished: Path, real_store: str) -> None:
+    with pytest.raises(UserError, match=r"options\.learning_rate: stored 0\.003, asked 0\.1"):
+        train(REAL, real_store, None, replace(OPTIONS, learning_rate=0.1), 0, finished)
+    assert json.loads((finished / "request.json").read_text())["options"]["learning_rate"] == 0.003
+
+
+def test_standard_output_stays_quiet(real_store: str, run_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(REAL, real_store, None, replace(OPTIONS, iterations=2), 0, run_dir)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
+    assert "decode.loss_ce" in "".join(path.read_text() for path in run_dir.rglob("*.log"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"iterations": 0}, "iterations is 0"),
+        ({"scale_range": (2.0, 1.0)}, "scale_range"),
+        ({"flip": 1.5}, "flip is 1.5"),
+    ],
+)
+def test_options_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(OPTIONS, **change)  # type: ignore[arg-type]
+
+
+def test_training_on_the_evaluation_split_is_refused(real_store: str, run_dir: Path) -> None:
+    with pytest.raises(UserError, match="both use the split 'val'"):
+        train(REAL, real_store, None, OPTIONS, 0, run_dir, train_split="val")
+    with pytest.raises(UserError, match="no synthetic store"):
+        train(Mix("both", 1, 1), real_store, None, OPTIONS, 0, run_dir)
+
+
+def test_ignored_pixels_neither_teach_nor_count(finished: Path) -> None:
+    model = build_segmenter(segmenter_config("segformer_mit-b0", len(CAMVID), (32, 48), 32))
+    inputs = torch.randn(2, 3, 32, 48)
+
+    def loss(label: torch.Tensor) -> torch.Tensor:
+        samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in range(2)]
+        torch.manual_seed(0)
+        return model.loss(inputs, samples)["decode.loss_ce"]
+
+    ignored = loss(torch.full((1, 32, 48), 255))
+    ignored.backward()
+    assert float(ignored) == 0
+    assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
+    assert float(loss(torch.zeros((1, 32, 48), dtype=torch.long)).detach()) > 0
+
+    judge = Judge.load(finished)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3)).astype(np.uint8)
+    label = np.zeros((1, 32, 48), np.uint8)
+    label[:, :16] = 255
+    losses = judge.loss(image, label)
+    assert (losses[:, :16] == 0).all()
+    assert (losses[:, 16:] > 0).all()

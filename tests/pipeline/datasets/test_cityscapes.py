@@ -1,0 +1,252 @@
+"""The Cityscapes reader on trees in the official on-disk format, pixel by pixel."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augment.errors import UserError
+from pipeline.datasets import RecordError, open_dataset
+from pipeline.datasets.cityscapes import LABEL_IDS
+from pipeline.datasets.taxonomy import CITYSCAPES
+from tests.pipeline.datasets.trees import random_image, write_cityscapes_image
+
+# The table of the official scripts: (name, id, train id), 255 where the class is not evaluated.
+OFFICIAL = [
+    ("unlabeled", 0, 255),
+    ("ego vehicle", 1, 255),
+    ("rectification border", 2, 255),
+    ("out of roi", 3, 255),
+    ("static", 4, 255),
+    ("dynamic", 5, 255),
+    ("ground", 6, 255),
+    ("road", 7, 0),
+    ("sidewalk", 8, 1),
+    ("parking", 9, 255),
+    ("rail track", 10, 255),
+    ("building", 11, 2),
+    ("wall", 12, 3),
+    ("fence", 13, 4),
+    ("guard rail", 14, 255),
+    ("bridge", 15, 255),
+    ("tunnel", 16, 255),
+    ("pole", 17, 5),
+    ("polegroup", 18, 255),
+    ("traffic light", 19, 6),
+    ("traffic sign", 20, 7),
+    ("vegetation", 21, 8),
+    ("terrain", 22, 9),
+    ("sky", 23, 10),
+    ("person", 24, 11),
+    ("rider", 25, 12),
+    ("car", 26, 13),
+    ("truck", 27, 14),
+    ("bus", 28, 15),
+    ("caravan", 29, 255),
+    ("trailer", 30, 255),
+    ("train", 31, 16),
+    ("motorcycle", 32, 17),
+    ("bicycle", 33, 18),
+]
+HEIGHT, WIDTH = 34, 12
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return random_image(rng, HEIGHT, WIDTH)
+
+
+@pytest.fixture
+def label_ids() -> np.ndarray:
+    """Every official id, one a row."""
+    return np.repeat(np.arange(34, dtype=np.uint8)[:, None], WIDTH, axis=1)
+
+
+def test_label_ids_become_the_official_train_ids(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    write_cityscapes_image(tmp_path, "train", "aachen_000000_000019", image, label_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    [record] = dataset.records("train")
+    loaded, label = dataset.load(record)
+    np.testing.assert_array_equal(loaded, image)
+    assert label is not None
+    assert label.dtype == np.uint8
+    for name, label_id, train_id in OFFICIAL:
+        assert (label[label_id] == train_id).all(), name
+        if train_id != 255:
+            assert CITYSCAPES.classes[train_id] == name
+            assert LABEL_IDS[train_id] == label_id
+
+
+def test_a_record_says_where_everything_is(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    write_cityscapes_image(tmp_path, "train", "aachen_000000_000019", image, label_ids)
+    [record] = open_dataset("cityscapes", tmp_path).records("train")
+    assert record.key == "train_aachen_000000_000019"
+    assert record.split == "train"
+    assert record.image == "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
+    assert record.label == "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
+    assert record.attributes == {"medium": "photo"}
+
+
+def test_train_ids_serve_where_label_ids_are_absent(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, rng: np.random.Generator
+) -> None:
+    train_ids = rng.choice(np.array([*range(19), 255], np.uint8), (HEIGHT, WIDTH))
+    write_cityscapes_image(tmp_path, "val", "bochum_000000_000001", image, label_ids, train_ids)
+    write_cityscapes_image(tmp_path, "val", "bochum_000000_000002", image, None, train_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    both, only = dataset.records("val")
+    assert both.label is not None
+    assert both.label.endswith("_labelIds.png")
+    np.testing.assert_array_equal(dataset.load(only)[1], train_ids)
+    np.testing.assert_array_equal(np.unique(dataset.load(both)[1]), [*range(19), 255])
+
+
+def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    told = {"medium": "rendered", "time_of_day": "night", "weather": "rain"}
+    write_cityscapes_image(tmp_path, "train", "lumen_000000_000000", image, label_ids, attributes=told)
+    write_cityscapes_image(tmp_path, "train", "lumen_000000_000001", image, label_ids)
+    with_them, without = open_dataset("cityscapes", tmp_path).records("train")
+    assert with_them.attributes == told
+    assert without.attributes == {"medium": "photo"}
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"weather": 3}'])
+def test_broken_attributes_are_named(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, content: str
+) -> None:
+    write_cityscapes_image(tmp_path, "train", "a_0_0", image, label_ids, attributes={})
+    (tmp_path / "attributes/train/a/a_0_0_attributes.json").write_text(content)
+    with pytest.raises(UserError, match=r"a_0_0_attributes\.json"):
+        open_dataset("cityscapes", tmp_path).records("train")
+
+
+def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.ndarray) -> None:
+    for split in ("train", "test"):
+        write_cityscapes_image(tmp_path, split, "berlin_000000_000019", image)
+    dataset = open_dataset("cityscapes", tmp_path)
+    [record] = dataset.records("test")
+    loaded, label = dataset.load(record)
+    np.testing.assert_array_equal(loaded, image)
+    assert (record.label, label) == (None, None)
+    with pytest.raises(
+        UserError, match=r"'train': 1 of its images have no label.*found 1 images and 0 labels"
+    ):
+        dataset.records("train")
+
+
+def test_records_are_sorted_and_their_keys_are_unique_over_splits(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    names = ["ulm_000000_000003", "aachen_000001_000019", "aachen_000000_000019", "ulm_000000_000010"]
+    for split in ("train", "val", "test"):
+        for name in names:
+            write_cityscapes_image(tmp_path, split, name, image, label_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    assert dataset.splits() == ["test", "train", "val"]
+    keys = [record.key for split in dataset.splits() for record in dataset.records(split)]
+    assert len(set(keys)) == 12
+    assert keys[:4] == [f"test_{name}" for name in sorted(names)]
+
+
+def test_a_name_with_odd_characters_gets_a_safe_key_of_its_own(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    for name in ("ulm_0.5", "ulm_0-5", "ulm_0 5", "ulm_é"):
+        write_cityscapes_image(tmp_path, "train", name, image, label_ids)
+    keys = [record.key for record in open_dataset("cityscapes", tmp_path).records("train")]
+    assert len(set(keys)) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", key) for key in keys)
+    assert "train_ulm_0-5" in keys
+
+
+@pytest.mark.parametrize("kind", ["label ids", "train ids"])
+def test_an_unknown_id_is_told_with_its_file(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, kind: str
+) -> None:
+    label_ids[0, :3] = (34, 200, 200)
+    labels = {"label_ids": label_ids} if kind == "label ids" else {"train_ids": label_ids}
+    write_cityscapes_image(tmp_path, "train", "ulm_000000_000019", image, **labels)
+    dataset = open_dataset("cityscapes", tmp_path)
+    [record] = dataset.records("train")
+    told = (
+        r"ulm_000000_000019_gtFine_labelIds\.png has unknown ids \[34, 200\] \(3 pixels\): expected 0\.\.33$"
+        if kind == "label ids"
+        else r"labelTrainIds\.png has unknown ids \[19, 20, .*expected 0\.\.18, 255$"
+    )
+    with pytest.raises(RecordError, match=told):
+        dataset.load(record)
+
+
+def test_sixteen_bit_ids_are_not_cut_to_eight(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids)
+    path = tmp_path / "gtFine/train/ulm/ulm_0_0_gtFine_labelIds.png"
+    wide = label_ids.astype(np.uint16)
+    wide[3, 3] = 256 + 7
+    Image.fromarray(wide).save(path)
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(RecordError, match=r"unknown ids \[263\]"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_a_label_of_another_size_is_told(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids[:-1])
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(RecordError, match=r"is 34x12 pixels.*ulm_0_0_gtFine_labelIds\.png is 33x12"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_a_half_extracted_split_is_counted(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    for number in range(3):
+        write_cityscapes_image(tmp_path, "train", f"ulm_0_{number}", image, label_ids)
+    (tmp_path / "gtFine/train/ulm/ulm_0_1_gtFine_labelIds.png").unlink()
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(UserError, match=r"found 3 images and 2 labels, the first without is ulm_0_1_left"):
+        dataset.records("train")
+    (tmp_path / "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png").unlink()
+    (tmp_path / "leftImg8bit/train/ulm/ulm_0_2_leftImg8bit.png").unlink()
+    with pytest.raises(
+        UserError, match=r"1 of its labels have no image.*the first without is ulm_0_2_gtFine"
+    ):
+        dataset.records("train")
+
+
+def test_wrong_roots_and_splits_say_what_was_expected_where(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    with pytest.raises(UserError, match=r"nowhere does not exist: it should hold leftImg8bit/ and gtFine/"):
+        open_dataset("cityscapes", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"):
+        open_dataset("cityscapes", tmp_path / "file")
+    with pytest.raises(UserError, match=r"expected leftImg8bit/<split>/<city>/.*, found file$"):
+        open_dataset("cityscapes", tmp_path)
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids)
+    (tmp_path / "leftImg8bit" / "val").mkdir()
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(UserError, match=r"no split 'extra': expected the folder .*has the splits train, val"):
+        dataset.records("extra")
+    with pytest.raises(
+        UserError, match=r"split 'val' has no image: expected .*_leftImg8bit\.png, found none"
+    ):
+        dataset.records("val")
+
+
+def test_a_reader_can_be_sent_to_a_worker(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    again, records = pickle.loads(pickle.dumps((dataset, dataset.records("train"))))
+    np.testing.assert_array_equal(again.load(records[0])[0], image)

@@ -1,0 +1,62 @@
+"""Builders of small datasets in the true on-disk format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+
+
+def save(path: Path, array: NDArray[np.generic]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def random_image(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def write_cityscapes_image(
+    root: Path,
+    split: str,
+    identity: str,
+    image: NDArray[np.uint8],
+    label_ids: NDArray[np.uint8] | None = None,
+    train_ids: NDArray[np.uint8] | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> None:
+    """One image ``<city>_<sequence>_<frame>`` with the files that the official archives put beside it."""
+    city = identity.split("_")[0]
+    save(root / "leftImg8bit" / split / city / f"{identity}_leftImg8bit.png", image)
+    fine = root / "gtFine" / split / city
+    if label_ids is not None:
+        save(fine / f"{identity}_gtFine_labelIds.png", label_ids)
+        save(fine / f"{identity}_gtFine_color.png", np.zeros((*label_ids.shape, 4), np.uint8))
+        save(fine / f"{identity}_gtFine_instanceIds.png", label_ids.astype(np.uint16) * 1000)
+        (fine / f"{identity}_gtFine_polygons.json").write_text('{"objects": []}')
+    if train_ids is not None:
+        save(fine / f"{identity}_gtFine_labelTrainIds.png", train_ids)
+    if attributes is not None:
+        path = root / "attributes" / split / city / f"{identity}_attributes.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(attributes))
+
+
+def write_camvid_image(
+    root: Path,
+    split: str,
+    name: str,
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8] | None = None,
+    suffix: str = ".png",
+) -> None:
+    """One image of the SegNet layout: ``<split>/<name>`` and ``<split>annot/<name>``."""
+    save(root / split / f"{name}{suffix}", image)
+    if label is not None:
+        save(root / f"{split}annot" / f"{name}.png", label)

@@ -1,0 +1,69 @@
+"""How large a pool a cluster holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augment.errors import UserError
+from pipeline.engine import Resources
+from pipeline.engine.ray_cluster import pool_size, threads_per_worker
+
+NODES = st.lists(
+    st.fixed_dictionaries({"CPU": st.integers(0, 64).map(float), "GPU": st.integers(0, 8).map(float)}),
+    max_size=5,
+)
+
+
+@given(NODES, st.integers(1, 8), st.integers(0, 2), st.just("auto") | st.integers(1, 40), st.integers(1, 100))
+def test_a_pool_fits_its_nodes_and_leaves_a_cpu(
+    nodes: list[dict[str, float]], num_cpus: int, num_gpus: int, workers: Any, units: int
+) -> None:
+    resources = Resources(num_cpus, num_gpus, workers)
+    try:
+        size = pool_size("generate", resources, nodes, units)
+    except UserError:
+        return
+    assert 1 <= size <= units
+    assert size * num_cpus <= sum(node["CPU"] for node in nodes) - 1
+    slots = [min(node["CPU"] // num_cpus, node["GPU"] // num_gpus if num_gpus else 99) for node in nodes]
+    assert size <= sum(slots)
+    assert 1 <= threads_per_worker(resources, nodes, size) <= max(node["CPU"] for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "resources", "size", "threads"),
+    [
+        ([{"CPU": 2}], Resources(), 1, 2),
+        ([{"CPU": 2}], Resources(threads=1), 1, 1),
+        ([{"CPU": 16}], Resources(), 15, 1),
+        ([{"CPU": 16}], Resources(workers=4), 4, 4),
+        ([{"CPU": 16, "GPU": 4}], Resources(num_gpus=1), 4, 4),
+        ([{"CPU": 4}] + 8 * [{"CPU": 64, "GPU": 8}], Resources(num_cpus=4, num_gpus=1), 64, 8),
+        ([{"CPU": 2}, {"CPU": 2}], Resources(num_cpus=2), 1, 2),
+        ([{"CPU": 16}], Resources(workers=40), 10, 1),
+    ],
+)
+def test_the_pool_of_a_cluster(nodes: list[dict[str, float]], resources: Resources, size: int, threads: int) -> None:
+    assert pool_size("generate", resources, nodes, 10 if resources.workers == 40 else 1000) == size
+    assert threads_per_worker(resources, nodes, size) == threads
+
+
+def test_the_refusal_names_what_there_is_and_what_to_change() -> None:
+    with pytest.raises(UserError) as raised:
+        pool_size("generate", Resources(num_cpus=4, num_gpus=1, workers=8), [{"CPU": 16, "GPU": 2}], 100)
+    message = str(raised.value)
+    assert "16 CPU and 2 GPU" in message
+    assert "holds 2 worker(s) of 4 CPU and 1 GPU" in message
+    assert "asks for 8" in message
+    assert "workers" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("fields", [{"num_cpus": 0}, {"num_gpus": -1}, {"workers": 0}, {"threads": 0}])
+def test_resources_out_of_range_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        Resources(**fields)

@@ -1,0 +1,66 @@
+"""Curation ignores what the judge does not believe, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from augment.filtering import LossScale
+from pipeline.engine import Dropped, Ok, Resources, WorkUnit
+from pipeline.stages.curate import SCALE, Curate, plan
+from pipeline.store import Sample
+
+
+class RedMeansDoubt:
+    """A judge whose loss at a pixel is the pixel's red level in tenths of a nat."""
+
+    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Losses of a batch; 0 where the label is ignored."""
+        return np.where(labels == 255, 0, images[..., 0] / 10).astype(np.float32)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Curate:
+    LossScale(("road", "sky"), (1.0, math.inf), 0.95, 1.25, (10, 0)).save(tmp_path / SCALE)
+    made = Curate(RedMeansDoubt, str(tmp_path), 0.5, Resources(), 8)
+    made.setup()
+    return made
+
+
+def sample(red: list[list[int]], label: list[list[int]]) -> Sample:
+    image = np.zeros((len(red), len(red[0]), 3), np.uint8)
+    image[..., 0] = red
+    return Sample("a_k05_v00", image, np.array(label, np.uint8), metadata={"k": 5, "split": "train"})
+
+
+UNIT = WorkUnit("train-k05-v00-000000", ("a_k05_v00",))
+
+
+def test_doubted_pixels_are_ignored_and_the_rest_stays(stage: Curate) -> None:
+    given = sample([[0, 10, 11, 255]], [[0, 0, 0, 1]])
+    (outcome,) = stage.process(UNIT, [given])
+    assert isinstance(outcome, Ok)
+    np.testing.assert_array_equal(outcome.sample.label, [[0, 0, 255, 1]])
+    np.testing.assert_array_equal(outcome.sample.image, given.image)
+    assert outcome.sample.metadata == {"k": 5, "split": "train", "reliable": 0.75}
+
+
+def test_image_that_is_mostly_doubted_is_dropped_with_a_reason(stage: Curate) -> None:
+    kept, dropped = stage.process(UNIT, [sample([[0, 99]], [[0, 0]]), sample([[0, 99, 99]], [[0, 0, 0]])])
+    assert isinstance(kept, Ok)
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason.startswith("unreliable: 0.33")
+
+
+def test_unlabelled_sample_is_an_error_of_that_sample(stage: Curate) -> None:
+    with pytest.raises(ValueError, match="unlabelled"):
+        stage.process(UNIT, [Sample("a", np.zeros((2, 2, 3), np.uint8))])
+
+
+def test_held_out_data_is_not_curated() -> None:
+    units = plan({"train-k05-v00-000000": ("a",), "val-k05-v00-000000": ("b",)})
+    assert [unit.keys for unit in units] == [("a",)]

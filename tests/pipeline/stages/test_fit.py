@@ -1,0 +1,74 @@
+"""Moments are those of the images, however these are cut into shards, batches and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.layout import FeatureMoments, LayoutBasis
+from pipeline.engine import Resources, WorkUnit
+from pipeline.engine.serial import SerialExecutor
+from pipeline.stages.fit import FitMoments, plan
+from pipeline.stages.reading import StoreSource
+from pipeline.steps import Tools
+from pipeline.store import SampleReader, Store
+from pipeline.workflow import read_config
+from pipeline.workflow_layouts import OWN, Layouts
+from pipeline.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def task(generated: Path) -> FitMoments:
+    source = StoreSource(str(generated / "real"), ("image",))
+    task = FitMoments(source, "dinov2-vits14", device="cpu", resources=Resources(), batch_size=3)
+    task.setup()
+    return task
+
+
+def training_keys(workspace: Path) -> list[str]:
+    reader = SampleReader(Store.open(str(workspace / "real")))
+    return [key for key in reader.keys if reader.read(key).metadata["split"] == "train"]
+
+
+def test_only_training_shards_are_planned() -> None:
+    units = plan({"train-000000": ("a",), "train-000001": (), "val-000000": ("b",), "training-000000": ("c",)})
+    assert [unit.shard for unit in units] == ["train-000000"]
+
+
+def test_moments_do_not_depend_on_shards_and_batches(task: FitMoments, generated: Path) -> None:
+    keys = training_keys(generated)
+    whole = task.run(WorkUnit("train-000000", tuple(keys))).moments
+    for size, batch in ((1, 1), (2, 2), (4, 3)):
+        cut = replace(task, batch_size=batch)
+        parts = [
+            cut.run(WorkUnit(f"train-{start:06d}", tuple(keys[start : start + size]))).moments
+            for start in range(0, len(keys), size)
+        ]
+        merged = FeatureMoments.merged(parts)
+        assert merged.count == whole.count
+        # Features themselves are float32 and depend on the batch to a few units in the last place.
+        np.testing.assert_allclose(merged.mean, whole.mean, atol=1e-4)
+        np.testing.assert_allclose(merged.m2, whole.m2, rtol=1e-3, atol=1e-3 * np.abs(whole.m2).max())
+
+
+class Backwards(SerialExecutor):
+    """Completes the last unit first."""
+
+    def map(self, task: Any, units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, Any], None, None]:
+        """Each unit with its result, from the end."""
+        yield from super().map(task, list(reversed(units)))
+
+
+def test_basis_does_not_depend_on_the_order_in_which_shards_complete(generated: Path, tmp_path: Path) -> None:
+    config = read_config(generated)
+    layouts = Layouts(config, Workspace(generated))
+    tools = Tools(config, print)
+    tools.__dict__["executor"] = Backwards()
+    layouts.build_basis(tmp_path, tools, {})
+    again, before = (LayoutBasis.load(folder / OWN) for folder in (tmp_path, generated / "basis"))
+    assert again.digest == before.digest

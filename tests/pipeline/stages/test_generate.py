@@ -1,0 +1,108 @@
+"""What is generated of a source depends on the source, k and variant, and on nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augment.errors import UserError
+from pipeline.engine import Ok, Resources, WorkUnit
+from pipeline.stages.generate import Generate, Provenance, plan, stable_seed
+from pipeline.store import Sample
+
+KS = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True)
+SHARDS = {"train-000000": ("a", "b"), "train-000001": ("c",), "val-000000": ("d",)}
+
+
+@given(KS, KS, st.integers(1, 4), st.integers(1, 4))
+def test_plan_for_more_contains_the_plan_for_less(ks: list[int], others: list[int], few: int, more: int) -> None:
+    small = plan(SHARDS, ["train", "val"], ks, few)
+    union = [*others, *(k for k in ks if k not in others)]
+    large = {unit.shard: unit for unit in plan(SHARDS, ["val", "train"], union, few + more)}
+    assert all(large[unit.shard].fingerprint == unit.fingerprint for unit in small)
+    assert len({unit.shard for unit in small}) == len(small) == 3 * len(ks) * few
+
+
+def test_plan_leaves_out_splits_that_are_not_asked_for() -> None:
+    assert {unit.keys for unit in plan(SHARDS, ["val"], [5], 1)} == {("d",)}
+
+
+@given(st.tuples(st.text("ab\\0", max_size=4), st.integers(0, 99), st.integers(0, 99)))
+def test_seeds_are_stable_and_in_range(parts: tuple[str, int, int]) -> None:
+    assert 0 <= stable_seed(*parts) < 2**63
+    assert stable_seed(*parts) == stable_seed(*parts)
+
+
+def test_seed_is_the_same_on_every_machine() -> None:
+    assert stable_seed("noise", 0, "train_a", 5, 1) == 2788388391389083846
+
+
+def stage(base: Path, **changes: object) -> Generate:
+    settings: dict[str, object] = {
+        "base": str(base),
+        "adapter": str(base / "adapter"),
+        "num_steps": 2,
+        "guidance_scale": 2.0,
+        "precision": "fp32",
+        "templates": ("{caption}",),
+        "domains": {"weather": ("fog", "rain", "snow"), "time_of_day": ("day", "night")},
+        "negative_prompt": "",
+        "seed": 0,
+        "provenance": Provenance("small", "1" * 64, "2" * 64),
+        "device": "cpu",
+        "resources": Resources(),
+        "batch_size": 4,
+    }
+    return Generate(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def source(key: str) -> Sample:
+    draws = np.random.default_rng(stable_seed(key))
+    metadata = {"medium": "rendered", "weather": "clear", "dataset": "d", "split": "train", "source": "x.png"}
+    layout = draws.normal(size=(4, 4, 8)).astype(np.float16)
+    return Sample(key, label=draws.integers(0, 19, (32, 64)).astype(np.uint8), layout=layout, metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def ready(small_base: Path) -> Generate:
+    made = stage(small_base)
+    made.setup()
+    return made
+
+
+def test_image_does_not_depend_on_its_batch(ready: Generate) -> None:
+    unit = WorkUnit("train-k04-v01-000000", (), {"k": 4, "variant": 1})
+    batch = [source(name) for name in "abc"]
+    together = ready.process(unit, batch)
+    alone = ready.process(unit, batch[1:2])
+    assert isinstance(together[1], Ok) and isinstance(alone[0], Ok)
+    assert together[1].sample.metadata == alone[0].sample.metadata
+    difference = together[1].sample.image.astype(int) - alone[0].sample.image.astype(int)  # type: ignore[union-attr]
+    # Sums in another order may round the last level another way.
+    assert np.abs(difference).max() <= 1
+
+
+def test_label_is_passed_on(ready: Generate) -> None:
+    (outcome,) = ready.process(WorkUnit("train-k01-v00-000000", (), {"k": 1, "variant": 0}), [source("a")])
+    assert isinstance(outcome, Ok)
+    assert outcome.sample.key == "a_k01_v00"
+    np.testing.assert_array_equal(outcome.sample.label, source("a").label)
+
+
+def test_prompt_depends_on_source_and_variant_but_not_on_k(small_base: Path) -> None:
+    made = stage(small_base)
+    prompts = {(key, v): made.request(source(key), 1, v).prompt for key in "abcdefgh" for v in range(8)}
+    assert len(set(prompts.values())) == 6
+    assert all(prompt.startswith("a rendered street, ") and "clear" not in prompt for prompt in prompts.values())
+    assert all(made.request(source(key), 4, v).prompt == prompt for (key, v), prompt in prompts.items())
+    seeds = {made.request(source(key), k, v).seed for key in "abcd" for k in (0, 1, 4) for v in range(4)}
+    assert len(seeds) == 4 * 3 * 4
+
+
+def test_unknown_name_in_a_template_is_the_users_mistake(small_base: Path) -> None:
+    with pytest.raises(UserError, match="season"):
+        stage(small_base, templates=("a street in {season}",)).request(source("a"), 1, 0)

@@ -1,0 +1,108 @@
+"""A recipe composes, and every mistake in it is told in one line that names key, value and remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augment.errors import UserError
+from pipeline.compose import load_config, recipes
+from pipeline.config import Config, mix_weights
+
+MISTAKES = [
+    (["geometry.heigth=96"], ["unknown key", "'geometry.heigth'", "'geometry.height'"]),
+    (["nonsense=1"], ["unknown key", "'nonsense'", "generate"]),
+    (["dataset.render.trains=3"], ["'dataset.render.trains'", "'dataset.render.train'"]),
+    (["cluster.stages.genrate.workers=2"], ["'cluster.stages.genrate'", "'generate'"]),
+    (["geometry.height=100"], ["geometry.height=100", "multiple of 8"]),
+    (["generate.ks=[1,40]"], ["generate.ks", "40", "layout.k_max"]),
+    (["generate.ks=5"], ["generate.ks=5", "list"]),
+    (["generate.ks=[5,5]"], ["generate.ks", "twice"]),
+    (["generate.variants=two"], ["generate.variants='two'", "integer"]),
+    (["generate.splits=[test]"], ["generate.splits", "'test'", "val"]),
+    (["evaluate.split=train"], ["evaluate.split", "held-out"]),
+    (["downstream.mixes=[real,photos]"], ["'photos'", "'real'", "'synthetic'"]),
+    (["shard.image_format=bmp"], ["shard.image_format='bmp'", "'png'"]),
+    (["dataset=places"], ["places", "camvid", "cityscapes", "rendered"]),
+    (["dataset=camvid"], ["dataset.root=FOLDER"]),
+    (["dataset.limit.test=3"], ["limit", "test"]),
+    (["generator.adapter=null"], ["layout.basis", "own"]),
+    (["cluster.stages.generate.workers=0"], ["cluster.stages.generate.workers=0", "'auto'"]),
+    (["seed"], ["'seed'", "key=value"]),
+    (["generate={"], ["{"]),
+    (["workspace=s3://bucket/run"], ["workspace", "s3://bucket/run", "folder"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "told"), MISTAKES, ids=lambda value: str(value[0]))
+def test_mistake_is_told_in_one_line(overrides: list[str], told: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        load_config("quickstart", overrides)
+    message = str(error.value)
+    assert "\n" not in message
+    assert [part for part in told if part not in message] == []
+
+
+def test_every_recipe_composes(tmp_path: Path) -> None:
+    assert {"quickstart", "camvid", "cityscapes"} <= set(recipes())
+    for name in recipes():
+        overrides = [] if name == "quickstart" else [f"dataset.root={tmp_path}"]
+        assert load_config(name, overrides).name == name
+
+
+def test_every_key_is_described() -> None:
+    def undescribed(section: type, prefix: str = "") -> list[str]:
+        return [
+            prefix + name
+            for name, field in section.model_fields.items()  # type: ignore[attr-defined]
+            if not field.description and not hasattr(field.annotation, "model_fields")
+        ]
+
+    sections = [field.annotation for field in Config.model_fields.values() if hasattr(field.annotation, "model_fields")]
+    assert [name for section in sections for name in undescribed(section, f"{section.__name__}.")] == []
+
+
+def test_recipe_of_ones_own_builds_on_another(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("defaults:\n  - quickstart\n  - _self_\nname: mine\ngenerate: {variants: 3}\n")
+    config = load_config(str(recipe), ["dataset=camvid", "dataset.root=~/some data/a=b"])
+    assert (config.name, config.generate.variants, config.generate.ks) == ("mine", 3, (1, 5, 20))
+    assert config.dataset.root == Path("~/some data/a=b").expanduser()
+
+
+@given(st.floats(0.01, 100).map(lambda x: round(x, 2)), st.floats(0.01, 100).map(lambda x: round(x, 2)))
+def test_mix_expressions_say_their_weights(real: float, synthetic: float) -> None:
+    assert mix_weights(f"{real}*real + {synthetic}*synthetic") == {"real": real, "synthetic": synthetic}
+
+
+@pytest.mark.parametrize("wrong", ["", "real+real", "0*real", "real-synthetic", "2real", "real+"])
+def test_broken_mix_expressions_are_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is no mix"):
+        mix_weights(wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["camvid", "dataset.root=/no/such/folder"], "/no/such/folder"),
+        (["quickstart", "geometry.heigth=96"], "geometry.heigth"),
+        (["quickstart", "generate.ks=[1,40]"], "layout.k_max"),
+        (["quickstart", "geometry.height=100"], "multiple of 8"),
+    ],
+)
+def test_command_line_tells_a_mistake_in_one_line_and_exits_with_2(
+    arguments: list[str], told: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "run", *arguments]
+    options = ["--workspace", str(tmp_path / "space"), "--executor", "serial"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "space").exists()

@@ -1,0 +1,209 @@
+"""A run is done once, extends without touching what is there, and refuses to mix what does not belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+
+from augment.errors import UserError
+from pipeline.config import Config
+from pipeline.planning import progress, verify
+from pipeline.store import SampleReader, Store
+from pipeline.workflow import Selection, read_config, run, steps_of
+from pipeline.workflow_generation import Generation
+from pipeline.workflow_layouts import Layouts
+from pipeline.workspace import Workspace
+
+Configure = Callable[..., Config]
+
+
+def files(folder: Path) -> dict[str, tuple[int, str]]:
+    """Modification time and digest of every file but the lock that writers hold."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def shard_digests(store: Path) -> dict[str, str]:
+    return {receipt.shard: receipt.sha256 for receipt in Store.open(str(store)).receipts()}
+
+
+def generation(config: Config) -> Generation:
+    workspace = Workspace(config.workspace)
+    return Generation(config, workspace, Layouts(config, workspace))
+
+
+def test_synthetic_label_is_the_label_of_its_source(generated: Path) -> None:
+    real = SampleReader(Store.open(str(generated / "real")))
+    synthetic = SampleReader(Store.open(str(generated / "synthetic")))
+    assert len(synthetic) == len(real) * 2 * 2
+    for key in synthetic.keys:
+        sample = synthetic.read(key)
+        source = real.read(str(sample.metadata["source_key"]))
+        np.testing.assert_array_equal(sample.label, source.label)
+        assert sample.metadata["split"] == source.metadata["split"]
+
+
+def test_synthetic_sample_tells_where_it_comes_from(generated: Path) -> None:
+    table = Store.open(str(generated / "synthetic")).index()
+    told = {"source_key", "source_dataset", "split", "k", "variant", "seed", "prompt", "base", "adapter", "basis"}
+    assert told <= set(table.column_names)
+    assert len(set(table["seed"].to_pylist())) == len(table)
+    assert all(prompt.startswith("a rendered street") for prompt in table["prompt"].to_pylist())
+
+
+def test_synthetic_images_differ_between_variants_and_ks(generated: Path) -> None:
+    synthetic = SampleReader(Store.open(str(generated / "synthetic")))
+    source = synthetic.read(synthetic.keys[0]).metadata["source_key"]
+    images = [synthetic.read(f"{source}_k{k:02d}_v{variant:02d}").image for k in (0, 4) for variant in (0, 1)]
+    for index, image in enumerate(images):
+        assert not any(np.array_equal(image, other) for other in images[index + 1 :])
+
+
+def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> None:
+    checked, faults = verify(generated)
+    assert faults == []
+    assert {"real", "layouts", "synthetic", "basis", "adapter"} <= set(checked)
+    shard = sorted((generated / "synthetic" / "shards").glob("*.tar"))[0]
+    samples = list(webdataset.WebDataset(f"file:{shard}", shardshuffle=False))
+    assert len(samples) == 2
+    assert {"png", "label.png", "json"} <= set(samples[0])
+
+
+def test_verify_names_the_file_that_was_changed(copied: Path) -> None:
+    shard = sorted((copied / "synthetic" / "shards").glob("*.tar"))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(bytes(data))
+    (copied / "basis" / "own" / "basis.json").write_text("{}")
+    _, faults = verify(copied)
+    assert any(shard.name in fault for fault in faults)
+    assert any("own/basis.json has changed" in fault for fault in faults)
+
+
+def test_second_run_changes_nothing(copied: Path, configure: Configure) -> None:
+    before = files(copied)
+    lines: list[str] = []
+    run(configure(copied), Selection(until="generate"), lines.append)
+    assert files(copied) == before
+    assert [line.split() for line in lines] == [
+        [stage, "done"] for stage in ("shard", "fit", "extract", "adapt", "generate")
+    ]
+
+
+def test_plan_and_status_change_nothing(generated: Path, configure: Configure, tmp_path: Path) -> None:
+    before = files(generated)
+    done = {row.stage: row for row in progress(steps_of(read_config(generated)))}
+    assert (done["shard"].units, done["shard"].units_done, done["shard"].samples_done) == (4, 4, 7)
+    assert (done["generate"].units, done["generate"].units_done) == (16, 16)
+    assert done["judge"].units_done == 0
+    assert files(generated) == before
+
+    planned = {row.stage: row for row in progress(steps_of(configure(tmp_path / "new")))}
+    assert (planned["generate"].units, planned["generate"].units_done, planned["generate"].samples) == (16, 0, 28)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_ks_and_variants_extend_the_store_and_touch_nothing_in_it(copied: Path, configure: Configure) -> None:
+    before = files(copied / "synthetic")
+    run(configure(copied, "generate.ks=[4,2,0]", "generate.variants=3"), Selection(until="generate"), print)
+    after = files(copied / "synthetic")
+    assert {name: after[name] for name in before} == before
+    assert len(Store.open(str(copied / "synthetic")).done()) == 4 * 3 * 3
+
+
+def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Configure) -> None:
+    one = generation(configure(generated))
+    many = generation(
+        configure(
+            generated,
+            "cluster.executor=ray",
+            "cluster.address=somewhere",
+            "cluster.default={num_cpus: 4, num_gpus: 1, workers: 3, threads: 2, batch_size: 64}",
+            "error_budget.rate=0.5",
+        )
+    )
+    assert one.layouts.plan_shard().manifest == many.layouts.plan_shard().manifest
+    assert one.layouts.basis().fingerprint == many.layouts.basis().fingerprint
+    assert one.layouts.plan_extract().manifest == many.layouts.plan_extract().manifest
+    assert one.adapter().fingerprint == many.adapter().fingerprint
+    assert one.plan_generate().manifest == many.plan_generate().manifest
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("seed=1", "seed"),
+        ("generator.num_steps=3", "num_steps"),
+        ("generate.prompts.negative=blurry", "negative"),
+        ("shard.samples_per_shard=3", "samples_per_shard"),
+        ("dataset.render.train=4", "train"),
+    ],
+)
+def test_other_inputs_are_refused_and_named(generated: Path, configure: Configure, override: str, told: str) -> None:
+    before = files(generated)
+    with pytest.raises(UserError) as error:
+        run(configure(generated, override), Selection(until="generate"), print)
+    assert told in str(error.value)
+    assert "--redo" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert files(generated) == before
+
+
+def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Configure) -> None:
+    before = files(copied)
+    run(configure(copied, "seed=1"), Selection(until="generate", redo="generate"), print)
+    after = files(copied)
+    assert {name for name in before if before[name] == after.get(name)} >= {
+        name for name in before if name.startswith(("real/", "layouts/", "basis/", "adapter/"))
+    }
+    changed = shard_digests(copied / "synthetic")
+    assert len(changed) == 16
+    assert {name for name in changed if before[f"synthetic/shards/{name}.tar"][1] == changed[name]} == set()
+
+
+def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="shard"):
+        run(configure(tmp_path / "new"), Selection(only="extract"), print)
+
+
+def test_another_number_of_components_than_the_adapters_is_refused(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="k_max=4"):
+        run(configure(tmp_path / "new", "layout.k_max=5"), Selection(), print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
+    generated: Path, copied: Path, configure: Configure
+) -> None:
+    shutil.rmtree(copied / "synthetic")
+    config = configure(copied)
+    program = (
+        "import sys; from pathlib import Path; from pipeline.workflow import *;"
+        "run(read_config(Path(sys.argv[1])), Selection(until='generate'), print)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(copied)], stdout=subprocess.DEVNULL)
+    done = copied / "synthetic" / "done"
+    deadline = time.monotonic() + 120
+    while not list(done.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    part = shard_digests(copied / "synthetic")
+    assert 0 < len(part) < 16
+    run(config, Selection(until="generate"), print)
+    assert shard_digests(copied / "synthetic") == shard_digests(generated / "synthetic")
+    assert verify(copied / "synthetic")[1] == []
