@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -73,7 +74,9 @@ def segmenter_config(
 
 def build_segmenter(config: Mapping[str, Any]) -> nn.Module:
     """The model of a config, on the CPU; its weights are drawn when ``init_weights`` is called."""
-    with mmseg_scope():
+    with mmseg_scope(), warnings.catch_warnings():
+        # mmsegmentation warns of its own deprecated builders.
+        warnings.simplefilter("ignore")
         model: nn.Module = MODELS.build(ConfigDict(config))
     return model
 

@@ -196,7 +196,7 @@ def _train_loader(
         ranges.get("synthetic", ()),
         mix.synthetic_share,
         seed,
-        range(0, options.iterations * options.batch_size),
+        range(done * options.batch_size, options.iterations * options.batch_size),
     )
     return _loader(dataset, options.batch_size, options.num_workers, sampler)
 

@@ -68,6 +68,10 @@ def build_parser() -> Parser:
     render.add_argument("--width", type=int, default=1024, help="pixels (default 1024)")
     render.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one for each core)")
 
+    pretrain = commands.add_parser("pretrain", help="train a small base model and its adapter from scratch")
+    pretrain.usage = f"{pretrain.prog} CONFIG [key=value ...]"
+    pretrain.add_argument("config", metavar="CONFIG", help="e.g. pretrain/lumen-tiny, or the path of a YAML file")
+
     commands.add_parser("doctor", help="tell what this machine can run, and what is missing")
     return parser
 
@@ -164,6 +168,17 @@ def render_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 0
 
 
+def pretrain_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Train a base model."""
+    from pipeline.compose import load
+    from pipeline.pretraining import PretrainConfig, run
+
+    config = load(options.config, overrides, PretrainConfig)
+    run(config, say)
+    say(f"model: {config.destination}")
+    return 0
+
+
 def doctor_command(_options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Tell what this machine can run."""
     from pipeline.doctor import examine
@@ -181,6 +196,7 @@ COMMANDS = {
     "verify": verify_command,
     "report": report_command,
     "render": render_command,
+    "pretrain": pretrain_command,
     "doctor": doctor_command,
 }
 

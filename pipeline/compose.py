@@ -7,12 +7,14 @@ import re
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
 from pipeline.config import Config
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def configs_dir() -> Path:
@@ -28,6 +30,11 @@ def recipes() -> list[str]:
 
 
 def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a run: see `load`."""
+    return load(recipe, overrides, Config)
+
+
+def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
     """Compose `recipe` (a name in `configs/`, or the path of a YAML file) with `key=value` overrides.
 
     Raises:
@@ -35,7 +42,7 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
             value and what would be right.
     """
     path = find_recipe(recipe)
-    return validate(compose(path, overrides))
+    return validate(compose(path, overrides), schema)
 
 
 def find_recipe(recipe: str) -> Path:
@@ -81,30 +88,30 @@ def with_prefix(override: str) -> str:
     return override if key[0] in "+~" or is_group else f"++{override}"
 
 
-def validate(values: dict[str, Any]) -> Config:
+def validate(values: dict[str, Any], schema: type[Schema]) -> Schema:
     """Check plain values against the schema."""
     try:
-        return Config.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
         lines: dict[str, list[str]] = {}
         for item in error.errors():
-            key, message = explain(item)
+            key, message = explain(item, schema)
             lines.setdefault(key, []).append(message)
         # Several messages on one key are the branches of a union: any of them would do.
         raise UserError("; ".join(key + " or ".join(found) for key, found in lines.items())) from error
 
 
-def explain(error: Any) -> tuple[str, str]:
+def explain(error: Any, schema: type[BaseModel]) -> tuple[str, str]:
     """One pydantic error as the key with its value, and what would be right."""
     location = [str(part) for part in error["loc"] if not is_branch(part)]
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return unknown_key(location), ""
+        return unknown_key(location, schema), ""
     if location and location[-1] == "[key]":
         return f"unknown key {'.'.join(location[:-1])!r}: ", message.lower()
     key = ".".join(location)
     if error["type"] == "missing":
-        return f"{key} is missing: ", describe(location)
+        return f"{key} is missing: ", describe(location, schema)
     if error["type"] == "value_error":
         return f"{key}: " if key else "", message
     message = re.sub(r"dictionary or instance of \w+", "section of keys", message)
@@ -117,16 +124,16 @@ def is_branch(part: str | int) -> bool:
     return isinstance(part, str) and (part.startswith(("literal[", "constrained-", "function-")) or part == "int")
 
 
-def unknown_key(location: list[str]) -> str:
-    known = sorted(fields_at(location[:-1]))
+def unknown_key(location: list[str], schema: type[BaseModel]) -> str:
+    known = sorted(fields_at(location[:-1], schema))
     close = difflib.get_close_matches(location[-1], known, n=1)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}? " if close else ""
     return f"unknown key {'.'.join(location)!r}: {hint}the keys there are {', '.join(known)}"
 
 
-def fields_at(location: list[str]) -> dict[str, Any]:
+def fields_at(location: list[str], schema: type[BaseModel]) -> dict[str, Any]:
     """Fields of the section at `location`; empty where no section is."""
-    fields: dict[str, Any] = dict(Config.model_fields)
+    fields: dict[str, Any] = dict(schema.model_fields)
     for name in location:
         if name not in fields:
             return fields
@@ -142,8 +149,8 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def describe(location: list[str]) -> str:
-    fields = fields_at(location[:-1])
+def describe(location: list[str], schema: type[BaseModel]) -> str:
+    fields = fields_at(location[:-1], schema)
     return (fields[location[-1]].description if location[-1] in fields else None) or "give it a value"
 
 

@@ -53,13 +53,7 @@ class ModelConfig(Section):
     """Sizes of what is built."""
 
     num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
-    autoencoder_channels: Annotated[tuple[Channels, ...], Field(min_length=4, max_length=4)] = (
-        16,
-        32,
-        64,
-        96,
-    )
-    latent_channels: int = Field(default=8, ge=1, le=64, description="channels of the latent")
+    latent_channels: int = Field(default=8, ge=1, le=48, description="channels of the latent")
     unet_channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)] = (96, 128, 192)
     text_width: int = Field(default=128, ge=32, multiple_of=32, description="channels of the text encoder")
     text_layers: int = Field(default=3, ge=1, le=48, description="layers of the text encoder")
@@ -79,7 +73,7 @@ class PretrainConfig(Section):
     backbone: BackboneConfig
     sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
     model: ModelConfig = ModelConfig()
-    autoencoder: TrainingConfig
+    decoder: TrainingConfig
     diffusion: TrainingConfig
 
 
@@ -96,7 +90,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         read_source(source, config.workspace / f"scenes-{name}", report) for name, source in config.sources.items()
     ]
     options = PretrainOptions(
-        autoencoder=config.autoencoder.options(config.seed),
+        decoder=config.decoder.options(config.seed),
         diffusion=config.diffusion.options(config.seed),
         **config.model.model_dump(),
     )

@@ -46,9 +46,7 @@ def test_every_package_is_pinned_to_the_installed_version() -> None:
     names = [name for name in installed_closure("lumen-layouts", ("offline", "dev")) if name in pinned]
     assert len(names) > 60
     wrong = {
-        name: distribution(name).version
-        for name in names
-        if distribution(name).version not in pinned[name].specifier
+        name: distribution(name).version for name in names if distribution(name).version not in pinned[name].specifier
     }
     assert not wrong, f"other versions than constraints.txt says: {wrong}"
 

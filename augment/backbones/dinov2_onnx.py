@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augment.errors import UserError
+from augment.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,8 @@ def convert(source: Path, destination: Path) -> None:
     )
     config.save_pretrained(destination)
     save_file(read_weights(source), destination / "model.safetensors", metadata={"format": "pt"})
-    _, report = Dinov2Model.from_pretrained(destination, output_loading_info=True)
+    with quiet():
+        _, report = Dinov2Model.from_pretrained(destination, output_loading_info=True)
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise UserError(

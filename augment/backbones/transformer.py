@@ -10,6 +10,7 @@ import torch
 
 from augment.backbones.base import IMAGENET_MEAN, IMAGENET_STD, to_patch_grid
 from augment.errors import UserError
+from augment.quiet import quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,8 @@ class TransformerBackbone:
         from transformers import AutoModel
 
         try:
-            model, report = AutoModel.from_pretrained(source, output_loading_info=True)
+            with quiet():
+                model, report = AutoModel.from_pretrained(source, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"backbone {name!r}: transformers cannot load {str(source)!r} "

@@ -95,7 +95,7 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
 
 
 def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
-    """Zero the components of `layout [B, K, h, w]` past `k [B]`, and append the planes k / K and log(1+k) / log(1+K)."""
+    """Zero the components of `layout [B, K, h, w]` past `k [B]`; append planes of k / K and log(1+k) / log(1+K)."""
     count = layout.shape[1]
     index = torch.arange(count, device=layout.device)
     kept = layout * (index < k[:, None]).to(layout.dtype)[:, :, None, None]

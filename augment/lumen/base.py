@@ -12,13 +12,14 @@ from augment.backbones.transformer import weights_digest
 from augment.errors import UserError
 from augment.lumen import zoo
 from augment.lumen.grids import to_pixels, to_unit
+from augment.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from numpy.typing import NDArray
 
 
@@ -32,7 +33,7 @@ class BaseModel:
     """
 
     name: str
-    vae: AutoencoderKL
+    vae: AutoencoderKL | AutoencoderTiny
     unet: UNet2DConditionModel
     text_encoder: torch.nn.Module
     tokenizer: Any
@@ -51,8 +52,9 @@ class BaseModel:
     def encode(self, images: NDArray[np.uint8]) -> torch.Tensor:
         """Encode `uint8 [B, H, W, 3]` into latents `float32 [B, C, H / stride, W / stride]` of about unit variance."""
         pixels = to_unit(images).to(self.device, self.vae.dtype)
-        mode = self.vae.encode(pixels).latent_dist.mode().float()
-        return (mode - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
+        encoded = self.vae.encode(pixels)
+        mode = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        return (mode.float() - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
         """Decode what `encode` gives into images `uint8 [B, H, W, 3]`."""
@@ -110,16 +112,19 @@ def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     Raises:
         UserError: no such model can be loaded.
     """
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
     source = base_folder(name)
     try:
-        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
-        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype)
-        text_encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype)
-        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-        schedule = DDIMScheduler.load_config(source, subfolder="scheduler")
+        with quiet():
+            vae_config = AutoencoderKL.load_config(source, subfolder="vae")
+            vae_class = AutoencoderTiny if vae_config["_class_name"] == "AutoencoderTiny" else AutoencoderKL
+            vae = vae_class.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
+            unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype)
+            text_encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype)
+            tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
+            schedule = DDIMScheduler.load_config(source, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise UserError(
             f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,7 @@ class Trainer:
             if value.requires_grad
         }
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), options.learning_rate, (0.9, 0.99), weight_decay=options.weight_decay
+            self.parameters.values(), options.learning_rate, (0.9, 0.99), weight_decay=options.weight_decay, fused=True
         )
         self.average = {key: value.detach().clone() for key, value in self.parameters.items()}
         self.step = 0
@@ -174,7 +173,7 @@ class Trainer:
             scratch,
             metadata={"step": str(self.step)},
         )
-        os.replace(scratch, path)
+        scratch.replace(path)
 
     @torch.no_grad()
     def _resume(self) -> None:
@@ -192,10 +191,7 @@ class Trainer:
                 )
             value.copy_(tensors[f"weight/{key}"])
             self.average[key].copy_(tensors[f"average/{key}"])
-            self.optimizer.state[value] = {
-                name: tensors[f"{name}/{key}"].cpu() if name == "step" else tensors[f"{name}/{key}"]
-                for name in ("exp_avg", "exp_avg_sq", "step")
-            }
+            self.optimizer.state[value] = {name: tensors[f"{name}/{key}"] for name in ("exp_avg", "exp_avg_sq", "step")}
         self.step = int(tensors[f"step/{next(iter(self.parameters))}"].item())
 
     def _truncate_log(self) -> None:

@@ -108,8 +108,7 @@ class Cityscapes:
 def _files(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of every city that end in ``suffix``, by city and image id."""
     return {
-        f"{path.parent.name}/{path.name.removesuffix(suffix)}": path
-        for path in sorted(folder.glob(f"*/*{suffix}"))
+        f"{path.parent.name}/{path.name.removesuffix(suffix)}": path for path in sorted(folder.glob(f"*/*{suffix}"))
     }
 
 

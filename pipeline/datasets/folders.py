@@ -24,9 +24,7 @@ def subfolders(folder: Path) -> list[str]:
     """Names of the folders in ``folder``, sorted, hidden ones left out; none where it does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def found_in(folder: Path) -> str:

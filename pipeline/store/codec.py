@@ -69,9 +69,12 @@ def decode(key: str, members: Mapping[str, bytes]) -> Sample:
             elif extension in IMAGE_FORMATS:
                 arrays["image"] = _decode_image(data, ("RGB",))
             else:
-                raise CorruptStore(f"{key}.{extension}: not a member this store knows")
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
+                raise CorruptStore("not a member this store knows")
+        # Decoders meet damaged bytes with errors of any type, SystemError and MemoryError among them.
+        except Exception as error:
             raise CorruptStore(f"{key}.{extension}: {error}") from error
+    if not isinstance(metadata, dict):
+        raise CorruptStore(f"{key}.{METADATA}: not a JSON object")
     try:
         return Sample(key=key, metadata=metadata, **arrays)
     except (InvalidSample, TypeError) as error:

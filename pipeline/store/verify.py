@@ -75,7 +75,10 @@ def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[l
         faults.append(f"{done_path(shard)}: the receipt of {receipt.shard}")
     if receipt.store != store.manifest.fingerprint:
         faults.append(f"{done_path(shard)}: the receipt of another store ({receipt.store[:12]})")
-    faults.extend(_check_digests(store.location, receipt, shard))
+    damage = list(_check_digests(store.location, receipt, shard))
+    if damage:
+        # Bytes that are known to be wrong are not worth a decoder's opinion.
+        return [*faults, *damage], []
     rows, index_faults = _index_rows(store, receipt, shard)
     faults.extend(index_faults)
     keys: list[str] = []

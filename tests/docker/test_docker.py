@@ -78,9 +78,7 @@ def test_the_job_gives_each_worker_what_the_stages_ask_for() -> None:
         assert stage.num_cpus < int(limits["cpu"])
 
 
-@pytest.mark.parametrize(
-    "script", [DOCKER / "slurm.sh", REPOSITORY / ".ci" / "run"], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("script", [DOCKER / "slurm.sh", REPOSITORY / ".ci" / "run"], ids=lambda path: path.name)
 def test_the_scripts_parse(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
     assert script.stat().st_mode & 0o111, f"{script} is not executable"

@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -161,14 +160,13 @@ def test_augmentation_follows_the_seed_of_the_draw_and_nothing_else(real_store: 
 
 
 def test_a_store_made_anew_is_not_read_by_an_old_index(tmp_path: Path) -> None:
-    url = str(tmp_path / "s")
+    url, digests = str(tmp_path / "s"), set()
     for seeds in ((0, 1, 2), (9,)):
         shutil.rmtree(url, ignore_errors=True)
         store = Store.create(url, Manifest("real", "camvid", {"height": 32, "width": 48}, {"seeds": list(seeds)}))
         store.write_shard("train-000000", [Sample(f"z{s}", *scene(s), metadata={"split": "train"}) for s in seeds])
-        digest = store_digest(url)
+        digests.add(store_digest(url))
         dataset = StoreDataset([Part(url, "train")], PLAIN)
         last = dataset[len(dataset) - 1]["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]
         np.testing.assert_array_equal(last, scene(seeds[-1])[0])
-        assert quote(url) in dataset.get_data_info(0)["img_path"]
-    assert digest != store_digest(str(tmp_path / "s")) or len(seeds) == 1
+    assert len(digests) == 2

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from augment.layout import FeatureMoments, LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.base import BaseModel
-from augment.lumen.pretrain.autoencoder import new_autoencoder
 from augment.lumen.pretrain.diffusion import new_schedule, new_unet
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 
@@ -24,7 +24,13 @@ def save_small_base(folder: Path, num_components: int = 4) -> Path:
         tokenizer = train_tokenizer(CAPTIONS, 12, folder / "tokenizer")
         base = BaseModel(
             "small",
-            new_autoencoder((8, 8, 8, 8), 4),
+            AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(8, 8, 8, 8),
+                norm_num_groups=8,
+                mid_block_add_attention=False,
+            ),
             new_unet((16, 16, 16), 4, 32),
             new_text_encoder(tokenizer, 32, 1),
             tokenizer,

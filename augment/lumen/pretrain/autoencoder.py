@@ -1,4 +1,9 @@
-"""A small autoencoder with stride 8, from scratch."""
+"""A small autoencoder with stride 8: its encoder in closed form, its decoder learned.
+
+The encoder writes each 8 x 8 patch in the principal components of all patches, at unit variance. No linear encoder
+loses less, it needs no training, and latents of unit variance that do not correlate are what a diffusion model wants.
+All capacity goes to the decoder, which sees a patch's neighbours and so restores more than the components hold.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from augment.layout import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
 from augment.lumen.pretrain.images import random_crop
 from augment.lumen.trainer import Trainer, TrainingOptions
@@ -16,89 +23,130 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderTiny
     from torch import Tensor
 
     from augment.lumen.pretrain.images import ImageSource
 
-KL_WEIGHT = 1e-6
-DETAIL_WEIGHT = 1.0
+STRIDE = 8
+PATCH_CHANNELS = 48
+DECODER_BLOCKS = (3, 2, 2, 1)
 
 
-def new_autoencoder(channels: Sequence[int], latent_channels: int) -> AutoencoderKL:
-    """An untrained `AutoencoderKL` with stride 8, one residual block a level and no attention.
+def new_autoencoder(sources: Sequence[ImageSource], latent_channels: int, seed: int) -> AutoencoderTiny:
+    """An `AutoencoderTiny` with a finished encoder and an untrained decoder.
 
     Args:
-        channels: four widths, from full resolution to stride 8, each a multiple of 8.
-        latent_channels: channels of the latent.
+        sources: images whose patches the encoder's components are fitted on.
+        latent_channels: components to keep, at most 48.
+        seed: of the crops.
     """
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderTiny
 
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=tuple(channels),
-        layers_per_block=1,
+    model = AutoencoderTiny(
+        encoder_block_out_channels=(PATCH_CHANNELS,) * 4,
+        decoder_block_out_channels=(PATCH_CHANNELS,) * 4,
+        num_encoder_blocks=(0, 0, 0, 0),
+        num_decoder_blocks=DECODER_BLOCKS,
         latent_channels=latent_channels,
-        norm_num_groups=8,
-        mid_block_add_attention=False,
         scaling_factor=1.0,
     )
+    moments = FeatureMoments.merged(
+        FeatureMoments.of(patches(to_unit(crop[None])).reshape(-1, 3 * STRIDE**2).numpy())
+        for source in sources
+        for crop in source.crops(seed, turns=1)
+    )
+    values, vectors = np.linalg.eigh(moments.covariance)
+    order = np.argsort(values)[::-1][:latent_channels]
+    weight = (vectors[:, order] / np.sqrt(values[order])).T
+    set_linear_encoder(model.encoder.layers, weight, -weight @ moments.mean)
+    return model
 
 
-def train_autoencoder(
+def patches(pixels: Tensor) -> Tensor:
+    """Cut `[B, 3, H, W]` into patches `[B, H / 8, W / 8, 3 * 64]`: colour first, then row and column."""
+    return F.pixel_unshuffle(pixels, STRIDE).permute(0, 2, 3, 1)
+
+
+@torch.no_grad()
+def set_linear_encoder(layers: nn.Sequential, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Make the five convolutions of an encoder without blocks compute `weight @ patch + bias`.
+
+    Two convolutions of stride 2 gather 4 x 4 pixels without loss (48 channels), the third gathers four of those and
+    applies the weights. The model maps its input from -1..1 to 0..1 first.
+
+    Args:
+        layers: convolution, three convolutions of stride 2, convolution.
+        weight: `float64 [L, 192]`, in the order of `patches`.
+        bias: `float64 [L]`.
+    """
+    first, half, quarter, eighth, last = convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    for layer in convolutions:
+        layer.weight.zero_()
+    for colour in range(3):
+        first.weight[colour, colour, 1, 1] = 1
+    for layer, channels in ((half, 3), (quarter, 12)):
+        for channel in range(channels):
+            for position in range(4):
+                layer.weight[4 * channel + position, channel, 1 + position // 2, 1 + position % 2] = 1
+    count = len(weight)
+    # Channel 16 c + 4 p + q of the 48 holds colour c at row 2 (q // 2) + p // 2 and column 2 (q % 2) + p % 2.
+    grid = torch.from_numpy(weight.reshape(count, 3, STRIDE, STRIDE)).float()
+    for channel in range(PATCH_CHANNELS):
+        colour, inner, outer = channel // 16, channel // 4 % 4, channel % 4
+        row, column = 2 * (outer // 2) + inner // 2, 2 * (outer % 2) + inner % 2
+        for block in range(4):
+            top, left = 4 * (block // 2) + row, 4 * (block % 2) + column
+            eighth.weight[:count, channel, 1 + block // 2, 1 + block % 2] = 2 * grid[:, colour, top, left]
+    for component in range(count):
+        last.weight[component, component, 1, 1] = 1
+    assert first.bias is not None and last.bias is not None
+    first.bias.zero_()
+    last.bias.copy_(torch.from_numpy(bias - weight.sum(axis=1)).float())
+
+
+def train_decoder(
     sources: Sequence[ImageSource],
-    model: AutoencoderKL,
+    model: AutoencoderTiny,
     options: TrainingOptions,
     folder: Path,
     device: torch.device,
     log: Callable[[str], None],
 ) -> None:
-    """Train the autoencoder on random crops, then set its `scaling_factor` so that latents have unit variance.
+    """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
-    The loss is the mean absolute error of the pixels and of a Laplacian pyramid of them, which weighs detail,
-    plus a light Kullback-Leibler term.
+    The loss is the mean absolute error of the pixels and of the levels of a Laplacian pyramid of them, which weighs
+    detail. Writes sample grids to `samples/` (rows: real, restored).
 
     Args:
         sources: what to learn from; each step draws its batch from one of them.
-        model: trained in place.
+        model: with a finished encoder.
         options, folder, device, log: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
+    model.encoder.requires_grad_(False)
     shares = np.array([source.weight for source in sources]) / sum(source.weight for source in sources)
-    trainer = Trainer({"vae": model}, options, folder, device)
 
     def batch(generator: np.random.Generator, count: int) -> Tensor:
         source = sources[int(generator.choice(len(sources), p=shares))]
         picks = [source.images[i].pixels for i in generator.integers(len(source.images), size=count)]
-        crops = np.stack(
-            [random_crop(pixels, source.height, source.width, source.smallest, generator) for pixels in picks]
-        )
-        return to_unit(crops).to(device, memory_format=torch.channels_last)
+        crops = [random_crop(pixels, source.height, source.width, source.smallest, generator) for pixels in picks]
+        return to_unit(np.stack(crops)).to(device, memory_format=torch.channels_last)
+
+    def restored(target: Tensor) -> Tensor:
+        return model.decode(model.encode(target).latents).sample.float()
 
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         target = batch(generator, options.batch_size)
-        posterior = model.encode(target).latent_dist
-        output = model.decode(posterior.sample()).sample
-        return {
-            "pixel": F.l1_loss(output.float(), target),
-            "detail": DETAIL_WEIGHT * laplacian_loss(output.float(), target),
-            "kl": KL_WEIGHT * posterior.kl().mean(),
-        }
+        output = restored(target)
+        return {"pixel": F.l1_loss(output, target), "detail": laplacian_loss(output, target)}
 
     def sample(step: int) -> None:
         target = batch(np.random.default_rng((options.seed, 1 << 40)), 8)
-        output = model.decode(model.encode(target).latent_dist.mode()).sample
-        rows = [to_pixels(target), to_pixels(output)]
-        save_grid(rows, folder / "samples" / f"{step:06d}.png")
+        save_grid([to_pixels(target), to_pixels(restored(target))], folder / "samples" / f"{step:06d}.png")
 
-    trainer.run(losses, log, sample)
-    model.eval()
-    with torch.no_grad():
-        generator = np.random.default_rng((options.seed, 1 << 41))
-        latents = [model.encode(batch(generator, 16)).latent_dist.mode().flatten() for _ in range(16)]
-    deviation = torch.cat(latents).std().item()
-    model.register_to_config(scaling_factor=1 / deviation)
+    Trainer({"decoder": model.decoder}, options, folder, device).run(losses, log, sample)
+    model.eval().requires_grad_(False)
 
 
 def laplacian_loss(output: Tensor, target: Tensor, levels: int = 3) -> Tensor:

@@ -41,9 +41,9 @@ class ImageSource:
     smallest: float = 0.6
     weight: float = 1.0
 
-    def crops(self, seed: int) -> Iterator[NDArray[np.uint8]]:
-        """All crops, `uint8 [height, width, 3]` each: one of every image, then another of every image, and so on."""
-        for turn in range(self.crops_per_image):
+    def crops(self, seed: int, turns: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Crops `uint8 [height, width, 3]`: one of every image a turn, for `turns` or else `crops_per_image` turns."""
+        for turn in range(turns or self.crops_per_image):
             for index, image in enumerate(self.images):
                 generator = np.random.default_rng((seed, turn, index))
                 yield random_crop(image.pixels, self.height, self.width, self.smallest, generator)

@@ -13,18 +13,19 @@ from safetensors.torch import load_file, save_file
 
 from augment.layout import FeatureMoments, LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.base import BaseModel
-from augment.lumen.pretrain.autoencoder import new_autoencoder, train_autoencoder
+from augment.lumen.base import BaseModel, autocast
+from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 from augment.lumen.trainer import TrainingOptions
 from augment.lumen.training import Example
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
+from augment.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
 
     from augment.backbones import Backbone
@@ -39,18 +40,16 @@ class PretrainOptions:
 
     Attributes:
         num_components: components K of a layout.
-        autoencoder_channels: four widths, from full resolution to stride 8.
         latent_channels: channels of the latent.
         unet_channels: three widths, from latent resolution down.
         text_width, text_layers, text_length: size of the text encoder, and tokens of a prompt.
         adapter_hidden_channels: width of the layout encoder.
-        autoencoder, diffusion: how each is trained.
+        decoder, diffusion: how each is trained.
     """
 
-    autoencoder: TrainingOptions
+    decoder: TrainingOptions
     diffusion: TrainingOptions
     num_components: int = 20
-    autoencoder_channels: tuple[int, ...] = (16, 32, 64, 128)
     latent_channels: int = 8
     unet_channels: tuple[int, ...] = (96, 128, 192)
     text_width: int = 128
@@ -107,11 +106,11 @@ def pretrain(
     adapter = LayoutControlNet.from_base(unet, options.num_components, options.adapter_hidden_channels).to(device)
 
     crops = [list(source.crops(options.diffusion.seed)) for source in sources]
-    basis = _basis(crops, sources, backbone, options, folder / "basis", log)
+    basis = _basis(crops, sources, backbone, options, folder / "basis", device, log)
     sets, shown = [], []
     for index, (source, pixels) in enumerate(zip(sources, crops, strict=True)):
         cache = folder / f"latents-{index}.safetensors"
-        encoded = _encode(source, pixels, base, backbone, basis, cache, log)
+        encoded = _encode(source, pixels, base, backbone, basis, cache, options.diffusion.precision, log)
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
         shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
@@ -122,7 +121,7 @@ def pretrain(
     base.save(scratch)
     adapter.half().save_pretrained(scratch / "adapter")
     basis.save(scratch / "adapter" / "basis")
-    shutil.copy(folder / "autoencoder" / "loss.jsonl", scratch / "loss-autoencoder.jsonl")
+    shutil.copy(folder / "decoder" / "loss.jsonl", scratch / "loss-decoder.jsonl")
     shutil.copy(folder / "diffusion" / "loss.jsonl", scratch / "loss-diffusion.jsonl")
     if destination.exists():
         shutil.rmtree(destination)
@@ -136,17 +135,19 @@ def _autoencoder(
     folder: Path,
     device: torch.device,
     log: Callable[[str], None],
-) -> AutoencoderKL:
-    from diffusers import AutoencoderKL
+) -> AutoencoderTiny:
+    from diffusers import AutoencoderTiny
 
     finished = folder / "vae"
     if not (finished / "config.json").exists():
-        model = new_autoencoder(options.autoencoder_channels, options.latent_channels)
-        train_autoencoder(sources, model, options.autoencoder, folder / "autoencoder", device, log)
+        torch.manual_seed(options.decoder.seed)
+        model = new_autoencoder(sources, options.latent_channels, options.decoder.seed)
+        train_decoder(sources, model, options.decoder, folder / "decoder", device, log)
         scratch = folder / "vae.partial"
         model.save_pretrained(scratch)
         scratch.rename(finished)
-    return AutoencoderKL.from_pretrained(finished).eval().requires_grad_(False)
+    with quiet():
+        return AutoencoderTiny.from_pretrained(finished).eval().requires_grad_(False)
 
 
 def _basis(
@@ -155,6 +156,7 @@ def _basis(
     backbone: Backbone,
     options: PretrainOptions,
     folder: Path,
+    device: torch.device,
     log: Callable[[str], None],
 ) -> LayoutBasis:
     """Fit the basis on one crop of every image."""
@@ -164,7 +166,8 @@ def _basis(
     parts = []
     for pixels, source in zip(crops, sources, strict=True):
         for batch in _batches(pixels[: len(source.images)]):
-            features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
+            with autocast(device, options.diffusion.precision):
+                features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
             parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels).numpy()))
     moments = FeatureMoments.merged(parts)
     basis = LayoutBasis.fit(moments, options.num_components, backbone.name, backbone.revision)
@@ -180,6 +183,7 @@ def _encode(
     backbone: Backbone,
     basis: LayoutBasis,
     cache: Path,
+    precision: str,
     log: Callable[[str], None],
 ) -> LatentSet:
     """Encode all crops of a source, once."""
@@ -189,9 +193,11 @@ def _encode(
         for batch in _batches(pixels):
             stacked = np.stack(batch)
             latents.append(base.encode(stacked).half().cpu())
-            layouts.append(basis.project(backbone.features(stacked, base.stride)).half())
+            with autocast(base.device, precision):
+                features = backbone.features(stacked, base.stride)
+            layouts.append(basis.project(features).half())
         scratch = cache.with_suffix(".tmp")
-        save_file({"latents": torch.cat(latents), "layouts": torch.cat(layouts)}, scratch)
+        save_file({"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}, scratch)
         scratch.rename(cache)
     tensors = load_file(cache)
     captions = [caption(source.images[i % len(source.images)].attributes) for i in range(len(pixels))]

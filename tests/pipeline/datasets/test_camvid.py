@@ -24,9 +24,7 @@ def indices() -> np.ndarray:
     return np.repeat(np.arange(12, dtype=np.uint8)[:, None], 5, axis=1)
 
 
-def test_index_eleven_is_ignored_and_the_others_stay(
-    tmp_path: Path, image: np.ndarray, indices: np.ndarray
-) -> None:
+def test_index_eleven_is_ignored_and_the_others_stay(tmp_path: Path, image: np.ndarray, indices: np.ndarray) -> None:
     write_camvid_image(tmp_path, "train", "0006R0_f00930", image, indices)
     dataset = open_dataset("camvid", tmp_path)
     [record] = dataset.records("train")
@@ -99,9 +97,7 @@ def test_unknown_ids_are_told_with_their_file(tmp_path: Path, image: np.ndarray,
     indices[0, 0] = 12
     write_camvid_image(tmp_path, "train", "a", image, indices)
     dataset = open_dataset("camvid", tmp_path)
-    with pytest.raises(
-        RecordError, match=r"trainannot/a\.png has unknown ids \[12\] \(1 pixels\): .*0\.\.11"
-    ):
+    with pytest.raises(RecordError, match=r"trainannot/a\.png has unknown ids \[12\] \(1 pixels\): .*0\.\.11"):
         dataset.load(dataset.records("train")[0])
 
 
@@ -126,9 +122,7 @@ def test_the_real_frames_are_read_whole(camvid_root: Path) -> None:
         assert len(records) == count
         for record in records[:: count // 8]:
             image, label = dataset.load(record)
-            stored = np.asarray(
-                Image.open(camvid_root / f"{split}annot" / Path(record.image).with_suffix(".png").name)
-            )
+            stored = np.asarray(Image.open(camvid_root / f"{split}annot" / Path(record.image).with_suffix(".png").name))
             assert image.shape == (360, 480, 3)
             assert label is not None
             np.testing.assert_array_equal(label == 255, stored == 11)

@@ -72,9 +72,7 @@ def label_ids() -> np.ndarray:
     return np.repeat(np.arange(34, dtype=np.uint8)[:, None], WIDTH, axis=1)
 
 
-def test_label_ids_become_the_official_train_ids(
-    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
-) -> None:
+def test_label_ids_become_the_official_train_ids(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
     write_cityscapes_image(tmp_path, "train", "aachen_000000_000019", image, label_ids)
     dataset = open_dataset("cityscapes", tmp_path)
     [record] = dataset.records("train")
@@ -123,9 +121,7 @@ def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, lab
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"weather": 3}'])
-def test_broken_attributes_are_named(
-    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, content: str
-) -> None:
+def test_broken_attributes_are_named(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, content: str) -> None:
     write_cityscapes_image(tmp_path, "train", "a_0_0", image, label_ids, attributes={})
     (tmp_path / "attributes/train/a/a_0_0_attributes.json").write_text(content)
     with pytest.raises(UserError, match=r"a_0_0_attributes\.json"):
@@ -140,9 +136,7 @@ def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.n
     loaded, label = dataset.load(record)
     np.testing.assert_array_equal(loaded, image)
     assert (record.label, label) == (None, None)
-    with pytest.raises(
-        UserError, match=r"'train': 1 of its images have no label.*found 1 images and 0 labels"
-    ):
+    with pytest.raises(UserError, match=r"'train': 1 of its images have no label.*found 1 images and 0 labels"):
         dataset.records("train")
 
 
@@ -189,9 +183,7 @@ def test_an_unknown_id_is_told_with_its_file(
         dataset.load(record)
 
 
-def test_sixteen_bit_ids_are_not_cut_to_eight(
-    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
-) -> None:
+def test_sixteen_bit_ids_are_not_cut_to_eight(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
     write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids)
     path = tmp_path / "gtFine/train/ulm/ulm_0_0_gtFine_labelIds.png"
     wide = label_ids.astype(np.uint16)
@@ -218,9 +210,7 @@ def test_a_half_extracted_split_is_counted(tmp_path: Path, image: np.ndarray, la
         dataset.records("train")
     (tmp_path / "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png").unlink()
     (tmp_path / "leftImg8bit/train/ulm/ulm_0_2_leftImg8bit.png").unlink()
-    with pytest.raises(
-        UserError, match=r"1 of its labels have no image.*the first without is ulm_0_2_gtFine"
-    ):
+    with pytest.raises(UserError, match=r"1 of its labels have no image.*the first without is ulm_0_2_gtFine"):
         dataset.records("train")
 
 
@@ -239,9 +229,7 @@ def test_wrong_roots_and_splits_say_what_was_expected_where(
     dataset = open_dataset("cityscapes", tmp_path)
     with pytest.raises(UserError, match=r"no split 'extra': expected the folder .*has the splits train, val"):
         dataset.records("extra")
-    with pytest.raises(
-        UserError, match=r"split 'val' has no image: expected .*_leftImg8bit\.png, found none"
-    ):
+    with pytest.raises(UserError, match=r"split 'val' has no image: expected .*_leftImg8bit\.png, found none"):
         dataset.records("val")
 
 

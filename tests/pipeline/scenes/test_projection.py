@@ -14,9 +14,7 @@ ANGLES = st.floats(-0.4, 0.4)
 
 
 @given(yaw=ANGLES, pitch=ANGLES, roll=ANGLES, size=st.sampled_from([(96, 192), (250, 333)]))
-def test_projection_and_rays_are_inverse(
-    yaw: float, pitch: float, roll: float, size: tuple[int, int]
-) -> None:
+def test_projection_and_rays_are_inverse(yaw: float, pitch: float, roll: float, size: tuple[int, int]) -> None:
     height, width = size
     camera = Camera.looking((1.0, 1.4, 0.0), yaw, pitch, roll, 1.1, 0.45)
     x, y = camera.rays(height, width)

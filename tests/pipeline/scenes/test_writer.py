@@ -65,9 +65,7 @@ def test_files_hold_the_scene_of_their_seed(root: Path) -> None:
         with Image.open(path) as image:
             return np.asarray(image)
 
-    np.testing.assert_array_equal(
-        read(root / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"), scene.image
-    )
+    np.testing.assert_array_equal(read(root / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"), scene.image)
     labels = read(truth / f"{stem}_gtFine_labelIds.png")
     np.testing.assert_array_equal(labels, scene.label_ids)
     np.testing.assert_array_equal(read(truth / f"{stem}_gtFine_instanceIds.png"), scene.instance_ids)
@@ -82,9 +80,7 @@ def test_two_processes_write_the_same_bytes_as_one(root: Path, tmp_path: Path) -
 
 
 def test_splits_and_seeds_share_no_scene() -> None:
-    seeds = [
-        scene_seed(s, split, i) for s in (0, 1) for split in ("train", "val", "test") for i in range(300)
-    ]
+    seeds = [scene_seed(s, split, i) for s in (0, 1) for split in ("train", "val", "test") for i in range(300)]
     assert len(set(seeds)) == len(seeds)
 
 

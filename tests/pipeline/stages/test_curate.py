@@ -50,7 +50,7 @@ def test_doubted_pixels_are_ignored_and_the_rest_stays(stage: Curate) -> None:
 
 
 def test_image_that_is_mostly_doubted_is_dropped_with_a_reason(stage: Curate) -> None:
-    kept, dropped = stage.process(UNIT, [sample([[0, 99]], [[0, 0]]), sample([[0, 99, 99]], [[0, 0, 0]])])
+    kept, dropped = stage.process(UNIT, [sample([[0, 0, 99]], [[0, 0, 0]]), sample([[0, 99, 99]], [[0, 0, 0]])])
     assert isinstance(kept, Ok)
     assert isinstance(dropped, Dropped)
     assert dropped.reason.startswith("unreliable: 0.33")

@@ -38,7 +38,7 @@ def test_seeds_are_stable_and_in_range(parts: tuple[str, int, int]) -> None:
 
 
 def test_seed_is_the_same_on_every_machine() -> None:
-    assert stable_seed("noise", 0, "train_a", 5, 1) == 2788388391389083846
+    assert stable_seed("noise", 0, "train_a", 5, 1) == 1246409927918042270
 
 
 def stage(base: Path, **changes: object) -> Generate:

@@ -1,0 +1,149 @@
+"""What a linear probe reads from images painted at each k, and how much variants of one layout differ.
+
+A linear probe on frozen DINOv2 features learns the classes on real training photographs. It then reads the real
+validation images (the ceiling) and the images painted onto their layouts at each k. No image of the validation split
+was seen by the probe, the basis, the base model or the adapter.
+
+    python benchmarks/layout_fidelity.py --dataset camvid --root ../shared/data/camvid
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from augment.backbones import Backbone, load_backbone
+from augment.layout import LayoutBasis
+from augment.lumen import zoo
+from augment.lumen.sampler import LayoutSampler, Request
+from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
+from augment.prompts import caption
+from pipeline.datasets import Geometry, open_dataset, resize_pair
+
+BATCH = 32
+
+
+def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | None) -> tuple[list, list, list]:
+    """Images, labels and captions of a split, evenly thinned to `limit`."""
+    dataset = open_dataset(kind, root)  # type: ignore[arg-type]
+    records = dataset.records(split)
+    if limit and limit < len(records):
+        records = [records[i] for i in np.linspace(0, len(records) - 1, limit).astype(int)]
+    pairs = [resize_pair(*dataset.load(record), geometry) for record in records]
+    captions = [caption(record.attributes) for record in records]
+    return [image for image, _ in pairs], [label for _, label in pairs], captions
+
+
+def features_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Features `float32 [N, C, h, w]`."""
+    batches = [np.stack(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+    return torch.cat([backbone.features(batch) for batch in batches])
+
+
+def train_probe(features: torch.Tensor, labels: NDArray[np.uint8], classes: int, steps: int = 600) -> torch.nn.Conv2d:
+    """A 1 x 1 convolution from features to classes, trained at label resolution."""
+    torch.manual_seed(0)
+    probe = torch.nn.Conv2d(features.shape[1], classes, 1)
+    optimizer = torch.optim.AdamW(probe.parameters(), 3e-3, weight_decay=1e-3)
+    target = torch.from_numpy(labels.astype(np.int64))
+    generator = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * (1 - step / steps)
+        picks = torch.randint(len(features), (16,), generator=generator)
+        logits = F.interpolate(probe(features[picks]), target.shape[1:], mode="bilinear")
+        F.cross_entropy(logits, target[picks], ignore_index=255).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return probe
+
+
+@torch.inference_mode()
+def score(
+    probe: torch.nn.Conv2d, backbone: Backbone, images: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]]
+) -> float:
+    """Mean intersection over union of what the probe reads."""
+    classes = probe.out_channels
+    confusion = np.zeros((classes, classes), np.int64)
+    for start in range(0, len(images), BATCH):
+        features = features_of(backbone, images[start : start + BATCH])
+        truth = np.stack(labels[start : start + BATCH])
+        read_classes = F.interpolate(probe(features), truth.shape[1:], mode="bilinear").argmax(1).numpy()
+        confusion += confusion_matrix(truth, read_classes.astype(np.uint8), classes)
+    return mean_iou(confusion)[0]
+
+
+def main() -> None:
+    """Measure and print, as a table and as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=("camvid", "cityscapes"), default="camvid")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--model", default="lumen-tiny")
+    parser.add_argument("--height", type=int, default=96)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--ks", type=int, nargs="+", default=[0, 1, 5, 20])
+    parser.add_argument("--variants", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=None, help="validation images to use")
+    parser.add_argument("--num-steps", type=int, default=20)
+    parser.add_argument("--guidance-scale", type=float, default=2.0)
+    parser.add_argument("--json", type=Path, default=None, help="file to write the figures to")
+    options = parser.parse_args()
+
+    geometry = Geometry(options.height, options.width)
+    base, adapter = zoo.load(options.model)
+    basis = LayoutBasis.load(zoo.ZOO / options.model / "adapter" / "basis")
+    backbone = load_backbone(basis.backbone)
+    classes = len(open_dataset(options.dataset, options.root).taxonomy)
+    images, labels, _ = read(options.dataset, options.root, "train", geometry, None)
+    probe = train_probe(features_of(backbone, images), np.stack(labels), classes)
+
+    images, labels, captions = read(options.dataset, options.root, "val", geometry, options.limit)
+    layouts = basis.project(features_of(backbone, images)).half().numpy()
+    real = score(probe, backbone, images, labels)
+    restored = [
+        image
+        for i in range(0, len(images), BATCH)
+        for image in base.decode(base.encode(np.stack(images[i : i + BATCH])))
+    ]
+    rows = [
+        {"images": "real", "miou": round(100 * real, 1), "difference": None},
+        {"images": "autoencoder", "miou": round(100 * score(probe, backbone, restored, labels), 1), "difference": None},
+    ]
+    sampler = LayoutSampler(base, adapter, options.num_steps, options.guidance_scale)
+    for k in options.ks:
+        painted = [paint(sampler, layouts, captions, k, variant) for variant in range(options.variants)]
+        miou = np.mean([score(probe, backbone, variant, labels) for variant in painted])
+        difference = np.mean([pairwise_difference(np.stack(group)) for group in zip(*painted, strict=True)])
+        rows.append(
+            {"images": f"k = {k}", "miou": round(100 * float(miou), 1), "difference": round(float(difference), 4)}
+        )
+    print(f"{'images':<14}{'mIoU':>6}{'difference':>12}")
+    for row in rows:
+        print(f"{row['images']:<14}{row['miou']:>6}{row['difference'] if row['difference'] is not None else '':>12}")
+    if options.json:
+        facts = {key: str(value) for key, value in vars(options).items() if key not in ("json", "root")}
+        options.json.write_text(
+            json.dumps({"options": facts, "validation_images": len(images), "rows": rows}, indent=2) + "\n"
+        )
+
+
+def paint(
+    sampler: LayoutSampler, layouts: NDArray[np.float16], captions: Sequence[str], k: int, variant: int
+) -> list[NDArray[np.uint8]]:
+    """One image for every layout."""
+    requests = [
+        Request(layout, k, text, seed=(variant << 32) + index)
+        for index, (layout, text) in enumerate(zip(layouts, captions, strict=True))
+    ]
+    return [image for i in range(0, len(requests), BATCH) for image in sampler.generate(requests[i : i + BATCH])]
+
+
+if __name__ == "__main__":
+    main()

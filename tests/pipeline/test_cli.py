@@ -1,0 +1,91 @@
+"""Commands print what they promise and exit with 0, 1 or 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import build_parser, guarded, parse
+
+
+def test_overrides_may_stand_anywhere() -> None:
+    options, overrides = parse(["run", "a=1", "quickstart", "--until", "fit", "b.c=[1,2]", "--executor", "serial"])
+    assert (options.config, overrides) == ("a=1", ["quickstart", "b.c=[1,2]"])
+    options, overrides = parse(["run", "quickstart", "--until", "fit", "b.c=[1,2]", "--redo", "shard", "d=4"])
+    assert (options.config, options.until, options.redo, overrides) == (
+        "quickstart",
+        "fit",
+        "shard",
+        ["b.c=[1,2]", "d=4"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "CONFIG"),
+        (["run", "quickstart", "--nonsense"], "--nonsense"),
+        (["run", "quickstart", "--until", "sleep"], "sleep"),
+        (["status", "a", "b"], "b"),
+        (["dance"], "dance"),
+        ([], "COMMAND"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        guarded(arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+
+
+def test_plan_prints_every_stage_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["plan", "quickstart", "--workspace", str(tmp_path / "space")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    stages = ["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
+    assert [line.split()[0] for line in lines[1:]] == stages
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_as_json_counts_what_is_done(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["status", str(generated), "--json"]) == 0
+    rows = {row["stage"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["generate"]["units_done"], rows["generate"]["samples_done"]) == (16, 28)
+    assert rows["generate"]["bytes"] > 0
+    assert rows["compare"]["units_done"] == 0
+
+
+def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["verify", str(generated)]) == 0
+    assert "no fault" in capsys.readouterr().out
+    next((copied / "real" / "shards").glob("*.tar")).unlink()
+    assert guarded(["verify", str(copied)]) == 1
+    assert guarded(["verify", str(copied / "real")]) == 1
+    assert guarded(["verify", str(copied / "layouts")]) == 0
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "report"])
+def test_folder_that_is_no_workspace_is_the_users_mistake(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded([command, str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert str(tmp_path) in message
+    assert message.count("\n") == 1
+
+
+def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
+    sizes = ["--train", "2", "--val", "1", "--height", "64", "--width", "128", "--workers", "1"]
+    assert guarded(["render", str(tmp_path / "scenes"), *sizes]) == 0
+    assert len(list(tmp_path.glob("scenes/leftImg8bit/train/*/*_leftImg8bit.png"))) == 2
+    assert len(list(tmp_path.glob("scenes/gtFine/val/*/*_gtFine_labelIds.png"))) == 1
+
+
+def test_every_command_has_help() -> None:
+    text = build_parser().format_help()
+    for command in ("run", "plan", "status", "verify", "report", "render", "doctor"):
+        assert f"    {command} " in text
