@@ -38,6 +38,7 @@ def local(path: object) -> object:
 
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
 Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Splits = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(distinct)]
@@ -189,8 +190,20 @@ class DownstreamConfig(Section):
 
     model: str = Field(default="segformer_mit-b0", min_length=1, description="mmsegmentation model or config file")
     iterations: int = Field(default=1000, ge=1, le=10_000_000, description="optimizer steps, the same for every mix")
+    decoder_channels: int | None = Field(
+        default=None, ge=8, description="width of the decode head; null keeps the model's own"
+    )
+    pretrained: AbsolutePath | None = Field(
+        default=None, description="weights to start from, safetensors or a checkpoint; null starts from random ones"
+    )
     batch_size: int = Field(default=8, ge=1, le=4096, description="images a step")
-    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="peak rate of AdamW")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak rate of AdamW")
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="of AdamW")
+    scale_range: tuple[PositiveFloat, PositiveFloat] = Field(
+        default=(0.75, 1.5), description="images are resized by a factor drawn from it before cropping"
+    )
+    photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
+    num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
     mixes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("real", "synthetic", "real+synthetic"),
         description="mixes to compare, e.g. 'real+2*synthetic'",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from pipeline.config import TRAIN_SPLIT, Config
 from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity
+from pipeline.rendering import render_once, scenes_artifact
 from pipeline.stages import extract, fit, shard
 from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
@@ -118,24 +118,14 @@ class Layouts:
     def scenes(self) -> Artifact:
         """Rendered scenes, where the dataset is made of them."""
         assert self.config.dataset.render is not None
-        return Artifact(self.workspace.scenes, "scenes", self.config.dataset.render.model_dump(mode="json"))
+        return scenes_artifact(self.workspace.scenes, self.config.dataset.render)
 
     def render(self, tools: Tools) -> None:
         """Draw the scenes, where the dataset is made of them and they are not there."""
-        options = self.config.dataset.render
-        if options is None:
-            return
-        self.scenes().require_match("shard")
-        if self.scenes().is_done():
-            return
-        from pipeline.scenes import write_dataset
-
-        counts = {"train": options.train, "val": options.val}
-        tools.report(f"rendering {sum(counts.values())} scenes at {options.width}x{options.height}")
-        asked = self.config.cluster.resources("shard").workers
-        workers = (os.cpu_count() or 1) if asked == "auto" else asked
-        with self.scenes().building() as folder:
-            write_dataset(folder, counts, options.seed, options.height, options.width, workers)
+        if self.config.dataset.render is not None:
+            workers = tools.config.cluster.resources("shard").workers
+            count = None if workers == "auto" else workers
+            render_once(self.workspace.scenes, self.config.dataset.render, count, tools.report)
 
     def unrender(self) -> None:
         """Remove rendered scenes."""

@@ -94,9 +94,15 @@ class Value:
         settings = self.config.downstream
         return TrainingOptions(
             model=settings.model,
+            decoder_channels=settings.decoder_channels,
+            pretrained=str(settings.pretrained) if settings.pretrained else None,
             iterations=iterations,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            scale_range=settings.scale_range,
+            photometric=settings.photometric,
+            num_workers=settings.num_workers,
         )
 
     def training(self, mix: str, seed: int, iterations: int) -> Training:
