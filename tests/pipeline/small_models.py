@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from diffusers import AutoencoderKL
 
 from augment.layout import FeatureMoments, LayoutBasis
 from augment.lumen.adapter import LayoutControlNet

@@ -1,8 +1,9 @@
 """A small autoencoder with stride 8: its encoder in closed form, its decoder learned.
 
-The encoder writes each 8 x 8 patch in the principal components of all patches, at unit variance. No linear encoder
-loses less, it needs no training, and latents of unit variance that do not correlate are what a diffusion model wants.
-All capacity goes to the decoder, which sees a patch's neighbours and so restores more than the components hold.
+The encoder writes each 8 x 8 patch in the principal components of all patches. No linear encoder loses less, and it
+needs no training. All capacity goes to the decoder, which sees a patch's neighbours and so restores more than the
+components hold. Components are scaled by the root of their standard deviation, half way to unit variance: coarse
+structure then outlives fine texture under noise, and a diffusion model settles it first.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ def new_autoencoder(sources: Sequence[ImageSource], latent_channels: int, seed: 
         num_encoder_blocks=(0, 0, 0, 0),
         num_decoder_blocks=DECODER_BLOCKS,
         latent_channels=latent_channels,
-        scaling_factor=1.0,
     )
     moments = FeatureMoments.merged(
         FeatureMoments.of(patches(to_unit(crop[None])).reshape(-1, 3 * STRIDE**2).numpy())
@@ -58,8 +58,11 @@ def new_autoencoder(sources: Sequence[ImageSource], latent_channels: int, seed: 
     )
     values, vectors = np.linalg.eigh(moments.covariance)
     order = np.argsort(values)[::-1][:latent_channels]
-    weight = (vectors[:, order] / np.sqrt(values[order])).T
+    deviations = np.sqrt(values[order])
+    target = np.sqrt(deviations / deviations[0])
+    weight = (vectors[:, order] * (target / deviations)).T
     set_linear_encoder(model.encoder.layers, weight, -weight @ moments.mean)
+    model.register_to_config(scaling_factor=float(1 / np.sqrt(np.mean(target**2))))
     return model
 
 

@@ -31,9 +31,14 @@ def encoded(model: AutoencoderTiny, source: ImageSource) -> tuple[np.ndarray, np
     return latents.reshape(-1, 6).numpy(), patches(pixels).reshape(-1, 192).numpy()
 
 
-def test_latents_have_unit_variance_and_do_not_correlate(model: AutoencoderTiny, source: ImageSource) -> None:
+def test_scaled_latents_do_not_correlate_and_have_unit_variance_in_the_mean(
+    model: AutoencoderTiny, source: ImageSource
+) -> None:
     latents, _ = encoded(model, source)
-    np.testing.assert_allclose(np.cov(latents.T), np.eye(6), atol=1e-2)
+    covariance = np.cov(latents.T) * model.config.scaling_factor**2
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-2)
+    assert np.diag(covariance).mean() == pytest.approx(1, abs=1e-2)
+    assert (np.diff(np.diag(covariance)) < 0).all()
 
 
 def test_latents_lose_no_more_than_the_best_linear_code_of_that_length(

@@ -18,6 +18,7 @@ from pipeline.engine import (
     ErrorBudget,
     Resources,
     RunFailed,
+    ShardTask,
     UnitFailed,
     WorkUnit,
     make_executor,
@@ -75,6 +76,15 @@ def test_a_resumed_run_makes_only_what_is_missing_with_equal_bytes(tmp_path: Pat
     run(tmp_path / "store", stages.plan(5), stages.Variants(log=str(log)))
     assert set(log.read_text().split()) == {"train-000001", "train-000004"}
     assert digests(store) == digests(whole)
+
+
+def test_a_unit_that_is_committed_is_not_run_again(tmp_path: Path) -> None:
+    store, _ = run(tmp_path / "store", stages.plan(1), stages.Variants())
+    log = tmp_path / "log"
+    task = ShardTask(stages.Variants(log=str(log)), stages.Noise(), store.url)
+    task.setup()
+    assert task.run(stages.plan(1)[0]) == store.receipts()[0]
+    assert not log.exists()
 
 
 def test_a_longer_plan_extends_the_store(tmp_path: Path) -> None:
