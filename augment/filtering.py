@@ -42,7 +42,7 @@ class LossHistogram:
     ) -> LossHistogram:
         """Count the losses `float [...]` in nats, >= 0, of the pixels whose `label [...]` is not ignored."""
         counted = label != ignore_index
-        bins = np.searchsorted(_EDGES, loss[counted], side="right") - 1
+        bins = (np.searchsorted(_EDGES, loss[counted], side="right") - 1).clip(max=_BINS - 1)
         cells = np.bincount(label[counted].astype(np.int64) * _BINS + bins, minlength=num_classes * _BINS)
         return cls(cells.reshape(num_classes, _BINS).astype(np.int64))
 

@@ -44,10 +44,8 @@ def expand(template: str, attributes: Mapping[str, str]) -> str:
         UserError: the template names an attribute that is not there.
     """
     values = {**attributes, "caption": caption(attributes)}
-    unknown = [name for name in re.findall(r"{(\w*)}", template) if name not in values]
-    if unknown:
-        raise UserError(
-            f"prompt {template!r}: nothing is known of {{{unknown[0]}}}: use one of "
-            + ", ".join(f"{{{name}}}" for name in sorted(values))
-        )
-    return template.format(**values)
+    for name in re.findall(r"{(.*?)}", template):
+        if name not in values:
+            known = ", ".join(f"{{{known}}}" for known in sorted(values))
+            raise UserError(f"prompt {template!r}: nothing is known of {{{name}}}: use one of {known}")
+    return re.sub(r"{(.*?)}", lambda place: values[place[1]], template)

@@ -71,13 +71,18 @@ def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, ba
 
 
 def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float:
-    """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all their pixels."""
+    """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all their pixels.
+
+    Only classes in the labels count: real images and those painted on their layouts share them, so that both means
+    are over the same classes.
+    """
     num_classes = len(judge.classes)
     confusion = np.zeros((num_classes, num_classes), np.int64)
     for batch in batched(samples, batch_size):
         images, labels = stacked(batch)
         confusion += confusion_matrix(labels, judge.predict(images), num_classes)
-    return mean_iou(confusion)[0]
+    labelled = confusion.sum(axis=1) > 0
+    return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else float("nan")
 
 
 def stacked(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

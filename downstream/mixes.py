@@ -45,7 +45,7 @@ class Mix:
     @property
     def synthetic_share(self) -> Fraction:
         """Share of synthetic samples, 0..1."""
-        real, synthetic = (Fraction(weight).limit_denominator(1000) for weight in (self.real, self.synthetic))
+        real, synthetic = (Fraction(str(weight)) for weight in (self.real, self.synthetic))
         return synthetic / (real + synthetic)
 
 

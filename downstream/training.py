@@ -131,10 +131,6 @@ def train(
     return result
 
 
-def _none_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
 def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     if mix.real:
@@ -246,7 +242,8 @@ def _schedule(options: TrainingOptions) -> dict[str, Any]:
             "paramwise_cfg": {
                 "norm_decay_mult": 0.0,
                 "bias_decay_mult": 0.0,
-                "custom_keys": {"head": {"lr_mult": 10.0 if options.pretrained else 1.0}},
+                # An entry here would switch off the two rules above for what it names.
+                "custom_keys": {"head": {"lr_mult": 10.0}} if options.pretrained else {},
             },
         },
         "param_scheduler": [rise, poly] if warmup else [poly],

@@ -116,7 +116,7 @@ class GeneratorConfig(Section):
     )
     num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
-    precision: Literal["bf16", "fp16", "fp32"] = Field(default="bf16", description="of training and sampling")
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
 
 
 class AdaptConfig(Section):

@@ -57,6 +57,13 @@ def identity(name: str) -> JSON:
     }
 
 
+def label(name: str) -> str:
+    """A model's name with the digest of its content, `name@digest`; the name alone of a hub id."""
+    facts = identity(name)
+    assert isinstance(facts, dict)
+    return f"{facts['name']}@{facts['digest']}" if "digest" in facts else str(facts["name"])
+
+
 def sampled_digest(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:

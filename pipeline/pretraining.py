@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from augment.errors import UserError
 from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, GeometryConfig, Name, Section, Seed
+from pipeline.store.manifest import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +89,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
 
     if config.threads:
         torch.set_num_threads(config.threads)
+    require_same_request(config)
     sources = [
         read_source(source, config.workspace / f"scenes-{name}", report) for name, source in config.sources.items()
     ]
@@ -96,6 +100,38 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     )
     backbone = load_backbone(config.backbone.name, config.device)
     pretrain(sources, backbone, options, config.workspace, config.destination, torch.device(config.device), report)
+
+
+def require_same_request(config: PretrainConfig) -> None:
+    """Hold a workspace to what it was begun with, but for the length of the trainings and how they report.
+
+    Raises:
+        UserError: it was begun with another configuration.
+    """
+    ignored = {"steps", "checkpoint_every", "sample_every", "log_every"}
+    request = config.model_dump(
+        mode="json",
+        exclude={
+            "workspace": True,
+            "destination": True,
+            "device": True,
+            "threads": True,
+            "decoder": ignored,
+            "diffusion": ignored,
+        },
+    )
+    path = config.workspace / "request.json"
+    if path.exists():
+        changed = differences(json.loads(path.read_text()), request)
+        if changed:
+            raise UserError(
+                f"{config.workspace} was begun with another configuration ({'; '.join(changed)}): "
+                "give another workspace, or remove this one"
+            )
+    config.workspace.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(request, indent=2) + "\n")
+    scratch.replace(path)
 
 
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:

@@ -10,7 +10,7 @@ from augment.errors import UserError
 from pipeline.artifact import Artifact, Record, read_record
 from pipeline.config import Config
 from pipeline.engine import Source, Stage, WorkUnit
-from pipeline.models import basis_digest, identity
+from pipeline.models import basis_digest, identity, label
 from pipeline.stages import fit, generate
 from pipeline.stages.adapt import BASIS, TRAINING, Adapt
 from pipeline.stages.reading import PairedSource, StoreSource, keys_by_shard
@@ -142,7 +142,7 @@ class Generation:
             domains=prompts.domains,
             negative_prompt=prompts.negative,
             seed=self.config.seed,
-            provenance=generate.Provenance(generator.base, record.digest, str(record.facts["basis"])),
+            provenance=generate.Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
             **resources_of(self.config, "generate").of_model,
         )
         labels = StoreSource(str(self.workspace.real), ("label",))

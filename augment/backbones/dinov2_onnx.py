@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augment.errors import UserError
-from augment.quiet import quiet
+from augment.loading import quiet
 
 if TYPE_CHECKING:
     import torch

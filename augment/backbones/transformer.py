@@ -10,7 +10,7 @@ import torch
 
 from augment.backbones.base import IMAGENET_MEAN, IMAGENET_STD, to_patch_grid
 from augment.errors import UserError
-from augment.quiet import quiet
+from augment.loading import load_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,16 +33,12 @@ class TransformerBackbone:
         from transformers import AutoModel
 
         try:
-            with quiet():
-                model, report = AutoModel.from_pretrained(source, output_loading_info=True)
+            model = load_whole(AutoModel, source, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"backbone {name!r}: transformers cannot load {str(source)!r} "
                 f"({str(error).splitlines()[0]}): give a hub id or a folder with config.json and weights"
             ) from error
-        missing = sorted(key for key in report["missing_keys"] if not key.endswith("mask_token"))
-        if missing:
-            raise UserError(f"backbone {name!r}: weights lack {len(missing)} tensors, the first is {missing[0]!r}")
         patch = getattr(model.config, "patch_size", None)
         if not isinstance(patch, int):
             raise UserError(f"backbone {name!r}: {type(model).__name__} has no square patches: use a ViT")
@@ -51,7 +47,7 @@ class TransformerBackbone:
         self.device = torch.device(device)
         self._prefix_tokens = 1 + int(getattr(model.config, "num_register_tokens", 0) or 0)
         self._model = model.eval().requires_grad_(False).to(self.device)
-        self.revision = getattr(model.config, "_commit_hash", None) or weights_digest(model)
+        self.revision = weights_digest(model)
 
     @torch.inference_mode()
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
@@ -63,6 +59,11 @@ class TransformerBackbone:
         pixels = to_patch_grid(images, self.patch, stride, IMAGENET_MEAN, IMAGENET_STD).to(self.device)
         rows, columns = pixels.shape[2] // self.patch, pixels.shape[3] // self.patch
         tokens = self._model(pixel_values=pixels).last_hidden_state[:, self._prefix_tokens :]
+        if tokens.shape[1] != rows * columns:
+            raise UserError(
+                f"backbone {self.name!r} gives {tokens.shape[1]} patch tokens for a grid of {columns}x{rows}: "
+                "use a DINOv2 model"
+            )
         tokens = clip_outliers(tokens.float())
         return tokens.transpose(1, 2).reshape(len(images), self.channels, rows, columns).cpu()
 
@@ -81,5 +82,5 @@ def weights_digest(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -10,9 +10,9 @@ import torch
 
 from augment.backbones.transformer import weights_digest
 from augment.errors import UserError
+from augment.loading import load_whole
 from augment.lumen import zoo
 from augment.lumen.grids import to_pixels, to_unit
-from augment.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,14 +117,13 @@ def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
 
     source = base_folder(name)
     try:
-        with quiet():
-            vae_config = AutoencoderKL.load_config(source, subfolder="vae")
-            vae_class = AutoencoderTiny if vae_config["_class_name"] == "AutoencoderTiny" else AutoencoderKL
-            vae = vae_class.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
-            unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype)
-            text_encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype)
-            tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-            schedule = DDIMScheduler.load_config(source, subfolder="scheduler")
+        vae_config = AutoencoderKL.load_config(source, subfolder="vae")
+        vae_class = AutoencoderTiny if vae_config["_class_name"] == "AutoencoderTiny" else AutoencoderKL
+        vae = load_whole(vae_class, source, subfolder="vae", torch_dtype=dtype)
+        unet = load_whole(UNet2DConditionModel, source, subfolder="unet", torch_dtype=dtype)
+        text_encoder = load_whole(CLIPTextModel, source, subfolder="text_encoder", dtype=dtype)
+        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
+        schedule = DDIMScheduler.load_config(source, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise UserError(
             f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
@@ -136,7 +135,5 @@ def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Mixed precision for `bf16` or `fp16`, nothing for `fp32`."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    """Mixed precision for `bf16`, nothing for `fp32`."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

@@ -57,7 +57,7 @@ class LayoutSampler:
             num_steps: denoising steps.
             guidance_scale: 1 follows prompt and layout as trained; more pushes away from the same image without
                 layout and with the negative prompt, at twice the cost.
-            precision: `bf16`, `fp16` or `fp32`.
+            precision: `bf16` or `fp32`.
             layout_stride: pixels of the image that one cell of a layout covers.
         """
         from diffusers import DDIMScheduler

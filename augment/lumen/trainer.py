@@ -123,8 +123,8 @@ class Trainer:
         total = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(total):
             raise UserError(
-                f"{self.folder}: the loss is {total.item()} at step {self.step}: lower learning_rate "
-                f"(now {self.options.learning_rate}) and start again from the last checkpoint"
+                f"{self.folder}: the loss is {total.item()} at step {self.step}: remove the folder and train again "
+                f"with a lower learning_rate than {self.options.learning_rate}"
             )
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
@@ -195,11 +195,14 @@ class Trainer:
         self.step = int(tensors[f"step/{next(iter(self.parameters))}"].item())
 
     def _truncate_log(self) -> None:
-        """Drop loss rows past the checkpoint: their steps are taken again."""
+        """Drop loss rows past the checkpoint, whose steps are taken again, and one that a kill cut in half."""
         path = self.folder / "loss.jsonl"
         if path.exists():
-            rows = [row for row in path.read_text().splitlines() if json.loads(row)["step"] <= self.step]
-            path.write_text("".join(row + "\n" for row in rows))
+            whole = [row for row in path.read_text().splitlines() if row.endswith("}")]
+            rows = [row + "\n" for row in whole if json.loads(row)["step"] <= self.step]
+            scratch = path.with_suffix(".tmp")
+            scratch.write_text("".join(rows))
+            scratch.replace(path)
 
 
 def log_uniform_int(generator: np.random.Generator, low: int, high: int) -> int:

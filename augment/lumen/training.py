@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.base import BaseModel
 
-TEXT_DROPOUT = 0.1
+TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
 SHARE_WITHOUT_LAYOUT = 0.1
 SHARE_WITH_ALL_COMPONENTS = 0.3
 
@@ -73,9 +73,12 @@ def draw_k(generator: np.random.Generator, num_components: int) -> int:
     return log_uniform_int(generator, 1, num_components)
 
 
-def drop_captions(captions: Sequence[str], generator: np.random.Generator) -> list[str]:
-    """Empty some captions, so that the model learns what guidance compares with."""
-    return [caption if generator.random() >= TEXT_DROPOUT else "" for caption in captions]
+def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
+    """Empty some captions, most of those without a layout: guidance compares with neither layout nor words."""
+    return [
+        "" if generator.random() < (TEXT_DROPOUT if k else TEXT_DROPOUT_WITHOUT_LAYOUT) else caption
+        for caption, k in zip(captions, ks, strict=True)
+    ]
 
 
 def training_schedule(base: BaseModel) -> DDPMScheduler:
@@ -155,9 +158,9 @@ def train_adapter(
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
-        k = torch.tensor([draw_k(generator, layout.shape[1]) for _ in items], device=base.device)
-        captions = drop_captions([item.caption for item in items], generator)
-        batch = Batch(latents(picks, items), layout, k, captions)
+        ks = [draw_k(generator, layout.shape[1]) for _ in items]
+        captions = drop_captions([item.caption for item in items], ks, generator)
+        batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]

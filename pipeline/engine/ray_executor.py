@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, RunFailed, UnitFailed
 from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
-from pipeline.engine.stage import UnitTask
+from pipeline.engine.stage import Resources, UnitTask
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.worker import Worker
 
@@ -54,7 +54,7 @@ class RayExecutor:
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=task.resources.num_cpus,
             num_gpus=task.resources.num_gpus,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+            runtime_env={"env_vars": _environment(task.resources, threads)},
         )
         try:
             for row in results.iter_rows():
@@ -64,6 +64,12 @@ class RayExecutor:
                 yield units[row["index"]], result
         except RayError as error:
             raise RunFailed(f"{task.name}: Ray gave up: {str(error).strip().splitlines()[0]}") from error
+
+
+def _environment(resources: Resources, threads: int) -> dict[str, str]:
+    """Environment of a worker; one that asks for no GPU sees none, or libraries would move there by themselves."""
+    threaded = {"OMP_NUM_THREADS": str(threads)}
+    return threaded if resources.num_gpus else {**threaded, "CUDA_VISIBLE_DEVICES": ""}
 
 
 class _Actor:

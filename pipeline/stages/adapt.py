@@ -77,6 +77,7 @@ class Adapt:
         """Train on the unit's keys; returns the number of training samples."""
         import torch
 
+        from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
         from augment.lumen.base import load_base
         from augment.lumen.training import train_adapter
@@ -85,7 +86,7 @@ class Adapt:
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
-            adapter = LayoutControlNet.from_pretrained(Path(self.adapter), torch_dtype=torch.float32)
+            adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
         folder = Path(self.folder)
         examples = StoredExamples(self.source, unit.keys)
         train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)

@@ -66,7 +66,7 @@ def content_attributes(sample: Sample) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Digests that each synthetic sample carries in its metadata."""
+    """What each synthetic sample carries in its metadata: the base as `name@digest`, the others as digests."""
 
     base: str
     adapter: str
@@ -105,12 +105,13 @@ class Generate:
         """Load base model and adapter."""
         import torch
 
+        from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
         from augment.lumen.base import load_base
         from augment.lumen.sampler import LayoutSampler
 
         base = load_base(self.base, self.device)
-        adapter = LayoutControlNet.from_pretrained(Path(self.adapter), torch_dtype=torch.float32).to(self.device)
+        adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32).to(self.device)
         self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:

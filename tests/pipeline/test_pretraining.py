@@ -70,6 +70,11 @@ def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
     assert list((folder / "work" / "diffusion" / "samples").glob("*.png"))
 
 
+def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["pretrain", str(folder / "smallest.yaml"), "model.latent_channels=6"]) == 2
+    assert "model.latent_channels: stored 4, asked 6" in capsys.readouterr().err
+
+
 def test_finished_pretraining_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = (folder / "model" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     assert guarded(["pretrain", str(folder / "smallest.yaml")]) == 0

@@ -119,13 +119,13 @@ def train_diffusion(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         part = sets[int(generator.choice(len(sets), p=shares))]
         picks = torch.from_numpy(generator.integers(len(part.captions), size=options.batch_size))
-        k = [draw_k(generator, part.layouts.shape[1]) for _ in picks]
-        captions = drop_captions([part.captions[int(pick)] for pick in picks], generator)
+        ks = [draw_k(generator, part.layouts.shape[1]) for _ in picks]
+        captions = drop_captions([part.captions[int(pick)] for pick in picks], ks, generator)
         with_adapter = torch.from_numpy(generator.random(options.batch_size) >= SHARE_WITHOUT_ADAPTER)
         batch = Batch(
             part.latents[picks].float().to(device),
             part.layouts[picks].float().to(device),
-            torch.tensor(k, device=device),
+            torch.tensor(ks, device=device),
             captions,
         )
         return {"denoising": denoising_loss(base, adapter, schedule, batch, with_adapter.to(device))}

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from augment.layout import FeatureMoments, LayoutBasis
+from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.base import BaseModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
@@ -20,7 +21,6 @@ from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 from augment.lumen.trainer import TrainingOptions
 from augment.lumen.training import Example
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
-from augment.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

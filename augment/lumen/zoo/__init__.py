@@ -21,8 +21,9 @@ def load(name: str, device: str = "cpu") -> tuple[BaseModel, LayoutControlNet]:
     """Load a model of the zoo with its adapter, e.g. `lumen-tiny`."""
     import torch
 
+    from augment.loading import load_whole
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.base import load_base
 
-    adapter = LayoutControlNet.from_pretrained(ZOO / name / "adapter", torch_dtype=torch.float32)
+    adapter = load_whole(LayoutControlNet, ZOO / name / "adapter", torch_dtype=torch.float32)
     return load_base(name, device), adapter.eval().requires_grad_(False).to(device)

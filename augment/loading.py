@@ -1,0 +1,56 @@
+"""Loading models of transformers and diffusers: whole, and without chatter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from augment.errors import UserError
+
+# Parameters that published checkpoints may leave out, because no forward pass here reads them.
+UNUSED = ("mask_token", "position_ids")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back progress bars and warnings of transformers and diffusers; errors are still raised."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    bars = transformers_logging.is_progress_bar_enabled()
+    for library in libraries:
+        library.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
+    """Load a model with `from_pretrained`, and refuse one whose weights are incomplete.
+
+    Args:
+        model_class: a model class of transformers or diffusers.
+        source: hub id or local folder.
+        options: passed on to `from_pretrained`.
+
+    Raises:
+        UserError: weights are missing: the libraries would fill them at random, with a warning at most.
+        OSError, ValueError: there is nothing loadable.
+    """
+    with quiet():
+        model, report = model_class.from_pretrained(source, output_loading_info=True, **options)
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith(UNUSED))
+    if missing:
+        raise UserError(
+            f"{source}: the weights lack {len(missing)} tensors of {model_class.__name__}, the first is "
+            f"{missing[0]!r}: get the whole model again"
+        )
+    return model
