@@ -152,7 +152,7 @@ def train_adapter(
         if fresh:
             encoded = base.encode(np.stack(list(fresh.values())))
             cache.update(zip(fresh, encoded.half().cpu(), strict=True))
-        return torch.stack([cache[pick] for pick in picks]).float().to(base.device)
+        return torch.stack([cache[pick].float() for pick in picks]).to(base.device)
 
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]

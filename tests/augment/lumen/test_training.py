@@ -41,7 +41,7 @@ def test_training_moves_the_adapter_and_leaves_the_base_alone(tmp_path: Path) ->
     before = base.digest()
     adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
     weights = {key: value.clone() for key, value in adapter.state_dict().items()}
-    options = TrainingOptions(steps=4, batch_size=4, precision="fp32", sample_every=4, log_every=2)
+    options = TrainingOptions(steps=4, batch_size=4, sample_every=4, log_every=2)
     train_adapter(base, adapter, examples(), options, tmp_path / "run", lambda _: None)
     assert base.digest() == before
     assert any(not torch.equal(value, weights[key]) for key, value in adapter.state_dict().items())
