@@ -35,6 +35,8 @@ class RayExecutor:
     def __init__(self, cluster: str | None = None, max_attempts: int = 5) -> None:
         self._cluster = cluster
         self._max_attempts = max_attempts
+        self._attempts: Any = None
+        self._runs = 0
 
     def map(self, task: UnitTask[R], units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, as they complete; see Executor."""
@@ -45,12 +47,14 @@ class RayExecutor:
         workers = pool_size(task.name, task.resources, nodes, len(units))
         threads = threads_per_worker(task.resources, nodes, workers)
         _quiet()
-        counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts)
-        attempts = counter.remote(self._max_attempts)
+        if self._attempts is None:
+            counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts)
+            self._attempts = counter.remote(self._max_attempts)
+        self._runs += 1
         rows = [{"index": index, "unit": unit.to_json()} for index, unit in enumerate(units)]
         results = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MAX_BLOCKS)).map(
             _Actor,
-            fn_constructor_args=(task, threads, attempts),
+            fn_constructor_args=(task, threads, self._attempts, self._runs),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=task.resources.num_cpus,
             num_gpus=task.resources.num_gpus,
@@ -79,14 +83,15 @@ class _Actor:
     or wrap the cause in pages of its own.
     """
 
-    def __init__(self, task: UnitTask[Any], threads: int, attempts: Any) -> None:
+    def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
         self._worker = Worker(task, threads)
         self._attempts = attempts
+        self._run = run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         unit = WorkUnit.from_json(row["unit"])
         try:
-            if not ray.get(self._attempts.begin.remote(row["index"])):
+            if not ray.get(self._attempts.begin.remote(self._run, row["index"])):
                 raise UnitFailed(unit.shard, "its worker was lost again and again", "")
             result = self._worker.run(unit)
         except UserError as error:
@@ -101,15 +106,15 @@ class _Actor:
 
 
 class _Attempts:
-    """Counts how often each unit was begun, past the life of the workers."""
+    """Counts how often each unit of each run was begun, past the life of the workers."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._begun: Counter[int] = Counter()
+        self._begun: Counter[tuple[int, int]] = Counter()
 
-    def begin(self, index: int) -> bool:
-        self._begun[index] += 1
-        return self._begun[index] <= self._limit
+    def begin(self, run: int, index: int) -> bool:
+        self._begun[run, index] += 1
+        return self._begun[run, index] <= self._limit
 
 
 def _quiet() -> None:
