@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,11 @@ class BaseModel:
         kept = next(self.unet.parameters()).dtype
         pipeline.to(dtype).save_pretrained(folder)
         pipeline.to(kept)
+        for path in folder.glob("*/config.json"):
+            # diffusers notes the folder that a part was loaded from, which means nothing elsewhere.
+            facts = json.loads(path.read_text())
+            facts.pop("_name_or_path", None)
+            path.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def base_folder(name: str) -> str:

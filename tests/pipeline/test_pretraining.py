@@ -64,6 +64,11 @@ def test_model_is_loaded_by_diffusers_unaided(folder: Path) -> None:
     assert image.shape == (1, 64, 64, 3)
 
 
+def test_saved_model_does_not_tell_where_it_was_made(folder: Path) -> None:
+    for path in (folder / "model").rglob("*.json"):
+        assert str(folder) not in path.read_text()
+
+
 def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
     rows = (folder / "model" / "loss-diffusion.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [1, 2]
