@@ -139,7 +139,7 @@ def paint(
 ) -> list[NDArray[np.uint8]]:
     """One image for every layout."""
     requests = [
-        Request(layout, k, text, seed=(variant << 32) + index)
+        Request(layout, k, text, seed=(variant << 24) + index)
         for index, (layout, text) in enumerate(zip(layouts, captions, strict=True))
     ]
     return [image for i in range(0, len(requests), BATCH) for image in sampler.generate(requests[i : i + BATCH])]

@@ -27,7 +27,7 @@ class Request:
         layout: `float16 [K, h, w]`.
         k: components of it to follow, 0..K.
         prompt: what to paint.
-        seed: what its noise is drawn from, 0..2**63 - 1.
+        seed: what its noise is drawn from, 0..2**63 - 1; the low 32 bits tell seeds apart.
         negative_prompt: what guidance steers away from.
     """
 
