@@ -30,6 +30,12 @@ def distinct(values: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return values
 
 
+def ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{list(bounds)} runs downwards; give the smaller number first")
+    return bounds
+
+
 def local(path: object) -> object:
     if isinstance(path, str) and "://" in path:
         raise ValueError(f"{path!r} is a URL; give a folder, one that every worker mounts")
@@ -199,7 +205,7 @@ class DownstreamConfig(Section):
     batch_size: int = Field(default=8, ge=1, le=4096, description="images a step")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak rate of AdamW")
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="of AdamW")
-    scale_range: tuple[PositiveFloat, PositiveFloat] = Field(
+    scale_range: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(ascending)] = Field(
         default=(0.75, 1.5), description="images are resized by a factor drawn from it before cropping"
     )
     photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")

@@ -30,6 +30,25 @@ def adapter_components(folder: Path) -> int:
     return int(json.loads((folder / "config.json").read_text())["num_components"])
 
 
+def require_fit(adapter: Path, base: str) -> None:
+    """Check that an adapter was made for a base model of this shape; one on a hub is not looked up.
+
+    Raises:
+        UserError: it was not.
+    """
+    config = model_folder(base) / "unet" / "config.json"
+    if not config.is_file():
+        return
+    wanted = json.loads(config.read_text())
+    found = json.loads((adapter / "config.json").read_text())["controlnet_config"]
+    for name in ("in_channels", "block_out_channels", "cross_attention_dim"):
+        if found[name] != wanted[name]:
+            raise UserError(
+                f"generator.adapter: {adapter} steers a base with {name} {found[name]}, and generator.base={base} has "
+                f"{wanted[name]}: name the base it was trained on, or train a new one with generator.adapter=null"
+            )
+
+
 def basis_digest(folder: Path) -> str:
     """Digest of a saved layout basis.
 
@@ -42,12 +61,17 @@ def basis_digest(folder: Path) -> str:
     return str(json.loads(path.read_text())["digest"])
 
 
+def model_folder(name: str) -> Path:
+    """Where a model of the zoo or of a local folder lies; nowhere, for a hub id."""
+    return zoo.ZOO / name if name in zoo.names() else Path(name).expanduser()
+
+
 def identity(name: str) -> JSON:
     """What tells one model from another: name and content of a folder, the name alone of a hub id.
 
     A file above 64 MiB is told by its size, its first and its last mebibyte.
     """
-    folder = zoo.ZOO / name if name in zoo.names() else Path(name).expanduser()
+    folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".json", ".safetensors"))

@@ -64,13 +64,25 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         report(f"{step.name:<9} done")
     if first == len(chosen):
         return
-    Layouts(config, Workspace(config.workspace)).check()
+    check(config)
     write_config(config)
     tools = Tools(config, report)
     for step in chosen[first:]:
         started = time.monotonic()
         outcome = "done" if step.is_done() else step.run(tools)
         report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+
+
+def check(config: Config) -> None:
+    """Look at what comes from outside, before anything is written.
+
+    Raises:
+        UserError: a dataset or a model is missing or does not fit.
+    """
+    workspace = Workspace(config.workspace)
+    layouts = Layouts(config, workspace)
+    layouts.check()
+    Value(config, workspace, layouts).check()
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
+from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import TRAIN_SPLIT, Config
 from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
 from pipeline.engine import Source, Stage
-from pipeline.models import adapter_components, adapter_folder, basis_digest, identity
+from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
 from pipeline.stages import extract, fit, shard
 from pipeline.stages.adapt import BASIS
@@ -49,10 +50,21 @@ class Layouts:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: dataset or adapter are missing or do not fit.
+            UserError: dataset or adapter are missing or do not fit, or a prompt asks for what the dataset does not
+                say of its images.
         """
         self.counts()
         self.start_adapter()
+        prompts = self.config.generate.prompts
+        known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
+        for template in prompts.templates:
+            expand(template, known)
+
+    def known_attributes(self) -> dict[str, str]:
+        """What the dataset says of an image."""
+        if self.config.dataset.render is not None:
+            return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
+        return next((dict(record.attributes) for records in self.records.values() for record in records), {})
 
     # What is there
 
@@ -157,7 +169,8 @@ class Layouts:
         """Folder of the adapter to start from, if any; checked against what the layouts will be.
 
         Raises:
-            UserError: there is none where one is named, or it reads another number of components than k_max.
+            UserError: there is none where one is named, it reads another number of components than k_max, or it is of
+            another base model.
         """
         if self.config.generator.adapter is None:
             return None
@@ -168,6 +181,7 @@ class Layouts:
                 f"layout.k_max={k_max}: the adapter in {folder} reads {components} components; "
                 f"set layout.k_max={components}, or train a new one with generator.adapter=null"
             )
+        require_fit(folder, self.config.generator.base)
         return folder
 
     def adapter_basis(self) -> Path | None:

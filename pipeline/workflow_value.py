@@ -64,6 +64,19 @@ class Value:
             ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
         ]
 
+    def check(self) -> None:
+        """Look at what comes from outside, before anything is written.
+
+        Raises:
+            UserError: there is no such segmenter, or no weights for it.
+        """
+        from downstream.models import segmenter_config
+
+        settings, geometry = self.config.downstream, self.config.geometry
+        segmenter_config(settings.model, 2, (geometry.height, geometry.width))
+        if settings.pretrained is not None and not settings.pretrained.is_file():
+            raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
+
     @property
     def real(self) -> Store:
         """The real store."""

@@ -80,18 +80,23 @@ class Adapt:
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
         from augment.lumen.base import load_base
+        from augment.lumen.trainer import CHECKPOINT
         from augment.lumen.training import train_adapter
 
+        folder = Path(self.folder)
+        checkpoint = folder / TRAINING / CHECKPOINT
+        if (folder / "config.json").is_file() and not checkpoint.is_file():
+            return len(unit.keys)
         base = load_base(self.base, self.device)
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
-        folder = Path(self.folder)
         examples = StoredExamples(self.source, unit.keys)
         train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
-        # The averaged weights are saved; what is kept of the training is its record.
-        (folder / TRAINING / "checkpoint.safetensors").unlink()
+        # The averaged weights are saved; what is kept of the training is its record. That the checkpoint is gone
+        # says that all of it was written.
+        checkpoint.unlink()
         return len(unit.keys)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from pipeline.config import TRAIN_SPLIT
 from pipeline.engine import Dropped, Failed, Ok, Outcome, Resources, WorkUnit
 from pipeline.stages.reading import StoreSource
-from pipeline.store import Sample
+from pipeline.store import Sample, stack_pairs
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from augment.filtering import LossHistogram, LossScale
@@ -38,19 +37,6 @@ def is_training_shard(shard: str) -> bool:
 def plan(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
     """One unit for each synthetic shard of the training split: held-out data is for evaluation, as it is."""
     return [WorkUnit(name, keys) for name, keys in shards.items() if is_training_shard(name)]
-
-
-def stacked(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images `uint8 [B, H, W, 3]` and labels `uint8 [B, H, W]` of a batch.
-
-    Raises:
-        ValueError: a sample has no image or no label.
-    """
-    if any(sample.image is None or sample.label is None for sample in batch):
-        raise ValueError("unlabelled: a sample has no label to judge")
-    images = np.stack([sample.image for sample in batch if sample.image is not None])
-    labels = np.stack([sample.label for sample in batch if sample.label is not None])
-    return images, labels.astype(np.uint8)
 
 
 @dataclass
@@ -77,7 +63,7 @@ class CountLosses:
         samples = [sample for sample in self.source.read(unit) if not isinstance(sample, Failed)]
         parts = []
         for start in range(0, len(samples), self.batch_size):
-            images, labels = stacked(samples[start : start + self.batch_size])
+            images, labels = stack_pairs(samples[start : start + self.batch_size])
             parts.append(LossHistogram.of(self._judge.loss(images, labels), labels, self.num_classes))
         return LossHistogram.merged(parts)
 
@@ -113,7 +99,7 @@ class Curate:
         from augment.filtering import mask_unreliable, reliable_share
 
         assert self._judge is not None and self._scale is not None
-        images, labels = stacked(batch)
+        images, labels = stack_pairs(batch)
         losses = self._judge.loss(images, labels)
         outcomes: list[Outcome] = []
         for sample, label, loss in zip(batch, labels, losses, strict=True):

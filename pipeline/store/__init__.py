@@ -7,7 +7,7 @@ from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSamp
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
-from pipeline.store.sample import Failure, Sample, kind_of
+from pipeline.store.sample import Failure, Sample, kind_of, stack_pairs
 from pipeline.store.store import Store
 from pipeline.store.verify import verify_store
 
@@ -25,5 +25,6 @@ __all__ = [
     "canonical_json",
     "fingerprint",
     "kind_of",
+    "stack_pairs",
     "verify_store",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +56,18 @@ class Sample:
                 f"bad {name}: {array.dtype.name}{list(array.shape)}, "
                 f"expected {' or '.join(dtypes)} with {ndim} dimensions, none of them 0"
             )
+
+
+def stack_pairs(samples: Sequence[Sample]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Images ``uint8 [B, H, W, 3]`` and labels ``uint8 [B, H, W]`` of samples of one size.
+
+    Raises ValueError where a sample has no image or no label.
+    """
+    images = [sample.image for sample in samples if sample.image is not None]
+    labels = [sample.label for sample in samples if sample.label is not None]
+    if len(images) < len(samples) or len(labels) < len(samples):
+        raise ValueError("unlabelled: a sample has no image or no label")
+    return np.stack(images), np.stack(labels).astype(np.uint8)
 
 
 @dataclass(frozen=True)

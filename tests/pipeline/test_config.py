@@ -33,6 +33,7 @@ MISTAKES = [
     (["dataset.limit.test=3"], ["limit", "test"]),
     (["generator.adapter=null"], ["layout.basis", "own"]),
     (["cluster.stages.generate.workers=0"], ["cluster.stages.generate.workers=0", "'auto'"]),
+    (["downstream.scale_range=[2,0.5]"], ["downstream.scale_range", "smaller"]),
     (["seed"], ["'seed'", "key=value"]),
     (["generate={"], ["{"]),
     (["workspace=s3://bucket/run"], ["workspace", "s3://bucket/run", "folder"]),

@@ -19,6 +19,7 @@ import webdataset
 from augment.errors import UserError
 from pipeline.config import Config
 from pipeline.planning import progress, verify
+from pipeline.steps import Tools
 from pipeline.store import SampleReader, Store
 from pipeline.workflow import Selection, read_config, run, steps_of
 from pipeline.workflow_generation import Generation
@@ -180,10 +181,41 @@ def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configu
         run(configure(tmp_path / "new"), Selection(only="extract"), print)
 
 
-def test_another_number_of_components_than_the_adapters_is_refused(configure: Configure, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="k_max=4"):
-        run(configure(tmp_path / "new", "layout.k_max=5"), Selection(), print)
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("layout.k_max=5", "k_max=4"),
+        ("generator.base=lumen-tiny", "steers a base with in_channels 4"),
+        ("generate.prompts.templates=['{caption} in {season}']", "{season}"),
+        ("downstream.model=segformer_mit-b9", "segformer_mit-b9"),
+        ("downstream.pretrained=nowhere.pth", "nowhere.pth"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    configure: Configure, tmp_path: Path, override: str, told: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        run(configure(tmp_path / "new", override), Selection(), print)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_training_that_was_not_committed_is_not_done_again(
+    copied: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the last step of adapt and the record of its artifact costs nothing."""
+    config = configure(copied, "adapt.steps=2", "adapt.batch_size=2")
+    shutil.rmtree(copied / "adapter")
+    parts = generation(config)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.artifact.write_record", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            parts.steps()[0].run(Tools(config, print))
+    (partial,) = copied.glob(".adapter-*.partial")
+    before = files(partial)
+    parts.steps()[0].run(Tools(config, print))
+    assert {name: files(copied / "adapter")[name] for name in before} == before
 
 
 def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
