@@ -8,13 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from downstream.dataset import Part
 from downstream.judge import Judge
-from pipeline.store import Sample, SampleReader, Store
+from pipeline.store import Sample, SampleReader, Store, stack_pairs
 
 T = TypeVar("T")
 _MEASURES = ("judge_miou", "judge_miou_on_real", "alignment", "diversity")
@@ -79,17 +78,10 @@ def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> flo
     num_classes = len(judge.classes)
     confusion = np.zeros((num_classes, num_classes), np.int64)
     for batch in batched(samples, batch_size):
-        images, labels = stacked(batch)
+        images, labels = stack_pairs(batch)
         confusion += confusion_matrix(labels, judge.predict(images), num_classes)
     labelled = confusion.sum(axis=1) > 0
     return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else float("nan")
-
-
-def stacked(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images `uint8 [B, H, W, 3]` and labels `uint8 [B, H, W]` of labelled samples."""
-    images = [sample.image for sample in batch if sample.image is not None]
-    labels = [sample.label for sample in batch if sample.label is not None]
-    return np.stack(images), np.stack(labels).astype(np.uint8)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

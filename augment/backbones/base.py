@@ -27,6 +27,18 @@ class Backbone(Protocol):
         """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`."""
         ...
 
+    def early_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
+        """All tokens `[B, N, channels]` after each of the first `depth` layers; gradients flow to the pixels.
+
+        Early layers see how an image looks: edges, texture, shading.
+
+        Args:
+            pixels: `float32 [B, 3, H, W]` in 0..1, H and W multiples of `stride`.
+            depth: layers to run.
+            stride: pixels of the image that one token covers.
+        """
+        ...
+
 
 def to_patch_grid(
     images: NDArray[np.uint8], patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
@@ -52,9 +64,17 @@ def to_patch_grid(
     if height % stride or width % stride:
         raise UserError(f"image size {width}x{height} is not a multiple of {stride}: choose one that is")
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    return resize_to_patches(pixels, patch, stride, mean, std)
+
+
+def resize_to_patches(
+    pixels: torch.Tensor, patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> torch.Tensor:
+    """What `to_patch_grid` does, for `float32 [B, 3, H, W]` in 0..1 of a size that divides; gradients flow."""
+    height, width = pixels.shape[2:]
     size = (height // stride * patch, width // stride * patch)
     if size != (height, width):
         pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    offset = torch.tensor(mean).view(1, 3, 1, 1)
-    scale = torch.tensor(std).view(1, 3, 1, 1)
+    offset = torch.tensor(mean, device=pixels.device).view(1, 3, 1, 1)
+    scale = torch.tensor(std, device=pixels.device).view(1, 3, 1, 1)
     return (pixels - offset) / scale

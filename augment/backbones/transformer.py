@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from augment.backbones.base import IMAGENET_MEAN, IMAGENET_STD, to_patch_grid
+from augment.backbones.base import IMAGENET_MEAN, IMAGENET_STD, resize_to_patches, to_patch_grid
 from augment.errors import UserError
 from augment.loading import load_whole
 
@@ -66,6 +66,15 @@ class TransformerBackbone:
             )
         tokens = clip_outliers(tokens.float())
         return tokens.transpose(1, 2).reshape(len(images), self.channels, rows, columns).cpu()
+
+    def early_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
+        """See `Backbone.early_tokens`."""
+        hidden = self._model.embeddings(resize_to_patches(pixels, self.patch, stride, IMAGENET_MEAN, IMAGENET_STD))
+        tokens = []
+        for layer in self._model.encoder.layer[:depth]:
+            hidden = layer(hidden)
+            tokens.append(hidden)
+        return tokens
 
 
 def clip_outliers(tokens: torch.Tensor, deviations: float = 4.0) -> torch.Tensor:

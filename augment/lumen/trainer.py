@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Log = Callable[[str], None]
     Losses = Callable[[int, np.random.Generator], Mapping[str, Tensor]]
 
+CHECKPOINT = "checkpoint.safetensors"
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -166,7 +168,7 @@ class Trainer:
         for key, value in self.parameters.items():
             state = self.optimizer.state[value]
             tensors |= {f"{name}/{key}": state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
-        path = self.folder / "checkpoint.safetensors"
+        path = self.folder / CHECKPOINT
         scratch = path.with_suffix(".tmp")
         save_file(
             {key: value.contiguous().cpu() for key, value in tensors.items()},
@@ -177,7 +179,7 @@ class Trainer:
 
     @torch.no_grad()
     def _resume(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
+        path = self.folder / CHECKPOINT
         if path.exists():
             self._load(path)
         self._truncate_log()

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
     from torch import Tensor
 
+    from augment.backbones import Backbone
     from augment.lumen.pretrain.images import ImageSource
 
 STRIDE = 8
 PATCH_CHANNELS = 48
-DECODER_BLOCKS = (3, 2, 2, 1)
+FEATURE_LAYERS = 4
+FEATURE_WEIGHT = 0.5
+DECODER_BLOCKS = (4, 3, 2, 1)
 
 
 def new_autoencoder(sources: Sequence[ImageSource], latent_channels: int, seed: int) -> AutoencoderTiny:
@@ -111,6 +114,7 @@ def set_linear_encoder(layers: nn.Sequential, weight: np.ndarray, bias: np.ndarr
 def train_decoder(
     sources: Sequence[ImageSource],
     model: AutoencoderTiny,
+    backbone: Backbone,
     options: TrainingOptions,
     folder: Path,
     device: torch.device,
@@ -118,12 +122,14 @@ def train_decoder(
 ) -> None:
     """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
-    The loss is the mean absolute error of the pixels and of the levels of a Laplacian pyramid of them, which weighs
-    detail. Writes sample grids to `samples/` (rows: real, restored).
+    The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the early
+    features of a foundation model, which tell texture from blur. Writes sample grids to `samples/` (rows: real,
+    restored).
 
     Args:
         sources: what to learn from; each step draws its batch from one of them.
         model: with a finished encoder.
+        backbone: whose early features are compared.
         options, folder, device, log: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
@@ -142,7 +148,11 @@ def train_decoder(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         target = batch(generator, options.batch_size)
         output = restored(target)
-        return {"pixel": F.l1_loss(output, target), "detail": laplacian_loss(output, target)}
+        return {
+            "pixel": F.l1_loss(output, target),
+            "detail": laplacian_loss(output, target),
+            "features": FEATURE_WEIGHT * feature_loss(backbone, output, target, generator),
+        }
 
     def sample(step: int) -> None:
         target = batch(np.random.default_rng((options.seed, 1 << 40)), 8)
@@ -161,3 +171,22 @@ def laplacian_loss(output: Tensor, target: Tensor, levels: int = 3) -> Tensor:
         loss = loss + (difference - F.interpolate(low, scale_factor=2.0)).abs().mean()
         difference = low
     return loss
+
+
+def feature_loss(backbone: Backbone, output: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
+    """Mean absolute error of a backbone's early features of two batches `[B, 3, H, W]` in -1..1.
+
+    Both are cut at the same random offset below one latent cell, so that the decoder cannot serve the backbone's
+    patch grid, which would otherwise be its own.
+    """
+    top, left = generator.integers(STRIDE, size=2)
+    height, width = target.shape[2] - STRIDE, target.shape[3] - STRIDE
+    window = (..., slice(top, top + height), slice(left, left + width))
+
+    def tokens(pixels: Tensor) -> list[Tensor]:
+        found = backbone.early_tokens(pixels[window].clamp(-1, 1) / 2 + 0.5, FEATURE_LAYERS, STRIDE)
+        return [F.layer_norm(part.float(), part.shape[-1:]) for part in found]
+
+    with torch.no_grad():
+        wanted = tokens(target)
+    return torch.stack([F.l1_loss(got, want) for got, want in zip(tokens(output), wanted, strict=True)]).mean()

@@ -41,7 +41,7 @@ class LatentSet:
     """Training samples of one size, encoded once.
 
     Attributes:
-        latents: `float16 [N, C, H, W]`, scaled to unit variance.
+        latents: `float16 [N, C, H, W]`, of unit variance over all channels.
         layouts: `float16 [N, K, H, W]`.
         captions: N texts.
         weight: how often a step draws from this set, against the others.

@@ -89,14 +89,11 @@ def pretrain(
         device: where to train.
         log: receives lines of progress.
     """
-    from transformers import CLIPTokenizer
-
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.diffusion.seed)
-    vae = _autoencoder(sources, options, folder, device, log)
+    vae = _autoencoder(sources, backbone, options, folder, device, log)
     captions = [caption(image.attributes) for source in sources for image in source.images]
-    train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
     torch.manual_seed(options.diffusion.seed)
     unet = new_unet(options.unet_channels, options.latent_channels, options.text_width)
     text_encoder = new_text_encoder(tokenizer, options.text_width, options.text_layers)
@@ -131,6 +128,7 @@ def pretrain(
 
 def _autoencoder(
     sources: Sequence[ImageSource],
+    backbone: Backbone,
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
@@ -142,7 +140,7 @@ def _autoencoder(
     if not (finished / "config.json").exists():
         torch.manual_seed(options.decoder.seed)
         model = new_autoencoder(sources, options.latent_channels, options.decoder.seed)
-        train_decoder(sources, model, options.decoder, folder / "decoder", device, log)
+        train_decoder(sources, model, backbone, options.decoder, folder / "decoder", device, log)
         scratch = folder / "vae.partial"
         model.save_pretrained(scratch)
         scratch.rename(finished)

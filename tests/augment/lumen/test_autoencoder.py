@@ -1,4 +1,4 @@
-"""The closed-form encoder computes exactly the principal components of each patch."""
+"""The closed-form encoder computes exactly the principal components of each patch; the decoder's loss sees blur."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
+from augment.backbones import load_backbone
 from augment.lumen.grids import to_unit
 from augment.lumen.pretrain import CaptionedImage, ImageSource
-from augment.lumen.pretrain.autoencoder import new_autoencoder, patches
+from augment.lumen.pretrain.autoencoder import feature_loss, new_autoencoder, patches
 from pipeline.scenes import render_scene
 
 
@@ -51,3 +52,28 @@ def test_latents_lose_no_more_than_the_best_linear_code_of_that_length(
     lost = ((pixels - restored) ** 2).sum() / len(pixels)
     eigenvalues = np.linalg.eigvalsh(np.cov(pixels.T, bias=True))
     assert lost == pytest.approx(eigenvalues[:-6].sum(), rel=1e-3)
+
+
+def test_feature_loss_sees_blur_where_the_pixels_say_little(source: ImageSource) -> None:
+    """Of two changes with the same mean absolute error, blur costs more than a shift of brightness."""
+    backbone = load_backbone("dinov2-vits14")
+    target = to_unit(np.stack(list(source.crops(seed=0)))[:4]) * 0.8
+    low = torch.nn.functional.avg_pool2d(target, 4)
+    blurred = torch.nn.functional.interpolate(low, scale_factor=4.0, mode="bilinear")
+    shifted = target + (blurred - target).abs().mean()
+
+    def loss(output: torch.Tensor) -> float:
+        return float(feature_loss(backbone, output, target, np.random.default_rng(0)))
+
+    assert loss(target) == pytest.approx(0, abs=1e-5)
+    assert loss(blurred) > 1.5 * loss(shifted)
+
+
+def test_feature_loss_teaches_the_decoder(source: ImageSource) -> None:
+    backbone = load_backbone("dinov2-vits14")
+    target = to_unit(np.stack(list(source.crops(seed=0)))[:2])
+    output = torch.zeros_like(target, requires_grad=True)
+    feature_loss(backbone, output, target, np.random.default_rng(0)).backward()
+    assert output.grad is not None
+    # All but the margin of less than one latent cell that the random offset leaves out.
+    assert (output.grad[:, :, 8:-8, 8:-8].abs().sum(dim=1) > 0).float().mean() > 0.99

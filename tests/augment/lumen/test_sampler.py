@@ -53,7 +53,13 @@ def test_same_request_gives_the_same_bytes(models: tuple[BaseModel, LayoutContro
 
 @pytest.mark.parametrize(
     "other",
-    [request(seed=1), request(k=1), request(content=1), request(prompt="a rendered street, night, rain")],
+    [
+        request(seed=1),
+        request(seed=1 << 40),
+        request(k=1),
+        request(content=1),
+        request(prompt="a rendered street, night, rain"),
+    ],
 )
 def test_seed_k_layout_and_prompt_all_count(models: tuple[BaseModel, LayoutControlNet], other: Request) -> None:
     first, second = sampler(models).generate([request(), other])
