@@ -21,6 +21,9 @@ _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 # Ray Data's own tasks need a slot beside the pool, or the job waits for ever.
 RESERVED_CPUS = 1
 
+# The resource by which a node tells how many of its CPU slots stand for no core.
+_CORELESS = "lumen_coreless_slots"
+
 
 def connect(address: str | None) -> None:
     """Join the cluster at ``address`` or RAY_ADDRESS, else start one here; does nothing where Ray is up.
@@ -31,7 +34,8 @@ def connect(address: str | None) -> None:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        start_local(max(1 + RESERVED_CPUS, os.cpu_count() or 1))
+        # Ray Data's own tasks hardly use their slot, so that on this machine it need not cost a core.
+        start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS)
         return
     try:
         _init(address=address)
@@ -39,11 +43,12 @@ def connect(address: str | None) -> None:
         raise UserError(f"cluster: no Ray cluster answers at {address}: {error}") from error
 
 
-def start_local(num_cpus: int) -> None:
-    """Start a cluster of this process with so many CPU slots; it ends with the process."""
+def start_local(num_cpus: int, coreless: int = 0) -> None:
+    """Start a cluster of this process with so many CPU slots, some without a core; it ends with the process."""
     _init(
         address="local",
         num_cpus=num_cpus,
+        resources={_CORELESS: coreless},
         object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
         include_dashboard=False,
     )
@@ -72,7 +77,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def node_resources() -> list[dict[str, float]]:
-    """The CPU and GPU slots of each node that is alive."""
+    """The slots of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -101,7 +106,7 @@ def threads_per_worker(resources: Resources, nodes: Sequence[Mapping[str, float]
     """The torch threads of a worker: as set, else its share of all cores, within one node."""
     if resources.threads is not None:
         return resources.threads
-    cores = [node.get("CPU", 0) for node in nodes]
+    cores = [node.get("CPU", 0) - node.get(_CORELESS, 0) for node in nodes]
     return max(1, int(min(max(cores), sum(cores) // workers)))
 
 

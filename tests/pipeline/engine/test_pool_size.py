@@ -45,6 +45,8 @@ def test_a_pool_fits_its_nodes_and_leaves_a_cpu(
         ([{"CPU": 4}] + 8 * [{"CPU": 64, "GPU": 8}], Resources(num_cpus=4, num_gpus=1), 64, 8),
         ([{"CPU": 2}, {"CPU": 2}], Resources(num_cpus=2), 1, 2),
         ([{"CPU": 16}], Resources(workers=40), 10, 1),
+        ([{"CPU": 3, "lumen_coreless_slots": 1}], Resources(), 2, 1),
+        ([{"CPU": 3, "lumen_coreless_slots": 1}], Resources(workers=1), 1, 2),
     ],
 )
 def test_the_pool_of_a_cluster(nodes: list[dict[str, float]], resources: Resources, size: int, threads: int) -> None:
