@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STRIDE = 8
 PATCH_CHANNELS = 48
+LATENT_NOISE = 0.4
 FEATURE_LAYERS = 4
 FEATURE_WEIGHT = 0.5
 DECODER_BLOCKS = (4, 3, 2, 1)
@@ -123,8 +124,9 @@ def train_decoder(
     """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
     The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the early
-    features of a foundation model, which tell texture from blur. Writes sample grids to `samples/` (rows: real,
-    restored).
+    features of a foundation model, which tell texture from blur. The latents get noise, because those of a diffusion
+    model are never exact and a decoder that trusts the finest of them paints grain. Writes sample grids to `samples/`
+    (rows: real, restored).
 
     Args:
         sources: what to learn from; each step draws its batch from one of them.
@@ -142,12 +144,14 @@ def train_decoder(
         crops = [random_crop(pixels, source.height, source.width, source.smallest, generator) for pixels in picks]
         return to_unit(np.stack(crops)).to(device, memory_format=torch.channels_last)
 
-    def restored(target: Tensor) -> Tensor:
-        return model.decode(model.encode(target).latents).sample.float()
+    def restored(target: Tensor, noise: float = 0.0) -> Tensor:
+        latents = model.encode(target).latents
+        spread = noise * torch.rand(len(latents), 1, 1, 1, device=device) / model.config.scaling_factor
+        return model.decode(latents + spread * torch.randn_like(latents)).sample.float()
 
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         target = batch(generator, options.batch_size)
-        output = restored(target)
+        output = restored(target, LATENT_NOISE)
         return {
             "pixel": F.l1_loss(output, target),
             "detail": laplacian_loss(output, target),
