@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
+from pipeline.store import file_digest
 
 _OPERATIONAL = ("num_workers", "checkpoint_interval", "val_batch_size")
 
@@ -72,6 +74,9 @@ class TrainingOptions:
 
     @property
     def semantic(self) -> dict[str, Any]:
-        """The options that change the result, as JSON."""
+        """The options that change the result, as JSON; files are named by their content."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OPERATIONAL}
+        for name in ("model", "pretrained"):
+            if values[name] and Path(values[name]).is_file():
+                values[name] = file_digest(Path(values[name]))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

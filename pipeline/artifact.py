@@ -13,6 +13,7 @@ from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.store.canonical import JSON, fingerprint
+from pipeline.store.errors import CorruptStore
 from pipeline.store.manifest import differences
 
 RECORD = "artifact.json"
@@ -83,8 +84,7 @@ class Artifact:
         """
         record = self.record()
         if record is None:
-            if self.path.is_dir() and any(self.path.iterdir()):
-                raise UserError(f"{self.path} exists and has no {RECORD}: move it away or take another --workspace")
+            require_own(self.path)
         elif record.fingerprint != self.fingerprint:
             changes = "; ".join(differences(record.inputs, self.inputs))
             raise ArtifactMismatch(
@@ -101,6 +101,7 @@ class Artifact:
         Args:
             facts: recorded as they are when the block ends, so the block may fill them.
         """
+        require_own(self.path)
         scratch = self.path.with_name(f".{self.path.name}-{self.fingerprint[:12]}.partial")
         (scratch.parent if self.path.suffix else scratch).mkdir(parents=True, exist_ok=True)
         yield scratch
@@ -122,11 +123,29 @@ def record_path(path: Path) -> Path:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record of the artifact at `path`, or None where there is none."""
+    """The record of the artifact at `path`, or None where there is none.
+
+    Raises:
+        CorruptStore: it is damaged.
+    """
     try:
         return Record(**json.loads(record_path(path).read_text()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError) as error:
+        raise CorruptStore(
+            f"{record_path(path)}: not a record ({error}); remove the artifact to make it anew"
+        ) from error
+
+
+def require_own(path: Path) -> None:
+    """Check that no folder of somebody else's lies where an artifact shall be.
+
+    Raises:
+        UserError: one does.
+    """
+    if path.is_dir() and read_record(path) is None and any(path.iterdir()):
+        raise UserError(f"{path} exists and has no {RECORD}: move it away or take another --workspace")
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -136,7 +155,12 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove the artifact at `path`, its record and what interrupted attempts at it have left."""
+    """Remove the artifact at `path`, its record and what interrupted attempts at it have left.
+
+    Raises:
+        UserError: a folder is there that is no artifact.
+    """
+    require_own(path)
     for item in (path, record_path(path), *path.parent.glob(f".{path.name}-*.partial")):
         if item.is_dir():
             shutil.rmtree(item)
@@ -162,7 +186,10 @@ def hash_file(path: Path) -> str:
 
 def verify_artifact(path: Path) -> list[str]:
     """A line for each file of an artifact that is missing, changed or not in its record."""
-    record = read_record(path)
+    try:
+        record = read_record(path)
+    except CorruptStore as error:
+        return [str(error)]
     if record is None:
         return [f"{path}: no record"]
     found = hash_files(path, path.name) if path.exists() else {}

@@ -41,8 +41,9 @@ def build_parser() -> Parser:
 
     run = commands.add_parser("run", help="run a recipe, doing what is left to do")
     add_config(run)
-    run.add_argument("--until", choices=STAGES, metavar="STAGE", help="stop after this stage")
-    run.add_argument("--only", choices=STAGES, metavar="STAGE", help="run this stage alone")
+    part = run.add_mutually_exclusive_group()
+    part.add_argument("--until", choices=STAGES, metavar="STAGE", help="stop after this stage")
+    part.add_argument("--only", choices=STAGES, metavar="STAGE", help="run this stage alone")
     run.add_argument("--redo", choices=STAGES, metavar="STAGE", help="make this stage and all after it anew")
 
     plan = commands.add_parser("plan", help="show what a run would do; changes nothing")
@@ -153,8 +154,9 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
+    from pipeline.workflow import read_config
 
-    say(f"report: {build_report(options.workspace)}")
+    say(f"report: {build_report(options.workspace, split=read_config(options.workspace).evaluate.split)}")
     return 0
 
 
@@ -163,6 +165,8 @@ def render_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.scenes import write_dataset
 
     counts = {"train": options.train, "val": options.val}
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed}: give 0 or more")
     write_dataset(options.folder, counts, options.seed, options.height, options.width, options.workers)
     say(f"{sum(counts.values())} scenes in {options.folder}")
     return 0
@@ -223,6 +227,13 @@ def guarded(arguments: Sequence[str]) -> int:
             raise
         print(f"lumen {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        # A full disk, a folder that may not be written, a mount that went away.
+        if os.environ.get("LUMEN_TRACEBACK"):
+            raise
+        print(f"lumen {options.command}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"lumen {options.command}: interrupted; the same command goes on from here", file=sys.stderr)
+        again = "without --redo the" if getattr(options, "redo", None) else "the"
+        print(f"lumen {options.command}: interrupted; {again} same command goes on from here", file=sys.stderr)
         return INTERRUPTED

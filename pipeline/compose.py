@@ -48,9 +48,9 @@ def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
 def find_recipe(recipe: str) -> Path:
     """The file that `recipe` names."""
     for path in (configs_dir() / f"{recipe}.yaml", Path(recipe)):
-        if path.is_file():
+        if path.is_file() and path.suffix == ".yaml":
             return path.resolve()
-    raise UserError(f"no recipe {recipe!r}: give a path to a YAML file, or one of {', '.join(recipes())}")
+    raise UserError(f"no recipe {recipe!r}: give the path of a .yaml file, or one of {', '.join(recipes())}")
 
 
 def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    search = [f"hydra.searchpath=[file://{configs_dir()}]"] if path.parent != configs_dir() else []
+    search = [f"hydra.searchpath=['file://{configs_dir()}']"] if path.parent != configs_dir() else []
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
             composed = hydra_compose(path.stem, [*search, *(with_prefix(item) for item in overrides)])
@@ -136,7 +136,8 @@ def fields_at(location: list[str], schema: type[BaseModel]) -> dict[str, Any]:
     fields: dict[str, Any] = dict(schema.model_fields)
     for name in location:
         if name not in fields:
-            return fields
+            # The name of an entry in a mapping of sections, whose fields these are.
+            continue
         section = section_of(fields[name].annotation)
         fields = dict(section.model_fields) if section else fields
     return fields

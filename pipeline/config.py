@@ -42,10 +42,21 @@ def local(path: object) -> object:
     return path
 
 
+def model_name(name: str) -> str:
+    """A folder as an absolute path, wherever a worker stands; any other name as it is."""
+    path = Path(name).expanduser()
+    if path.is_dir() and len(path.parts) > 1:
+        return str(path.absolute())
+    if name.startswith(("/", ".", "~")):
+        raise ValueError(f"there is no folder {path}; give one that exists, or a model's name")
+    return name
+
+
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(model_name)]
 Splits = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(distinct)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -75,6 +86,8 @@ class DatasetConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
         if self.kind == "rendered":
+            if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
+                raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
             if self.root is not None or self.render is None:
                 raise ValueError(
                     "kind 'rendered' takes a render section and no root; to read a folder choose "
@@ -101,7 +114,7 @@ class GeometryConfig(Section):
 class BackboneConfig(Section):
     """The frozen foundation model that layouts are read from."""
 
-    name: str = Field(min_length=1, description="'dinov2-vits14' (no hub needed), a hub id or a folder")
+    name: ModelName = Field(description="'dinov2-vits14' (no hub needed), a hub id or a folder")
 
 
 class LayoutConfig(Section):
@@ -116,8 +129,8 @@ class LayoutConfig(Section):
 class GeneratorConfig(Section):
     """The diffusion model and how it is sampled."""
 
-    base: str = Field(min_length=1, description="'lumen-tiny', or a hub id or folder that diffusers loads")
-    adapter: str | None = Field(
+    base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
+    adapter: ModelName | None = Field(
         default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
     )
     num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
@@ -261,7 +274,9 @@ class ClusterConfig(Section):
     """Where the work is done."""
 
     executor: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or this process alone")
-    address: str | None = Field(default=None, description="address of a Ray cluster, 'auto', or null for this machine")
+    address: str | None = Field(
+        default=None, description="address of a Ray cluster, 'auto', or null for RAY_ADDRESS, else this machine"
+    )
     default: StageResources = Field(default=StageResources(), description="resources of a stage that has no own entry")
     stages: dict[StageName, StageResources] = Field(default={}, description="stage -> resources")
 
@@ -306,9 +321,20 @@ class Config(Section):
                 raise ValueError(f"{key}: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
         if self.evaluate.split == TRAIN_SPLIT:
             raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
+        needed = {self.evaluate.split: "evaluate.split"}
+        if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+            needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        for split, reader in needed.items():
+            if split not in self.generate.splits:
+                raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")
         if self.generator.adapter is None:
             if self.layout.basis == "adapter":
                 raise ValueError("layout.basis: 'adapter' needs generator.adapter; a new adapter takes basis 'own'")
             if self.adapt.steps == 0:
                 raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
+        elif self.layout.basis == "own" and self.adapt.steps == 0:
+            raise ValueError(
+                "layout.basis: 'own' gives the adapter components that it was not trained on; "
+                "give adapt.steps, or take basis 'adapter'"
+            )
         return self

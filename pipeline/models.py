@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 from augment.errors import UserError
 from augment.lumen import zoo
-from pipeline.store import JSON, fingerprint
+from pipeline.store import JSON, file_digest, fingerprint
 
-WHOLE, EDGE = 64 << 20, 1 << 20
+MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
 def adapter_folder(name: str) -> Path:
@@ -26,8 +25,18 @@ def adapter_folder(name: str) -> Path:
 
 
 def adapter_components(folder: Path) -> int:
-    """Number of layout components that a saved adapter reads."""
-    return int(json.loads((folder / "config.json").read_text())["num_components"])
+    """Number of layout components that a saved adapter reads.
+
+    Raises:
+        UserError: it is another kind of model.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    if config.get("_class_name") != "LayoutControlNet":
+        raise UserError(
+            f"generator.adapter: {folder} holds a {config.get('_class_name', 'model')}, no layout adapter; "
+            "give a folder that adapt wrote"
+        )
+    return int(config["num_components"])
 
 
 def require_fit(adapter: Path, base: str) -> None:
@@ -67,17 +76,14 @@ def model_folder(name: str) -> Path:
 
 
 def identity(name: str) -> JSON:
-    """What tells one model from another: name and content of a folder, the name alone of a hub id.
-
-    A file above 64 MiB is told by its size, its first and its last mebibyte.
-    """
+    """What tells one model from another: name and content of a folder, the name alone of a hub id."""
     folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".json", ".safetensors"))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_FILES)
     return {
         "name": folder.name,
-        "digest": fingerprint({path.relative_to(folder).as_posix(): sampled_digest(path) for path in files}),
+        "digest": fingerprint({path.relative_to(folder).as_posix(): file_digest(path) for path in files}),
     }
 
 
@@ -86,13 +92,3 @@ def label(name: str) -> str:
     facts = identity(name)
     assert isinstance(facts, dict)
     return f"{facts['name']}@{facts['digest']}" if "digest" in facts else str(facts["name"])
-
-
-def sampled_digest(path: Path) -> str:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= WHOLE:
-            return hashlib.sha256(file.read()).hexdigest()
-        head = file.read(EDGE)
-        file.seek(-EDGE, 2)
-        return hashlib.sha256(head + file.read() + str(size).encode()).hexdigest()

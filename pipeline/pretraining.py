@@ -10,15 +10,21 @@ from pydantic import Field
 
 from augment.errors import UserError
 from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, GeometryConfig, Name, Section, Seed
+from pipeline.lock import sole_run
+from pipeline.store import JSON
 from pipeline.store.manifest import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
+
     from augment.lumen.pretrain import ImageSource
     from augment.lumen.trainer import TrainingOptions
 
-Channels = Annotated[int, Field(ge=8, multiple_of=8)]
+# Groups of the U-Net's normalisation divide its channels.
+REQUEST = "request.json"
+Channels = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
 class SourceConfig(Section):
@@ -89,48 +95,82 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
 
     if config.threads:
         torch.set_num_threads(config.threads)
+    device = device_of(config.device)
+    require_free_destination(config.destination)
     require_same_request(config)
-    sources = [
-        read_source(source, config.workspace / f"scenes-{name}", report) for name, source in config.sources.items()
-    ]
+    sources = {
+        name: read_source(source, config.workspace / f"scenes-{name}", report)
+        for name, source in config.sources.items()
+    }
     options = PretrainOptions(
         decoder=config.decoder.options(config.seed),
         diffusion=config.diffusion.options(config.seed),
         **config.model.model_dump(),
     )
     backbone = load_backbone(config.backbone.name, config.device)
-    pretrain(sources, backbone, options, config.workspace, config.destination, torch.device(config.device), report)
+    with sole_run(config.workspace):
+        keep_request(config)
+        pretrain(sources, backbone, options, config.workspace, config.destination, device, report)
+
+
+def device_of(name: str) -> torch.device:
+    """The torch device of that name.
+
+    Raises:
+        UserError: torch knows none, or has none here.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={name!r}: {reason}; give cpu, or cuda where there is a GPU") from error
+    return device
+
+
+def require_free_destination(folder: Path) -> None:
+    """Check that the finished model would replace nothing but a model.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if folder.exists() and not (folder / "model_index.json").is_file() and any(folder.iterdir()):
+        raise UserError(
+            f"destination={folder} holds something other than a model: name a folder of its own for this one"
+        )
+
+
+def request_of(config: PretrainConfig) -> dict[str, JSON]:
+    """What a workspace is begun with: all but where and how fast, and how long the diffusion is trained."""
+    reporting = {"checkpoint_every", "sample_every", "log_every"}
+    places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
+    return config.model_dump(mode="json", exclude={**places, "decoder": reporting, "diffusion": {"steps", *reporting}})
 
 
 def require_same_request(config: PretrainConfig) -> None:
-    """Hold a workspace to what it was begun with, but for the length of the trainings and how they report.
+    """Hold a workspace to what it was begun with.
 
     Raises:
         UserError: it was begun with another configuration.
     """
-    ignored = {"steps", "checkpoint_every", "sample_every", "log_every"}
-    request = config.model_dump(
-        mode="json",
-        exclude={
-            "workspace": True,
-            "destination": True,
-            "device": True,
-            "threads": True,
-            "decoder": ignored,
-            "diffusion": ignored,
-        },
-    )
-    path = config.workspace / "request.json"
+    path = config.workspace / REQUEST
     if path.exists():
-        changed = differences(json.loads(path.read_text()), request)
+        changed = differences(json.loads(path.read_text()), request_of(config))
         if changed:
             raise UserError(
                 f"{config.workspace} was begun with another configuration ({'; '.join(changed)}): "
                 "give another workspace, or remove this one"
             )
+
+
+def keep_request(config: PretrainConfig) -> None:
+    """Write down what the workspace is begun with."""
     config.workspace.mkdir(parents=True, exist_ok=True)
+    path = config.workspace / REQUEST
     scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(request, indent=2) + "\n")
+    scratch.write_text(json.dumps(request_of(config), indent=2) + "\n")
     scratch.replace(path)
 
 
@@ -140,6 +180,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     from pipeline.config import TRAIN_SPLIT
     from pipeline.datasets import open_dataset
     from pipeline.rendering import render_once
+    from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
@@ -148,7 +189,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     else:
         assert config.dataset.root is not None
         dataset = open_dataset(config.dataset.kind, config.dataset.root)
-    records = dataset.records(TRAIN_SPLIT)
+    records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record)[0], record.attributes) for record in records]
     return ImageSource(

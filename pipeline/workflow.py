@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from augment.errors import UserError
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
+from pipeline.lock import sole_run
 from pipeline.steps import Step, Tools
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -55,22 +56,25 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         RunFailed: a stage met more bad samples than the error budget bears, or broke down.
     """
     steps = steps_of(config)
-    if selection.redo is not None:
-        for step in steps[names(steps).index(selection.redo) :]:
-            step.reset()
     chosen = select(steps, selection)
+    if selection.redo is not None:
+        check(config)
+        with sole_run(config.workspace):
+            for step in steps[names(steps).index(selection.redo) :]:
+                step.reset()
     first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
     for step in chosen[:first]:
         report(f"{step.name:<9} done")
     if first == len(chosen):
         return
     check(config)
-    write_config(config)
-    tools = Tools(config, report)
-    for step in chosen[first:]:
-        started = time.monotonic()
-        outcome = "done" if step.is_done() else step.run(tools)
-        report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+    with sole_run(config.workspace):
+        write_config(config)
+        tools = Tools(config, report)
+        for step in chosen[first:]:
+            started = time.monotonic()
+            outcome = "done" if step.is_done() else step.run(tools)
+            report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
 def check(config: Config) -> None:
@@ -89,14 +93,22 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
     """The steps to run.
 
     Raises:
-        UserError: `only` names a stage whose predecessors are not done.
+        UserError: `only` names a stage whose predecessors are not done, or `redo` one that is not to run.
     """
+    if selection.redo is not None and selection.redo not in names(chosen_of(steps, selection)):
+        raise UserError(f"--redo {selection.redo} would remove what --only or --until keeps from being made again")
     if selection.only is not None:
         index = names(steps).index(selection.only)
         for step in steps[:index]:
             if not step.is_done():
                 raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
-        return [steps[index]]
+    return chosen_of(steps, selection)
+
+
+def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
+    """The steps that `only` and `until` leave."""
+    if selection.only is not None:
+        return [steps[names(steps).index(selection.only)]]
     last = len(steps) if selection.until is None else names(steps).index(selection.until) + 1
     return list(steps[:last])
 
@@ -109,7 +121,9 @@ def write_config(config: Config) -> None:
     """Keep the resolved configuration in the workspace, for `status` and for the reader."""
     path = Workspace(config.workspace).config
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    scratch.replace(path)
 
 
 def read_config(root: Path) -> Config:

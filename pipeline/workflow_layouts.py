@@ -54,17 +54,19 @@ class Layouts:
                 say of its images.
         """
         self.counts()
-        self.start_adapter()
+        self.require_labels()
+        self.adapter_basis_digest()
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
             expand(template, known)
 
     def known_attributes(self) -> dict[str, str]:
-        """What the dataset says of an image."""
+        """What the dataset says of every image that is to be a source, with the values of one of them."""
         if self.config.dataset.render is not None:
             return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
-        return next((dict(record.attributes) for records in self.records.values() for record in records), {})
+        said = [record.attributes for split in self.config.generate.splits for record in self.records[split]]
+        return {name: value for name, value in said[0].items() if all(name in other for other in said)}
 
     # What is there
 
@@ -184,6 +186,27 @@ class Layouts:
         require_fit(folder, self.config.generator.base)
         return folder
 
+    def require_labels(self) -> None:
+        """Check that what is trained or evaluated on is labelled.
+
+        Raises:
+            UserError: an image of the training or the evaluation split has no label.
+        """
+        if self.config.dataset.render is not None:
+            return
+        for split in (TRAIN_SPLIT, self.config.evaluate.split):
+            bare = [record.image for record in self.records[split] if record.label is None]
+            if bare:
+                raise UserError(
+                    f"dataset.splits: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, "
+                    f"such as {bare[0]}; train and evaluate on labelled splits"
+                )
+
+    def adapter_basis_digest(self) -> str | None:
+        """Digest of the basis that `adapter_basis` names."""
+        folder = self.adapter_basis()
+        return basis_digest(folder) if folder else None
+
     def adapter_basis(self) -> Path | None:
         """Folder of the starting adapter's own basis, where layouts are to be written in that."""
         folder = self.start_adapter()
@@ -191,13 +214,12 @@ class Layouts:
 
     def basis(self) -> Artifact:
         """The dataset's own basis, and the one that layouts are written in."""
-        adapter_basis = self.adapter_basis()
         inputs: dict[str, JSON] = {
             "real": content_digest(self.real),
             "split": TRAIN_SPLIT,
             "backbone": identity(self.config.backbone.name),
             "k_max": self.config.layout.k_max,
-            "adapter_basis": basis_digest(adapter_basis) if adapter_basis else None,
+            "adapter_basis": self.adapter_basis_digest(),
         }
         return Artifact(self.workspace.basis, "basis", inputs)
 
@@ -210,6 +232,10 @@ class Layouts:
             StoreSource(str(self.workspace.real), ("image",)), self.config.backbone.name, **settings.of_model
         )
         units = fit.plan(keys_by_shard(self.real))
+        if not any(unit.keys for unit in units):
+            raise UserError(
+                f"{self.workspace.real} holds no sample of {TRAIN_SPLIT!r}: see its quarantine for the reasons"
+            )
         found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
         parts = [found[unit.shard] for unit in units]
         moments = FeatureMoments.merged(part.moments for part in parts)

@@ -11,8 +11,6 @@ from pipeline.store.canonical import fingerprint
 if TYPE_CHECKING:
     from pipeline.store.store import Store
 
-STORES = ("real", "layouts", "synthetic", "curated")
-
 
 @dataclass(frozen=True)
 class Workspace:
@@ -72,7 +70,7 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """Folder of artifacts, one for each training of the comparison."""
+        """Folder of trainings of the comparison, one folder each."""
         return self.root / "runs"
 
     @property

@@ -103,7 +103,7 @@ class Trainer:
         recent: list[dict[str, float]] = []
         while self.step < options.steps:
             recent.append(self._take_step(losses))
-            if self.step % options.log_every == 0:
+            if self.step % options.log_every == 0 or self.step == options.steps:
                 rate = (self.step - first) / (time.monotonic() - started)
                 means = {key: sum(values[key] for values in recent) / len(recent) for key in recent[0]}
                 self._record(means, rate, log)

@@ -48,12 +48,20 @@ def listing_digest(records: Mapping[str, Sequence[Record]], root: Path) -> str:
     """Sha256 over records and file sizes: what tells one dataset from another, wherever it lies."""
     return fingerprint(
         [
-            {**asdict(record), "bytes": [(root / path).stat().st_size for path in paths if path]}
+            {**asdict(record), "bytes": [size_on_disk(root / path) for path in paths if path]}
             for items in records.values()
             for record in items
             for paths in [(record.image, record.label)]
         ]
     )
+
+
+def size_on_disk(path: Path) -> int | None:
+    """Bytes of a file, or None where a link leads nowhere: reading it will fail, and be recorded."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

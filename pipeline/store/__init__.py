@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.store.canonical import JSON, canonical_json, fingerprint
+from pipeline.store.canonical import JSON, canonical_json, file_digest, fingerprint
 from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import SampleReader
@@ -23,6 +23,7 @@ __all__ = [
     "SampleReader",
     "Store",
     "canonical_json",
+    "file_digest",
     "fingerprint",
     "kind_of",
     "stack_pairs",

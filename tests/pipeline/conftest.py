@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from augment.backbones import load_backbone
 from pipeline.compose import load_config
 from pipeline.config import Config
 from pipeline.workflow import Selection, run
@@ -19,7 +20,8 @@ Configure = Callable[..., Config]
 @pytest.fixture(scope="session")
 def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of an untrained base model with its adapter."""
-    return save_small_base(tmp_path_factory.mktemp("models") / "small")
+    revision = load_backbone("dinov2-vits14").revision
+    return save_small_base(tmp_path_factory.mktemp("models") / "small", revision=revision)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +36,7 @@ def configure(small_base: Path) -> Configure:
             "dataset.render.width=128",
             "geometry.height=32",
             "geometry.width=64",
-            "layout={k_max: 4, basis: own}",
+            "layout={k_max: 4, basis: adapter}",
             f"generator.base={small_base}",
             f"generator.adapter={small_base / 'adapter'}",
             "generator.num_steps=2",

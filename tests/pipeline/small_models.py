@@ -17,8 +17,11 @@ from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 CAPTIONS = ("a rendered street, night, rain", "a photo of a street, day")
 
 
-def save_small_base(folder: Path, num_components: int = 4) -> Path:
-    """Write a base model in diffusers layout to `folder`, its adapter in `adapter/`; the same bytes every time."""
+def save_small_base(folder: Path, num_components: int = 4, revision: str = "other") -> Path:
+    """Write a base model in diffusers layout to `folder`, its adapter in `adapter/`; the same bytes every time.
+
+    `revision` is that of the backbone which the adapter's basis is said to be of.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = train_tokenizer(CAPTIONS, 12, folder / "tokenizer")
@@ -43,7 +46,7 @@ def save_small_base(folder: Path, num_components: int = 4) -> Path:
             parameter.data += 0.05 * torch.randn_like(parameter)
     adapter.save_pretrained(folder / "adapter")
     basis = LayoutBasis.fit(
-        FeatureMoments.of(np.random.default_rng(0).normal(size=(1000, 384))), num_components, "dinov2-vits14", "other"
+        FeatureMoments.of(np.random.default_rng(0).normal(size=(1000, 384))), num_components, "dinov2-vits14", revision
     )
     basis.save(folder / "adapter" / "basis")
     return folder

@@ -23,7 +23,7 @@ from augment.lumen.training import Example
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class PretrainOptions:
 
 
 def pretrain(
-    sources: Sequence[ImageSource],
+    sources: Mapping[str, ImageSource],
     backbone: Backbone,
     options: PretrainOptions,
     folder: Path,
@@ -81,7 +81,7 @@ def pretrain(
     reads layouts in in `adapter/basis/`.
 
     Args:
-        sources: training images, each source at one size.
+        sources: name -> training images, each source at one size.
         backbone: reads the layouts.
         options: sizes and schedules.
         folder: where checkpoints, logs and sample grids live; a run that was cut off goes on from there.
@@ -91,8 +91,9 @@ def pretrain(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.diffusion.seed)
-    vae = _autoencoder(sources, backbone, options, folder, device, log)
-    captions = [caption(image.attributes) for source in sources for image in source.images]
+    parts = list(sources.values())
+    vae = _autoencoder(parts, backbone, options, folder, device, log)
+    captions = [caption(image.attributes) for source in parts for image in source.images]
     tokenizer = train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
     torch.manual_seed(options.diffusion.seed)
     unet = new_unet(options.unet_channels, options.latent_channels, options.text_width)
@@ -102,11 +103,11 @@ def pretrain(
         module.to(device)
     adapter = LayoutControlNet.from_base(unet, options.num_components, options.adapter_hidden_channels).to(device)
 
-    crops = [list(source.crops(options.diffusion.seed)) for source in sources]
-    basis = _basis(crops, sources, backbone, options, folder / "basis", device, log)
+    crops = [list(source.crops(options.diffusion.seed)) for source in parts]
+    basis = _basis(crops, parts, backbone, options, folder / "basis", device, log)
     sets, shown = [], []
-    for index, (source, pixels) in enumerate(zip(sources, crops, strict=True)):
-        cache = folder / f"latents-{index}.safetensors"
+    for (name, source), pixels in zip(sources.items(), crops, strict=True):
+        cache = folder / f"latents-{name}.safetensors"
         encoded = _encode(source, pixels, base, backbone, basis, cache, options.diffusion.precision, log)
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
@@ -120,9 +121,12 @@ def pretrain(
     basis.save(scratch / "adapter" / "basis")
     shutil.copy(folder / "decoder" / "loss.jsonl", scratch / "loss-decoder.jsonl")
     shutil.copy(folder / "diffusion" / "loss.jsonl", scratch / "loss-diffusion.jsonl")
+    replaced = destination.with_name(destination.name + ".replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
     if destination.exists():
-        shutil.rmtree(destination)
+        destination.rename(replaced)
     scratch.rename(destination)
+    shutil.rmtree(replaced, ignore_errors=True)
     log(f"wrote {destination}")
 
 
