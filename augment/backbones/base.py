@@ -27,10 +27,10 @@ class Backbone(Protocol):
         """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`."""
         ...
 
-    def early_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
+    def layer_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
         """All tokens `[B, N, channels]` after each of the first `depth` layers; gradients flow to the pixels.
 
-        Early layers see how an image looks: edges, texture, shading.
+        Early layers see how an image looks, late ones what it shows.
 
         Args:
             pixels: `float32 [B, 3, H, W]` in 0..1, H and W multiples of `stride`.

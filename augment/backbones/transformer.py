@@ -67,8 +67,8 @@ class TransformerBackbone:
         tokens = clip_outliers(tokens.float())
         return tokens.transpose(1, 2).reshape(len(images), self.channels, rows, columns).cpu()
 
-    def early_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
-        """See `Backbone.early_tokens`."""
+    def layer_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
+        """See `Backbone.layer_tokens`."""
         hidden = self._model.embeddings(resize_to_patches(pixels, self.patch, stride, IMAGENET_MEAN, IMAGENET_STD))
         tokens = []
         for layer in self._model.encoder.layer[:depth]:

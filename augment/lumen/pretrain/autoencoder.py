@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STRIDE = 8
 PATCH_CHANNELS = 48
 LATENT_NOISE = 0.4
-FEATURE_LAYERS = 4
+FEATURE_LAYERS = 12
 FEATURE_WEIGHT = 0.5
 DECODER_BLOCKS = (4, 3, 2, 1)
 
@@ -123,15 +123,15 @@ def train_decoder(
 ) -> None:
     """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
-    The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the early
-    features of a foundation model, which tell texture from blur. The latents get noise, because those of a diffusion
+    The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the
+    features of a foundation model: early layers tell texture from blur, late ones what a thing is. The latents get noise, because those of a diffusion
     model are never exact and a decoder that trusts the finest of them paints grain. Writes sample grids to `samples/`
     (rows: real, restored).
 
     Args:
         sources: what to learn from; each step draws its batch from one of them.
         model: with a finished encoder.
-        backbone: whose early features are compared.
+        backbone: whose features are compared.
         options, folder, device, log: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
@@ -178,7 +178,7 @@ def laplacian_loss(output: Tensor, target: Tensor, levels: int = 3) -> Tensor:
 
 
 def feature_loss(backbone: Backbone, output: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
-    """Mean absolute error of a backbone's early features of two batches `[B, 3, H, W]` in -1..1.
+    """Mean absolute error of a backbone's features of two batches `[B, 3, H, W]` in -1..1.
 
     Both are cut at the same random offset below one latent cell, so that the decoder cannot serve the backbone's
     patch grid, which would otherwise be its own.
@@ -188,7 +188,7 @@ def feature_loss(backbone: Backbone, output: Tensor, target: Tensor, generator: 
     window = (..., slice(top, top + height), slice(left, left + width))
 
     def tokens(pixels: Tensor) -> list[Tensor]:
-        found = backbone.early_tokens(pixels[window].clamp(-1, 1) / 2 + 0.5, FEATURE_LAYERS, STRIDE)
+        found = backbone.layer_tokens(pixels[window].clamp(-1, 1) / 2 + 0.5, FEATURE_LAYERS, STRIDE)
         return [F.layer_norm(part.float(), part.shape[-1:]) for part in found]
 
     with torch.no_grad():
