@@ -52,7 +52,8 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
         faults.extend(shard_faults)
     faults.extend(_duplicates({shard: keys for shard, (_, keys) in zip(shards, checked, strict=True)}))
     faults.extend(_gaps(shards))
-    return faults
+    # Libraries' messages and keys of foreign tars may hold line breaks.
+    return [" ".join(fault.split()) for fault in faults]
 
 
 def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
