@@ -45,11 +45,11 @@ class ReportInputs:
     split: str = "val"
 
     @classmethod
-    def of_workspace(cls, workspace: Path, split: str = "val") -> ReportInputs:
-        """The places where `lumen run` writes."""
+    def of_workspace(cls, workspace: Path, split: str = "val", store_root: str | None = None) -> ReportInputs:
+        """The places where `lumen run` writes; stores lie under `store_root`, or in the workspace."""
         return cls(
             workspace,
-            {name: str(workspace / name) for name in _STORES},
+            {name: f"{store_root or workspace}/{name}" for name in _STORES},
             workspace / "basis" / "artifact.json",
             workspace / "adapter" / "artifact.json",
             workspace / "comparison.parquet",
@@ -58,18 +58,21 @@ class ReportInputs:
         )
 
 
-def build_report(workspace: Path, output: Path | None = None, split: str = "val") -> Path:
+def build_report(
+    workspace: Path, output: Path | None = None, split: str = "val", store_root: str | None = None
+) -> Path:
     """Write the page of a workspace and return its path.
 
     Args:
         workspace: folder of the run.
         output: path of the page; None is ``report/index.html`` in the workspace.
         split: split whose samples are shown.
+        store_root: URL under which the stores lie; None is in the workspace.
 
     Raises:
         UserError: the workspace has no real store.
     """
-    page = render(ReportInputs.of_workspace(workspace, split))
+    page = render(ReportInputs.of_workspace(workspace, split, store_root))
     path = output or workspace / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")

@@ -10,7 +10,7 @@ from typing import Any
 from augment.errors import UserError
 from pipeline.artifact import read_record, verify_artifact
 from pipeline.steps import Step
-from pipeline.store import verify_store
+from pipeline.store import Store, verify_store
 from pipeline.store.paths import MANIFEST
 from pipeline.workspace import Workspace
 
@@ -170,7 +170,7 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def verify(path: Path) -> tuple[list[str], list[str]]:
+def verify(path: str) -> tuple[list[str], list[str]]:
     """Check a store, or every store and artifact of a workspace.
 
     Returns:
@@ -179,10 +179,10 @@ def verify(path: Path) -> tuple[list[str], list[str]]:
     Raises:
         UserError: there is neither a store nor a workspace.
     """
-    if (path / MANIFEST).is_file():
-        return [path.name], verify_store(str(path))
-    space = Workspace(path)
-    stores = [folder for folder in (space.real, space.layouts, space.synthetic, space.curated) if folder.exists()]
+    if Store.left_at(path):
+        return [path.rstrip("/").rpartition("/")[-1]], verify_store(path)
+    space = Workspace.at(Path(path))
+    stores = {name: url for name, url in space.stores.items() if Store.left_at(url)}
     artifacts = [
         item
         for item in (space.basis, space.adapter, space.judge, space.scale, space.comparison, space.evaluation)
@@ -190,6 +190,6 @@ def verify(path: Path) -> tuple[list[str], list[str]]:
     ]
     if not stores and not artifacts:
         raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
-    faults = [f"{folder.name}: {fault}" for folder in stores for fault in verify_store(str(folder))]
+    faults = [f"{name}: {fault}" for name, url in stores.items() for fault in verify_store(url)]
     faults += [fault for item in artifacts for fault in verify_artifact(item)]
-    return [item.name for item in (*stores, *artifacts)], faults
+    return [*stores, *(item.name for item in artifacts)], faults

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, Protocol
 
 from pipeline.artifact import Artifact, discard, read_record
@@ -17,7 +16,6 @@ from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Receipt, Store
-from pipeline.store.paths import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class StoreStep:
 
     Attributes:
         name: of the stage.
-        path: of the store.
+        url: of the store.
         plan: what the store shall be; asked only when the steps before are done.
         work: the stage and what it reads from.
         expected: how much that is, known from the beginning.
@@ -104,7 +102,7 @@ class StoreStep:
     """
 
     name: StageName
-    path: Path
+    url: str
     plan: Callable[[], StorePlan]
     work: Callable[[], tuple[Stage, Source]]
     expected: Callable[[], Size]
@@ -113,7 +111,7 @@ class StoreStep:
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
-        if not (self.path / MANIFEST).is_file():
+        if not Store.is_at(self.url):
             return False
         plan = self.plan()
         return set(plan.shards) <= self.open(plan.manifest).done()
@@ -121,7 +119,7 @@ class StoreStep:
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent."""
         try:
-            return Store.create(str(self.path), manifest)
+            return Store.create(self.url, manifest)
         except FingerprintMismatch as error:
             raise FingerprintMismatch(f"{error}, e.g. with --redo {self.name}") from error
 
@@ -136,7 +134,7 @@ class StoreStep:
 
     def reset(self) -> None:
         """Remove the store, and what was prepared for it."""
-        rmtree(self.path, ignore_errors=True)
+        Store.remove(self.url)
         self.clean()
 
     def size(self) -> Size:
@@ -145,7 +143,7 @@ class StoreStep:
 
     def made(self) -> list[Receipt] | int:
         """Receipts of the committed shards."""
-        return Store.open(str(self.path)).receipts() if (self.path / MANIFEST).is_file() else []
+        return Store.open(self.url).receipts() if Store.is_at(self.url) else []
 
 
 @dataclass

@@ -36,7 +36,7 @@ class Selection:
 
 def steps_of(config: Config) -> list[Step]:
     """All stages of a run, in order."""
-    workspace = Workspace(config.workspace)
+    workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     parts = layouts, Generation(config, workspace, layouts), Value(config, workspace, layouts)
     return [step for part in parts for step in part.steps()]
@@ -64,7 +64,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         report(f"{step.name:<9} done")
     if first == len(chosen):
         return
-    Layouts(config, Workspace(config.workspace)).check()
+    Layouts(config, Workspace.of(config)).check()
     write_config(config)
     tools = Tools(config, report)
     for step in chosen[first:]:
@@ -95,7 +95,7 @@ def names(steps: Sequence[Step]) -> list[StageName]:
 
 def write_config(config: Config) -> None:
     """Keep the resolved configuration in the workspace, for `status` and for the reader."""
-    path = Workspace(config.workspace).config
+    path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
 

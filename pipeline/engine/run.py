@@ -61,7 +61,7 @@ def run_store_stage(
     started = time.monotonic()
     missing = remaining(store, units)
     done_before = len(units) - len(missing)
-    store.location.sweep()
+    store.sweep()
     tally = _Tally(stage.name, budget, store.url)
     task = ShardTask(stage, source, store.url)
     with (

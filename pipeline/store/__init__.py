@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
-from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample
+from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample, StoreUnavailable
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
@@ -22,6 +22,7 @@ __all__ = [
     "Sample",
     "SampleReader",
     "Store",
+    "StoreUnavailable",
     "canonical_json",
     "fingerprint",
     "kind_of",

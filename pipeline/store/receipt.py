@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pipeline.store.canonical import canonical_json, fingerprint
 from pipeline.store.errors import CorruptStore
+from pipeline.store.paths import index_path, quarantine_path, tar_path
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Receipt:
     The digests are of the files as they lie in the store; ``quarantine_sha256`` is None without failures.
     ``seconds`` is the time the shard took and ``finished`` the Unix time of its commit. ``failure_reasons``
     and ``drop_reasons`` count by kind. ``store`` is the fingerprint of the store and ``unit`` that of the
-    work unit.
+    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk.
     """
 
     shard: str
@@ -36,10 +37,28 @@ class Receipt:
     unit: str = ""
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
     drop_reasons: Mapping[str, int] = field(default_factory=dict)
+    attempt: str = ""
+
+    @property
+    def tar_path(self) -> str:
+        """Where the samples lie."""
+        return tar_path(self.shard, self.attempt)
+
+    @property
+    def index_path(self) -> str:
+        """Where the index lies."""
+        return index_path(self.shard, self.attempt)
+
+    @property
+    def quarantine_path(self) -> str:
+        """Where the failures lie, if there are any."""
+        return quarantine_path(self.shard, self.attempt)
 
     def to_bytes(self) -> builtins.bytes:
         """The bytes of ``done/<shard>.json``, sealed by their own digest."""
-        content = dataclasses.asdict(self)
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.attempt:
+            del content["attempt"]
         return canonical_json({**content, "digest": fingerprint(content)})
 
     @classmethod

@@ -9,6 +9,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest
-from pipeline.store.paths import MANIFEST, done_path, index_path, quarantine_path, tar_path
+from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
@@ -39,6 +40,8 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
     """
     location = Location(url)
     if not location.exists(MANIFEST):
+        if location.names("done", ".json"):
+            return [f"{MANIFEST}: missing"]
         raise UserError(f"no store at {location.url}: {MANIFEST} is missing")
     try:
         store = Store.open(url)
@@ -76,51 +79,62 @@ def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[l
         faults.append(f"{done_path(shard)}: the receipt of {receipt.shard}")
     if receipt.store != store.manifest.fingerprint:
         faults.append(f"{done_path(shard)}: the receipt of another store ({receipt.store[:12]})")
-    damage = list(_check_digests(store.location, receipt, shard))
-    if damage:
-        # Bytes that are known to be wrong are not worth a decoder's opinion.
-        return [*faults, *damage], []
-    rows, index_faults = _index_rows(store, receipt, shard)
-    faults.extend(index_faults)
-    keys: list[str] = []
     try:
-        for key, members in _samples(store.location, shard):
-            keys.append(key)
-            row = rows[len(keys) - 1] if len(keys) <= len(rows) else {}
-            faults.extend(f"{tar_path(shard)}: {fault}" for fault in _check_sample(store, key, members, row, taxonomy))
-    except (tarfile.TarError, CorruptStore, OSError) as error:
-        faults.append(f"{tar_path(shard)}: not a readable tar of samples: {error}")
-    if len(keys) != receipt.samples:
-        faults.append(f"{tar_path(shard)}: {len(keys)} samples, the receipt says {receipt.samples}")
-    return faults, keys
+        with store.location.fetched(receipt.tar_path) as tar:
+            # Bytes that are known to be wrong are not worth a decoder's opinion.
+            if damage := list(_check_digests(store.location, receipt, tar)):
+                return [*faults, *damage], []
+            sample_faults, keys = _check_samples(store, receipt, tar, taxonomy)
+    except FileNotFoundError:
+        return [*faults, f"{receipt.tar_path}: missing"], []
+    return [*faults, *sample_faults], keys
 
 
-def _check_digests(location: Location, receipt: Receipt, shard: str) -> Iterator[str]:
-    expected = {
-        tar_path(shard): receipt.sha256,
-        index_path(shard): receipt.index_sha256,
-        quarantine_path(shard): receipt.quarantine_sha256,
-    }
-    for path, digest in expected.items():
-        if not location.exists(path):
+def _check_digests(location: Location, receipt: Receipt, tar: Path) -> Iterator[str]:
+    if _sha256(tar) != receipt.sha256:
+        yield f"{receipt.tar_path}: sha256 differs from the receipt"
+    for path, digest in (
+        (receipt.index_path, receipt.index_sha256),
+        (receipt.quarantine_path, receipt.quarantine_sha256),
+    ):
+        try:
+            data = location.read(path)
+        except FileNotFoundError:
             if digest is not None:
                 yield f"{path}: missing"
-        elif digest is None:
+            continue
+        if digest is None:
             yield f"{path}: present, but the receipt counts no failures"
-        elif _sha256(location, path) != digest:
+        elif hashlib.sha256(data).hexdigest() != digest:
             yield f"{path}: sha256 differs from the receipt"
 
 
-def _sha256(location: Location, path: str) -> str:
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with location.fs.open(location.full(path), "rb") as stream:
+    with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _index_rows(store: Store, receipt: Receipt, shard: str) -> tuple[list[Mapping[str, Any]], list[str]]:
-    path = index_path(shard)
+def _check_samples(store: Store, receipt: Receipt, tar: Path, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
+    """The faults of the tar's samples and of their index, and the keys of the tar."""
+    rows, faults = _index_rows(store, receipt)
+    keys: list[str] = []
+    try:
+        for key, members in _samples(tar):
+            keys.append(key)
+            row = rows[len(keys) - 1] if len(keys) <= len(rows) else {}
+            faults.extend(f"{receipt.tar_path}: {fault}" for fault in _check_sample(store, key, members, row, taxonomy))
+    except (tarfile.TarError, CorruptStore, OSError) as error:
+        faults.append(f"{receipt.tar_path}: not a readable tar of samples: {error}")
+    if len(keys) != receipt.samples:
+        faults.append(f"{receipt.tar_path}: {len(keys)} samples, the receipt says {receipt.samples}")
+    return faults, keys
+
+
+def _index_rows(store: Store, receipt: Receipt) -> tuple[list[Mapping[str, Any]], list[str]]:
+    path = receipt.index_path
     try:
         rows: list[Mapping[str, Any]] = table_from_bytes(store.location.read(path)).to_pylist()
     except (pa.ArrowException, OSError) as error:
@@ -130,12 +144,9 @@ def _index_rows(store: Store, receipt: Receipt, shard: str) -> tuple[list[Mappin
     return rows, []
 
 
-def _samples(location: Location, shard: str) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
+def _samples(tar: Path) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
     """Each sample of a tar in order: its key, and by extension the offset and the bytes of each member."""
-    with (
-        location.fs.open(location.full(tar_path(shard)), "rb") as stream,
-        tarfile.open(fileobj=stream, mode="r:") as archive,
-    ):
+    with tarfile.open(tar, mode="r:") as archive:
         for key, group in itertools.groupby(archive, key=lambda entry: entry.name.partition(".")[0]):
             members: dict[str, tuple[int, bytes]] = {}
             for entry in group:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from pipeline.cli import guarded
+from pipeline.planning import verify
 from pipeline.store import CorruptStore, Failure, Manifest, Receipt, Sample, Store, verify_store
 from pipeline.store.index import table_from_bytes, table_to_bytes
 from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
@@ -129,6 +130,13 @@ def test_a_missing_file_is_reported(tmp_path: Path, name: str) -> None:
     write_store(tmp_path)
     (tmp_path / name).unlink()
     assert any(fault == f"{name}: missing" for fault in verify_store(str(tmp_path)))
+
+
+def test_a_missing_manifest_is_reported_and_is_no_reason_to_look_away(tmp_path: Path) -> None:
+    write_store(tmp_path / "real")
+    (tmp_path / "real/store.json").unlink()
+    assert verify_store(str(tmp_path / "real")) == ["store.json: missing"]
+    assert verify(str(tmp_path)) == (["real"], ["real: store.json: missing"])
 
 
 def test_a_missing_shard_is_reported_and_one_without_a_receipt_does_not_exist(tmp_path: Path) -> None:
