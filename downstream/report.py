@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -195,18 +195,8 @@ def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, 
 
 
 def _store_row(name: str, store: Store) -> dict[str, Any]:
-    receipts = store.receipts()
-    return {
-        "name": name,
-        "kind": store.manifest.kind,
-        "fingerprint": store.manifest.fingerprint,
-        "shards": len(receipts),
-        "samples": sum(receipt.samples for receipt in receipts),
-        "bytes": sum(receipt.bytes for receipt in receipts),
-        "failures": sum(receipt.failures for receipt in receipts),
-        "dropped": sum(receipt.dropped for receipt in receipts),
-        "seconds": sum(receipt.seconds for receipt in receipts),
-    }
+    manifest = store.manifest
+    return {"name": name, "kind": manifest.kind, "fingerprint": manifest.fingerprint, **asdict(store.totals())}
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

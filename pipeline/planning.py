@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
 from pipeline.artifact import read_record, verify_artifact
+from pipeline.engine.budget import top_reasons
 from pipeline.steps import Step
 from pipeline.store import Store, verify_store
 from pipeline.store.paths import MANIFEST
@@ -26,6 +27,7 @@ class Row:
         failed, dropped: samples quarantined, and left out on purpose.
         bytes: of the shards there are.
         seconds: worker time that they took.
+        failure_reasons: quarantined samples by kind of reason.
     """
 
     stage: str
@@ -37,6 +39,7 @@ class Row:
     dropped: int
     bytes: int
     seconds: float
+    failure_reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rate(self) -> float | None:
@@ -80,13 +83,14 @@ def row_of(step: Step) -> Row:
     return Row(
         step.name,
         size.units,
-        len(made),
+        made.shards,
         size.samples,
-        sum(receipt.samples for receipt in made),
-        sum(receipt.failures for receipt in made),
-        sum(receipt.dropped for receipt in made),
-        sum(receipt.bytes for receipt in made),
-        round(sum(receipt.seconds for receipt in made), 3),
+        made.samples,
+        made.failures,
+        made.dropped,
+        made.bytes,
+        round(made.seconds, 3),
+        made.failure_reasons,
     )
 
 
@@ -113,9 +117,9 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
 
 
 def status_table(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how far every stage is."""
+    """Lines that say how far every stage is, and below them why samples failed."""
     header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
-    return aligned(
+    lines = aligned(
         [
             header,
             *(
@@ -133,6 +137,7 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     )
+    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}" for row in rows if row.failed]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

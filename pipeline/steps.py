@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.engine.executor import Executor, make_executor
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, FingerprintMismatch, Manifest, Receipt, Store
+from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,18 @@ class Step(Protocol):
         """How much the step makes in all, whether or not anything exists yet."""
         ...
 
-    def made(self) -> list[Receipt] | int:
-        """Receipts of the shards there are, or how many units of an artifact are done."""
+    def made(self) -> Totals | int:
+        """Sums over the shards there are, or how many units of an artifact are done."""
         ...
 
 
 @dataclass(frozen=True)
 class StorePlan:
-    """A store to write: what it is, and every shard of it."""
+    """A store to write: what it is, every shard of it, and the units that make them, for which indexes are read."""
 
     manifest: Manifest
     shards: Sequence[str]
-    units: Callable[[], list[WorkUnit]]
+    units: Callable[[], Sequence[WorkUnit]]
 
 
 def nothing(*_: object) -> None:
@@ -114,12 +115,18 @@ class StoreStep:
         if not Store.is_at(self.url):
             return False
         plan = self.plan()
-        return set(plan.shards) <= self.open(plan.manifest).done()
+        return self.open(plan.manifest).done().issuperset(plan.shards)
 
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent."""
-        try:
+        with self.way_out():
             return Store.create(self.url, manifest)
+
+    @contextmanager
+    def way_out(self) -> Iterator[None]:
+        """Add to a mismatch how to remove the store."""
+        try:
+            yield
         except FingerprintMismatch as error:
             raise FingerprintMismatch(f"{error}, e.g. with --redo {self.name}") from error
 
@@ -129,7 +136,8 @@ class StoreStep:
         plan = self.plan()
         store = self.open(plan.manifest)
         stage, source = self.work()
-        summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
+        with self.way_out():
+            summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
         return str(summary).removeprefix(f"{self.name}: ")
 
     def reset(self) -> None:
@@ -141,9 +149,9 @@ class StoreStep:
         """All shards and samples of the plan."""
         return self.expected()
 
-    def made(self) -> list[Receipt] | int:
-        """Receipts of the committed shards."""
-        return Store.open(self.url).receipts() if Store.is_at(self.url) else []
+    def made(self) -> Totals | int:
+        """Sums over the committed shards."""
+        return Store.open(self.url).totals() if Store.is_at(self.url) else Totals()
 
 
 @dataclass
@@ -190,7 +198,7 @@ class ArtifactStep:
         """The units of the artifact."""
         return Size(self.units, 0)
 
-    def made(self) -> list[Receipt] | int:
+    def made(self) -> Totals | int:
         """All units where the artifact is there."""
         return self.units if read_record(self.path) else 0
 

@@ -119,5 +119,6 @@ class Workspace:
 
 def content_digest(store: Store) -> str:
     """Sha256 over a store's fingerprint and the names and bytes of its committed shards."""
-    shards: dict[str, str] = {receipt.shard: receipt.sha256 for receipt in store.receipts()}
+    table = store.receipt_table(["sha256"])
+    shards: dict[str, str] = dict(zip(table["shard"].to_pylist(), table["sha256"].to_pylist(), strict=True))
     return fingerprint({"fingerprint": store.manifest.fingerprint, "shards": shards})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
 from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample, StoreUnavailable
+from pipeline.store.ledger import Totals
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
@@ -23,6 +24,7 @@ __all__ = [
     "SampleReader",
     "Store",
     "StoreUnavailable",
+    "Totals",
     "canonical_json",
     "fingerprint",
     "kind_of",

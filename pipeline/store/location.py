@@ -73,6 +73,18 @@ class Location:
             return []
         return sorted(name[: -len(suffix)] for name in found if name.endswith(suffix))
 
+    def stamps(self, directory: str, suffix: str) -> tuple[list[str], list[int]]:
+        """The names as in ``names``, unsorted, and for each a number that changes when the file is replaced."""
+        try:
+            if self.is_local:
+                return _local_stamps(self.full(directory), suffix)
+            entries = self._call("list", directory, self.fs.ls, self.full(directory), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        found = [(entry["name"].rsplit("/", 1)[-1], entry) for entry in entries if entry["name"].endswith(suffix)]
+        stamps = [_stamp(sorted((name, str(value)) for name, value in entry.items())) for _, entry in found]
+        return [name[: -len(suffix)] for name, _ in found], stamps
+
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises FileNotFoundError."""
         if self.is_local:
@@ -223,6 +235,21 @@ class Location:
             return [function(path) for path in paths]
         with ThreadPoolExecutor(min(_REQUESTS, len(paths))) as pool:
             return list(pool.map(function, paths))
+
+
+def _local_stamps(directory: str, suffix: str) -> tuple[list[str], list[int]]:
+    names, stamps = [], []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(suffix):
+                stat = entry.stat()
+                names.append(entry.name[: -len(suffix)])
+                stamps.append(_stamp((stat.st_ino, stat.st_mtime_ns, stat.st_size)))
+    return names, stamps
+
+
+def _stamp(parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _is_orphan(scratch_name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,14 +64,15 @@ class Receipt:
 
     @classmethod
     def from_bytes(cls, data: builtins.bytes) -> Receipt:
-        """The receipt of these bytes; raises CorruptStore unless they are exactly what ``to_bytes`` gives."""
+        """The receipt of these bytes; raises CorruptStore unless ``to_bytes`` has sealed them."""
         try:
             fields = json.loads(data)
-            del fields["digest"]
+            digest = fields.pop("digest")
             receipt = cls(**fields)
-            whole = receipt.to_bytes() == data
-        except (ValueError, TypeError, KeyError) as error:
+            # Cutting the seal out again costs a quarter of writing the content anew, of a million receipts.
+            content = data.replace(f'"digest":"{digest}",'.encode(), b"", 1)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptStore(f"not a receipt ({error})") from error
-        if not whole:
+        if hashlib.sha256(content).hexdigest() != digest or len(content) == len(data):
             raise CorruptStore("the receipt does not match its own digest")
         return receipt

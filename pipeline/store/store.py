@@ -10,6 +10,7 @@ import pyarrow as pa
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
 from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
+from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
 from pipeline.store.paths import MANIFEST, check_shard_name, done_path
@@ -90,15 +91,28 @@ class Store:
     def receipt(self, shard: str) -> Receipt | None:
         """The receipt of a shard, or None while it has none."""
         try:
-            return self._parse(shard, self.location.read(done_path(shard)))
+            return parse_receipt(self.location, shard, self.location.read(done_path(shard)))
         except FileNotFoundError:
             return None
 
     def receipts(self) -> list[Receipt]:
         """All receipts, sorted by shard; raises CorruptStore where one is damaged."""
-        shards = sorted(self.done())
-        data = self.location.read_many([done_path(shard) for shard in shards])
-        return [self._parse(shard, receipt) for shard, receipt in zip(shards, data, strict=True)]
+        return receipts_of(self.receipt_table())
+
+    def receipt_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """These columns of all receipts, ``shard`` first, sorted by it; None is all of them.
+
+        Raises CorruptStore where a receipt is damaged.
+        """
+        return receipt_table(self.location, columns)
+
+    def totals(self) -> Totals:
+        """Sums over all receipts; raises CorruptStore where one is damaged."""
+        return totals(self.location)
+
+    def fold(self) -> bool:
+        """Fold receipts into the ledger where many are new, which makes reading them fast; see ``ledger``."""
+        return fold(self.location)
 
     def index(self) -> pa.Table:
         """A row for each sample of the committed shards, sorted by shard and key.
@@ -166,18 +180,13 @@ class Store:
         # Listed before the receipts are read: an attempt that is missing there is beaten, not yet to be committed.
         suffixes = {"shards": ".tar", "index": ".parquet", "quarantine": ".parquet"}
         listed = [(folder, suffix, self.location.names(folder, suffix)) for folder, suffix in suffixes.items()]
-        committed = {receipt.shard: receipt.attempt for receipt in self.receipts()}
+        table = self.receipt_table(["attempt"])
+        committed = dict(zip(table["shard"].to_pylist(), table["attempt"].to_pylist(), strict=True))
         for folder, suffix, names in listed:
             for name in names:
                 shard, _, attempt = name.partition(".")
                 if shard in committed and attempt != committed[shard]:
                     yield f"{folder}/{name}{suffix}"
-
-    def _parse(self, shard: str, data: bytes) -> Receipt:
-        try:
-            return Receipt.from_bytes(data)
-        except CorruptStore as error:
-            raise CorruptStore(f"{self.url}/{done_path(shard)}: {error}") from error
 
     def _read(self, paths: Sequence[str]) -> list[tuple[str, bytes]]:
         try:

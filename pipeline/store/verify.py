@@ -9,6 +9,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
+from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest
 from pipeline.store.paths import MANIFEST, done_path
@@ -35,8 +37,8 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
 
     Every file is hashed again; every member is found where the index says and decoded; images and labels are
     paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key and no shard
-    number is doubled or left out. What has no receipt does not exist and is not looked at. Raises UserError
-    where there is no store.
+    number is doubled or left out; a ledger agrees with the receipts. What has no receipt does not exist and is
+    not looked at. Raises UserError where there is no store.
     """
     location = Location(url)
     if not location.exists(MANIFEST):
@@ -51,10 +53,12 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
     shards = sorted(store.done())
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         checked = list(pool.map(lambda shard: _check_shard(store, shard, taxonomy), shards))
-    for shard_faults, _ in checked:
-        faults.extend(shard_faults)
-    faults.extend(_duplicates({shard: keys for shard, (_, keys) in zip(shards, checked, strict=True)}))
+    for found in checked:
+        faults.extend(found.faults)
+    faults.extend(_duplicates({shard: found.keys for shard, found in zip(shards, checked, strict=True)}))
     faults.extend(_gaps(shards))
+    receipts = {found.receipt.shard: found.receipt for found in checked if found.receipt is not None}
+    faults.extend(ledger_faults(location, receipts))
     # Libraries' messages and keys of foreign tars may hold line breaks.
     return [" ".join(fault.split()) for fault in faults]
 
@@ -68,12 +72,20 @@ def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
     return None, [f"{MANIFEST}: unknown taxonomy {manifest.taxonomy!r} (known: {known})"]
 
 
-def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
-    """The faults of one shard and the keys of its tar."""
+@dataclass(frozen=True)
+class _Checked:
+    """What was found in one shard: its receipt, unless that is damaged, the keys of its tar, and the faults."""
+
+    receipt: Receipt | None
+    keys: list[str]
+    faults: list[str]
+
+
+def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> _Checked:
     try:
         receipt = Receipt.from_bytes(store.location.read(done_path(shard)))
     except CorruptStore as error:
-        return [f"{done_path(shard)}: {error}"], []
+        return _Checked(None, [], [f"{done_path(shard)}: {error}"])
     faults = []
     if receipt.shard != shard:
         faults.append(f"{done_path(shard)}: the receipt of {receipt.shard}")
@@ -83,11 +95,11 @@ def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[l
         with store.location.fetched(receipt.tar_path) as tar:
             # Bytes that are known to be wrong are not worth a decoder's opinion.
             if damage := list(_check_digests(store.location, receipt, tar)):
-                return [*faults, *damage], []
+                return _Checked(receipt, [], [*faults, *damage])
             sample_faults, keys = _check_samples(store, receipt, tar, taxonomy)
     except FileNotFoundError:
-        return [*faults, f"{receipt.tar_path}: missing"], []
-    return [*faults, *sample_faults], keys
+        return _Checked(receipt, [], [*faults, f"{receipt.tar_path}: missing"])
+    return _Checked(receipt, keys, [*faults, *sample_faults])
 
 
 def _check_digests(location: Location, receipt: Receipt, tar: Path) -> Iterator[str]:
