@@ -67,8 +67,7 @@ def receipt_table(location: Location, columns: Sequence[str] | None = None) -> p
     None is all. Raises CorruptStore where a receipt that is read is damaged.
     """
     names = ["shard", *(name for name in columns or _SCHEMA.names if name not in ("shard", "stamp"))]
-    table, _ = _load(location, names)
-    return table.select(names).sort_by("shard")
+    return _load(location, names).select(names).sort_by("shard")
 
 
 def receipts_of(table: pa.Table) -> list[Receipt]:
@@ -79,7 +78,7 @@ def receipts_of(table: pa.Table) -> list[Receipt]:
 
 def totals(location: Location) -> Totals:
     """The sums that ``status`` tells."""
-    table, _ = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", "failure_reasons"])
+    table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", "failure_reasons"])
     sums = {name: pc.sum(table[name]).as_py() or 0 for name in ("samples", "failures", "dropped", "bytes", "seconds")}
     reasons: Counter[str] = Counter()
     for entry in pc.value_counts(table["failure_reasons"]).to_pylist():
@@ -90,12 +89,11 @@ def totals(location: Location) -> Totals:
 
 def fold(location: Location) -> bool:
     """Write a new ledger if enough receipts are not in the old one; returns whether it did."""
-    table, new = _load(location, [])
-    if new < max(FOLD_AT_LEAST, FOLD_SHARE * len(table)):
+    current, unread, _ = _current(location, _folded(location, ["shard", "stamp"]))
+    if len(unread) < max(FOLD_AT_LEAST, FOLD_SHARE * len(current)):
         return False
     old = location.names("done", ".parquet")
-    table, _ = _load(location, _SCHEMA.names)
-    data = table_to_bytes(table.select(_SCHEMA.names).sort_by("shard"))
+    data = table_to_bytes(_load(location, _SCHEMA.names).select(_SCHEMA.names).sort_by("shard"))
     name = hashlib.sha256(data).hexdigest()
     location.write(ledger_path(name), data)
     location.remove_many([ledger_path(other) for other in old if other != name])
@@ -120,14 +118,12 @@ def ledger_faults(location: Location, receipts: Mapping[str, Receipt]) -> Iterat
                 yield f"{ledger_path(name)}: the row of {row.shard} differs from its receipt"
 
 
-def _load(location: Location, columns: Sequence[str]) -> tuple[pa.Table, int]:
-    """Shard, stamp and these columns of every receipt, and how many of them had to be read one by one."""
+def _load(location: Location, columns: Sequence[str]) -> pa.Table:
+    """Shard, stamp and these columns of every receipt."""
     names = list(dict.fromkeys(["shard", "stamp", *columns]))
-    schema = pa.schema([_SCHEMA.field(name) for name in names])
-    folded = _newest(location, names)
-    current, unread, stamps = _current(location, schema.empty_table() if folded is None else folded)
-    read = [current.select(names), *_read_receipts(location, unread, stamps, schema)]
-    return pa.concat_tables(read), len(unread)
+    folded = _folded(location, names)
+    current, unread, stamps = _current(location, folded)
+    return pa.concat_tables([current, *_read_receipts(location, unread, stamps, folded.schema)])
 
 
 def _current(location: Location, folded: pa.Table) -> tuple[pa.Table, list[str], list[int]]:
@@ -141,12 +137,15 @@ def _current(location: Location, folded: pa.Table) -> tuple[pa.Table, list[str],
     return folded.take(position.filter(holds)), listed.filter(gone).to_pylist(), stamp.filter(gone).to_pylist()
 
 
-def _newest(location: Location, columns: Sequence[str]) -> pa.Table | None:
-    """These columns of a ledger that matches its name; two of them are there only while one replaces the other."""
+def _folded(location: Location, columns: Sequence[str]) -> pa.Table:
+    """These columns of the ledger; no rows where there is none that matches its name.
+
+    Two are there only while one replaces the other, and then either will do.
+    """
     for name in location.names("done", ".parquet"):
         if (table := _read_ledger(location, name, columns)) is not None:
             return table
-    return None
+    return _schema(columns).empty_table()
 
 
 def _read_ledger(location: Location, name: str, columns: Sequence[str]) -> pa.Table | None:
@@ -154,9 +153,7 @@ def _read_ledger(location: Location, name: str, columns: Sequence[str]) -> pa.Ta
         with location.fetched(ledger_path(name)) as path:
             if _sha256(path) != name:
                 return None
-            return pq.read_table(path, columns=list(columns), partitioning=None).cast(
-                pa.schema([_SCHEMA.field(column) for column in columns])
-            )
+            return pq.read_table(path, columns=list(columns), partitioning=None).cast(_schema(columns))
     except (FileNotFoundError, pa.ArrowException):
         return None
 
@@ -188,6 +185,10 @@ def parse_receipt(location: Location, shard: str, data: bytes) -> Receipt:
 def _row(receipt: Receipt, stamp: int) -> dict[str, Any]:
     reasons = {name: canonical_json(getattr(receipt, name)).decode() for name in _MAPPINGS}
     return {**vars(receipt), **reasons, "stamp": stamp}
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([_SCHEMA.field(name) for name in columns])
 
 
 def _sha256(path: Path) -> str:

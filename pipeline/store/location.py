@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore
-from pipeline.store.retry import patiently, status_of
+from pipeline.store.retry import NOT_IMPLEMENTED, patiently, status_of
 
 R = TypeVar("R")
 
@@ -158,16 +158,16 @@ class Location:
     def create(self, path: str, data: bytes) -> bool:
         """Write a whole file unless one of that name is there; False where one is that holds other bytes.
 
-        Atomic on object stores by a conditional upload. A local caller holds ``locked``.
+        Atomic on object stores by a conditional upload, where they know one: S3, Google Cloud Storage and Azure
+        do. A local caller holds ``locked``.
         """
         if self.is_local:
-            if self.exists(path):
-                return self.read(path) == data
-            self.write(path, data)
-            return True
+            return self._create_unless_seen(path, data)
         try:
             self._upload(path, self.fs.pipe_file, self.full(path), data, mode="create")
         except OSError as error:
+            if status_of(error) == NOT_IMPLEMENTED:
+                return self._create_unless_seen(path, data)
             if not isinstance(error, FileExistsError) and status_of(error) != _PRECONDITION_FAILED:
                 raise
             # What stands there is our own where an earlier try arrived and its answer did not.
@@ -212,6 +212,12 @@ class Location:
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
+
+    def _create_unless_seen(self, path: str, data: bytes) -> bool:
+        if self.exists(path):
+            return self.read(path) == data
+        self.write(path, data)
+        return True
 
     def _scratch_folder(self) -> Path:
         if self.is_local:

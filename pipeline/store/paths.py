@@ -6,7 +6,8 @@ uploads under names of its own, ``<shard>.<attempt>.tar`` and so on, and only th
 the attempt, on the condition that there is none (``If-None-Match: *``). Whoever comes second is told so, returns
 the receipt that stands, and removes its own files. Hence a receipt always matches the bytes it speaks of, without
 a clock or a lease, whatever is killed, delayed or repeated; and files that no receipt names are nobody's, which
-``Store.sweep`` removes once their shard has a receipt.
+``Store.sweep`` removes once their shard has a receipt. (Where an object store knows no such condition the last
+receipt stands, and still names its own files.)
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ LONGEST_WAIT = 20.0
 GIVE_UP_AFTER = 300.0
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+NOT_IMPLEMENTED = 501
 _PERMANENT = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 _PERMANENT_ERRNO = frozenset({errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENOSPC, errno.EROFS})
 # What the network libraries beneath fsspec's file systems call a connection that broke. They are no dependency
@@ -33,6 +34,7 @@ _BROKEN_CONNECTION = frozenset(
         "RequestException",
         "ResponseParserError",
         "ServerDisconnectedError",
+        "TimeoutError",
     }
 )
 
@@ -65,7 +67,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same operation may succeed later: 5xx, slow down, timeouts, dropped connections, short reads."""
     status = status_of(error)
     if status is not None:
-        return status >= 500 or status in _TRANSIENT_STATUS
+        return (status >= 500 and status != NOT_IMPLEMENTED) or status in _TRANSIENT_STATUS
     if isinstance(error, _PERMANENT):
         return False
     if isinstance(error, OSError):

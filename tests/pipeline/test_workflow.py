@@ -26,6 +26,7 @@ from pipeline.store import SampleReader, Store
 from pipeline.workflow import Selection, read_config, run, steps_of
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_value import Value
 from pipeline.workspace import Workspace
 from tests.pipeline.store.object_store import Proxy
 
@@ -165,6 +166,54 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
     assert "--redo" in str(error.value)
     assert "\n" not in str(error.value)
     assert files(generated) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "overrides", "told"),
+    [
+        ("shard", ["geometry.width=128"], "geometry.width: stored 64, asked 128"),
+        (
+            "fit",
+            ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "adapt.steps=1"],
+            "k_max: stored 4, asked 2",
+        ),
+        ("adapt", ["adapt.steps=1"], "steps: stored 0, asked 1"),
+        ("generate", ["generator.guidance_scale=3"], "inputs.sampler.guidance_scale: stored 2.0, asked 3.0"),
+        ("judge", ["judge.seed=1"], "seed: stored 0, asked 1"),
+        ("curate", ["curate.tolerance=2"], "inputs.options.tolerance: stored 1.25, asked 2.0"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
+    copied: Path,
+    configure: Configure,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    overrides: list[str],
+    told: str,
+) -> None:
+    # A judge and a curated store that were never trained or filled: only what they were made from is asked for.
+    config = configure(copied)
+    workspace = Workspace.of(config)
+    value = Value(config, workspace, Layouts(config, workspace))
+    with value.judge().building() as folder:
+        (folder / "segmenter.json").write_text("{}")
+    curated = value.plan_curate()
+    store = Store.create(workspace.curated, curated.manifest)
+    for shard in curated.shards:
+        store.write_shard(shard, [])
+    before = files(copied)
+    command = ["run", str(copied / "config.yaml"), f"workspace={copied}", "--until", "curate"]
+    assert guarded(command) == 0
+    capsys.readouterr()
+    assert guarded([*command, *overrides]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert "choose another" in message
+    assert "workspace" in message
+    assert f"--redo {stage}" in message
+    assert message.count("\n") == 1
+    assert files(copied) == before
 
 
 def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Configure) -> None:

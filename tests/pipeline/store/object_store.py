@@ -16,24 +16,26 @@ from typing import Any
 from moto.server import ThreadedMotoServer
 
 FAULTS = ("500", "503", "slow", "refused", "lost answer", "cut answer")
+_ANSWERS = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 _HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the client asked for, ``range`` as in the header."""
+    """What the client asked for, ``range`` as in the header, ``conditional`` if only where nothing is there yet."""
 
     method: str
     path: str
     range: str | None
+    conditional: bool
 
 
 @dataclass
 class Proxy:
     """Passes requests on to ``upstream`` (host, port), or does to them what ``fault`` returns.
 
-    ``fault`` is asked for every request and names one of FAULTS or None: a 500 or 503 answer, an answer that is
-    late, a connection closed before the request is passed on, after it, or in the middle of the answer.
+    ``fault`` is asked for every request and names one of FAULTS or None: an answer with that status, an answer
+    that is late, a connection closed before the request is passed on, after it, or in the middle of the answer.
     """
 
     upstream: tuple[str, int]
@@ -80,7 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.command, self.path, self.headers.get("Range"))
+        conditional = self.headers.get("If-None-Match") == "*"
+        request = Request(self.command, self.path, self.headers.get("Range"), conditional)
         fault = self.owner.fault(request)
         with self.owner.lock:
             self.owner.requests.append(request)
@@ -88,14 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "refused":
             self.close_connection = True
             return
-        if fault in ("500", "503"):
-            code = {"500": "InternalError", "503": "SlowDown"}[fault]
-            answer = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+        if fault in _ANSWERS:
+            answer = f"<Error><Code>{_ANSWERS[fault]}</Code><Message>injected</Message></Error>".encode()
             self._answer(int(fault), [("Content-Type", "application/xml")], answer)
-            return
-        if fault == "denied":
-            answer = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-            self._answer(403, [("Content-Type", "application/xml")], answer)
             return
         if fault == "slow":
             time.sleep(0.1)

@@ -107,6 +107,16 @@ def test_a_receipt_whose_answer_was_lost_is_still_ones_own(proxy: Proxy, bucket:
     assert verify_store(store.url) == []
 
 
+def test_a_store_that_knows_no_conditional_upload_still_keeps_the_first_receipt(proxy: Proxy, bucket: str) -> None:
+    proxy.fault = lambda request: "501" if request.conditional else None
+    store = Store.create(f"{bucket}/real", manifest())
+    receipt = store.write_shard(SHARD, camvid_like(SHARDS[SHARD], seed=1))
+    assert store.write_shard(SHARD, camvid_like(SHARDS[SHARD], seed=2)) == receipt
+    assert proxy.faults["501"] > 0
+    assert len(tars(store)) == 1
+    assert verify_store(store.url) == []
+
+
 def test_sweep_removes_what_beaten_attempts_left_and_nothing_else(bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     receipt = store.write_shard(SHARD, camvid_like(["a"]), [Failure("b", "shard", "wrong mode: CMYK")])
@@ -145,7 +155,7 @@ def test_verify_reports_a_flipped_byte_and_a_missing_file(
 def test_a_refusal_is_told_at_once(proxy: Proxy, bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     proxy.requests.clear()
-    proxy.fault = lambda _: "denied"
+    proxy.fault = lambda _: "403"
     with pytest.raises(UserError, match=f"^cannot write {bucket}/real/store.json: access denied"):
         store.location.write("store.json", b"")
     assert len(proxy.requests) == 1

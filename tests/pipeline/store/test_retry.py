@@ -66,6 +66,7 @@ LASTING = [
     FileExistsError("there"),
     raised_from(OSError(errno.EINVAL, "precondition failed"), ClientError(412)),
     raised_from(OSError(errno.EIO, "bad request"), ClientError(400)),
+    raised_from(OSError(errno.EIO, "not implemented"), ClientError(501)),
     TypeError("a mistake of ours"),
 ]
 

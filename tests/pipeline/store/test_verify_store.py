@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.planning import verify
-from pipeline.store import CorruptStore, Failure, Manifest, Receipt, Sample, Store, verify_store
+from pipeline.store import CorruptStore, Failure, Manifest, Receipt, Sample, Store, ledger, verify_store
 from pipeline.store.index import table_from_bytes, table_to_bytes
 from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
 
@@ -30,9 +30,16 @@ def write_store(root: Path) -> Store:
     return store
 
 
+def with_ledger(store: Store) -> Store:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "FOLD_AT_LEAST", 1)
+        assert store.fold()
+    return store
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write_store(tmp_path_factory.mktemp("verify"))
+    return with_ledger(write_store(tmp_path_factory.mktemp("verify")))
 
 
 def test_a_whole_store_has_no_faults(store: Store) -> None:
@@ -64,7 +71,7 @@ def test_any_flipped_byte_or_truncation_in_any_file_is_reported(
     store: Store, data: st.DataObject, damage: Callable[[bytes], bytes]
 ) -> None:
     files = files_of(Path(store.url))
-    assert len(files) == 11
+    assert len(files) == 12
     path = data.draw(st.sampled_from(files))
     whole = path.read_bytes()
     try:
@@ -89,6 +96,7 @@ def test_damage_to_a_store_of_any_samples_is_reported_in_whole_lines(
             unique = [replace(sample, key=f"{number}_{sample.key}") for sample in samples]
             failures = [Failure(f"bad{row}", "shard", reason, reason) for row, reason in enumerate(reasons)]
             store.write_shard(f"train-{number:06d}", unique, failures)
+        with_ledger(store)
         assert verify_store(root) == []
         path = data.draw(st.sampled_from(files_of(Path(root))))
         path.write_bytes(damage(path.read_bytes()))
