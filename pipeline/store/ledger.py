@@ -110,7 +110,7 @@ def ledger_faults(location: Location, receipts: Mapping[str, Receipt]) -> Iterat
     for name in location.names("done", ".parquet"):
         folded = _read_ledger(location, name, _SCHEMA.names)
         if folded is None:
-            yield f"{ledger_path(name)}: sha256 differs from its name"
+            yield f"{ledger_path(name)}: not the table that its name is the sha256 of"
             continue
         current, _, _ = _current(location, folded)
         for row in receipts_of(current):
@@ -154,7 +154,8 @@ def _read_ledger(location: Location, name: str, columns: Sequence[str]) -> pa.Ta
             if _sha256(path) != name:
                 return None
             return pq.read_table(path, columns=list(columns), partitioning=None).cast(_schema(columns))
-    except (FileNotFoundError, pa.ArrowException):
+    except (FileNotFoundError, ValueError, pa.ArrowException):
+        # Another process has replaced it, or another version of this program has written it.
         return None
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.store.codec import decode
 from pipeline.store.errors import CorruptStore
+from pipeline.store.paths import tar_path
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
 
@@ -25,7 +26,7 @@ class SampleReader:
         self.store = store
         self.members = None if members is None else frozenset(members)
         self.index: pa.Table = store.index()
-        self._tars = {receipt.shard: receipt.tar_path for receipt in store.receipts()}
+        self._tars = {shard: tar_path(shard, attempt) for shard, attempt in store.attempts().items()}
         self.keys: list[str] = self.index["key"].to_pylist()
         self._shards: list[str] = self.index["shard"].to_pylist()
         self._rows = {key: row for row, key in enumerate(self.keys)}

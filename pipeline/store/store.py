@@ -13,7 +13,7 @@ from pipeline.store.index import merge_tables, quarantine_table, table_from_byte
 from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
-from pipeline.store.paths import MANIFEST, check_shard_name, done_path
+from pipeline.store.paths import MANIFEST, check_shard_name, done_path, index_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample
 from pipeline.store.writer import ShardWriter
@@ -106,6 +106,11 @@ class Store:
         """
         return receipt_table(self.location, columns)
 
+    def attempts(self) -> dict[str, str]:
+        """The committed shards, sorted, and the attempt in the names of their files."""
+        table = self.receipt_table(["attempt"])
+        return dict(zip(table["shard"].to_pylist(), table["attempt"].to_pylist(), strict=True))
+
     def totals(self) -> Totals:
         """Sums over all receipts; raises CorruptStore where one is damaged."""
         return totals(self.location)
@@ -120,7 +125,7 @@ class Store:
         Columns: key, shard, ``<extension>:offset`` and ``<extension>:size`` of each member in the tar, and
         one for each scalar metadata entry.
         """
-        paths = [receipt.index_path for receipt in self.receipts()]
+        paths = [index_path(shard, attempt) for shard, attempt in self.attempts().items()]
         tables = [self._table(path, data) for path, data in self._read(paths)]
         return merge_tables(tables).sort_by([("shard", "ascending"), ("key", "ascending")])
 
@@ -180,8 +185,7 @@ class Store:
         # Listed before the receipts are read: an attempt that is missing there is beaten, not yet to be committed.
         suffixes = {"shards": ".tar", "index": ".parquet", "quarantine": ".parquet"}
         listed = [(folder, suffix, self.location.names(folder, suffix)) for folder, suffix in suffixes.items()]
-        table = self.receipt_table(["attempt"])
-        committed = dict(zip(table["shard"].to_pylist(), table["attempt"].to_pylist(), strict=True))
+        committed = self.attempts()
         for folder, suffix, names in listed:
             for name in names:
                 shard, _, attempt = name.partition(".")

@@ -101,7 +101,7 @@ def test_a_lost_or_damaged_ledger_changes_nothing_and_is_replaced(store: Store, 
         flipped = bytearray(whole)
         flipped[random.Random(0).randrange(len(whole))] ^= 1
         store.location.write(path, whole[:-9] if loss == "cut" else bytes(flipped))
-        assert verify_store(store.url) == [f"{path}: sha256 differs from its name"]
+        assert verify_store(store.url) == [f"{path}: not the table that its name is the sha256 of"]
     assert store.receipts() == plain
     assert store.fold()
     assert store.receipts() == plain
