@@ -178,7 +178,7 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
             "k_max: stored 4, asked 2",
         ),
         ("adapt", ["adapt.steps=1"], "steps: stored 0, asked 1"),
-        ("generate", ["generator.guidance_scale=3"], "inputs.sampler.guidance_scale: stored 2.0, asked 3.0"),
+        ("generate", ["generator.num_steps=3"], "inputs.sampler.num_steps: stored 2, asked 3"),
         ("judge", ["judge.seed=1"], "seed: stored 0, asked 1"),
         ("curate", ["curate.tolerance=2"], "inputs.options.tolerance: stored 1.25, asked 2.0"),
     ],
