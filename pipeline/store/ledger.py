@@ -184,8 +184,10 @@ def parse_receipt(location: Location, shard: str, data: bytes) -> Receipt:
 
 
 def _row(receipt: Receipt, stamp: int) -> dict[str, Any]:
-    reasons = {name: canonical_json(getattr(receipt, name)).decode() for name in _MAPPINGS}
-    return {**vars(receipt), **reasons, "stamp": stamp}
+    row = {**vars(receipt), "stamp": stamp}
+    for name in _MAPPINGS:
+        row[name] = canonical_json(row[name]).decode() if row[name] else "{}"
+    return row
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
