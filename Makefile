@@ -21,7 +21,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[offline,dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[offline,s3,dev]'
 	$(BIN)/python -m pip install -c constraints.txt --force-reinstall --no-deps opencv-python-headless
 	$(BIN)/python -m pip check
 	touch $@

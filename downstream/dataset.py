@@ -50,7 +50,8 @@ class Part:
 
 def store_digest(store_url: str) -> str:
     """Digest of all bytes that a store holds, from its receipts."""
-    return fingerprint({receipt.shard: receipt.sha256 for receipt in Store.open(store_url).receipts()})
+    table = Store.open(store_url).receipt_table(["sha256"])
+    return fingerprint(dict(zip(table["shard"].to_pylist(), table["sha256"].to_pylist(), strict=True)))
 
 
 def taxonomy_of(store: Store) -> Taxonomy:

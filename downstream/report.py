@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,11 @@ class ReportInputs:
     split: str = "val"
 
     @classmethod
-    def of_workspace(cls, workspace: Path, split: str = "val") -> ReportInputs:
-        """The places where `lumen run` writes."""
+    def of_workspace(cls, workspace: Path, split: str = "val", store_root: str | None = None) -> ReportInputs:
+        """The places where `lumen run` writes; stores lie under `store_root`, or in the workspace."""
         return cls(
             workspace,
-            {name: str(workspace / name) for name in _STORES},
+            {name: f"{store_root or workspace}/{name}" for name in _STORES},
             workspace / "basis" / "artifact.json",
             workspace / "adapter" / "artifact.json",
             workspace / "comparison.parquet",
@@ -58,18 +58,21 @@ class ReportInputs:
         )
 
 
-def build_report(workspace: Path, output: Path | None = None, split: str = "val") -> Path:
+def build_report(
+    workspace: Path, output: Path | None = None, split: str = "val", store_root: str | None = None
+) -> Path:
     """Write the page of a workspace and return its path.
 
     Args:
         workspace: folder of the run.
         output: path of the page; None is ``report/index.html`` in the workspace.
         split: split whose samples are shown.
+        store_root: URL under which the stores lie; None is in the workspace.
 
     Raises:
         UserError: the workspace has no real store.
     """
-    page = render(ReportInputs.of_workspace(workspace, split))
+    page = render(ReportInputs.of_workspace(workspace, split, store_root))
     path = output or workspace / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
@@ -192,18 +195,8 @@ def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, 
 
 
 def _store_row(name: str, store: Store) -> dict[str, Any]:
-    receipts = store.receipts()
-    return {
-        "name": name,
-        "kind": store.manifest.kind,
-        "fingerprint": store.manifest.fingerprint,
-        "shards": len(receipts),
-        "samples": sum(receipt.samples for receipt in receipts),
-        "bytes": sum(receipt.bytes for receipt in receipts),
-        "failures": sum(receipt.failures for receipt in receipts),
-        "dropped": sum(receipt.dropped for receipt in receipts),
-        "seconds": sum(receipt.seconds for receipt in receipts),
-    }
+    manifest = store.manifest
+    return {"name": name, "kind": manifest.kind, "fingerprint": manifest.fingerprint, **asdict(store.totals())}
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

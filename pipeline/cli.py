@@ -55,7 +55,7 @@ def build_parser() -> Parser:
     status.add_argument("--json", action="store_true", help="as JSON")
 
     verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
-    verify.add_argument("path", type=Path, metavar="PATH")
+    verify.add_argument("path", metavar="PATH")
 
     report = commands.add_parser("report", help="write the HTML report of a workspace")
     report.add_argument("workspace", type=Path, metavar="WORKSPACE")
@@ -113,7 +113,7 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
-    page = Workspace(config.workspace).report / "index.html"
+    page = Workspace.of(config).report / "index.html"
     if page.is_file():
         say(f"report: {page}")
     return 0
@@ -155,8 +155,12 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     """Write the report of a workspace."""
     from downstream.report import build_report
     from pipeline.workflow import read_config
+    from pipeline.workspace import Workspace
 
-    say(f"report: {build_report(options.workspace, split=read_config(options.workspace).evaluate.split)}")
+    config = read_config(options.workspace)
+    space = Workspace.of(config)
+    page = build_report(space.root, split=config.evaluate.split, store_root=space.store_root)
+    say(f"report: {page}")
     return 0
 
 
@@ -213,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command; what can go wrong in the user's world is told in one line."""
     from pipeline.engine.errors import RunFailed
-    from pipeline.store import CorruptStore
+    from pipeline.store import CorruptStore, StoreUnavailable
 
     options, overrides = parse(arguments)
     for name, value in QUIET.items():
@@ -222,7 +226,7 @@ def guarded(arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore")
     try:
         return COMMANDS[options.command](options, overrides)
-    except (UserError, RunFailed, CorruptStore) as error:
+    except (UserError, RunFailed, CorruptStore, StoreUnavailable) as error:
         if os.environ.get("LUMEN_TRACEBACK"):
             raise
         print(f"lumen {options.command}: {' '.join(str(error).split())}", file=sys.stderr)

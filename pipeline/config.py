@@ -52,7 +52,12 @@ def model_name(name: str) -> str:
     return name
 
 
+def store_root(url: str) -> str:
+    return url.rstrip("/") if "://" in url else str(absolute(Path(url)))
+
+
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
+StoreRoot = Annotated[str, Field(min_length=1), AfterValidator(store_root)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -290,6 +295,9 @@ class Config(Section):
 
     name: Name = Field(description="name of the run")
     workspace: AbsolutePath = Field(description="folder that all stages write to")
+    stores: StoreRoot | None = Field(
+        default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"
+    )
     seed: Seed = Field(default=0, description="seed of everything drawn while generating")
     dataset: DatasetConfig
     geometry: GeometryConfig

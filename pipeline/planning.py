@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
 from pipeline.artifact import read_record, verify_artifact
+from pipeline.engine.budget import top_reasons
 from pipeline.steps import Step
-from pipeline.store import verify_store
+from pipeline.store import Store, verify_store
 from pipeline.store.paths import MANIFEST
 from pipeline.workspace import Workspace
 
@@ -26,6 +27,7 @@ class Row:
         failed, dropped: samples quarantined, and left out on purpose.
         bytes: of the shards there are.
         seconds: worker time that they took.
+        failure_reasons: quarantined samples by kind of reason.
     """
 
     stage: str
@@ -37,6 +39,7 @@ class Row:
     dropped: int
     bytes: int
     seconds: float
+    failure_reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rate(self) -> float | None:
@@ -80,13 +83,14 @@ def row_of(step: Step) -> Row:
     return Row(
         step.name,
         size.units,
-        len(made),
+        made.shards,
         size.samples,
-        sum(receipt.samples for receipt in made),
-        sum(receipt.failures for receipt in made),
-        sum(receipt.dropped for receipt in made),
-        sum(receipt.bytes for receipt in made),
-        round(sum(receipt.seconds for receipt in made), 3),
+        made.samples,
+        made.failures,
+        made.dropped,
+        made.bytes,
+        round(made.seconds, 3),
+        made.failure_reasons,
     )
 
 
@@ -113,9 +117,9 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
 
 
 def status_table(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how far every stage is."""
+    """Lines that say how far every stage is, and below them why samples failed."""
     header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
-    return aligned(
+    lines = aligned(
         [
             header,
             *(
@@ -133,6 +137,7 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     )
+    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}" for row in rows if row.failed]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -170,7 +175,7 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def verify(path: Path) -> tuple[list[str], list[str]]:
+def verify(path: str) -> tuple[list[str], list[str]]:
     """Check a store, or every store and artifact of a workspace.
 
     Returns:
@@ -179,10 +184,10 @@ def verify(path: Path) -> tuple[list[str], list[str]]:
     Raises:
         UserError: there is neither a store nor a workspace.
     """
-    if (path / MANIFEST).is_file():
-        return [path.name], verify_store(str(path))
-    space = Workspace(path)
-    stores = [folder for folder in (space.real, space.layouts, space.synthetic, space.curated) if folder.exists()]
+    if Store.left_at(path):
+        return [path.rstrip("/").rpartition("/")[-1]], verify_store(path)
+    space = Workspace.at(Path(path))
+    stores = {name: url for name, url in space.stores.items() if Store.left_at(url)}
     artifacts = [
         item
         for item in (space.basis, space.adapter, space.judge, space.scale, space.comparison, space.evaluation)
@@ -190,6 +195,6 @@ def verify(path: Path) -> tuple[list[str], list[str]]:
     ]
     if not stores and not artifacts:
         raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
-    faults = [f"{folder.name}: {fault}" for folder in stores for fault in verify_store(str(folder))]
+    faults = [f"{name}: {fault}" for name, url in stores.items() for fault in verify_store(url)]
     faults += [fault for item in artifacts for fault in verify_artifact(item)]
-    return [item.name for item in (*stores, *artifacts)], faults
+    return [*stores, *(item.name for item in artifacts)], faults

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, Protocol
 
 from pipeline.artifact import Artifact, discard, read_record
@@ -16,8 +16,7 @@ from pipeline.engine.executor import Executor, make_executor
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, FingerprintMismatch, Manifest, Receipt, Store
-from pipeline.store.paths import MANIFEST
+from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,18 @@ class Step(Protocol):
         """How much the step makes in all, whether or not anything exists yet."""
         ...
 
-    def made(self) -> list[Receipt] | int:
-        """Receipts of the shards there are, or how many units of an artifact are done."""
+    def made(self) -> Totals | int:
+        """Sums over the shards there are, or how many units of an artifact are done."""
         ...
 
 
 @dataclass(frozen=True)
 class StorePlan:
-    """A store to write: what it is, and every shard of it."""
+    """A store to write: what it is, every shard of it, and the units that make them, for which indexes are read."""
 
     manifest: Manifest
     shards: Sequence[str]
-    units: Callable[[], list[WorkUnit]]
+    units: Callable[[], Sequence[WorkUnit]]
 
 
 def nothing(*_: object) -> None:
@@ -95,7 +94,7 @@ class StoreStep:
 
     Attributes:
         name: of the stage.
-        path: of the store.
+        url: of the store.
         plan: what the store shall be; asked only when the steps before are done.
         work: the stage and what it reads from.
         expected: how much that is, known from the beginning.
@@ -104,7 +103,7 @@ class StoreStep:
     """
 
     name: StageName
-    path: Path
+    url: str
     plan: Callable[[], StorePlan]
     work: Callable[[], tuple[Stage, Source]]
     expected: Callable[[], Size]
@@ -113,15 +112,21 @@ class StoreStep:
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
-        if not (self.path / MANIFEST).is_file():
+        if not Store.is_at(self.url):
             return False
         plan = self.plan()
-        return set(plan.shards) <= self.open(plan.manifest).done()
+        return self.open(plan.manifest).done().issuperset(plan.shards)
 
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent."""
+        with self.way_out():
+            return Store.create(self.url, manifest)
+
+    @contextmanager
+    def way_out(self) -> Iterator[None]:
+        """Add to a mismatch how to remove the store."""
         try:
-            return Store.create(str(self.path), manifest)
+            yield
         except FingerprintMismatch as error:
             raise FingerprintMismatch(f"{error}, e.g. with --redo {self.name}") from error
 
@@ -131,21 +136,22 @@ class StoreStep:
         plan = self.plan()
         store = self.open(plan.manifest)
         stage, source = self.work()
-        summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
+        with self.way_out():
+            summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
         return str(summary).removeprefix(f"{self.name}: ")
 
     def reset(self) -> None:
         """Remove the store, and what was prepared for it."""
-        rmtree(self.path, ignore_errors=True)
+        Store.remove(self.url)
         self.clean()
 
     def size(self) -> Size:
         """All shards and samples of the plan."""
         return self.expected()
 
-    def made(self) -> list[Receipt] | int:
-        """Receipts of the committed shards."""
-        return Store.open(str(self.path)).receipts() if (self.path / MANIFEST).is_file() else []
+    def made(self) -> Totals | int:
+        """Sums over the committed shards."""
+        return Store.open(self.url).totals() if Store.is_at(self.url) else Totals()
 
 
 @dataclass
@@ -192,7 +198,7 @@ class ArtifactStep:
         """The units of the artifact."""
         return Size(self.units, 0)
 
-    def made(self) -> list[Receipt] | int:
+    def made(self) -> Totals | int:
         """All units where the artifact is there."""
         return self.units if read_record(self.path) else 0
 

@@ -37,7 +37,7 @@ class Selection:
 
 def steps_of(config: Config) -> list[Step]:
     """All stages of a run, in order."""
-    workspace = Workspace(config.workspace)
+    workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     parts = layouts, Generation(config, workspace, layouts), Value(config, workspace, layouts)
     return [step for part in parts for step in part.steps()]
@@ -83,7 +83,7 @@ def check(config: Config) -> None:
     Raises:
         UserError: a dataset or a model is missing or does not fit.
     """
-    workspace = Workspace(config.workspace)
+    workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.check()
     Value(config, workspace, layouts).check()
@@ -119,7 +119,7 @@ def names(steps: Sequence[Step]) -> list[StageName]:
 
 def write_config(config: Config) -> None:
     """Keep the resolved configuration in the workspace, for `status` and for the reader."""
-    path = Workspace(config.workspace).config
+    path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
     scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))

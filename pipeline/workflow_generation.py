@@ -46,8 +46,8 @@ class Generation:
     def pairs(self) -> PairedSource:
         """Images and layouts of the same keys."""
         return PairedSource(
-            StoreSource(str(self.workspace.real), ("image",)),
-            StoreSource(str(self.workspace.layouts), ("layout",)),
+            StoreSource(self.workspace.real, ("image",)),
+            StoreSource(self.workspace.layouts, ("layout",)),
         )
 
     # adapt
@@ -145,8 +145,8 @@ class Generation:
             provenance=generate.Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
             **resources_of(self.config, "generate").of_model,
         )
-        labels = StoreSource(str(self.workspace.real), ("label",))
-        return stage, PairedSource(labels, StoreSource(str(self.workspace.layouts), ("layout",)))
+        labels = StoreSource(self.workspace.real, ("label",))
+        return stage, PairedSource(labels, StoreSource(self.workspace.layouts, ("layout",)))
 
 
 def adapter_record(workspace: Workspace) -> Record:

@@ -78,12 +78,12 @@ class Layouts:
     @property
     def real(self) -> Store:
         """The real store."""
-        return Store.open(str(self.workspace.real))
+        return Store.open(self.workspace.real)
 
     @property
     def store(self) -> Store:
         """The layout store."""
-        return Store.open(str(self.workspace.layouts))
+        return Store.open(self.workspace.layouts)
 
     @property
     def kind(self) -> DatasetKind:
@@ -229,7 +229,7 @@ class Layouts:
 
         settings = resources_of(self.config, "fit")
         task = fit.FitMoments(
-            StoreSource(str(self.workspace.real), ("image",)), self.config.backbone.name, **settings.of_model
+            StoreSource(self.workspace.real, ("image",)), self.config.backbone.name, **settings.of_model
         )
         units = fit.plan(keys_by_shard(self.real))
         if not any(unit.keys for unit in units):
@@ -273,7 +273,7 @@ class Layouts:
             self.config.layout.k_max,
             **resources_of(self.config, "extract").of_model,
         )
-        return stage, StoreSource(str(self.workspace.real), ("image",))
+        return stage, StoreSource(self.workspace.real, ("image",))
 
 
 def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) -> dict[str, JSON]:

@@ -85,12 +85,12 @@ class Value:
     @property
     def synthetic(self) -> Store:
         """The synthetic store."""
-        return Store.open(str(self.workspace.synthetic))
+        return Store.open(self.workspace.synthetic)
 
     @property
     def curated(self) -> Store:
         """The curated store."""
-        return Store.open(str(self.workspace.curated))
+        return Store.open(self.workspace.curated)
 
     @property
     def judge_record(self) -> Record:
@@ -138,8 +138,8 @@ class Value:
         space = self.workspace
         task = Train(
             trainings,
-            str(space.real),
-            str(space.curated),
+            space.real,
+            space.curated,
             self.config.evaluate.split,
             resources_of(self.config, stage).resources,
             stage,
@@ -192,7 +192,7 @@ class Value:
         classes = TAXONOMIES[str(self.real.manifest.taxonomy)].classes
         settings = resources_of(self.config, "curate")
         task = curate.CountLosses(
-            StoreSource(str(self.workspace.real), ("image", "label")),
+            StoreSource(self.workspace.real, ("image", "label")),
             partial(load_judge, str(self.workspace.judge), settings.device),
             len(classes),
             **settings.of_stage,
@@ -229,7 +229,7 @@ class Value:
         settings = resources_of(self.config, "curate")
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
         stage = curate.Curate(judge, str(self.workspace.scale), self.config.curate.min_reliable, **settings.of_stage)
-        return stage, StoreSource(str(self.workspace.synthetic), ("image", "label"))
+        return stage, StoreSource(self.workspace.synthetic, ("image", "label"))
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
@@ -281,8 +281,8 @@ class Value:
         settings = resources_of(self.config, "evaluate")
         task = Evaluate(
             str(self.workspace.judge),
-            str(self.workspace.real),
-            str(self.workspace.synthetic),
+            self.workspace.real,
+            self.workspace.synthetic,
             self.config.evaluate.split,
             **settings.of_model,
         )
@@ -307,5 +307,5 @@ class Value:
         """Write the page."""
         from downstream.report import build_report
 
-        build_report(self.workspace.root, folder / PAGE, self.config.evaluate.split)
+        build_report(self.workspace.root, folder / PAGE, self.config.evaluate.split, self.workspace.store_root)
         return "written"

@@ -6,17 +6,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omegaconf import OmegaConf
+
 from pipeline.store.canonical import fingerprint
 
 if TYPE_CHECKING:
+    from pipeline.config import Config
     from pipeline.store.store import Store
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths below a run's folder."""
+    """Where a run's artifacts and stores lie.
+
+    Attributes:
+        root: folder of the artifacts.
+        store_root: URL under which the stores lie; None is in the folder.
+    """
 
     root: Path
+    store_root: str | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> Workspace:
+        """The workspace of a run."""
+        return cls(config.workspace, config.stores)
+
+    @classmethod
+    def at(cls, root: Path) -> Workspace:
+        """The workspace in a folder, its stores where the last run put them."""
+        config = cls(root).config
+        return cls(root, OmegaConf.load(config).get("stores") if config.is_file() else None)
 
     @property
     def config(self) -> Path:
@@ -29,9 +49,14 @@ class Workspace:
         return self.root / "scenes"
 
     @property
-    def real(self) -> Path:
+    def stores(self) -> dict[str, str]:
+        """URLs of all stores by name, whether they are there or not."""
+        return {"real": self.real, "layouts": self.layouts, "synthetic": self.synthetic, "curated": self.curated}
+
+    @property
+    def real(self) -> str:
         """Store of real images and labels at the working size."""
-        return self.root / "real"
+        return self._store("real")
 
     @property
     def basis(self) -> Path:
@@ -39,9 +64,9 @@ class Workspace:
         return self.root / "basis"
 
     @property
-    def layouts(self) -> Path:
+    def layouts(self) -> str:
         """Store of neural layouts at k_max."""
-        return self.root / "layouts"
+        return self._store("layouts")
 
     @property
     def adapter(self) -> Path:
@@ -49,9 +74,9 @@ class Workspace:
         return self.root / "adapter"
 
     @property
-    def synthetic(self) -> Path:
+    def synthetic(self) -> str:
         """Store of synthetic images with their sources' labels."""
-        return self.root / "synthetic"
+        return self._store("synthetic")
 
     @property
     def judge(self) -> Path:
@@ -64,9 +89,9 @@ class Workspace:
         return self.root / "scale"
 
     @property
-    def curated(self) -> Path:
+    def curated(self) -> str:
         """Store of synthetic samples that the judge believes."""
-        return self.root / "curated"
+        return self._store("curated")
 
     @property
     def runs(self) -> Path:
@@ -88,8 +113,12 @@ class Workspace:
         """Artifact: the folder of the HTML report."""
         return self.root / "report"
 
+    def _store(self, name: str) -> str:
+        return f"{self.store_root or self.root}/{name}"
+
 
 def content_digest(store: Store) -> str:
     """Sha256 over a store's fingerprint and the names and bytes of its committed shards."""
-    shards: dict[str, str] = {receipt.shard: receipt.sha256 for receipt in store.receipts()}
+    table = store.receipt_table(["sha256"])
+    shards: dict[str, str] = dict(zip(table["shard"].to_pylist(), table["sha256"].to_pylist(), strict=True))
     return fingerprint({"fingerprint": store.manifest.fingerprint, "shards": shards})

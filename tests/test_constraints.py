@@ -1,4 +1,4 @@
-"""constraints.txt pins all that an installation with the offline and dev extras brings."""
+"""constraints.txt pins all that an installation with the offline, s3 and dev extras brings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def installed_closure(root: str, extras: tuple[str, ...]) -> Iterator[str]:
 
 def test_every_package_is_pinned_to_the_installed_version() -> None:
     pinned = pins()
-    names = [name for name in installed_closure("lumen-layouts", ("offline", "dev")) if name in pinned]
+    names = [name for name in installed_closure("lumen-layouts", ("offline", "s3", "dev")) if name in pinned]
     assert len(names) > 60
     wrong = {
         name: distribution(name).version for name in names if distribution(name).version not in pinned[name].specifier
@@ -53,5 +53,5 @@ def test_every_package_is_pinned_to_the_installed_version() -> None:
 
 def test_no_package_is_left_unpinned() -> None:
     pinned = pins()
-    needed = installed_closure("lumen-layouts", ("offline", "dev"))
+    needed = installed_closure("lumen-layouts", ("offline", "s3", "dev"))
     assert [name for name in needed if name not in pinned and not name.startswith(ACCELERATOR)] == []

@@ -6,7 +6,8 @@ from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed, UnitFailed
 from pipeline.engine.executor import Executor, ExecutorKind, make_executor
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
-from pipeline.engine.run import StageSummary, remaining, run_store_stage
+from pipeline.engine.plan import Plan, remaining
+from pipeline.engine.run import StageSummary, run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage, UnitTask
 from pipeline.engine.task import ShardTask
 from pipeline.engine.unit import WorkUnit
@@ -19,6 +20,7 @@ __all__ = [
     "Failed",
     "Ok",
     "Outcome",
+    "Plan",
     "Resources",
     "RunFailed",
     "ShardTask",

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, RunFailed, UnitFailed
+from pipeline.engine.plan import unit_blocks
 from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
 from pipeline.engine.stage import Resources, UnitTask
 from pipeline.engine.unit import WorkUnit
@@ -51,8 +52,7 @@ class RayExecutor:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
-        rows = [{"index": index, "unit": unit.to_json()} for index, unit in enumerate(units)]
-        results = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MAX_BLOCKS)).map(
+        results = ray.data.from_arrow(unit_blocks(units, _MAX_BLOCKS)).map(
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
             compute=ray.data.ActorPoolStrategy(size=workers),

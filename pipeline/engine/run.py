@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed
 from pipeline.engine.executor import Executor
+from pipeline.engine.plan import Plan, remaining
 from pipeline.engine.progress import shard_progress
 from pipeline.engine.stage import Source, Stage
 from pipeline.engine.task import ShardTask
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import FingerprintMismatch, Receipt, Store
+from pipeline.store import Receipt, Store
+
+# Receipts between two looks at whether the ledger is worth writing anew.
+_FOLD_EVERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,41 +63,28 @@ def run_store_stage(
     committed stays.
     """
     started = time.monotonic()
-    missing = remaining(store, units)
-    done_before = len(units) - len(missing)
-    store.location.sweep()
+    store.fold()
+    plan = Plan.of(units)
+    missing = remaining(store, plan)
+    done_before = len(plan) - len(missing)
+    store.sweep()
     tally = _Tally(stage.name, budget, store.url)
     task = ShardTask(stage, source, store.url)
     with (
         closing(executor.map(task, missing)) as results,
-        shard_progress(stage.name, len(units), done_before, report) as tick,
+        shard_progress(stage.name, len(plan), done_before, report) as tick,
     ):
-        for _, receipt in results:
+        for count, (_, receipt) in enumerate(results, 1):
             tick(receipt)
             tally.add(receipt)
-    absent = {unit.shard for unit in missing} - store.done()
+            if count % _FOLD_EVERY == 0:
+                store.fold()
+    absent = missing.without(store.done())
     if absent:
-        raise RunFailed(f"{stage.name}: {len(absent)} shards of the plan are missing, such as {min(absent)}")
-    return tally.summary(len(units), done_before, time.monotonic() - started)
-
-
-def remaining(store: Store, units: Sequence[WorkUnit]) -> list[WorkUnit]:
-    """The planned units that the store has no receipt of, in plan order.
-
-    Raises FingerprintMismatch where a receipt is of another unit with the same shard name, ValueError where
-    the plan names a shard twice.
-    """
-    if len({unit.shard for unit in units}) < len(units):
-        raise ValueError("the plan names a shard twice")
-    receipts = {receipt.shard: receipt for receipt in store.receipts()}
-    for unit in units:
-        receipt = receipts.get(unit.shard)
-        if receipt is not None and receipt.unit not in ("", unit.fingerprint):
-            raise FingerprintMismatch(
-                f"{store.url}: shard {unit.shard} was made from other samples or parameters than planned: "
-                "choose another workspace, or remove this store to make it again"
-            )
-    return [unit for unit in units if unit.shard not in receipts]
+        raise RunFailed(f"{stage.name}: {len(absent)} shards of the plan are missing, such as {absent[0].shard}")
+    store.sweep()
+    store.fold()
+    return tally.summary(len(plan), done_before, time.monotonic() - started)
 
 
 class _Tally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 
 from augment.prompts import draw_domain, expand
 from pipeline.engine.outcome import Ok, Outcome
+from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
@@ -32,25 +33,21 @@ def shard_name(source: str, k: int, variant: int) -> str:
 
 def shard_names(
     sources: Sequence[str], splits: Sequence[str], ks: Sequence[int], variants: int
-) -> list[tuple[str, str, int, int]]:
+) -> Iterator[tuple[str, str, int, int]]:
     """(shard, source shard, k, variant) of every unit; sources of one split first, then k, then variant."""
-    return [
-        (shard_name(source, k, variant), source, k, variant)
-        for k in ks
-        for variant in range(variants)
-        for source in sources
-        if split_of(source) in splits
-    ]
+    for k in ks:
+        for variant in range(variants):
+            for source in sources:
+                if split_of(source) in splits:
+                    yield shard_name(source, k, variant), source, k, variant
 
 
-def plan(
-    shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int
-) -> list[WorkUnit]:
+def plan(shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int) -> Plan:
     """One unit for each source shard, k and variant: more ks or variants add shards and change none."""
-    return [
+    return Plan.of(
         WorkUnit(name, shards[source], {"k": k, "variant": variant})
         for name, source, k, variant in shard_names(list(shards), splits, ks, variants)
-    ]
+    )
 
 
 def stable_seed(*parts: str | int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.store.canonical import JSON, canonical_json, file_digest, fingerprint
-from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample
+from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample, StoreUnavailable
+from pipeline.store.ledger import Totals
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
@@ -22,6 +23,8 @@ __all__ = [
     "Sample",
     "SampleReader",
     "Store",
+    "StoreUnavailable",
+    "Totals",
     "canonical_json",
     "file_digest",
     "fingerprint",

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from augment.errors import UserError
+from pipeline.store.errors import CorruptStore
+from pipeline.store.retry import NOT_IMPLEMENTED, patiently, status_of
+
+R = TypeVar("R")
 
 SCRATCH = ".scratch"
+_REQUESTS = 32
+_PRECONDITION_FAILED, _RANGE_NOT_SATISFIABLE = 412, 416
 
 
 class Location:
     """A root directory; every path below is relative to it.
 
-    A name becomes visible only with all its bytes: on a local disk by rename, elsewhere by one upload.
+    A name becomes visible only with all its bytes: on a local disk by rename, elsewhere by one upload. Elsewhere
+    every operation is tried again while it fails for a passing reason (see ``retry``), and then raises
+    StoreUnavailable; a refusal is a UserError.
     """
 
     def __init__(self, url: str) -> None:
         try:
-            self.fs, root = url_to_fs(url)
+            # Other processes write here, so that a listing kept from before would be wrong.
+            self.fs, root = url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise UserError(f"cannot open {url}: {error}") from error
         self.root = root.rstrip("/")
@@ -39,38 +52,75 @@ class Location:
         return f"{self.root}/{path}"
 
     def exists(self, path: str) -> bool:
-        """Whether the file is there now, past any listing cache."""
-        self.fs.invalidate_cache()
-        return bool(self.fs.exists(self.full(path)))
+        """Whether the file is there."""
+        if self.is_local:
+            return os.path.exists(self.full(path))  # noqa: PTH110 - asked for every receipt of a run
+        try:
+            self._call("look at", path, self.fs.info, self.full(path))
+        except FileNotFoundError:
+            return False
+        return True
 
     def names(self, directory: str, suffix: str) -> list[str]:
         """The sorted names in a directory that end with ``suffix``, without it; none where it is absent."""
-        self.fs.invalidate_cache()
         try:
-            paths = self.fs.ls(self.full(directory), detail=False)
-        except FileNotFoundError:
+            if self.is_local:
+                found = os.listdir(self.full(directory))  # noqa: PTH208 - names alone, of a million files
+            else:
+                paths = self._call("list", directory, self.fs.ls, self.full(directory), detail=False)
+                found = [path.rstrip("/").rsplit("/", 1)[-1] for path in paths]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
-        return sorted(name[: -len(suffix)] for name in names if name.endswith(suffix))
+        return sorted(name[: -len(suffix)] for name in found if name.endswith(suffix))
+
+    def stamps(self, directory: str, suffix: str) -> tuple[list[str], list[int]]:
+        """The names as in ``names``, unsorted, and for each a number that changes when the file is replaced."""
+        try:
+            if self.is_local:
+                return _local_stamps(self.full(directory), suffix)
+            entries = self._call("list", directory, self.fs.ls, self.full(directory), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        found = [(entry["name"].rsplit("/", 1)[-1], entry) for entry in entries if entry["name"].endswith(suffix)]
+        stamps = [_stamp(sorted((name, str(value)) for name, value in entry.items())) for _, entry in found]
+        return [name[: -len(suffix)] for name, _ in found], stamps
 
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises FileNotFoundError."""
-        return bytes(self.fs.cat_file(self.full(path)))
+        if self.is_local:
+            with open(self.full(path), "rb", buffering=0) as stream:  # noqa: PTH123 - a million receipts come by here
+                return stream.read()
+        return bytes(self._call("read", path, self.fs.cat_file, self.full(path)))
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
-        """All bytes of each file, fetched concurrently where that is possible; raises FileNotFoundError."""
-        if self.is_local or not paths:
-            return [self.read(path) for path in paths]
-        found = self.fs.cat([self.full(path) for path in paths], on_error="raise")
-        by_path = {self.fs._strip_protocol(path): data for path, data in found.items()}
-        return [bytes(by_path[self.full(path)]) for path in paths]
+        """All bytes of each file, fetched concurrently where that is of use; raises FileNotFoundError."""
+        return self._each(self.read, paths)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each (offset, size) of one file."""
+        """The bytes of each (offset, size) of one file, a ranged read each; fewer where the file ends before."""
         full = self.full(path)
         starts = [offset for offset, _ in ranges]
         ends = [offset + size for offset, size in ranges]
-        return [bytes(data) for data in self.fs.cat_ranges([full] * len(ranges), starts, ends, on_error="raise")]
+        try:
+            data = self._call("read", path, self.fs.cat_ranges, [full] * len(ranges), starts, ends, on_error="raise")
+        except OSError as error:
+            if status_of(error) == _RANGE_NOT_SATISFIABLE:
+                raise CorruptStore(f"{self.url}/{path} is cut short: {error}") from error
+            raise
+        return [bytes(found) for found in data]
+
+    @contextmanager
+    def fetched(self, path: str) -> Iterator[Path]:
+        """The file on a local disk: itself, or a copy for as long as the block lasts; raises FileNotFoundError."""
+        if self.is_local:
+            yield Path(self.full(path))
+            return
+        copy = self.scratch(path.rsplit("/", 1)[-1])
+        try:
+            self._call("read", path, self.fs.get_file, self.full(path), str(copy))
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
 
     def scratch(self, name: str) -> Path:
         """A fresh path on a local disk for bytes that are not to be seen yet.
@@ -78,7 +128,7 @@ class Location:
         Its name says which process owns it, so that ``sweep`` can tell what a killed one left behind.
         """
         unique = f"{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
-        directory = Path(self.root, SCRATCH) if self.is_local else Path(tempfile.gettempdir())
+        directory = self._scratch_folder()
         directory.mkdir(parents=True, exist_ok=True)
         return directory / unique
 
@@ -89,13 +139,13 @@ class Location:
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch.replace(target)
         else:
-            self.fs.put_file(str(scratch), self.full(path))
+            self._upload(path, self.fs.put_file, str(scratch), self.full(path))
             scratch.unlink()
 
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file, replacing what stood there."""
         if not self.is_local:
-            self.fs.pipe_file(self.full(path), data)
+            self._upload(path, self.fs.pipe_file, self.full(path), data)
             return
         scratch = self.scratch(path.rsplit("/", 1)[-1])
         try:
@@ -106,10 +156,45 @@ class Location:
         finally:
             scratch.unlink(missing_ok=True)
 
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a whole file unless one of that name is there; False where one is that holds other bytes.
+
+        Atomic on object stores by a conditional upload, where they know one: S3, Google Cloud Storage and Azure
+        do. A local caller holds ``locked``.
+        """
+        if self.is_local:
+            return self._create_unless_seen(path, data)
+        try:
+            self._upload(path, self.fs.pipe_file, self.full(path), data, mode="create")
+        except OSError as error:
+            if status_of(error) == NOT_IMPLEMENTED:
+                return self._create_unless_seen(path, data)
+            if not isinstance(error, FileExistsError) and status_of(error) != _PRECONDITION_FAILED:
+                raise
+            # What stands there is our own where an earlier try arrived and its answer did not.
+            return self.read(path) == data
+        return True
+
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
-        if self.exists(path):
-            self.fs.rm_file(self.full(path))
+        try:
+            self._call("remove", path, self.fs.rm_file, self.full(path))
+        except FileNotFoundError:
+            return
+
+    def remove_many(self, paths: Sequence[str]) -> None:
+        """Remove each file that is there."""
+        self._each(self.remove, paths)
+
+    def remove_tree(self) -> None:
+        """Remove the root with everything below it, if it is there."""
+        if self.is_local:
+            shutil.rmtree(self.root, ignore_errors=True)
+            return
+        try:
+            self._call("remove", "", self.fs.rm, self.root, recursive=True)
+        except FileNotFoundError:
+            return
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -124,13 +209,54 @@ class Location:
 
     def sweep(self) -> int:
         """Remove the scratch files of processes of this machine that are gone; returns how many."""
-        directory = Path(self.root, SCRATCH)
-        if not self.is_local or not directory.is_dir():
-            return 0
-        stale = [path for path in directory.glob("*.tmp") if _is_orphan(path.name)]
+        stale = [path for path in self._scratch_folder().glob("*.tmp") if _is_orphan(path.name)]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
+
+    def _create_unless_seen(self, path: str, data: bytes) -> bool:
+        if self.exists(path):
+            return self.read(path) == data
+        self.write(path, data)
+        return True
+
+    def _scratch_folder(self) -> Path:
+        if self.is_local:
+            return Path(self.root, SCRATCH)
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir(), f"lumen-{os.getuid()}", digest)
+
+    def _call(self, doing: str, path: str, function: Callable[..., R], *args: Any, **options: Any) -> R:
+        if self.is_local:
+            return function(*args, **options)
+        return patiently(f"cannot {doing} {self.url}/{path}", function, *args, **options)
+
+    def _upload(self, path: str, function: Callable[..., object], *args: Any, **options: Any) -> None:
+        try:
+            self._call("write", path, function, *args, **options)
+        except FileNotFoundError as error:
+            raise UserError(f"cannot write {self.url}/{path}: {error}") from error
+
+    def _each(self, function: Callable[[str], R], paths: Sequence[str]) -> list[R]:
+        if self.is_local or len(paths) < 2:
+            return [function(path) for path in paths]
+        with ThreadPoolExecutor(min(_REQUESTS, len(paths))) as pool:
+            return list(pool.map(function, paths))
+
+
+def _local_stamps(directory: str, suffix: str) -> tuple[list[str], list[int]]:
+    names, stamps = [], []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(suffix):
+                stat = entry.stat()
+                names.append(entry.name[: -len(suffix)])
+                stamps.append(_stamp((stat.st_ino, stat.st_mtime_ns, stat.st_size)))
+    return names, stamps
+
+
+def _stamp(parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _is_orphan(scratch_name: str) -> bool:

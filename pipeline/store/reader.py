@@ -26,6 +26,7 @@ class SampleReader:
         self.store = store
         self.members = None if members is None else frozenset(members)
         self.index: pa.Table = store.index()
+        self._tars = {shard: tar_path(shard, attempt) for shard, attempt in store.attempts().items()}
         self.keys: list[str] = self.index["key"].to_pylist()
         self._shards: list[str] = self.index["shard"].to_pylist()
         self._rows = {key: row for row, key in enumerate(self.keys)}
@@ -75,7 +76,7 @@ class SampleReader:
 
     def _read(self, row: int, extensions: list[str]) -> list[bytes]:
         ranges = [(self._extents[ext][0][row], self._extents[ext][1][row]) for ext in extensions]
-        path = tar_path(self._shards[row])
+        path = self._tars[self._shards[row]]
         data = self.store.location.read_ranges(path, ranges)
         for extension, (_, size), found in zip(extensions, ranges, data, strict=True):
             if len(found) != size:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.store.canonical import canonical_json, fingerprint
 from pipeline.store.errors import CorruptStore
+from pipeline.store.paths import index_path, quarantine_path, tar_path
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Receipt:
     The digests are of the files as they lie in the store; ``quarantine_sha256`` is None without failures.
     ``seconds`` is the time the shard took and ``finished`` the Unix time of its commit. ``failure_reasons``
     and ``drop_reasons`` count by kind. ``store`` is the fingerprint of the store and ``unit`` that of the
-    work unit.
+    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk.
     """
 
     shard: str
@@ -36,22 +38,41 @@ class Receipt:
     unit: str = ""
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
     drop_reasons: Mapping[str, int] = field(default_factory=dict)
+    attempt: str = ""
+
+    @property
+    def tar_path(self) -> str:
+        """Where the samples lie."""
+        return tar_path(self.shard, self.attempt)
+
+    @property
+    def index_path(self) -> str:
+        """Where the index lies."""
+        return index_path(self.shard, self.attempt)
+
+    @property
+    def quarantine_path(self) -> str:
+        """Where the failures lie, if there are any."""
+        return quarantine_path(self.shard, self.attempt)
 
     def to_bytes(self) -> builtins.bytes:
         """The bytes of ``done/<shard>.json``, sealed by their own digest."""
-        content = dataclasses.asdict(self)
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.attempt:
+            del content["attempt"]
         return canonical_json({**content, "digest": fingerprint(content)})
 
     @classmethod
     def from_bytes(cls, data: builtins.bytes) -> Receipt:
-        """The receipt of these bytes; raises CorruptStore unless they are exactly what ``to_bytes`` gives."""
+        """The receipt of these bytes; raises CorruptStore unless ``to_bytes`` has sealed them."""
         try:
             fields = json.loads(data)
-            del fields["digest"]
+            digest = fields.pop("digest")
             receipt = cls(**fields)
-            whole = receipt.to_bytes() == data
-        except (ValueError, TypeError, KeyError) as error:
+            # Cutting the seal out again costs a quarter of writing the content anew, of a million receipts.
+            content = data.replace(f'"digest":"{digest}",'.encode(), b"", 1)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptStore(f"not a receipt ({error})") from error
-        if not whole:
+        if hashlib.sha256(content).hexdigest() != digest or len(content) == len(data):
             raise CorruptStore("the receipt does not match its own digest")
         return receipt

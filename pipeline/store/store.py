@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
 from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
+from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
-from pipeline.store.paths import (
-    MANIFEST,
-    check_shard_name,
-    done_path,
-    index_path,
-    quarantine_path,
-    tar_path,
-)
+from pipeline.store.paths import MANIFEST, check_shard_name, done_path, index_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample
 from pipeline.store.writer import ShardWriter
@@ -44,17 +38,35 @@ class Store:
         Raises FingerprintMismatch, which lists what differs, where it was not.
         """
         location = Location(url)
-        if location.exists(MANIFEST):
-            store = cls.open(url)
-            if store.manifest.fingerprint != manifest.fingerprint:
-                changes = "; ".join(differences(store.manifest.content, manifest.content))
-                raise FingerprintMismatch(
-                    f"{store.url} was made from other inputs ({changes}): "
-                    "go back to those, choose another workspace, or remove this store to make it again"
-                )
-            return store
-        location.write(MANIFEST, manifest.to_bytes())
-        return cls(url, manifest)
+        if not location.exists(MANIFEST):
+            with location.locked():
+                if location.create(MANIFEST, manifest.to_bytes()):
+                    return cls(url, manifest)
+        store = cls.open(url)
+        if store.manifest.fingerprint != manifest.fingerprint:
+            changes = "; ".join(differences(store.manifest.content, manifest.content))
+            raise FingerprintMismatch(
+                f"{store.url} was made from other inputs ({changes}): "
+                "go back to those, choose another workspace, or remove this store to make it again"
+            )
+        return store
+
+    @staticmethod
+    def is_at(url: str) -> bool:
+        """Whether there is a store at the URL: its manifest, that is."""
+        return Location(url).exists(MANIFEST)
+
+    @staticmethod
+    def left_at(url: str) -> bool:
+        """Whether there is a store at the URL, or receipts of one that has lost its manifest."""
+        return Store.is_at(url) or bool(Location(url).names("done", ".json"))
+
+    @staticmethod
+    def remove(url: str) -> None:
+        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store."""
+        location = Location(url)
+        location.remove_many([done_path(shard) for shard in location.names("done", ".json")])
+        location.remove_tree()
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -78,13 +90,34 @@ class Store:
 
     def receipt(self, shard: str) -> Receipt | None:
         """The receipt of a shard, or None while it has none."""
-        return self._parse(shard, self.location.read(done_path(shard))) if self._has(shard) else None
+        try:
+            return parse_receipt(self.location, shard, self.location.read(done_path(shard)))
+        except FileNotFoundError:
+            return None
 
     def receipts(self) -> list[Receipt]:
         """All receipts, sorted by shard; raises CorruptStore where one is damaged."""
-        shards = sorted(self.done())
-        data = self.location.read_many([done_path(shard) for shard in shards])
-        return [self._parse(shard, receipt) for shard, receipt in zip(shards, data, strict=True)]
+        return receipts_of(self.receipt_table())
+
+    def receipt_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """These columns of all receipts, ``shard`` first, sorted by it; None is all of them.
+
+        Raises CorruptStore where a receipt is damaged.
+        """
+        return receipt_table(self.location, columns)
+
+    def attempts(self) -> dict[str, str]:
+        """The committed shards, sorted, and the attempt in the names of their files."""
+        table = self.receipt_table(["attempt"])
+        return dict(zip(table["shard"].to_pylist(), table["attempt"].to_pylist(), strict=True))
+
+    def totals(self) -> Totals:
+        """Sums over all receipts; raises CorruptStore where one is damaged."""
+        return totals(self.location)
+
+    def fold(self) -> bool:
+        """Fold receipts into the ledger where many are new, which makes reading them fast; see ``ledger``."""
+        return fold(self.location)
 
     def index(self) -> pa.Table:
         """A row for each sample of the committed shards, sorted by shard and key.
@@ -92,14 +125,14 @@ class Store:
         Columns: key, shard, ``<extension>:offset`` and ``<extension>:size`` of each member in the tar, and
         one for each scalar metadata entry.
         """
-        paths = [index_path(shard) for shard in sorted(self.done())]
+        paths = [index_path(shard, attempt) for shard, attempt in self.attempts().items()]
         tables = [self._table(path, data) for path, data in self._read(paths)]
         return merge_tables(tables).sort_by([("shard", "ascending"), ("key", "ascending")])
 
     def quarantine(self) -> pa.Table:
         """A row for each sample that failed in the committed shards: key, shard, stage, reason, traceback."""
-        shards = sorted(self.done() & set(self.location.names("quarantine", ".parquet")))
-        tables = [self._table(path, data) for path, data in self._read([quarantine_path(s) for s in shards])]
+        paths = [receipt.quarantine_path for receipt in self.receipts() if receipt.quarantine_sha256]
+        tables = [self._table(path, data) for path, data in self._read(paths)]
         return merge_tables([quarantine_table("", ()), *tables])
 
     def writer(self, shard: str) -> ShardWriter:
@@ -130,17 +163,34 @@ class Store:
     def discard(self, shard: str) -> None:
         """Remove a shard, its receipt first, so that the next run makes it again."""
         check_shard_name(shard)
-        for path in (done_path, quarantine_path, index_path, tar_path):
-            self.location.remove(path(shard))
+        receipt = self.receipt(shard)
+        if receipt is not None:
+            self.location.remove(done_path(shard))
+            self.location.remove_many([receipt.quarantine_path, receipt.index_path, receipt.tar_path])
 
-    def _has(self, shard: str) -> bool:
-        return self.location.exists(done_path(shard))
+    def sweep(self) -> int:
+        """Remove what killed or beaten attempts have left; returns how many files.
 
-    def _parse(self, shard: str, data: bytes) -> Receipt:
-        try:
-            return Receipt.from_bytes(data)
-        except CorruptStore as error:
-            raise CorruptStore(f"{self.url}/{done_path(shard)}: {error}") from error
+        Those are scratch files of processes of this machine that are gone, and on object stores the files of
+        attempts at shards that another attempt has committed.
+        """
+        left = self.location.sweep()
+        if not self.location.is_local:
+            orphans = list(self._orphans())
+            self.location.remove_many(orphans)
+            left += len(orphans)
+        return left
+
+    def _orphans(self) -> Iterator[str]:
+        # Listed before the receipts are read: an attempt that is missing there is beaten, not yet to be committed.
+        suffixes = {"shards": ".tar", "index": ".parquet", "quarantine": ".parquet"}
+        listed = [(folder, suffix, self.location.names(folder, suffix)) for folder, suffix in suffixes.items()]
+        committed = self.attempts()
+        for folder, suffix, names in listed:
+            for name in names:
+                shard, _, attempt = name.partition(".")
+                if shard in committed and attempt != committed[shard]:
+                    yield f"{folder}/{name}{suffix}"
 
     def _read(self, paths: Sequence[str]) -> list[tuple[str, bytes]]:
         try:

@@ -9,6 +9,8 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
+from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest
-from pipeline.store.paths import MANIFEST, done_path, index_path, quarantine_path, tar_path
+from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
@@ -34,11 +37,13 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
 
     Every file is hashed again; every member is found where the index says and decoded; images and labels are
     paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key and no shard
-    number is doubled or left out. What has no receipt does not exist and is not looked at. Raises UserError
-    where there is no store.
+    number is doubled or left out; a ledger agrees with the receipts. What has no receipt does not exist and is
+    not looked at. Raises UserError where there is no store.
     """
     location = Location(url)
     if not location.exists(MANIFEST):
+        if location.names("done", ".json"):
+            return [f"{MANIFEST}: missing"]
         raise UserError(f"no store at {location.url}: {MANIFEST} is missing")
     try:
         store = Store.open(url)
@@ -48,11 +53,14 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
     shards = sorted(store.done())
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         checked = list(pool.map(lambda shard: _check_shard(store, shard, taxonomy), shards))
-    for shard_faults, _ in checked:
-        faults.extend(shard_faults)
-    faults.extend(_duplicates({shard: keys for shard, (_, keys) in zip(shards, checked, strict=True)}))
+    for found in checked:
+        faults.extend(found.faults)
+    faults.extend(_duplicates({shard: found.keys for shard, found in zip(shards, checked, strict=True)}))
     faults.extend(_gaps(shards))
-    return faults
+    receipts = {found.receipt.shard: found.receipt for found in checked if found.receipt is not None}
+    faults.extend(ledger_faults(location, receipts))
+    # Libraries' messages and keys of foreign tars may hold line breaks.
+    return [" ".join(fault.split()) for fault in faults]
 
 
 def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
@@ -64,62 +72,81 @@ def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
     return None, [f"{MANIFEST}: unknown taxonomy {manifest.taxonomy!r} (known: {known})"]
 
 
-def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
-    """The faults of one shard and the keys of its tar."""
+@dataclass(frozen=True)
+class _Checked:
+    """What was found in one shard: its receipt, unless that is damaged, the keys of its tar, and the faults."""
+
+    receipt: Receipt | None
+    keys: list[str]
+    faults: list[str]
+
+
+def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> _Checked:
     try:
         receipt = Receipt.from_bytes(store.location.read(done_path(shard)))
     except CorruptStore as error:
-        return [f"{done_path(shard)}: {error}"], []
+        return _Checked(None, [], [f"{done_path(shard)}: {error}"])
     faults = []
     if receipt.shard != shard:
         faults.append(f"{done_path(shard)}: the receipt of {receipt.shard}")
     if receipt.store != store.manifest.fingerprint:
         faults.append(f"{done_path(shard)}: the receipt of another store ({receipt.store[:12]})")
-    damage = list(_check_digests(store.location, receipt, shard))
-    if damage:
-        # Bytes that are known to be wrong are not worth a decoder's opinion.
-        return [*faults, *damage], []
-    rows, index_faults = _index_rows(store, receipt, shard)
-    faults.extend(index_faults)
-    keys: list[str] = []
     try:
-        for key, members in _samples(store.location, shard):
-            keys.append(key)
-            row = rows[len(keys) - 1] if len(keys) <= len(rows) else {}
-            faults.extend(f"{tar_path(shard)}: {fault}" for fault in _check_sample(store, key, members, row, taxonomy))
-    except (tarfile.TarError, CorruptStore, OSError) as error:
-        faults.append(f"{tar_path(shard)}: not a readable tar of samples: {error}")
-    if len(keys) != receipt.samples:
-        faults.append(f"{tar_path(shard)}: {len(keys)} samples, the receipt says {receipt.samples}")
-    return faults, keys
+        with store.location.fetched(receipt.tar_path) as tar:
+            # Bytes that are known to be wrong are not worth a decoder's opinion.
+            if damage := list(_check_digests(store.location, receipt, tar)):
+                return _Checked(receipt, [], [*faults, *damage])
+            sample_faults, keys = _check_samples(store, receipt, tar, taxonomy)
+    except FileNotFoundError:
+        return _Checked(receipt, [], [*faults, f"{receipt.tar_path}: missing"])
+    return _Checked(receipt, keys, [*faults, *sample_faults])
 
 
-def _check_digests(location: Location, receipt: Receipt, shard: str) -> Iterator[str]:
-    expected = {
-        tar_path(shard): receipt.sha256,
-        index_path(shard): receipt.index_sha256,
-        quarantine_path(shard): receipt.quarantine_sha256,
-    }
-    for path, digest in expected.items():
-        if not location.exists(path):
+def _check_digests(location: Location, receipt: Receipt, tar: Path) -> Iterator[str]:
+    if _sha256(tar) != receipt.sha256:
+        yield f"{receipt.tar_path}: sha256 differs from the receipt"
+    for path, digest in (
+        (receipt.index_path, receipt.index_sha256),
+        (receipt.quarantine_path, receipt.quarantine_sha256),
+    ):
+        try:
+            data = location.read(path)
+        except FileNotFoundError:
             if digest is not None:
                 yield f"{path}: missing"
-        elif digest is None:
+            continue
+        if digest is None:
             yield f"{path}: present, but the receipt counts no failures"
-        elif _sha256(location, path) != digest:
+        elif hashlib.sha256(data).hexdigest() != digest:
             yield f"{path}: sha256 differs from the receipt"
 
 
-def _sha256(location: Location, path: str) -> str:
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with location.fs.open(location.full(path), "rb") as stream:
+    with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _index_rows(store: Store, receipt: Receipt, shard: str) -> tuple[list[Mapping[str, Any]], list[str]]:
-    path = index_path(shard)
+def _check_samples(store: Store, receipt: Receipt, tar: Path, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
+    """The faults of the tar's samples and of their index, and the keys of the tar."""
+    rows, faults = _index_rows(store, receipt)
+    keys: list[str] = []
+    try:
+        for key, members in _samples(tar):
+            keys.append(key)
+            row = rows[len(keys) - 1] if len(keys) <= len(rows) else {}
+            faults.extend(f"{receipt.tar_path}: {fault}" for fault in _check_sample(store, key, members, row, taxonomy))
+    except (tarfile.TarError, CorruptStore, OSError) as error:
+        faults.append(f"{receipt.tar_path}: not a readable tar of samples: {error}")
+    if len(keys) != receipt.samples:
+        faults.append(f"{receipt.tar_path}: {len(keys)} samples, the receipt says {receipt.samples}")
+    return faults, keys
+
+
+def _index_rows(store: Store, receipt: Receipt) -> tuple[list[Mapping[str, Any]], list[str]]:
+    path = receipt.index_path
     try:
         rows: list[Mapping[str, Any]] = table_from_bytes(store.location.read(path)).to_pylist()
     except (pa.ArrowException, OSError) as error:
@@ -129,12 +156,9 @@ def _index_rows(store: Store, receipt: Receipt, shard: str) -> tuple[list[Mappin
     return rows, []
 
 
-def _samples(location: Location, shard: str) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
+def _samples(tar: Path) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
     """Each sample of a tar in order: its key, and by extension the offset and the bytes of each member."""
-    with (
-        location.fs.open(location.full(tar_path(shard)), "rb") as stream,
-        tarfile.open(fileobj=stream, mode="r:") as archive,
-    ):
+    with tarfile.open(tar, mode="r:") as archive:
         for key, group in itertools.groupby(archive, key=lambda entry: entry.name.partition(".")[0]):
             members: dict[str, tuple[int, bytes]] = {}
             for entry in group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.store.errors import InvalidSample
 from pipeline.store.index import index_row, index_table, quarantine_table, table_to_bytes
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest
-from pipeline.store.paths import done_path, index_path, quarantine_path, tar_path
+from pipeline.store.paths import done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample, kind_of
 from pipeline.store.tar import TarStream
@@ -90,18 +91,25 @@ class ShardWriter:
             unit=unit,
             failure_reasons=dict(Counter(kind_of(failure.reason) for failure in failures)),
             drop_reasons=dict(Counter(kind_of(reason) for reason in dropped)),
+            attempt="" if self._location.is_local else uuid.uuid4().hex[:12],
         )
+        return self._publish(receipt, index, quarantine)
+
+    def _publish(self, receipt: Receipt, index: bytes, quarantine: bytes | None) -> Receipt:
+        done = done_path(self._shard)
         with self._location.locked():
-            if self._location.exists(done_path(self._shard)):
-                return Receipt.from_bytes(self._location.read(done_path(self._shard)))
-            self._location.publish(self._scratch, tar_path(self._shard))
-            self._location.write(index_path(self._shard), index)
+            if self._location.exists(done):
+                return Receipt.from_bytes(self._location.read(done))
+            self._location.publish(self._scratch, receipt.tar_path)
+            self._location.write(receipt.index_path, index)
             if quarantine is None:
-                self._location.remove(quarantine_path(self._shard))
+                self._location.remove(receipt.quarantine_path)
             else:
-                self._location.write(quarantine_path(self._shard), quarantine)
-            self._location.write(done_path(self._shard), receipt.to_bytes())
-        return receipt
+                self._location.write(receipt.quarantine_path, quarantine)
+            if self._location.create(done, receipt.to_bytes()):
+                return receipt
+        self._location.remove_many([receipt.tar_path, receipt.index_path, receipt.quarantine_path])
+        return Receipt.from_bytes(self._location.read(done))
 
     def _check_geometry(self, sample: Sample) -> None:
         geometry = self._manifest.geometry

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from augment.backbones import load_backbone
 from pipeline.compose import load_config
 from pipeline.config import Config
+from pipeline.store import retry
 from pipeline.workflow import Selection, run
 from tests.pipeline.small_models import save_small_base
+from tests.pipeline.store.object_store import Proxy, s3_server
 
 Configure = Callable[..., Config]
 
@@ -64,3 +68,36 @@ def generated(configure: Configure, tmp_path_factory: pytest.TempPathFactory) ->
 def copied(generated: Path, tmp_path: Path) -> Path:
     """A copy of that workspace to write to."""
     return Path(shutil.copytree(generated, tmp_path / "space"))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[tuple[str, int]]:
+    """Host and port of an S3 API."""
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def proxy(s3: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """What all S3 URLs lead through; retries do not wait long."""
+    proxy = Proxy(s3)
+    with proxy.serving() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # Every failure comes through to the retries under test.
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+        monkeypatch.setattr(retry, "LONGEST_WAIT", 0.1)
+        S3FileSystem.clear_instance_cache()
+        yield proxy
+        S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def bucket(proxy: Proxy, request: pytest.FixtureRequest) -> str:  # noqa: ARG001 - requests pass through it
+    """URL of an empty bucket of the test's own."""
+    name = f"b{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+    S3FileSystem().mkdir(name)
+    return f"s3://{name}"

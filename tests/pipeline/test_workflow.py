@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
+from omegaconf import OmegaConf
 
 from augment.errors import UserError
+from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.planning import progress, verify
 from pipeline.steps import Tools
@@ -24,7 +27,9 @@ from pipeline.store import SampleReader, Store
 from pipeline.workflow import Selection, read_config, run, steps_of
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_value import Value
 from pipeline.workspace import Workspace
+from tests.pipeline.store.object_store import Proxy
 
 Configure = Callable[..., Config]
 
@@ -43,7 +48,7 @@ def shard_digests(store: Path) -> dict[str, str]:
 
 
 def generation(config: Config) -> Generation:
-    workspace = Workspace(config.workspace)
+    workspace = Workspace.of(config)
     return Generation(config, workspace, Layouts(config, workspace))
 
 
@@ -75,7 +80,7 @@ def test_synthetic_images_differ_between_variants_and_ks(generated: Path) -> Non
 
 
 def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> None:
-    checked, faults = verify(generated)
+    checked, faults = verify(str(generated))
     assert faults == []
     assert {"real", "layouts", "synthetic", "basis", "adapter"} <= set(checked)
     shard = sorted((generated / "synthetic" / "shards").glob("*.tar"))[0]
@@ -90,7 +95,7 @@ def test_verify_names_the_file_that_was_changed(copied: Path) -> None:
     data[len(data) // 2] ^= 1
     shard.write_bytes(bytes(data))
     (copied / "basis" / "own" / "basis.json").write_text("{}")
-    _, faults = verify(copied)
+    _, faults = verify(str(copied))
     assert any(shard.name in fault for fault in faults)
     assert any("own/basis.json has changed" in fault for fault in faults)
 
@@ -162,6 +167,54 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
     assert "--redo" in str(error.value)
     assert "\n" not in str(error.value)
     assert files(generated) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "overrides", "told"),
+    [
+        ("shard", ["geometry.width=128"], "geometry.width: stored 64, asked 128"),
+        (
+            "fit",
+            ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "adapt.steps=1"],
+            "k_max: stored 4, asked 2",
+        ),
+        ("adapt", ["adapt.steps=1"], "steps: stored 0, asked 1"),
+        ("generate", ["generator.num_steps=3"], "inputs.sampler.num_steps: stored 2, asked 3"),
+        ("judge", ["judge.seed=1"], "seed: stored 0, asked 1"),
+        ("curate", ["curate.tolerance=2"], "inputs.options.tolerance: stored 1.25, asked 2.0"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
+    copied: Path,
+    configure: Configure,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    overrides: list[str],
+    told: str,
+) -> None:
+    # A judge and a curated store that were never trained or filled: only what they were made from is asked for.
+    config = configure(copied)
+    workspace = Workspace.of(config)
+    value = Value(config, workspace, Layouts(config, workspace))
+    with value.judge().building() as folder:
+        (folder / "segmenter.json").write_text("{}")
+    curated = value.plan_curate()
+    store = Store.create(workspace.curated, curated.manifest)
+    for shard in curated.shards:
+        store.write_shard(shard, [])
+    before = files(copied)
+    command = ["run", str(copied / "config.yaml"), f"workspace={copied}", "--until", "curate"]
+    assert guarded(command) == 0
+    capsys.readouterr()
+    assert guarded([*command, *overrides]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert "choose another" in message
+    assert "workspace" in message
+    assert f"--redo {stage}" in message
+    assert message.count("\n") == 1
+    assert files(copied) == before
 
 
 def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Configure) -> None:
@@ -238,4 +291,30 @@ def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
     assert 0 < len(part) < 16
     run(config, Selection(until="generate"), print)
     assert shard_digests(copied / "synthetic") == shard_digests(generated / "synthetic")
-    assert verify(copied / "synthetic")[1] == []
+    assert verify(str(copied / "synthetic"))[1] == []
+
+
+def test_stores_may_lie_in_a_bucket_and_the_rest_here(
+    configure: Configure, proxy: Proxy, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, recipe = tmp_path / "space", tmp_path / "recipe.yaml"
+    config = configure(space, f"stores={bucket}/run")
+    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    proxy.seeded(rate=0.1)
+    assert guarded(["plan", str(recipe)]) == 0
+    assert not space.exists()
+    assert guarded(["run", str(recipe), "--until", "shard"]) == 0
+    assert guarded(["run", str(recipe), "--until", "shard"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["shard", "done"]
+    assert guarded(["status", str(space), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert (row["units_done"], row["samples_done"], row["failed"]) == (4, 7, 0)
+    for place in (str(space), f"{bucket}/run/real"):
+        assert guarded(["verify", place]) == 0
+    assert not (space / "real").exists()
+
+    first = [receipt.finished for receipt in Store.open(f"{bucket}/run/real").receipts()]
+    assert guarded(["run", str(recipe), "--until", "shard", "--redo", "shard"]) == 0
+    again = Store.open(f"{bucket}/run/real")
+    assert [receipt.finished for receipt in again.receipts()] > first
+    assert len(again.location.names("shards", ".tar")) == 4

@@ -171,6 +171,8 @@ def test_a_store_of_other_inputs_is_refused_with_what_differs(tmp_path: Path) ->
     assert "inputs.seed: not stored, asked 1" in message
     assert 'inputs.split: stored "train", not asked for' in message
     assert "k_max" not in message
+    assert "choose another workspace" in message
+    assert "remove this store" in message
     assert "\n" not in message
 
 

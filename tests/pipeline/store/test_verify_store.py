@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from pipeline.store import Failure, Receipt, Sample, Store, verify_store
+from pipeline.cli import guarded
+from pipeline.planning import verify
+from pipeline.store import CorruptStore, Failure, Manifest, Receipt, Sample, Store, ledger, verify_store
 from pipeline.store.index import table_from_bytes, table_to_bytes
-from tests.pipeline.store.samples import camvid_like, manifest
+from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
 
 
 def write_store(root: Path) -> Store:
@@ -26,34 +30,105 @@ def write_store(root: Path) -> Store:
     return store
 
 
+def with_ledger(store: Store) -> Store:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "FOLD_AT_LEAST", 1)
+        assert store.fold()
+    return store
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write_store(tmp_path_factory.mktemp("verify"))
+    return with_ledger(write_store(tmp_path_factory.mktemp("verify")))
 
 
 def test_a_whole_store_has_no_faults(store: Store) -> None:
     assert verify_store(store.url) == []
 
 
+def files_of(root: Path) -> list[Path]:
+    """Every file of a store but the lock, which is empty and says nothing."""
+    return sorted(path for path in root.rglob("*.*") if path.is_file() and path.name != ".lock")
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    """One byte flipped in some of its bits, or an end cut off."""
+    place, mask, cut = draw(st.floats(0, 1, exclude_max=True)), draw(st.integers(1, 255)), draw(st.booleans())
+
+    def damage(whole: bytes) -> bytes:
+        position = int(place * len(whole))
+        if cut:
+            return whole[:position]
+        return whole[:position] + bytes([whole[position] ^ mask]) + whole[position + 1 :]
+
+    return damage
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_any_flipped_byte_or_truncation_in_any_file_is_reported(store: Store, data: st.DataObject) -> None:
-    files = sorted(path for path in Path(store.url).rglob("*.*") if path.is_file() and path.name != ".lock")
-    assert len(files) == 11
+@given(st.data(), damages())
+def test_any_flipped_byte_or_truncation_in_any_file_is_reported(
+    store: Store, data: st.DataObject, damage: Callable[[bytes], bytes]
+) -> None:
+    files = files_of(Path(store.url))
+    assert len(files) == 12
     path = data.draw(st.sampled_from(files))
     whole = path.read_bytes()
-    position = data.draw(st.integers(0, len(whole) - 1))
-    if data.draw(st.booleans()):
-        damaged = bytearray(whole)
-        damaged[position] ^= data.draw(st.integers(1, 255))
-    else:
-        damaged = bytearray(whole[:position])
     try:
-        path.write_bytes(damaged)
-        faults = verify_store(store.url)
-        assert any(path.name in fault for fault in faults)
+        path.write_bytes(damage(whole))
+        assert any(path.name in fault for fault in verify_store(store.url))
     finally:
         path.write_bytes(whole)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(sample_lists(3), st.lists(st.text(max_size=8), max_size=2)), min_size=1, max_size=2),
+    st.data(),
+    damages(),
+)
+def test_damage_to_a_store_of_any_samples_is_reported_in_whole_lines(
+    shards: list[tuple[list[Sample], list[str]]], data: st.DataObject, damage: Callable[[bytes], bytes]
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        store = Store.create(root, FREE)
+        for number, (samples, reasons) in enumerate(shards):
+            unique = [replace(sample, key=f"{number}_{sample.key}") for sample in samples]
+            failures = [Failure(f"bad{row}", "shard", reason, reason) for row, reason in enumerate(reasons)]
+            store.write_shard(f"train-{number:06d}", unique, failures)
+        with_ledger(store)
+        assert verify_store(root) == []
+        path = data.draw(st.sampled_from(files_of(Path(root))))
+        path.write_bytes(damage(path.read_bytes()))
+        faults = verify_store(root)
+        assert any(path.name in fault for fault in faults)
+        assert not any("\n" in fault for fault in faults)
+
+
+def test_no_bit_of_a_manifest_or_receipt_can_flip_unseen(store: Store) -> None:
+    for path, parse in (("store.json", Manifest.from_bytes), ("done/train-000000.json", Receipt.from_bytes)):
+        whole = (Path(store.url) / path).read_bytes()
+        parse(whole)
+        for bit in range(8 * len(whole)):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(CorruptStore):
+                parse(bytes(damaged))
+
+
+def test_the_command_exits_with_1_and_prints_a_line_for_each_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path)
+    for name in ("shards/train-000000.tar", "quarantine/train-000000.parquet", "done/train-000001.json"):
+        (tmp_path / name).write_bytes(b"line\nbreak")
+    assert guarded(["verify", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "shards/train-000000.tar",
+        "quarantine/train-000000.parquet",
+        "done/train-000001.json",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +138,13 @@ def test_a_missing_file_is_reported(tmp_path: Path, name: str) -> None:
     write_store(tmp_path)
     (tmp_path / name).unlink()
     assert any(fault == f"{name}: missing" for fault in verify_store(str(tmp_path)))
+
+
+def test_a_missing_manifest_is_reported_and_is_no_reason_to_look_away(tmp_path: Path) -> None:
+    write_store(tmp_path / "real")
+    (tmp_path / "real/store.json").unlink()
+    assert verify_store(str(tmp_path / "real")) == ["store.json: missing"]
+    assert verify(str(tmp_path)) == (["real"], ["real: store.json: missing"])
 
 
 def test_a_missing_shard_is_reported_and_one_without_a_receipt_does_not_exist(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""How fast shards are written: this writer, webdataset's ShardWriter, and a loop that only encodes, the limit.
+
+All three encode the same samples with the same code, in this process, on one core, in turns; then they differ in what
+they do with the bytes: a tar with index, digests and receipt, a plain tar, or nothing.
+
+    python benchmarks/shard_writing.py --root ../shared/data/camvid
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import webdataset
+
+from pipeline.datasets import open_dataset
+from pipeline.scenes import write_dataset
+from pipeline.store import Manifest, Sample, Store
+from pipeline.store.codec import ImageFormat, encode
+
+
+def photographs(root: Path, count: int) -> list[Sample]:
+    """The first CamVid photographs with their labels, at their own size."""
+    dataset = open_dataset("camvid", root)
+    return [Sample(r.key, *dataset.load(r), metadata=r.attributes) for r in dataset.records("train")[:count]]
+
+
+def scenes(count: int) -> list[Sample]:
+    """Rendered street scenes with their labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(Path(folder), {"train": count, "val": 0}, seed=0, height=360, width=480, workers=1)
+        dataset = open_dataset("cityscapes", Path(folder))
+        return [Sample(r.key, *dataset.load(r), metadata=r.attributes) for r in dataset.records("train")]
+
+
+def only_encode(samples: Sequence[Sample], image_format: ImageFormat, _folder: Path) -> None:
+    """Encode and forget."""
+    for sample in samples:
+        encode(sample, image_format)
+
+
+def with_shard_writer(samples: Sequence[Sample], image_format: ImageFormat, folder: Path) -> None:
+    """Encode, and write with webdataset."""
+    with webdataset.ShardWriter(f"{folder}/train-%06d.tar", maxcount=len(samples) + 1, verbose=0) as writer:
+        for sample in samples:
+            writer.write({"__key__": sample.key, **encode(sample, image_format)})
+
+
+def with_store(samples: Sequence[Sample], image_format: ImageFormat, folder: Path) -> None:
+    """Write a shard of a store."""
+    store = Store.create(str(folder), Manifest("real", "camvid", {}, {}, image_format))
+    store.write_shard("train-000000", samples)
+
+
+LOOPS: dict[str, Callable[[Sequence[Sample], ImageFormat, Path], None]] = {
+    "encode only": only_encode,
+    "webdataset.ShardWriter": with_shard_writer,
+    "lumen": with_store,
+}
+
+
+def measure(samples: Sequence[Sample], image_format: ImageFormat, rounds: int) -> dict[str, tuple[float, float]]:
+    """Median samples a second of each loop, by CPU time and by wall time."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in LOOPS}
+    for _ in range(rounds):
+        for name, loop in LOOPS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                wall, cpu = time.perf_counter(), time.process_time()
+                loop(samples, image_format, Path(folder))
+                times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    count = len(samples)
+    return {
+        name: (count / statistics.median(t[0] for t in found), count / statistics.median(t[1] for t in found))
+        for name, found in times.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--root", type=Path, help="CamVid; without it scenes are rendered")
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    samples = photographs(options.root, options.samples) if options.root else scenes(options.samples)
+    image = samples[0].image
+    assert image is not None
+    print(f"{len(samples)} samples of {image.shape[1]} x {image.shape[0]}, median of {options.rounds} rounds\n")
+    print("| format | loop | samples/s of CPU time | of encode only | samples/s of wall time | of encode only |")
+    print("|---|---|---:|---:|---:|---:|")
+    for image_format in ("png", "jpg"):
+        found = measure(samples, image_format, options.rounds)
+        cpu, wall = found["encode only"]
+        for name, (by_cpu, by_wall) in found.items():
+            cells = (
+                image_format,
+                name,
+                f"{by_cpu:.1f}",
+                f"{by_cpu / cpu:.0%}",
+                f"{by_wall:.1f}",
+                f"{by_wall / wall:.0%}",
+            )
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Plans: units in columns, so that a million of them are no burden."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from typing import overload
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.engine.unit import WorkUnit
+from pipeline.store import FingerprintMismatch, Store, canonical_json
+
+
+class Plan(Sequence[WorkUnit]):
+    """Units in order, made when they are asked for.
+
+    Columns: ``shard``, ``keys`` and ``params`` as JSON. Lists of keys and parameters that several units share, as
+    those of one source at many ks and variants do, are held once.
+    """
+
+    def __init__(self, columns: pa.RecordBatch) -> None:
+        self._columns = columns
+
+    @classmethod
+    def of(cls, units: Iterable[WorkUnit]) -> Plan:
+        """The plan of these units, which may be a stream; a plan is returned as it is."""
+        if isinstance(units, Plan):
+            return units
+        shards: list[str] = []
+        keys: dict[tuple[str, ...], int] = {}
+        params: dict[str, int] = {}
+        key_rows: list[int] = []
+        param_rows: list[int] = []
+        for unit in units:
+            shards.append(unit.shard)
+            key_rows.append(keys.setdefault(unit.keys, len(keys)))
+            param_rows.append(params.setdefault(canonical_json(dict(unit.params)).decode(), len(params)))
+        return cls(
+            pa.record_batch(
+                {
+                    "shard": pa.array(shards, pa.string()),
+                    "keys": _shared(key_rows, pa.array(list(keys), pa.list_(pa.string()))),
+                    "params": _shared(param_rows, pa.array(list(params), pa.string())),
+                }
+            )
+        )
+
+    @property
+    def shards(self) -> pa.Array:
+        """The names of the shards, in order."""
+        return self._columns["shard"]
+
+    def __len__(self) -> int:
+        return int(self._columns.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> WorkUnit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Plan: ...
+
+    def __getitem__(self, index: int | slice) -> WorkUnit | Plan:
+        if isinstance(index, slice):
+            return Plan(self._columns.take(pa.array(range(len(self))[index], pa.int64())))
+        row = range(len(self))[index]
+        shard, keys, params = (column[row].as_py() for column in self._columns.columns)
+        return WorkUnit(shard, tuple(keys), json.loads(params))
+
+    def where(self, mask: pa.Array) -> Plan:
+        """The units at which the mask is true."""
+        return Plan(self._columns.filter(mask))
+
+    def without(self, shards: Collection[str]) -> Plan:
+        """The units of other shards than these."""
+        return self.where(pc.invert(pc.is_in(self.shards, pa.array(shards, pa.string()))))
+
+    def fingerprints(self) -> pa.Array:
+        """The fingerprint of each unit, without making the units.
+
+        Shared keys are hashed once: in the canonical JSON of a unit they come first.
+        """
+        keys, params = self._columns["keys"], self._columns["params"]
+        begun = [hashlib.sha256(b'{"keys":' + canonical_json(found)) for found in keys.dictionary.to_pylist()]
+        ends = [f',"params":{text},"shard":'.encode() for text in params.dictionary.to_pylist()]
+        digests = []
+        for shard, key, param in zip(
+            self.shards.to_pylist(), keys.indices.to_pylist(), params.indices.to_pylist(), strict=True
+        ):
+            digest = begun[key].copy()
+            digest.update(ends[param] + canonical_json(shard) + b"}")
+            digests.append(digest.hexdigest())
+        return pa.array(digests, pa.string())
+
+
+def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
+    """The planned units that the store has no receipt of, in plan order.
+
+    Raises FingerprintMismatch where a receipt is of another unit with the same shard name or of another store,
+    ValueError where the plan names a shard twice.
+    """
+    plan = Plan.of(units)
+    if pc.count_distinct(plan.shards).as_py() < len(plan):
+        raise ValueError("the plan names a shard twice")
+    receipts = store.receipt_table(["store", "unit"])
+    position = pc.index_in(plan.shards, receipts["shard"])
+    done = pc.is_valid(position)
+    made = receipts.take(position.drop_null())
+    planned = plan.where(done)
+    strange = pc.not_equal(made["store"], store.manifest.fingerprint)
+    changed = pc.and_(pc.not_equal(made["unit"], ""), pc.not_equal(made["unit"], planned.fingerprints()))
+    for wrong, what in ((strange, "as part of another store"), (changed, "from other samples or parameters")):
+        if pc.any(wrong).as_py():
+            shard = made["shard"].filter(wrong)[0].as_py()
+            raise FingerprintMismatch(
+                f"{store.url}: shard {shard} was made {what} than planned: "
+                "choose another workspace, or remove this store to make it again"
+            )
+    return plan.where(pc.invert(done))
+
+
+def unit_blocks(units: Sequence[WorkUnit], most: int) -> list[pa.Table]:
+    """The units as tables of nearly equal length, at most so many, with the columns ``index`` and ``unit`` (JSON)."""
+    count = min(len(units), most)
+    bounds = [len(units) * block // count for block in range(count + 1)]
+    return [
+        pa.table({"index": list(range(start, end)), "unit": [units[row].to_json() for row in range(start, end)]})
+        for start, end in pairwise(bounds)
+    ]
+
+
+def _shared(rows: Sequence[int], values: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32()), values)
