@@ -124,9 +124,9 @@ def train_decoder(
     """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
     The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the
-    features of a foundation model: early layers tell texture from blur, late ones what a thing is. The latents get noise, because those of a diffusion
-    model are never exact and a decoder that trusts the finest of them paints grain. Writes sample grids to `samples/`
-    (rows: real, restored).
+    features of a foundation model: early layers tell texture from blur, late ones what a thing is. The latents get
+    noise, because those of a diffusion model are never exact and a decoder that trusts the finest of them paints
+    grain. Writes sample grids to `samples/` (rows: real, restored).
 
     Args:
         sources: what to learn from; each step draws its batch from one of them.
