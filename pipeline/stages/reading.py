@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -41,8 +42,10 @@ class StoreSource:
         for key in unit.keys:
             try:
                 yield self.reader.read(key)
+            except KeyError:
+                yield Failed(key, f"missing sample: {self.url} has no {key}", traceback.format_exc())
             except (CorruptStore, OSError) as error:
-                yield Failed(key, f"unreadable sample: {error}")
+                yield Failed(key, f"unreadable sample: {error}", traceback.format_exc())
 
 
 @dataclass

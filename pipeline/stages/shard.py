@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
+from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import Sample, fingerprint
+from pipeline.store import InvalidSample, Sample, fingerprint
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -44,16 +45,12 @@ def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> lis
     ]
 
 
-def listing_digest(records: Mapping[str, Sequence[Record]], root: Path) -> str:
-    """Sha256 over records and file sizes: what tells one dataset from another, wherever it lies."""
-    return fingerprint(
-        [
-            {**asdict(record), "bytes": [(root / path).stat().st_size for path in paths if path]}
-            for items in records.values()
-            for record in items
-            for paths in [(record.image, record.label)]
-        ]
-    )
+def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
+    """Sha256 over all records: what tells one dataset from another, wherever it lies.
+
+    What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
+    """
+    return fingerprint([asdict(record) for items in records.values() for record in items])
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,14 @@ class DatasetSource:
         dataset = open_dataset(self.kind, self.root)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
-        for row in rows:
-            record = Record(**row)  # type: ignore[arg-type]
+        wanted = set(unit.keys)
+        for record in (Record(**row) for row in rows):  # type: ignore[arg-type]
+            if record.key not in wanted:
+                continue
             try:
                 image, label = dataset.load(record)
             except RecordError as error:
-                yield Failed(record.key, f"unreadable image: {error}")
+                yield Failed(record.key, str(error), traceback.format_exc())
                 continue
             origin = {"dataset": dataset.name, "split": record.split, "source": record.image}
             yield Sample(record.key, image, label, metadata={**record.attributes, **origin})
@@ -97,7 +96,14 @@ class Shard:
         return [Ok(self.resized(sample)) for sample in batch]
 
     def resized(self, sample: Sample) -> Sample:
-        """The sample at the working size."""
+        """The sample at the working size.
+
+        Raises:
+            InvalidSample: it is smaller than one cell of the latent grid.
+        """
         assert sample.image is not None
+        if min(sample.image.shape[:2]) < LATENT_STRIDE:
+            height, width = sample.image.shape[:2]
+            raise InvalidSample(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
         image, label = resize_pair(sample.image, sample.label, Geometry(self.height, self.width))
         return Sample(sample.key, image, label, metadata=sample.metadata)
