@@ -1,15 +1,26 @@
-"""A stage as a unit task: read ahead, process in batches, encode and write behind, commit."""
+"""A stage as a unit task: read and decode ahead, process in batches, encode and write behind, commit.
+
+A worker has several units in hand. Each reads in its own threads from the moment that it begins, but only one at a
+time has its turn at the stage; one whose turn is over is encoded and committed while the next has its own. So the
+stage waits for a disk only where reading or writing takes longer than the stage itself. A worker holds at most
+``units_at_once`` times a few batches on either side of the stage, however many shards there are.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from augment.errors import UserError
+from pipeline.engine.disk import full_disk_told
 from pipeline.engine.errors import DeviceFault, is_device_fault
-from pipeline.engine.outcome import Dropped, Failed, Outcome
-from pipeline.engine.overlap import read_ahead, write_behind
+from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
+from pipeline.engine.overlap import ordered, read_ahead, write_behind
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
@@ -20,6 +31,11 @@ SOURCE_KEY = "source_key"
 
 # Enough that a batch waits on either side of the one being processed.
 _BATCHES_IN_QUEUE = 2
+# One is read, one has its turn at the stage, one is written.
+_UNITS_AT_ONCE = 3
+# Decoding and encoding leave the interpreter's lock, so a second thread of each helps on a single slot too.
+_MIN_THREADS = 2
+_KEYS_A_READ = 4
 
 
 class ShardTask:
@@ -34,6 +50,7 @@ class ShardTask:
         self.source = source
         self.store_url = store_url
         self._store: Store | None = None
+        self._turn: AbstractContextManager[object] = nullcontext()
 
     @property
     def name(self) -> str:
@@ -52,29 +69,50 @@ class ShardTask:
             self._store = Store.open(self.store_url)
         return self._store
 
+    @property
+    def units_at_once(self) -> int:
+        """How many units a worker may have in hand."""
+        return _UNITS_AT_ONCE
+
     def setup(self) -> None:
         """Set up the stage."""
         self.stage.setup()
+        self._turn = threading.Lock()
 
     def run(self, unit: WorkUnit) -> Receipt:
         """Write the shard; raises what the source or the disk raises, leaving nothing visible."""
-        started = time.monotonic()
-        store = self.store
-        committed = store.receipt(unit.shard)
+        committed = self.store.receipt(unit.shard)
         if committed is not None:
             return committed
-        depth = _BATCHES_IN_QUEUE * self.stage.batch_size
-        with store.writer(unit.shard) as writer:
+        with full_disk_told(self.store, unit.shard), self.store.writer(unit.shard) as writer:
             sink = Sink(writer, self.stage.name, unit.keys)
-            with write_behind(sink.take, depth) as emit, read_ahead(self._read(unit), depth) as items:
-                for outcome in self._outcomes(unit, items):
-                    emit(outcome)
-            seconds = time.monotonic() - started
-            return writer.commit(sink.failures, sink.dropped, seconds, unit.fingerprint)
+            started = self._fill(unit, writer, sink)
+            return writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
 
-    def _read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        # A generator, so that whatever read() does before its first sample happens in the thread too.
-        yield from self.source.read(unit)
+    def _fill(self, unit: WorkUnit, writer: ShardWriter, sink: Sink) -> float:
+        """Write all outcomes; returns when the unit's turn began, so that waiting for it counts nowhere."""
+        depth = _BATCHES_IN_QUEUE * self.stage.batch_size
+        threads = max(_MIN_THREADS, int(self.resources.num_cpus))
+        with (
+            ThreadPoolExecutor(threads, "decode") as decoders,
+            ThreadPoolExecutor(threads, "encode") as encoders,
+            write_behind(sink.take, depth) as emit,
+            read_ahead(self._read(unit, decoders, threads), depth) as items,
+            self._turn,
+        ):
+            started = time.monotonic()
+            for outcome in self._outcomes(unit, items):
+                encoded = encoders.submit(writer.encode, outcome.sample) if isinstance(outcome, Ok) else None
+                emit((outcome, encoded))
+        return started
+
+    def _read(self, unit: WorkUnit, decoders: ThreadPoolExecutor, threads: int) -> Iterator[Sample | Failed]:
+        parts = (
+            replace(unit, keys=unit.keys[start : start + _KEYS_A_READ])
+            for start in range(0, len(unit.keys), _KEYS_A_READ)
+        )
+        for samples in ordered(decoders, lambda part: list(self.source.read(part)), parts, threads + 1):
+            yield from samples
 
     def _outcomes(self, unit: WorkUnit, items: Iterator[Sample | Failed]) -> Iterator[Outcome]:
         batch: list[Sample] = []
@@ -111,25 +149,33 @@ class Sink:
     def __init__(self, writer: ShardWriter, stage: str, keys: Sequence[str]) -> None:
         self._writer = writer
         self._stage = stage
-        self._keys = frozenset(keys)
-        self.failures: list[Failure] = []
+        self._positions = {key: position for position, key in enumerate(keys)}
+        self._failures: list[Failure] = []
         self.dropped: list[str] = []
 
-    def take(self, outcome: Outcome) -> None:
+    @property
+    def failures(self) -> list[Failure]:
+        """In the unit's order, whether a sample failed when it was read, processed or written."""
+        return sorted(self._failures, key=lambda failure: self._positions.get(failure.key, len(self._positions)))
+
+    def take(self, item: tuple[Outcome, Future[dict[str, bytes]] | None]) -> None:
+        """Write or note an outcome, which comes with the members of its sample, where it has one."""
+        outcome, encoded = item
         if isinstance(outcome, Dropped):
             self.dropped.append(outcome.reason)
         elif isinstance(outcome, Failed):
-            self.failures.append(Failure(outcome.key, self._stage, outcome.reason, outcome.traceback))
+            self._failures.append(Failure(outcome.key, self._stage, outcome.reason, outcome.traceback))
         else:
-            self._write(outcome.sample)
+            assert encoded is not None
+            self._write(outcome.sample, encoded)
 
-    def _write(self, sample: Sample) -> None:
+    def _write(self, sample: Sample, encoded: Future[dict[str, bytes]]) -> None:
         try:
-            self._writer.add(sample)
+            self._writer.append(sample.key, encoded.result(), sample.metadata)
         except InvalidSample as error:
-            key = source_key(sample.key, sample.metadata, self._keys)
+            key = source_key(sample.key, sample.metadata, self._positions)
             reason = str(error) if key == sample.key else f"{error} ({sample.key})"
-            self.failures.append(Failure(key, self._stage, reason, traceback.format_exc()))
+            self._failures.append(Failure(key, self._stage, reason, traceback.format_exc()))
 
 
 def source_key(key: str, metadata: Mapping[str, JSON], keys: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
 from pipeline.datasets.geometry import LATENT_STRIDE
@@ -53,6 +54,12 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([asdict(record) for items in records.values() for record in items])
 
 
+@cache
+def opened(kind: DatasetKind, root: str) -> Dataset:
+    """The dataset, its folders looked at once in each process."""
+    return open_dataset(kind, root)
+
+
 @dataclass(frozen=True)
 class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder."""
@@ -62,13 +69,11 @@ class DatasetSource:
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Images and labels at their size on disk; one that cannot be read is a failure."""
-        dataset = open_dataset(self.kind, self.root)
+        dataset = opened(self.kind, self.root)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
-        for record in (Record(**row) for row in rows):  # type: ignore[arg-type]
-            if record.key not in wanted:
-                continue
+        for record in (Record(**row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
                 image, label = dataset.load(record)
             except RecordError as error:
