@@ -56,6 +56,10 @@ def build_parser() -> Parser:
     verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
     verify.add_argument("path", type=Path, metavar="PATH")
 
+    retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
+    retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
+
     report = commands.add_parser("report", help="write the HTML report of a workspace")
     report.add_argument("workspace", type=Path, metavar="WORKSPACE")
 
@@ -150,6 +154,14 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if faults else 0
 
 
+def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Run quarantined samples again."""
+    from pipeline.workflow import read_config, retry
+
+    retry(read_config(options.workspace), options.stage, say)
+    return 0
+
+
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
@@ -194,6 +206,7 @@ COMMANDS = {
     "plan": plan_command,
     "status": status_command,
     "verify": verify_command,
+    "retry": retry_command,
     "report": report_command,
     "render": render_command,
     "pretrain": pretrain_command,
@@ -208,6 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command; what can go wrong in the user's world is told in one line."""
+    from pipeline.engine.disk import is_disk_full
     from pipeline.engine.errors import RunFailed
     from pipeline.store import CorruptStore
 
@@ -223,6 +237,11 @@ def guarded(arguments: Sequence[str]) -> int:
             raise
         print(f"lumen {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        print(f"lumen {options.command}: {error}: make room, then give the same command again", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"lumen {options.command}: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

@@ -13,6 +13,7 @@ from pipeline.artifact import Artifact, discard, read_record
 from pipeline.config import Config, StageName
 from pipeline.engine.budget import ErrorBudget
 from pipeline.engine.executor import Executor, make_executor
+from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
@@ -134,6 +135,12 @@ class StoreStep:
         summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
         return str(summary).removeprefix(f"{self.name}: ")
 
+    def retry(self, tools: Tools) -> RetrySummary:
+        """Run the quarantined samples of the shards there are again."""
+        plan = self.plan()
+        stage, source = self.work()
+        return retry_store_stage(stage, source, self.open(plan.manifest), plan.units(), tools.executor, tools.report)
+
     def reset(self) -> None:
         """Remove the store, and what was prepared for it."""
         rmtree(self.path, ignore_errors=True)
@@ -224,5 +231,5 @@ class StageSettings:
 def resources_of(config: Config, stage: StageName) -> StageSettings:
     """What the configuration gives to `stage`."""
     given = config.cluster.resources(stage)
-    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads)
+    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads, given.unit_timeout)
     return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from augment.errors import UserError
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
-from pipeline.steps import Step, Tools
+from pipeline.steps import Step, StoreStep, Tools
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
@@ -71,6 +71,38 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         started = time.monotonic()
         outcome = "done" if step.is_done() else step.run(tools)
         report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+
+
+def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> None:
+    """Run what a stage has put in quarantine again, its cause being mended; its other samples stay as they are.
+
+    Raises:
+        UserError: the stage writes no store, has not been run, or was run with other inputs.
+        RunFailed: the stage broke down.
+    """
+    steps = steps_of(config)
+    step = steps[names(steps).index(stage)]
+    if not isinstance(step, StoreStep):
+        stores = ", ".join(other.name for other in steps if isinstance(other, StoreStep))
+        raise UserError(f"retry {stage}: it writes no store and has no quarantine; the stages that do are {stores}")
+    if not step.made():
+        raise UserError(f"retry {stage}: it has not been run in {config.workspace}")
+    select(steps, Selection(only=stage))
+    summary = step.retry(Tools(config, report))
+    report(str(summary))
+    if summary.mended and (stale := first_stale(steps[steps.index(step) + 1 :])):
+        report(stale)
+
+
+def first_stale(steps: Sequence[Step]) -> str | None:
+    """What the first of these steps that was made from other inputs than there are now says of it, or None."""
+    for step in steps:
+        try:
+            if not step.is_done():
+                return None
+        except UserError as error:
+            return str(error)
+    return None
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:

@@ -6,6 +6,7 @@ from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed, UnitFailed
 from pipeline.engine.executor import Executor, ExecutorKind, make_executor
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
+from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import StageSummary, remaining, run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage, UnitTask
 from pipeline.engine.task import ShardTask
@@ -20,6 +21,7 @@ __all__ = [
     "Ok",
     "Outcome",
     "Resources",
+    "RetrySummary",
     "RunFailed",
     "ShardTask",
     "Source",
@@ -30,6 +32,7 @@ __all__ = [
     "WorkUnit",
     "make_executor",
     "remaining",
+    "retry_store_stage",
     "run_store_stage",
     "top_reasons",
 ]

@@ -17,6 +17,7 @@ import pytest
 import webdataset
 
 from augment.errors import UserError
+from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.planning import progress, verify
 from pipeline.store import SampleReader, Store
@@ -207,3 +208,34 @@ def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
     run(config, Selection(until="generate"), print)
     assert shard_digests(copied / "synthetic") == shard_digests(generated / "synthetic")
     assert verify(copied / "synthetic")[1] == []
+
+
+def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fault(
+    copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = shard_digests(copied / "real")
+    image = sorted((copied / "scenes" / "leftImg8bit" / "train").glob("*/*.png"))[0]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200])
+    Store.open(str(copied / "real")).discard("train-000000")
+    run(configure(copied), Selection(until="shard"), print)
+    assert "1 quarantined (1 x truncated image)" in capsys.readouterr().out
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
+    assert shard_digests(copied / "real") != before
+
+    image.write_bytes(whole)
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
+    assert shard_digests(copied / "real") == before
+    assert Store.open(str(copied / "real")).quarantine().num_rows == 0
+
+
+@pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
+def test_retry_refuses_a_stage_without_quarantine(
+    generated: Path, stage: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(["retry", str(generated), stage]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
