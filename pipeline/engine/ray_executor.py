@@ -17,6 +17,7 @@ from augment.errors import UserError
 from pipeline.engine.attempts import AtFault, Attempts, History
 from pipeline.engine.errors import DeviceFault, GiveUp, RunFailed, UnitFailed, raise_at_fault
 from pipeline.engine.lanes import Lanes
+from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
 from pipeline.engine.stage import Resources, UnitTask, units_at_once
 from pipeline.engine.unit import WorkUnit
@@ -59,6 +60,7 @@ class RayExecutor:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
+        metrics = StageMetrics(task.name, len(units))
         rows = [{"index": index, "unit": unit.to_json()} for index, unit in enumerate(units)]
         results = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MAX_BLOCKS)).map(
             _Actor,
@@ -77,6 +79,7 @@ class RayExecutor:
                     raise result
                 if isinstance(result, AtFault):
                     result = at_fault(unit, result.reason, result.traceback)
+                metrics.add(result)
                 yield unit, result
         except RayError as error:
             raise RunFailed(f"{task.name}: Ray gave up: {str(error).strip().splitlines()[0]}") from error
