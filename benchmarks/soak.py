@@ -115,7 +115,7 @@ class Vary(Work):
             yield Ok(Sample(f"{sample.key}_v{variant:02d}", image, sample.label, metadata=facts))
 
 
-def run_pipeline(root: Path, kind: ExecutorKind, units: int, samples: int, delay: float) -> None:
+def run_pipeline(root: Path, kind: ExecutorKind, units: int, samples: int, delay: float, quiet: bool = False) -> None:
     """Do what is left of all three stages."""
     executor, budget = make_executor(kind), ErrorBudget(rate=1.0)
     real, layouts, synthetic = (
@@ -137,7 +137,7 @@ def run_pipeline(root: Path, kind: ExecutorKind, units: int, samples: int, delay
         store = Store.create(target.url, manifest)
         if upstream is not None:
             plan = [WorkUnit(name, found) for name, found in keys_by_shard(Store.open(upstream.url)).items()]
-        run_store_stage(stage, source, store, plan, executor, budget, print)
+        run_store_stage(stage, source, store, plan, executor, budget, (lambda _: None) if quiet else print)
 
 
 def receipts(root: Path) -> int:
@@ -233,7 +233,7 @@ def main() -> int:
     kills: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         undisturbed = Path(folder, "undisturbed")
-        run_pipeline(undisturbed, "serial", options.units, options.samples, 0.0)
+        run_pipeline(undisturbed, "serial", options.units, options.samples, 0.0, quiet=True)
         expected, expected_keys = contents(undisturbed), keys(undisturbed)
         while kills.total() < options.kills:
             root = Path(folder, f"round-{totals['rounds']}")

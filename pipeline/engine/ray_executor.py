@@ -66,8 +66,11 @@ class RayExecutor:
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
             # The worker itself says which of its units may run at the same time.
-            compute=ActorPoolStrategy(size=workers, enable_true_multi_threading=True),
-            max_concurrency=units_at_once(task),
+            compute=ActorPoolStrategy(
+                size=workers,
+                max_concurrent_calls_per_actor=units_at_once(task),
+                enable_true_multi_threading=True,
+            ),
             num_cpus=task.resources.num_cpus,
             num_gpus=task.resources.num_gpus,
             runtime_env={"env_vars": _environment(task.resources, threads)},
