@@ -47,6 +47,8 @@ TARGETS = ("worker", "worker", "idle", "driver")
 # So that a kill comes at any moment of a unit, the commit among them.
 SPREAD_SECONDS = 0.8
 POLL_SECONDS = 0.05
+# In one round, before the soak itself gives up.
+MAX_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -178,10 +180,15 @@ def disturb(driver: subprocess.Popen[bytes], root: Path, left: int) -> Counter[s
     return kills
 
 
-def round_of_kills(root: Path, options: argparse.Namespace, left: int) -> Counter[str]:
-    """Run the pipeline to its end, whatever is killed meanwhile; returns the kills by target."""
+def round_of_kills(root: Path, options: argparse.Namespace, left: int) -> tuple[Counter[str], int]:
+    """Run the pipeline to its end, whatever happens to it meanwhile.
+
+    Returns the kills by target, and how many drivers ended in an error of their own: on a machine that is too busy
+    Ray does not start in time.
+    """
     kills: Counter[str] = Counter()
-    while True:
+    errors: list[str] = []
+    while len(errors) <= MAX_ERRORS:
         kind = "serial" if random.random() < options.serial_share else "ray"
         arguments = [sys.executable, __file__, "--child", str(root), "--executor", kind]
         sizes = ["--units", str(options.units), "--samples", str(options.samples), "--delay", str(options.delay)]
@@ -189,10 +196,12 @@ def round_of_kills(root: Path, options: argparse.Namespace, left: int) -> Counte
             driver = subprocess.Popen([*arguments, *sizes], stdout=log, stderr=log)
             kills += disturb(driver, root, left - kills.total())
             if driver.returncode == 0:
-                return kills
+                return kills, len(errors)
             if driver.returncode != -signal.SIGKILL:
                 log.seek(0)
-                sys.exit(f"the run ended with {driver.returncode}:\n{log.read().decode()}")
+                errors.append(log.read().decode())
+                print(f"the driver ended with {driver.returncode}: {errors[-1].splitlines()[-1]}", file=sys.stderr)
+    sys.exit(f"{len(errors)} drivers ended in an error, the last one with:\n{errors[-1]}")
 
 
 def contents(root: Path) -> dict[str, dict[str, tuple[str, str, int, int, int]]]:
@@ -237,7 +246,9 @@ def main() -> int:
         expected, expected_keys = contents(undisturbed), keys(undisturbed)
         while kills.total() < options.kills:
             root = Path(folder, f"round-{totals['rounds']}")
-            kills += round_of_kills(root, options, options.kills - kills.total())
+            killed, errors = round_of_kills(root, options, options.kills - kills.total())
+            kills += killed
+            totals["driver_errors"] += errors
             found = keys(root)
             totals["rounds"] += 1
             totals["samples"] += found.total()

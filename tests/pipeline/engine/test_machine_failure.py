@@ -118,7 +118,8 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
     ) as raised:
         run_store_stage(stages.Variants(), stages.Noise(), store, UNITS, executor, ErrorBudget(), print)
     assert "\n" not in str(raised.value)
-    assert verify_store(store.url) == []
+    # Shards are not committed in order, so one that is not there may stand before one that is.
+    assert all("missing, though later shards are there" in fault for fault in verify_store(store.url))
     assert len(store.done()) < len(UNITS)
     ballast.unlink()
     run_store_stage(stages.Variants(), stages.Noise(), store, UNITS, executor, ErrorBudget(), print)
