@@ -57,6 +57,10 @@ def build_parser() -> Parser:
     verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
     verify.add_argument("path", metavar="PATH")
 
+    retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
+    retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
+
     report = commands.add_parser("report", help="write the HTML report of a workspace")
     report.add_argument("workspace", type=Path, metavar="WORKSPACE")
 
@@ -151,6 +155,14 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if faults else 0
 
 
+def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Run quarantined samples again."""
+    from pipeline.workflow import read_config, retry
+
+    retry(read_config(options.workspace), options.stage, say)
+    return 0
+
+
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
@@ -202,6 +214,7 @@ COMMANDS = {
     "plan": plan_command,
     "status": status_command,
     "verify": verify_command,
+    "retry": retry_command,
     "report": report_command,
     "render": render_command,
     "pretrain": pretrain_command,
@@ -216,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command; what can go wrong in the user's world is told in one line."""
+    from pipeline.engine.disk import is_disk_full
     from pipeline.engine.errors import RunFailed
     from pipeline.store import CorruptStore, StoreUnavailable
 
@@ -235,7 +249,8 @@ def guarded(arguments: Sequence[str]) -> int:
         # A full disk, a folder that may not be written, a mount that went away.
         if os.environ.get("LUMEN_TRACEBACK"):
             raise
-        print(f"lumen {options.command}: {error}", file=sys.stderr)
+        remedy = ": make room, then give the same command again" if is_disk_full(error) else ""
+        print(f"lumen {options.command}: {error}{remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = "without --redo the" if getattr(options, "redo", None) else "the"

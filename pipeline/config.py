@@ -273,6 +273,9 @@ class StageResources(Section):
     workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
     threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
     batch_size: Positive = Field(default=8, description="samples a forward pass")
+    unit_timeout: PositiveFloat | None = Field(
+        default=None, description="seconds without a finished shard after which a worker hangs; null waits for ever"
+    )
 
 
 class ClusterConfig(Section):

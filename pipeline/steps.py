@@ -9,10 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from augment.errors import UserError
 from pipeline.artifact import Artifact, discard, read_record
 from pipeline.config import Config, StageName
 from pipeline.engine.budget import ErrorBudget
 from pipeline.engine.executor import Executor, make_executor
+from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
@@ -115,12 +117,31 @@ class StoreStep:
         if not Store.is_at(self.url):
             return False
         plan = self.plan()
-        return self.open(plan.manifest).done().issuperset(plan.shards)
+        done, planned = self.open(plan.manifest).done(), set(plan.shards)
+        if extra := done - planned:
+            raise UserError(
+                f"{self.url} holds {len(extra)} shards that are not asked for, such as {min(extra)}, and all that "
+                f"follows would use them: ask for them too, choose another workspace, or --redo {self.name}"
+            )
+        return done >= planned
 
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent."""
+        self.require_own()
         with self.way_out():
             return Store.create(self.url, manifest)
+
+    def require_own(self) -> None:
+        """Check that no folder of somebody else's lies where the store shall be.
+
+        Raises:
+            UserError: one does.
+        """
+        folder = Path(self.url)
+        if "://" in self.url or not folder.is_dir() or Store.left_at(self.url):
+            return
+        if any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise UserError(f"{folder} exists and is no store: move it away or take another --workspace")
 
     @contextmanager
     def way_out(self) -> Iterator[None]:
@@ -140,8 +161,15 @@ class StoreStep:
             summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
         return str(summary).removeprefix(f"{self.name}: ")
 
+    def retry(self, tools: Tools) -> RetrySummary:
+        """Run the quarantined samples of the shards there are again."""
+        plan = self.plan()
+        stage, source = self.work()
+        return retry_store_stage(stage, source, self.open(plan.manifest), plan.units(), tools.executor, tools.report)
+
     def reset(self) -> None:
         """Remove the store, and what was prepared for it."""
+        self.require_own()
         Store.remove(self.url)
         self.clean()
 
@@ -230,5 +258,5 @@ class StageSettings:
 def resources_of(config: Config, stage: StageName) -> StageSettings:
     """What the configuration gives to `stage`."""
     given = config.cluster.resources(stage)
-    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads)
+    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads, given.unit_timeout)
     return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)

@@ -13,7 +13,8 @@ from augment.errors import UserError
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
-from pipeline.steps import Step, Tools
+from pipeline.steps import Step, StoreStep, Tools
+from pipeline.store import Totals
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
@@ -87,6 +88,39 @@ def check(config: Config) -> None:
     layouts = Layouts(config, workspace)
     layouts.check()
     Value(config, workspace, layouts).check()
+
+
+def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> None:
+    """Run what a stage has put in quarantine again, its cause being mended; its other samples stay as they are.
+
+    Raises:
+        UserError: the stage writes no store, has not been run, or was run with other inputs.
+        RunFailed: the stage broke down.
+    """
+    steps = steps_of(config)
+    step = steps[names(steps).index(stage)]
+    if not isinstance(step, StoreStep):
+        stores = ", ".join(other.name for other in steps if isinstance(other, StoreStep))
+        raise UserError(f"retry {stage}: it writes no store and has no quarantine; the stages that do are {stores}")
+    if step.made() == Totals():
+        raise UserError(f"retry {stage}: it has not been run in {config.workspace}")
+    select(steps, Selection(only=stage))
+    with sole_run(config.workspace):
+        summary = step.retry(Tools(config, report))
+    report(str(summary))
+    if summary.mended and (stale := first_stale(steps[steps.index(step) + 1 :])):
+        report(stale)
+
+
+def first_stale(steps: Sequence[Step]) -> str | None:
+    """What the first of these steps that was made from other inputs than there are now says of it, or None."""
+    for step in steps:
+        try:
+            if not step.is_done():
+                return None
+        except UserError as error:
+            return str(error)
+    return None
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:

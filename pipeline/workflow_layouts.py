@@ -153,7 +153,7 @@ class Layouts:
         units = shard.plan(self.records, self.config.shard.samples_per_shard)
         inputs: dict[str, JSON] = {
             "dataset": self.dataset.name,
-            "listing": shard.listing_digest(self.records, self.root),
+            "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
         }
         manifest = Manifest("real", self.dataset.taxonomy.name, self.geometry, inputs, self.config.shard.image_format)

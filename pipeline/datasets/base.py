@@ -19,7 +19,10 @@ _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class RecordError(UserError):
-    """One image, label or attribute file is at fault; the rest of the dataset can still be read."""
+    """One image, label or attribute file is at fault; the rest of the dataset can still be read.
+
+    The message starts with the kind of fault and a colon, such as "truncated image: ...", and is counted by it.
+    """
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,6 @@ def check_same_size(image: NDArray[np.uint8], label: NDArray[np.uint8], record: 
     """Raise RecordError where a label does not lie on its image pixel by pixel."""
     if image.shape[:2] != label.shape:
         raise RecordError(
-            f"{record.image} is {image.shape[0]}x{image.shape[1]} pixels (height x width) but its label "
+            f"size mismatch: {record.image} is {image.shape[0]}x{image.shape[1]} pixels (height x width) but its label "
             f"{PurePath(record.label or '').name} is {label.shape[0]}x{label.shape[1]}"
         )

@@ -118,7 +118,7 @@ def _attributes(path: Path | None) -> dict[str, str]:
     try:
         attributes = json.loads(path.read_bytes())
     except ValueError as error:
-        raise RecordError(f"cannot read attributes {path}: {error}") from error
+        raise RecordError(f"damaged attributes: {path}: {error}") from error
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
-        raise RecordError(f"attributes {path} must be a JSON object of strings")
+        raise RecordError(f"wrong attributes: {path} must be a JSON object of strings")
     return {"medium": "photo", **attributes}

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.datasets.base import RecordError
+from pipeline.datasets.decoding import LOSSLESS_FORMATS, opened
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
 _SIXTEEN_BIT_MAX = 65535
-# What Pillow raises for a file that is missing, cut short, or no image at all.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -23,38 +22,37 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
     Raises RecordError naming a file that cannot be read.
     """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode in _SIXTEEN_BIT:
-                image = Image.fromarray(_to_eight_bits(np.asarray(image), path))
-            elif image.mode == "F":
-                raise RecordError(f"{path} holds floating-point values: expected 8 or 16 bits a channel")
-            return np.array(image.convert("RGB"))
-    except _UNREADABLE as error:
-        raise RecordError(f"cannot read image {path}: {_one_line(error)}") from error
+    with opened(path, "image") as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode in _SIXTEEN_BIT:
+            image = Image.fromarray(_to_eight_bits(np.asarray(image), path))
+        elif image.mode == "F":
+            raise RecordError(f"wrong image mode: {path} holds floating-point values: expected 8 or 16 bits a channel")
+        return np.array(image.convert("RGB"))
 
 
 def read_label_ids(path: Path) -> NDArray[np.uint8 | np.uint16]:
     """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
 
-    A palette file gives its indices. Raises RecordError for a file that cannot be read or holds colours.
+    A palette file gives its indices. Raises RecordError for a file that cannot be read, holds colours, or is
+    compressed with loss.
     """
-    try:
-        with Image.open(path) as file:
-            if file.mode not in _INDEXED:
-                raise RecordError(
-                    f"label {path} has mode {file.mode}: expected one channel of class indices, not colours"
-                )
-            ids = np.array(file)
-    except _UNREADABLE as error:
-        raise RecordError(f"cannot read label {path}: {_one_line(error)}") from error
+    with opened(path, "label") as file:
+        if file.format not in LOSSLESS_FORMATS:
+            raise RecordError(f"lossy label: {path} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+        if file.mode not in _INDEXED:
+            raise RecordError(
+                f"wrong label mode: {path} has mode {file.mode}: expected one channel of class indices, not colours"
+            )
+        ids = np.array(file)
     if ids.dtype == bool:
         return ids.astype(np.uint8)
     if ids.dtype == np.uint8:
         return ids
     if ids.min() < 0 or ids.max() > _SIXTEEN_BIT_MAX:
-        raise RecordError(f"label {path} has ids {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}")
+        raise RecordError(
+            f"label ids out of range: {path} has {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
+        )
     return ids.astype(np.uint16)
 
 
@@ -69,7 +67,7 @@ def map_ids(
     strange = np.array([value >= len(known) or not known[value] for value in present])
     if strange.any():
         raise RecordError(
-            f"label {path} has unknown ids {present[strange].tolist()} ({counts[strange].sum()} pixels): "
+            f"unknown label id: {path} has ids {_some(present[strange])} ({counts[strange].sum()} pixels): "
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
@@ -78,7 +76,9 @@ def map_ids(
 def _to_eight_bits(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     wide = values.astype(np.int64)
     if wide.min() < 0 or wide.max() > _SIXTEEN_BIT_MAX:
-        raise RecordError(f"{path} holds values {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel")
+        raise RecordError(
+            f"image values out of range: {path} holds {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel"
+        )
     # 65535 / 255 = 257; half of it rounds to the nearest value.
     return ((wide + 128) // 257).astype(np.uint8)
 
@@ -88,5 +88,5 @@ def _ranges(ids: NDArray[np.intp]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _some(ids: NDArray[np.unsignedinteger], limit: int = 8) -> str:
+    return str(ids[:limit].tolist()) + (f" and {len(ids) - limit} more" if len(ids) > limit else "")

@@ -7,6 +7,7 @@ from pipeline.engine.errors import RunFailed, UnitFailed
 from pipeline.engine.executor import Executor, ExecutorKind, make_executor
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, remaining
+from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import StageSummary, run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage, UnitTask
 from pipeline.engine.task import ShardTask
@@ -22,6 +23,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "Resources",
+    "RetrySummary",
     "RunFailed",
     "ShardTask",
     "Source",
@@ -32,6 +34,7 @@ __all__ = [
     "WorkUnit",
     "make_executor",
     "remaining",
+    "retry_store_stage",
     "run_store_stage",
     "top_reasons",
 ]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NoReturn, TypeAlias, TypeVar
+
+from pipeline.engine.unit import WorkUnit
+
+R = TypeVar("R")
+
 
 class RunFailed(Exception):  # noqa: N818 - it says what happened
     """The run stopped before its plan was done; what is committed stays, and a new run goes on from there."""
@@ -18,6 +25,14 @@ class UnitFailed(RunFailed):
 
     def __str__(self) -> str:
         return f"{self.shard}: {self.reason}"
+
+
+GiveUp: TypeAlias = Callable[[WorkUnit, str, str], R]
+
+
+def raise_at_fault(unit: WorkUnit, reason: str, traceback: str) -> NoReturn:
+    """Give a unit up by ending the run."""
+    raise UnitFailed(unit.shard, reason, traceback)
 
 
 class DeviceFault(Exception):  # noqa: N818 - it says what happened

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from augment.errors import UserError
+from pipeline.engine.errors import GiveUp, raise_at_fault
 from pipeline.engine.serial import SerialExecutor
 from pipeline.engine.stage import UnitTask
 from pipeline.engine.unit import WorkUnit
@@ -17,8 +18,12 @@ ExecutorKind: TypeAlias = Literal["serial", "ray"]
 class Executor(Protocol):
     """Runs a task over units."""
 
-    def map(self, task: UnitTask[R], units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, R], None, None]:
+    def map(
+        self, task: UnitTask[R], units: Sequence[WorkUnit], at_fault: GiveUp[R] = raise_at_fault
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, as they complete, each exactly once.
+
+        ``at_fault`` gives the result of a unit that hangs or takes every worker down, from its reason and traceback.
 
         Closing the generator stops the run. Raises UserError where the task does or where the task does not
         fit, UnitFailed for any other error of a unit or of ``setup``. A worker that is lost is replaced and

@@ -1,15 +1,18 @@
-"""Threads around a stage: one reads ahead of it, one writes behind it, both over bounded queues."""
+"""Threads around a stage: some read ahead of it, some write behind it, all over bounded queues."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _POLL_SECONDS = 0.05
 
@@ -101,3 +104,22 @@ def write_behind(consume: Callable[[T], None], depth: int) -> Iterator[Callable[
         thread.join()
     if errors:
         raise errors[0]
+
+
+def ordered(pool: Executor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
+    """``function`` of each item, computed in the pool, in the order of the items, at most ``depth`` of them ahead.
+
+    What it raises for an item comes in the place of that item's result. Closing the iterator drops the items that
+    the pool has not begun.
+    """
+    ahead: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) == depth:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()

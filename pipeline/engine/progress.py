@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.store import Receipt
 
@@ -15,32 +16,57 @@ Tick = Callable[[Receipt], None]
 
 
 @contextmanager
-def shard_progress(name: str, total: int, done: int, report: Callable[[str], None]) -> Iterator[Tick]:
-    """Give a function to call with each receipt; ``done`` of the ``total`` shards were there before."""
-    started = time.monotonic()
-    samples = failures = shards = 0
+def shard_progress(
+    name: str, total: int, done: int, report: Callable[[str], None], console: Console | None = None
+) -> Iterator[Tick]:
+    """Give a function to call with each receipt; ``done`` of the ``total`` shards were there before.
 
-    def count(receipt: Receipt) -> str:
-        nonlocal samples, failures, shards
-        shards += 1
-        samples += receipt.samples
-        failures += receipt.failures
-        rate = samples / max(time.monotonic() - started, 1e-9)
-        return f"{samples} samples, {rate:.3g}/s, {failures} failed"
-
-    console = Console(stderr=True)
+    ``console`` is standard error unless given; where it is no terminal, ``report`` gets a line a shard.
+    """
+    figures = _Figures(total, done)
+    console = console or Console(stderr=True)
     if not console.is_terminal:
-        yield lambda receipt: report(
-            f"{name}: {done + shards + 1}/{total} {receipt.shard}, {receipt.samples} samples; so far {count(receipt)}"
-        )
+
+        def line(receipt: Receipt) -> None:
+            figures.add(receipt)
+            place = f"{name}: {figures.done}/{total} {receipt.shard}, {receipt.samples} samples"
+            report(f"{place}; so far {figures}")
+
+        yield line
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=total, completed=done, figures="")
-        yield lambda receipt: bar.update(task, advance=1, figures=count(receipt))
+
+        def advance(receipt: Receipt) -> None:
+            figures.add(receipt)
+            bar.update(task, advance=1, figures=str(figures))
+
+        yield advance
+
+
+class _Figures:
+    """What the shards of this run come to so far."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._total = total
+        self._before = self.done = done
+        self._samples = self._failures = 0
+        self._started = time.monotonic()
+
+    def add(self, receipt: Receipt) -> None:
+        self.done += 1
+        self._samples += receipt.samples
+        self._failures += receipt.failures
+
+    def __str__(self) -> str:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        text = f"{self._samples} samples, {self._samples / seconds:.3g}/s, {self._failures} failed"
+        left = seconds / (self.done - self._before) * (self._total - self.done)
+        return f"{text}, {timedelta(seconds=round(left))} left" if left else text

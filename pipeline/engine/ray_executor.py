@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any, TypeVar
 
 import ray
 import ray.data
 from ray import cloudpickle
+from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
 from augment.errors import UserError
-from pipeline.engine.errors import DeviceFault, RunFailed, UnitFailed
+from pipeline.engine.attempts import AtFault, Attempts, History
+from pipeline.engine.errors import DeviceFault, GiveUp, RunFailed, UnitFailed, raise_at_fault
+from pipeline.engine.lanes import Lanes
+from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
 from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
-from pipeline.engine.stage import Resources, UnitTask
+from pipeline.engine.stage import Resources, UnitTask, units_at_once
 from pipeline.engine.unit import WorkUnit
+from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker
 
 R = TypeVar("R")
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
+# How long a worker that hangs tries to say so before it ends.
+_REPORT_SECONDS = 10.0
 
 
 class RayExecutor:
     """Runs units on a pool of actors. Rows carry units and small results, never samples.
 
-    A lost worker is replaced; a unit that takes its worker down ``max_attempts`` times is at fault itself.
+    A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
+    itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it.
     """
 
     def __init__(self, cluster: str | None = None, max_attempts: int = 5) -> None:
@@ -39,7 +46,9 @@ class RayExecutor:
         self._attempts: Any = None
         self._runs = 0
 
-    def map(self, task: UnitTask[R], units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, R], None, None]:
+    def map(
+        self, task: UnitTask[R], units: Sequence[WorkUnit], at_fault: GiveUp[R] = raise_at_fault
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, as they complete; see Executor."""
         if not units:
             return
@@ -49,23 +58,32 @@ class RayExecutor:
         threads = threads_per_worker(task.resources, nodes, workers)
         _quiet()
         if self._attempts is None:
-            counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts)
+            counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
+        metrics = StageMetrics(task.name, len(units))
         results = ray.data.from_arrow(unit_blocks(units, _MAX_BLOCKS)).map(
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
-            compute=ray.data.ActorPoolStrategy(size=workers),
+            # The worker itself says which of its units may run at the same time.
+            compute=ActorPoolStrategy(
+                size=workers,
+                max_concurrent_calls_per_actor=units_at_once(task),
+                enable_true_multi_threading=True,
+            ),
             num_cpus=task.resources.num_cpus,
             num_gpus=task.resources.num_gpus,
             runtime_env={"env_vars": _environment(task.resources, threads)},
         )
         try:
             for row in results.iter_rows():
-                result = cloudpickle.loads(row["result"])
+                unit, result = units[row["index"]], cloudpickle.loads(row["result"])
                 if isinstance(result, UserError | UnitFailed):
                     raise result
-                yield units[row["index"]], result
+                if isinstance(result, AtFault):
+                    result = at_fault(unit, result.reason, result.traceback)
+                metrics.add(result)
+                yield unit, result
         except RayError as error:
             raise RunFailed(f"{task.name}: Ray gave up: {str(error).strip().splitlines()[0]}") from error
 
@@ -85,15 +103,16 @@ class _Actor:
 
     def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
         self._worker = Worker(task, threads)
+        self._lanes = Lanes(units_at_once(task))
+        self._watchdog = Watchdog(task.resources.unit_timeout, self._hang, deadly=True)
+        self._task = task
         self._attempts = attempts
         self._run = run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        unit = WorkUnit.from_json(row["unit"])
+        unit, index = WorkUnit.from_json(row["unit"]), row["index"]
         try:
-            if not ray.get(self._attempts.begin.remote(self._run, row["index"])):
-                raise UnitFailed(unit.shard, "its worker was lost again and again", "")
-            result = self._worker.run(unit)
+            result = self._result(unit, index)
         except UserError as error:
             result = UserError(str(error))
         except UnitFailed as error:
@@ -102,19 +121,32 @@ class _Actor:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
             logging.getLogger(__name__).exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": row["index"], "result": cloudpickle.dumps(result)}
+        return {"index": index, "result": cloudpickle.dumps(result)}
 
+    def _result(self, unit: WorkUnit, index: int) -> Any:
+        history: History = ray.get(self._attempts.history.remote(self._run, index))
+        if history.fault is not None:
+            if not history.set_up:
+                raise UnitFailed(unit.shard, f"setting up {self._task.name}: {history.fault.reason}", "")
+            return history.fault
+        with self._lanes.entered(alone=history.begun > 0):
+            # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
+            ray.get(self._attempts.begin.remote(self._run, index))
+            if self._worker.set_up(unit):
+                self._attempts.ready.remote(self._run)
+            with self._watchdog.watching(index):
+                result = self._worker.run(unit)
+            self._attempts.end.remote(self._run, index)
+            return result
 
-class _Attempts:
-    """Counts how often each unit of each run was begun, past the life of the workers."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._begun: Counter[tuple[int, int]] = Counter()
-
-    def begin(self, run: int, index: int) -> bool:
-        self._begun[run, index] += 1
-        return self._begun[run, index] <= self._limit
+    def _hang(self, units: Collection[int], stacks: str) -> None:
+        timeout = self._task.resources.unit_timeout
+        reason = f"hung: no unit of its worker came to an end within {timeout:g} s"
+        logging.getLogger(__name__).error("%s, leaving\n%s", reason, stacks)
+        try:
+            ray.get(self._attempts.hang.remote(self._run, units, reason, stacks), timeout=_REPORT_SECONDS)
+        finally:
+            os._exit(1)
 
 
 def _quiet() -> None:

@@ -16,7 +16,7 @@ from pipeline.engine.progress import shard_progress
 from pipeline.engine.stage import Source, Stage
 from pipeline.engine.task import ShardTask
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import Receipt, Store
+from pipeline.store import Failure, Receipt, Store
 
 # Receipts between two looks at whether the ledger is worth writing anew.
 _FOLD_EVERY = 10_000
@@ -58,9 +58,9 @@ def run_store_stage(
 ) -> StageSummary:
     """Make every shard of the plan that the store does not have yet.
 
-    Raises RunFailed over the error budget, naming the commonest reasons, or where a unit raises;
-    FingerprintMismatch where a shard that is there was made from another unit than the one planned. What is
-    committed stays.
+    A unit that hangs, or takes every worker down, is quarantined with all its samples. Raises RunFailed over the
+    error budget, naming the commonest reasons, or where a unit raises; FingerprintMismatch where a shard that is
+    there was made from another unit than the one planned. What is committed stays.
     """
     started = time.monotonic()
     store.fold()
@@ -70,8 +70,13 @@ def run_store_stage(
     store.sweep()
     tally = _Tally(stage.name, budget, store.url)
     task = ShardTask(stage, source, store.url)
+
+    def quarantined(unit: WorkUnit, reason: str, traceback: str) -> Receipt:
+        failures = [Failure(key, stage.name, reason, traceback) for key in unit.keys]
+        return store.write_shard(unit.shard, (), failures, unit=unit.fingerprint)
+
     with (
-        closing(executor.map(task, missing)) as results,
+        closing(executor.map(task, missing, quarantined)) as results,
         shard_progress(stage.name, len(plan), done_before, report) as tick,
     ):
         for count, (_, receipt) in enumerate(results, 1):

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import TypeVar
 
-from pipeline.engine.errors import DeviceFault, UnitFailed
+from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.stage import UnitTask
 from pipeline.engine.unit import WorkUnit
+from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker, torch_threads_restored
 
 R = TypeVar("R")
+LOG = logging.getLogger(__name__)
 
 
 class SerialExecutor:
-    """Runs units in plan order; for debugging, and for machines without Ray."""
+    """Runs units in plan order, one at a time; for debugging, and for machines without Ray.
 
-    def map(self, task: UnitTask[R], units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, R], None, None]:
+    It has no process to spare, so of a unit that takes longer than its timeout it can only tell.
+    """
+
+    def map(
+        self,
+        task: UnitTask[R],
+        units: Sequence[WorkUnit],
+        at_fault: GiveUp[R] = raise_at_fault,  # noqa: ARG002 - no unit can be taken from this process
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, in plan order; see Executor."""
         worker = Worker(task, task.resources.threads or os.cpu_count() or 1)
+        timeout = task.resources.unit_timeout
+
+        def tell(indexes: Collection[int], stacks: str) -> None:
+            shards = ", ".join(units[index].shard for index in indexes)
+            LOG.warning("%s: not done after %g s; a serial run waits for it\n%s", shards, timeout, stacks)
+
+        watchdog = Watchdog(timeout, tell)
         with torch_threads_restored():
-            for unit in units:
+            for index, unit in enumerate(units):
                 try:
-                    result = worker.run(unit)
+                    worker.set_up(unit)
+                    with watchdog.watching(index):
+                        result = worker.run(unit)
                 except DeviceFault as error:
                     raise UnitFailed(unit.shard, f"the device is lost: {error}", "") from error
                 yield unit, result

@@ -20,6 +20,8 @@ class Resources:
 
     ``num_cpus`` and ``num_gpus`` are per worker. ``workers`` "auto" is the largest pool that fits the
     cluster. ``threads`` is the number of torch threads in a worker; None divides the cores among the workers.
+    ``unit_timeout`` is how many seconds a worker may go without ending a unit before it is taken for hung; None
+    waits for ever. Loading the model is not counted.
     Raises UserError for numbers out of range.
     """
 
@@ -27,6 +29,7 @@ class Resources:
     num_gpus: float = 0
     workers: int | Literal["auto"] = "auto"
     threads: int | None = None
+    unit_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.num_cpus <= 0 or self.num_gpus < 0:
@@ -35,6 +38,8 @@ class Resources:
             raise UserError(f'resources: workers must be "auto" or at least 1, got {self.workers}')
         if self.threads is not None and self.threads < 1:
             raise UserError(f"resources: threads must be at least 1, got {self.threads}")
+        if self.unit_timeout is not None and self.unit_timeout <= 0:
+            raise UserError(f"resources: unit_timeout must be above 0 seconds, got {self.unit_timeout}")
 
 
 class Stage(Protocol):
@@ -64,10 +69,13 @@ class Stage(Protocol):
 
 
 class Source(Protocol):
-    """Reads the input samples of a unit; runs in the read-ahead thread."""
+    """Reads the input samples of a unit, in several threads at once."""
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """The samples of the unit in its order, each bad one as a Failed. Raising ends the run."""
+        """One item for each of the unit's keys in their order, each bad sample as a Failed. Raising ends the run.
+
+        The keys may be a part of those that the unit was planned with.
+        """
 
 
 class UnitTask(Protocol[R_co]):
@@ -86,3 +94,8 @@ class UnitTask(Protocol[R_co]):
 
     def run(self, unit: WorkUnit) -> R_co:
         """Do the unit. It may be called again for the same unit where a worker was lost."""
+
+
+def units_at_once(task: UnitTask[object]) -> int:
+    """How many units of a task a worker may have in hand; one, unless it says that ``run`` bears more."""
+    return int(getattr(task, "units_at_once", 1))

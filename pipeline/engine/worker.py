@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,24 +23,43 @@ class Worker(Generic[R]):
     def __init__(self, task: UnitTask[R], threads: int) -> None:
         self._task = task
         self._threads = threads
+        self._setting_up = threading.Lock()
         self._ready = False
+        self._broken: UserError | UnitFailed | None = None
+
+    def set_up(self, unit: WorkUnit) -> bool:
+        """Set the task up for this first unit, once; returns whether it was done now.
+
+        Raises what the set-up raised, again for every further unit.
+        """
+        with self._setting_up:
+            if self._broken is not None:
+                raise self._broken
+            if self._ready:
+                return False
+            set_torch_threads(self._threads)
+            try:
+                self._task.setup()
+            except UserError as error:
+                self._broken = error
+                raise
+            except Exception as error:
+                reason = f"setting up {self._task.name}: {type(error).__name__}: {error}"
+                self._broken = UnitFailed(unit.shard, reason, traceback.format_exc())
+                raise self._broken from error
+            self._ready = True
+            return True
 
     def run(self, unit: WorkUnit) -> R:
         """The result of the unit; raises UserError, DeviceFault or, for any other error, UnitFailed."""
+        # Here too, because set-up is where torch is usually imported, and because the number is that of a thread.
+        set_torch_threads(self._threads)
         try:
-            if not self._ready:
-                set_torch_threads(self._threads)
-                self._task.setup()
-                self._ready = True
-            # Again, because set-up is where torch is usually imported.
-            set_torch_threads(self._threads)
             return self._task.run(unit)
-        except (UserError, DeviceFault):
+        except (UserError, DeviceFault, UnitFailed):
             raise
         except Exception as error:
-            doing = "" if self._ready else f"setting up {self._task.name}: "
-            reason = f"{doing}{type(error).__name__}: {error}"
-            raise UnitFailed(unit.shard, reason, traceback.format_exc()) from error
+            raise UnitFailed(unit.shard, f"{type(error).__name__}: {error}", traceback.format_exc()) from error
 
 
 def set_torch_threads(threads: int) -> None:

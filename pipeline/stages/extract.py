@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.engine.outcome import Ok, Outcome
+from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.fit import STRIDE
@@ -55,5 +55,7 @@ class Extract:
         arrays = layouts.cpu().numpy().astype(np.float16)
         return [
             Ok(Sample(sample.key, layout=layout, metadata=sample.metadata))
+            if np.isfinite(layout).all()
+            else Failed(sample.key, "not finite: its layout holds NaN or exceeds float16")
             for sample, layout in zip(batch, arrays, strict=True)
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -10,6 +12,9 @@ from pipeline.engine.outcome import Failed
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
 from pipeline.store.codec import LABEL, LAYOUT, METADATA
+
+# Of the process and not of a source, which travels to its workers and could not take a lock along.
+_OPENING = threading.Lock()
 
 Part: TypeAlias = Literal["image", "label", "layout"]
 
@@ -30,19 +35,22 @@ class StoreSource:
     @property
     def reader(self) -> SampleReader:
         """The store's reader; its index is read once for all units of a worker."""
-        if self._reader is None:
-            store = Store.open(self.url)
-            extensions = {"image": store.manifest.image_format, "label": LABEL, "layout": LAYOUT}
-            self._reader = SampleReader(store, [METADATA, *(extensions[part] for part in self.parts)])
-        return self._reader
+        with _OPENING:
+            if self._reader is None:
+                store = Store.open(self.url)
+                extensions = {"image": store.manifest.image_format, "label": LABEL, "layout": LAYOUT}
+                self._reader = SampleReader(store, [METADATA, *(extensions[part] for part in self.parts)])
+            return self._reader
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """The samples in the unit's order; one that does not decode is a failure."""
         for key in unit.keys:
             try:
                 yield self.reader.read(key)
+            except KeyError:
+                yield Failed(key, f"missing sample: {self.url} has no {key}", traceback.format_exc())
             except (CorruptStore, OSError) as error:
-                yield Failed(key, f"unreadable sample: {error}")
+                yield Failed(key, f"unreadable sample: {error}", traceback.format_exc())
 
 
 @dataclass

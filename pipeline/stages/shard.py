@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import cache
 
 from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
+from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import Sample, fingerprint
+from pipeline.store import InvalidSample, Sample, fingerprint
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -44,24 +46,18 @@ def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> lis
     ]
 
 
-def listing_digest(records: Mapping[str, Sequence[Record]], root: Path) -> str:
-    """Sha256 over records and file sizes: what tells one dataset from another, wherever it lies."""
-    return fingerprint(
-        [
-            {**asdict(record), "bytes": [size_on_disk(root / path) for path in paths if path]}
-            for items in records.values()
-            for record in items
-            for paths in [(record.image, record.label)]
-        ]
-    )
+def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
+    """Sha256 over all records: what tells one dataset from another, wherever it lies.
+
+    What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
+    """
+    return fingerprint([asdict(record) for items in records.values() for record in items])
 
 
-def size_on_disk(path: Path) -> int | None:
-    """Bytes of a file, or None where a link leads nowhere: reading it will fail, and be recorded."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
+@cache
+def opened(kind: DatasetKind, root: str) -> Dataset:
+    """The dataset, its folders looked at once in each process."""
+    return open_dataset(kind, root)
 
 
 @dataclass(frozen=True)
@@ -73,15 +69,15 @@ class DatasetSource:
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Images and labels at their size on disk; one that cannot be read is a failure."""
-        dataset = open_dataset(self.kind, self.root)
+        dataset = opened(self.kind, self.root)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
-        for row in rows:
-            record = Record(**row)  # type: ignore[arg-type]
+        wanted = set(unit.keys)
+        for record in (Record(**row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
                 image, label = dataset.load(record)
             except RecordError as error:
-                yield Failed(record.key, f"unreadable image: {error}")
+                yield Failed(record.key, str(error), traceback.format_exc())
                 continue
             origin = {"dataset": dataset.name, "split": record.split, "source": record.image}
             yield Sample(record.key, image, label, metadata={**record.attributes, **origin})
@@ -105,7 +101,14 @@ class Shard:
         return [Ok(self.resized(sample)) for sample in batch]
 
     def resized(self, sample: Sample) -> Sample:
-        """The sample at the working size."""
+        """The sample at the working size.
+
+        Raises:
+            InvalidSample: it is smaller than one cell of the latent grid.
+        """
         assert sample.image is not None
+        if min(sample.image.shape[:2]) < LATENT_STRIDE:
+            height, width = sample.image.shape[:2]
+            raise InvalidSample(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
         image, label = resize_pair(sample.image, sample.label, Geometry(self.height, self.width))
         return Sample(sample.key, image, label, metadata=sample.metadata)

@@ -7,11 +7,12 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.store.canonical import JSON
 from pipeline.store.codec import encode
 from pipeline.store.errors import InvalidSample
 from pipeline.store.index import index_row, index_table, quarantine_table, table_to_bytes
@@ -53,16 +54,23 @@ class ShardWriter:
         Raises InvalidSample, before a byte is written, where the sample is not encodable, does not have the
         store's geometry, or repeats a key; the shard can go on without it.
         """
-        if sample.key in self._keys:
-            raise InvalidSample(f"duplicate key: {sample.key} is in {self._shard} already")
+        self.append(sample.key, self.encode(sample), sample.metadata)
+
+    def encode(self, sample: Sample) -> dict[str, bytes]:
+        """The members that ``append`` takes; may be called from any thread. Raises InvalidSample as ``add`` does."""
         self._check_geometry(sample)
-        members = encode(sample, self._manifest.image_format)
+        return encode(sample, self._manifest.image_format)
+
+    def append(self, key: str, members: Mapping[str, bytes], metadata: Mapping[str, JSON]) -> None:
+        """Append a sample by its encoded members; raises InvalidSample where it repeats a key."""
+        if key in self._keys:
+            raise InvalidSample(f"duplicate key: {key} is in {self._shard} already")
         extents = {
-            extension: (self._tar.append(f"{sample.key}.{extension}", data), len(data))
+            extension: (self._tar.append(f"{key}.{extension}", data), len(data))
             for extension, data in sorted(members.items())
         }
-        self._keys.add(sample.key)
-        self._rows.append(index_row(sample.key, self._shard, extents, sample.metadata))
+        self._keys.add(key)
+        self._rows.append(index_row(key, self._shard, extents, metadata))
 
     def commit(self, failures: Sequence[Failure], dropped: Sequence[str], seconds: float, unit: str) -> Receipt:
         """Publish tar, index and quarantine, and the receipt last.

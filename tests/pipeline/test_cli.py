@@ -87,5 +87,5 @@ def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
 
 def test_every_command_has_help() -> None:
     text = build_parser().format_help()
-    for command in ("run", "plan", "status", "verify", "report", "render", "doctor"):
+    for command in ("run", "plan", "status", "verify", "retry", "report", "render", "doctor"):
         assert f"    {command} " in text

@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.config import Config
+from pipeline.config import Config, StageName
+from pipeline.lock import sole_run
 from pipeline.planning import progress, verify
 from pipeline.steps import Tools
 from pipeline.store import SampleReader, Store
@@ -229,6 +230,44 @@ def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Confi
     assert {name for name in changed if before[f"synthetic/shards/{name}.tar"][1] == changed[name]} == set()
 
 
+def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
+    before = files(copied)
+    with pytest.raises(UserError, match=r"8 shards that are not asked for.*--redo generate"):
+        run(configure(copied, "generate.ks=[4]"), Selection(until="generate"), print)
+    assert files(copied) == before
+
+
+@pytest.mark.parametrize(("name", "stage"), [("real", "shard"), ("basis", "fit"), ("scenes", "shard")])
+def test_folder_of_somebody_else_is_neither_used_nor_removed(
+    configure: Configure, tmp_path: Path, name: str, stage: StageName
+) -> None:
+    thesis = tmp_path / "space" / name / "thesis.tex"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("years of work")
+    for selection in (Selection(until=stage), Selection(until=stage, redo=stage)):
+        with pytest.raises(UserError, match=rf"{name} exists and"):
+            run(configure(tmp_path / "space"), selection, print)
+    assert thesis.read_text() == "years of work"
+
+
+def test_redo_removes_nothing_where_the_run_cannot_begin(copied: Path, configure: Configure) -> None:
+    before = files(copied)
+    for override, selection in (
+        ("downstream.model=nowhere", Selection(redo="shard")),
+        ("seed=0", Selection(redo="shard", only="generate")),
+        ("seed=0", Selection(redo="generate", until="fit")),
+    ):
+        with pytest.raises(UserError):
+            run(configure(copied, override), selection, print)
+    assert files(copied) == before
+
+
+def test_two_runs_do_not_share_a_workspace(copied: Path, configure: Configure) -> None:
+    shutil.rmtree(copied / "synthetic")
+    with sole_run(copied), pytest.raises(UserError, match="another run is at work"):
+        run(configure(copied), Selection(until="generate"), print)
+
+
 def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="shard"):
         run(configure(tmp_path / "new"), Selection(only="extract"), print)
@@ -318,3 +357,34 @@ def test_stores_may_lie_in_a_bucket_and_the_rest_here(
     again = Store.open(f"{bucket}/run/real")
     assert [receipt.finished for receipt in again.receipts()] > first
     assert len(again.location.names("shards", ".tar")) == 4
+
+
+def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fault(
+    copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = shard_digests(copied / "real")
+    image = sorted((copied / "scenes" / "leftImg8bit" / "train").glob("*/*.png"))[0]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200])
+    Store.open(str(copied / "real")).discard("train-000000")
+    run(configure(copied), Selection(until="shard"), print)
+    assert "1 quarantined (1 x truncated image)" in capsys.readouterr().out
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
+    assert shard_digests(copied / "real") != before
+
+    image.write_bytes(whole)
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
+    assert shard_digests(copied / "real") == before
+    assert Store.open(str(copied / "real")).quarantine().num_rows == 0
+
+
+@pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
+def test_retry_refuses_a_stage_without_quarantine(
+    generated: Path, stage: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(["retry", str(generated), stage]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,3 +160,34 @@ class Threads(Task):
 
     def run(self, unit: WorkUnit) -> tuple[str, int]:
         return unit.shard, torch.get_num_threads()
+
+
+@dataclass
+class Hangs(Variants):
+    """Waits without end at the unit 1, every time; ``held`` keeps the interpreter for itself meanwhile."""
+
+    held: bool = False
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        if unit.shard.endswith("1"):
+            if self.held:
+                re.match(r"(a+)+$", 64 * "a" + "b")
+            time.sleep(600)
+        return super().process(unit, batch)
+
+
+@dataclass
+class Kills(Variants):
+    """Kills its process at the unit 1, every time."""
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
+        if unit.shard.endswith("1"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().process(unit, batch)
+
+
+class SetupDies(Task):
+    """Kills its process in set-up, every time."""
+
+    def setup(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -117,12 +117,14 @@ def test_bad_samples_are_quarantined_and_the_rest_written(tmp_path: Path) -> Non
         fails=frozenset({"k001", "k003"}), drops=frozenset({"k006"}), unwritable=frozenset({"k008"})
     )
     store, summary = run(tmp_path, stages.plan(2), stage, stages.Noise(frozenset({"k004"})))
-    rows = {row["key"]: row for row in store.quarantine().to_pylist()}
-    assert set(rows) == {"k001", "k003", "k004", "k008_v00", "k008_v01"}
+    listed = store.quarantine().to_pylist()
+    rows = {row["key"]: row for row in listed}
+    assert [row["key"] for row in listed] == ["k001", "k003", "k004", "k008", "k008"]
     assert rows["k001"]["reason"] == "ArithmeticError: no image for k001"
     assert "in process" in rows["k001"]["traceback"]
     assert rows["k004"]["reason"] == "unreadable image: k004.png is truncated"
-    assert rows["k008_v00"]["reason"].startswith("bad metadata: ")
+    assert rows["k008"]["reason"].startswith("bad metadata: ")
+    assert rows["k008"]["reason"].endswith("(k008_v01)")
     assert {row["stage"] for row in rows.values()} == {"generate"}
     expected = [f"k{n:03d}_v{v:02d}" for n in (0, 2, 5, 7, 9) for v in range(2)]
     assert store.index()["key"].to_pylist() == expected

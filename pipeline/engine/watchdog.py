@@ -1,0 +1,75 @@
+"""Notices that a worker hangs."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+# Past this multiple of the timeout the process ends without a word: its interpreter is held by code that hangs.
+_WITHOUT_A_WORD = 1.5
+
+
+class Watchdog:
+    """Calls ``expired`` where units are in hand and none begins or ends for ``seconds``; None never does.
+
+    ``expired`` gets the units in hand and the stacks of all threads, in a thread of its own. With ``deadly`` the
+    process ends somewhat later, even where no Python code can run any more.
+    """
+
+    def __init__(
+        self, seconds: float | None, expired: Callable[[Collection[int], str], None], deadly: bool = False
+    ) -> None:
+        self._seconds = seconds
+        self._expired = expired
+        self._deadly = deadly
+        self._in_hand: set[int] = set()
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    @contextmanager
+    def watching(self, unit: int) -> Iterator[None]:
+        """Have a unit in hand inside the context."""
+        with self._lock:
+            self._in_hand.add(unit)
+            self._wind()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand.discard(unit)
+                self._wind()
+
+    def _wind(self) -> None:
+        if self._seconds is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._deadly:
+            faulthandler.cancel_dump_traceback_later()
+        if self._in_hand:
+            self._timer = threading.Timer(self._seconds, self._expire)
+            self._timer.daemon = True
+            self._timer.start()
+            if self._deadly:
+                faulthandler.dump_traceback_later(_WITHOUT_A_WORD * self._seconds, exit=True)
+
+    def _expire(self) -> None:
+        with self._lock:
+            units = sorted(self._in_hand)
+        if units:
+            self._expired(units, stacks())
+
+
+def stacks() -> str:
+    """What every thread of this process is doing."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"Thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+        if ident != threading.get_ident()
+    )

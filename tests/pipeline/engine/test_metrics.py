@@ -1,0 +1,49 @@
+"""Prometheus finds what a stage did at the metrics endpoint of the node."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine import ErrorBudget, make_executor, run_store_stage
+from pipeline.store import Store
+from tests.pipeline.engine import stages
+
+# Ray passes on what a process has counted every ten seconds.
+DEADLINE_SECONDS = 60
+
+
+def exposed(stage: str) -> dict[str, float]:
+    """The value of every metric of a stage, as the endpoint of this node has it."""
+    import ray
+    from prometheus_client.parser import text_string_to_metric_families
+
+    [node] = [node for node in ray.nodes() if node["Alive"]]
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    with urllib.request.urlopen(address, timeout=DEADLINE_SECONDS) as response:
+        families = list(text_string_to_metric_families(response.read().decode()))
+    return {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.labels.get("stage") == stage and "le" not in sample.labels
+    }
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_endpoint_of_a_node_tells_what_a_stage_did(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="the metrics endpoint of Ray comes with the cluster extra")
+    store = Store.create(str(tmp_path), stages.MANIFEST)
+    stage = stages.Variants(name="counted", fails=frozenset({"k001"}), drops=frozenset({"k007"}))
+    run_store_stage(stage, stages.Noise(), store, stages.plan(3), make_executor("ray"), ErrorBudget(), print)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (found := exposed("counted")) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert {
+        name: found.get(f"ray_lumen_{name}")
+        for name in ("units_planned", "units_total", "samples_total", "failures_total", "dropped_total")
+    } == {"units_planned": 3, "units_total": 3, "samples_total": 26, "failures_total": 1, "dropped_total": 1}
+    assert found["ray_lumen_unit_seconds_count"] == 3

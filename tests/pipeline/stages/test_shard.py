@@ -1,0 +1,97 @@
+"""A dataset with bad files in it: each is quarantined by its kind, and nothing else is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.datasets import Record, open_dataset
+from pipeline.engine import ErrorBudget, Resources, RunFailed, StageSummary, WorkUnit, make_executor, run_store_stage
+from pipeline.stages import shard
+from pipeline.store import Manifest, SampleReader, Store, kind_of, verify_store
+from tests.pipeline.datasets.trees import random_image, write_camvid_image
+from tests.pipeline.stages.corruptions import CORRUPTIONS
+
+GEOMETRY = {"height": 16, "width": 24}
+STAGE = shard.Shard(16, 24, Resources(), batch_size=8)
+
+
+def write_tree(root: Path, count: int) -> list[Record]:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        label = rng.integers(0, 12, (16, 24), dtype=np.uint8)
+        write_camvid_image(root, "train", f"{number:05d}", random_image(rng, 16, 24), label)
+    return open_dataset("camvid", root).records("train")
+
+
+def run(root: Path, store_url: Path, units: list[WorkUnit], budget: ErrorBudget) -> tuple[Store, StageSummary]:
+    store = Store.create(str(store_url), Manifest("real", "camvid", GEOMETRY))
+    source = shard.DatasetSource("camvid", str(root))
+    return store, run_store_stage(STAGE, source, store, units, make_executor("serial"), budget, lambda _: None)
+
+
+def test_thousands_of_bad_files_are_told_apart_and_no_good_one_is_lost(tmp_path: Path) -> None:
+    bad = 75 * len(CORRUPTIONS)
+    assert bad >= 2000
+    assert len({kind for kind, _ in CORRUPTIONS}) >= 12
+    root = tmp_path / "data"
+    records = write_tree(root, bad + 300)
+    units = shard.plan({"train": records}, 64)
+    dataset = open_dataset("camvid", root)
+    order = np.random.default_rng(1).permutation(len(records))
+    good = {records[index].key: dataset.load(records[index]) for index in order[bad:]}
+    spoilt = {}
+    for number, index in enumerate(order[:bad]):
+        record, (kind, spoil) = records[index], CORRUPTIONS[number % len(CORRUPTIONS)]
+        assert record.label is not None
+        spoil(root / record.image, root / record.label, np.random.default_rng(number))
+        spoilt[record.key] = kind
+
+    store, summary = run(root, tmp_path / "store", units, ErrorBudget(rate=1.0))
+
+    rows = store.quarantine().to_pylist()
+    assert sorted(row["key"] for row in rows) == sorted(spoilt)
+    assert [row for row in rows if kind_of(row["reason"]) != spoilt[row["key"]]] == []
+    assert all("Traceback" in row["traceback"] and "\n" not in row["reason"] for row in rows)
+    reader = SampleReader(store)
+    assert set(reader.keys) == set(good)
+    for key, (image, label) in good.items():
+        sample = reader.read(key)
+        np.testing.assert_array_equal(sample.image, image)
+        np.testing.assert_array_equal(sample.label, label)
+    assert verify_store(store.url) == []
+    assert summary.failure_reasons == Counter(spoilt.values())
+    assert f"{bad} quarantined (" in str(summary)
+
+
+def test_over_budget_a_run_names_what_dominates(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 30)
+    units = shard.plan({"train": records}, 30)
+    for record in records[:12]:
+        (tmp_path / "data" / record.image).write_bytes(b"")
+    (tmp_path / "data" / records[12].image).unlink()
+    with pytest.raises(RunFailed) as raised:
+        run(tmp_path / "data", tmp_path / "store", units, ErrorBudget())
+    assert "shard: 13 of 30 samples failed, over the budget" in str(raised.value)
+    assert "12 x empty image, 1 x missing image" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_unit_of_fewer_keys_reads_only_those(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 4)
+    [unit] = shard.plan({"train": records}, 4)
+    source = shard.DatasetSource("camvid", str(tmp_path / "data"))
+    some = WorkUnit(unit.shard, (unit.keys[1], unit.keys[3]), unit.params)
+    assert [sample.key for sample in source.read(some)] == [unit.keys[1], unit.keys[3]]
+
+
+def test_a_mended_file_leaves_the_dataset_what_it_was(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 2)
+    path = tmp_path / "data" / records[0].image
+    whole, before = path.read_bytes(), shard.listing_digest({"train": records})
+    path.write_bytes(whole[:50])
+    assert shard.listing_digest({"train": open_dataset("camvid", tmp_path / "data").records("train")}) == before
+    assert shard.listing_digest({"train": records[:1]}) != before
