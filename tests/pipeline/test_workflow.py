@@ -176,7 +176,7 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
         ("shard", ["geometry.width=128"], "geometry.width: stored 64, asked 128"),
         (
             "fit",
-            ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "adapt.steps=1"],
+            ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "layout.basis=own", "adapt.steps=1"],
             "k_max: stored 4, asked 2",
         ),
         ("adapt", ["adapt.steps=1"], "steps: stored 0, asked 1"),
