@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="CamVid; without it scenes are rendered")
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--formats", nargs="+", choices=("png", "jpg", "webp"), default=["png", "jpg"])
     options = parser.parse_args()
     samples = photographs(options.root, options.samples) if options.root else scenes(options.samples)
     image = samples[0].image
@@ -91,7 +92,7 @@ def main() -> None:
     print(f"{len(samples)} samples of {image.shape[1]} x {image.shape[0]}, median of {options.rounds} rounds\n")
     print("| format | loop | samples/s of CPU time | of encode only | samples/s of wall time | of encode only |")
     print("|---|---|---:|---:|---:|---:|")
-    for image_format in ("png", "jpg"):
+    for image_format in options.formats:
         found = measure(samples, image_format, options.rounds)
         cpu, wall = found["encode only"]
         for name, (by_cpu, by_wall) in found.items():
