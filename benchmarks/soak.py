@@ -154,7 +154,10 @@ def victim(driver: psutil.Process, target: str) -> psutil.Process | None:
     found = []
     for process in driver.children(recursive=True):
         title = " ".join(process.cmdline()[:1])
-        if title.startswith("ray::") and ("MapWorker" in title) == (target == "worker"):
+        # A raylet ends with its agents, and a cluster of one node with its raylet.
+        if not title.startswith("ray::") or title.endswith("Agent"):
+            continue
+        if ("MapWorker" in title) == (target == "worker"):
             found.append(process)
     return random.choice(found) if found else None
 

@@ -26,10 +26,12 @@ class StageMetrics:
         self._seconds = Histogram("lumen_unit_seconds", "Seconds that a shard took", _SECONDS, _TAGS)
         self._planned = Gauge("lumen_units_planned", "Work units of the run", _TAGS)
         self._tags = {"stage": stage}
-        self._planned.set(planned, self._tags)
+        self._total = planned
 
     def add(self, result: object) -> None:
         """Count a unit by its result, and what its receipt says, where that is the result."""
+        # Ray shows a gauge once and then forgets it.
+        self._planned.set(self._total, self._tags)
         self._units.inc(1, self._tags)
         if not isinstance(result, Receipt):
             return
