@@ -126,9 +126,12 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
-    from pipeline.workflow import steps_of
+    from pipeline.workflow import first_stale, steps_of
 
-    rows = progress(steps_of(config_of(options, overrides)))
+    steps = steps_of(config_of(options, overrides))
+    if refusal := first_stale(steps):
+        raise UserError(refusal)
+    rows = progress(steps)
     say(json.dumps([row.to_json() for row in rows], indent=2) if options.json else "\n".join(plan_table(rows)))
     return 0
 

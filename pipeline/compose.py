@@ -50,7 +50,8 @@ def find_recipe(recipe: str) -> Path:
     for path in (configs_dir() / f"{recipe}.yaml", Path(recipe)):
         if path.is_file() and path.suffix == ".yaml":
             return path.resolve()
-    raise UserError(f"no recipe {recipe!r}: give the path of a .yaml file, or one of {', '.join(recipes())}")
+    known = [*recipes(), *(f"pretrain/{path.stem}" for path in sorted(configs_dir().glob("pretrain/*.yaml")))]
+    raise UserError(f"no recipe {recipe!r}: give the path of a .yaml file, or one of {', '.join(known)}")
 
 
 def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

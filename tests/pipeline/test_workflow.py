@@ -230,6 +230,13 @@ def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Confi
     assert {name for name in changed if before[f"synthetic/shards/{name}.tar"][1] == changed[name]} == set()
 
 
+def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["plan", str(generated / "config.yaml"), f"workspace={generated}"]
+    assert guarded(command) == 0
+    assert guarded([*command, "seed=1"]) == 2
+    assert "seed: stored 0, asked 1" in capsys.readouterr().err
+
+
 def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
     before = files(copied)
     with pytest.raises(UserError, match=r"8 shards that are not asked for.*--redo generate"):
