@@ -248,6 +248,10 @@ def guarded(arguments: Sequence[str]) -> int:
             raise
         print(f"lumen {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has seen enough; nothing more may be written to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         # A full disk, a folder that may not be written, a mount that went away.
         if os.environ.get("LUMEN_TRACEBACK"):
