@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.store.canonical import JSON, fingerprint
+from pipeline.store.canonical import JSON, file_sha256, fingerprint
 from pipeline.store.errors import CorruptStore
 from pipeline.store.manifest import differences
 
@@ -171,17 +170,9 @@ def discard(path: Path) -> None:
 def hash_files(path: Path, name: str) -> dict[str, str]:
     """Sha256 of the file at `path`, called `name`, or of every file below it except the record."""
     if path.is_file():
-        return {name: hash_file(path)}
+        return {name: file_sha256(path)}
     files = sorted(item for item in path.rglob("*") if item.is_file())
-    return {item.relative_to(path).as_posix(): hash_file(item) for item in files if item != path / RECORD}
-
-
-def hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {item.relative_to(path).as_posix(): file_sha256(item) for item in files if item != path / RECORD}
 
 
 def verify_artifact(path: Path) -> list[str]:

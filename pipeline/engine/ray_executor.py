@@ -77,6 +77,7 @@ class RayExecutor:
         )
         try:
             for row in results.iter_rows():
+                # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
                 unit, result = units[row["index"]], cloudpickle.loads(row["result"])
                 if isinstance(result, UserError | UnitFailed):
                     raise result

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, Union
 
+_BLOCK = 1 << 22
 _WHOLE, _EDGE = 64 << 20, 1 << 20
 
 JSON: TypeAlias = Union[bool, int, float, str, "Sequence[JSON]", "Mapping[str, JSON]", None]
@@ -27,6 +28,15 @@ def fingerprint(value: JSON) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the bytes of a file, as 64 hexadecimal digits; memory holds one block of it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """A SHA-256 that tells a file of weights from others, as 64 hexadecimal digits.
 
@@ -35,7 +45,7 @@ def file_digest(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= _WHOLE:
-            return hashlib.sha256(file.read()).hexdigest()
+            return file_sha256(path)
         head = file.read(_EDGE)
         file.seek(-_EDGE, 2)
         return hashlib.sha256(head + file.read() + str(size).encode()).hexdigest()

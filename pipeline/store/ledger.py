@@ -15,14 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.store.canonical import canonical_json
+from pipeline.store.canonical import canonical_json, file_sha256
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import table_to_bytes
 from pipeline.store.location import Location
@@ -35,7 +34,6 @@ FOLD_AT_LEAST = 1000
 FOLD_SHARE = 1 / 8
 
 _CHUNK = 8192
-_BLOCK = 1 << 22
 _TYPES: dict[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64()}
 
 
@@ -152,7 +150,7 @@ def _folded(location: Location, columns: Sequence[str]) -> pa.Table:
 def _read_ledger(location: Location, name: str, columns: Sequence[str]) -> pa.Table | None:
     try:
         with location.fetched(ledger_path(name)) as path:
-            if _sha256(path) != name:
+            if file_sha256(path) != name:
                 return None
             return pq.read_table(path, columns=list(columns), partitioning=None).cast(_schema(columns))
     except (FileNotFoundError, ValueError, pa.ArrowException):
@@ -193,11 +191,3 @@ def _row(receipt: Receipt, stamp: int) -> dict[str, Any]:
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([_SCHEMA.field(name) for name in columns])
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from augment.errors import UserError
 from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
+from pipeline.store.canonical import file_sha256
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
@@ -28,8 +29,6 @@ from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
-
-_CHUNK = 1 << 22
 
 
 def verify_store(url: str, threads: int | None = None) -> list[str]:
@@ -103,7 +102,7 @@ def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> _Checke
 
 
 def _check_digests(location: Location, receipt: Receipt, tar: Path) -> Iterator[str]:
-    if _sha256(tar) != receipt.sha256:
+    if file_sha256(tar) != receipt.sha256:
         yield f"{receipt.tar_path}: sha256 differs from the receipt"
     for path, digest in (
         (receipt.index_path, receipt.index_sha256),
@@ -119,14 +118,6 @@ def _check_digests(location: Location, receipt: Receipt, tar: Path) -> Iterator[
             yield f"{path}: present, but the receipt counts no failures"
         elif hashlib.sha256(data).hexdigest() != digest:
             yield f"{path}: sha256 differs from the receipt"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _check_samples(store: Store, receipt: Receipt, tar: Path, taxonomy: Taxonomy | None) -> tuple[list[str], list[str]]:
