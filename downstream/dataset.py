@@ -16,8 +16,8 @@ from augment.errors import UserError
 from downstream.mixes import Draw
 from downstream.mmseg_import import import_mmseg, mmseg_scope
 from downstream.tar_backend import forget_indexes, member_path
-from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.store import JSON, Store, fingerprint
+from pipeline.taxonomies import TAXONOMIES, Taxonomy
 
 import_mmseg()
 from mmseg.datasets import BaseSegDataset  # noqa: E402 - importable only after the line above

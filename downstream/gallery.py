@@ -14,8 +14,8 @@ from PIL import Image
 
 from augment.layout import layout_picture
 from downstream.dataset import taxonomy_of
-from pipeline.datasets.taxonomy import Taxonomy, colorize
 from pipeline.store import SampleReader, Store
+from pipeline.taxonomies import Taxonomy, colorize
 
 # Pictures are for looking at: wider ones are scaled down to keep the page small.
 _MAX_WIDTH = 512

@@ -13,12 +13,12 @@ from augment.errors import UserError
 from downstream.options import TrainingOptions
 from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, mix_weights
-from pipeline.datasets import TAXONOMIES
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store, fingerprint
+from pipeline.taxonomies import TAXONOMIES
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest

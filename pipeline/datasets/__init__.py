@@ -9,14 +9,10 @@ from pipeline.datasets.base import Dataset, Record, RecordError
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.geometry import Geometry, resize_pair
-from pipeline.datasets.taxonomy import CAMVID, CITYSCAPES, TAXONOMIES, Taxonomy, colorize
 
 DatasetKind = Literal["cityscapes", "camvid"]
 
 __all__ = [
-    "CAMVID",
-    "CITYSCAPES",
-    "TAXONOMIES",
     "CamVid",
     "Cityscapes",
     "Dataset",
@@ -24,8 +20,6 @@ __all__ = [
     "Geometry",
     "Record",
     "RecordError",
-    "Taxonomy",
-    "colorize",
     "open_dataset",
     "resize_pair",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.taxonomy import Taxonomy
+from pipeline.taxonomies import Taxonomy
 
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 

@@ -12,7 +12,7 @@ from augment.errors import UserError
 from pipeline.datasets.base import Record, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import check_pairs, found_in, require_root, require_split, subfolders
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
-from pipeline.datasets.taxonomy import CAMVID, Taxonomy
+from pipeline.taxonomies import CAMVID, Taxonomy
 
 LABEL_FOLDER_SUFFIX = "annot"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")

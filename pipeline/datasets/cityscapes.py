@@ -13,7 +13,7 @@ from augment.errors import UserError
 from pipeline.datasets.base import Record, RecordError, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import check_pairs, found_in, require_root, require_split, subfolders
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
-from pipeline.datasets.taxonomy import CITYSCAPES, Taxonomy
+from pipeline.taxonomies import CITYSCAPES, Taxonomy
 
 # Label id of each train id, from the table of the official scripts; every other label id is ignored.
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

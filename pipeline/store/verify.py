@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from augment.errors import UserError
-from pipeline.datasets.taxonomy import TAXONOMIES, Taxonomy
 from pipeline.store.canonical import file_sha256
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
@@ -29,6 +28,7 @@ from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
+from pipeline.taxonomies import TAXONOMIES, Taxonomy
 
 
 def verify_store(url: str, threads: int | None = None) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.datasets.taxonomy import CAMVID
 from pipeline.store import Manifest, Sample, Store
+from pipeline.taxonomies import CAMVID
 
 HEIGHT, WIDTH = 32, 48
 

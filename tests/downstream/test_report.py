@@ -20,8 +20,8 @@ from downstream.evaluation import SCHEMA
 from downstream.gallery import spaced
 from downstream.report import build_report
 from downstream.results import RunResult
-from pipeline.datasets.taxonomy import CAMVID, colorize
 from pipeline.store import Manifest, Sample, SampleReader, Store
+from pipeline.taxonomies import CAMVID, colorize
 
 SCORES = {"real": [0.4123, 0.4321], "real+synthetic": [0.4567, 0.4789]}
 

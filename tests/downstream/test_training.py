@@ -22,8 +22,8 @@ from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import read_result
 from downstream.training import train
-from pipeline.datasets.taxonomy import CAMVID
 from pipeline.store import SampleReader, Store
+from pipeline.taxonomies import CAMVID
 
 REAL = Mix("real", 1, 0)
 OPTIONS = TrainingOptions(iterations=40, batch_size=4, learning_rate=3e-3, decoder_channels=32, checkpoint_interval=7)

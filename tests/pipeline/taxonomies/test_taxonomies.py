@@ -7,7 +7,7 @@ import pytest
 
 from augment.errors import UserError
 from downstream.mmseg_import import import_mmseg
-from pipeline.datasets import CAMVID, CITYSCAPES, TAXONOMIES, Taxonomy, colorize
+from pipeline.taxonomies import CAMVID, CITYSCAPES, TAXONOMIES, Taxonomy, colorize
 
 
 def test_cityscapes_is_what_mmsegmentation_trains_on() -> None:
