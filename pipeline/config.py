@@ -8,6 +8,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline.taxonomies import TAXONOMIES
+
 StageName = Literal["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
@@ -52,12 +54,19 @@ def model_name(name: str) -> str:
     return name
 
 
+def taxonomy_name(name: str) -> str:
+    if name not in TAXONOMIES:
+        raise ValueError(f"{name!r} names no classes; there are {', '.join(sorted(TAXONOMIES))}")
+    return name
+
+
 def store_root(url: str) -> str:
     return url.rstrip("/") if "://" in url else str(absolute(Path(url)))
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
 StoreRoot = Annotated[str, Field(min_length=1), AfterValidator(store_root)]
+TaxonomyName = Annotated[str, AfterValidator(taxonomy_name)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -85,6 +94,9 @@ class DatasetConfig(Section):
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
     limit: dict[str, Positive] = Field(
         default={}, description="at most so many images of a split, evenly spaced over it"
+    )
+    taxonomy: TaxonomyName | None = Field(
+        default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
     )
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 
+from augment.errors import UserError
 from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
 from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -54,6 +56,21 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([asdict(record) for items in records.values() for record in items])
 
 
+def translation(own: Taxonomy, target: Taxonomy) -> dict[str, JSON]:
+    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
+
+    Raises:
+        UserError: nothing says what the dataset's own classes are in those of the target.
+    """
+    if own == target:
+        return {}
+    try:
+        table = mapping_table(own, target)
+    except UserError as error:
+        raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
+    return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
+
+
 @cache
 def opened(kind: DatasetKind, root: str) -> Dataset:
     """The dataset, its folders looked at once in each process."""
@@ -62,14 +79,20 @@ def opened(kind: DatasetKind, root: str) -> Dataset:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder."""
+    """Reads the records that a unit carries from a dataset's folder.
+
+    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    """
 
     kind: DatasetKind
     root: str
+    taxonomy: str | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Images and labels at their size on disk; one that cannot be read is a failure."""
         dataset = opened(self.kind, self.root)
+        own = dataset.taxonomy
+        target = named_taxonomy(self.taxonomy) if self.taxonomy else own
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
@@ -79,8 +102,9 @@ class DatasetSource:
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
+            ids = label if label is None or own == target else translate(label, own, target)
             origin = {"dataset": dataset.name, "split": record.split, "source": record.image}
-            yield Sample(record.key, image, label, metadata={**record.attributes, **origin})
+            yield Sample(record.key, image, ids, metadata={**record.attributes, **origin})
 
 
 @dataclass(frozen=True)
