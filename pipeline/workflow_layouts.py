@@ -93,9 +93,9 @@ class Layouts:
         return "cityscapes" if self.config.dataset.kind == "rendered" else self.config.dataset.kind
 
     @property
-    def root(self) -> Path:
-        """The folder of the dataset."""
-        return self.config.dataset.root or self.workspace.scenes
+    def root(self) -> str:
+        """The folder or URL of the dataset."""
+        return self.config.dataset.root or str(self.workspace.scenes)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -159,19 +159,18 @@ class Layouts:
             "samples_per_shard": self.config.shard.samples_per_shard,
             **shard.translation(self.own_taxonomy, self.taxonomy),
         }
-        manifest = Manifest(
-            "real", taxonomy_entry(self.taxonomy), self.geometry, inputs, self.config.shard.image_format
-        )
+        taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
+        manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
 
     @property
-    def own_taxonomy(self) -> Taxonomy:
-        """The classes of the dataset on disk, known before scenes are rendered."""
+    def own_taxonomy(self) -> Taxonomy | None:
+        """The classes of the dataset on disk, known before scenes are rendered; None where it has no labels."""
         return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
 
     @property
-    def taxonomy(self) -> Taxonomy:
-        """The classes of the labels in the real store and in all that follow from it."""
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the labels in the real store and in all that follow from it, if there are labels."""
         name = self.config.dataset.taxonomy
         return self.own_taxonomy if name is None else named_taxonomy(name)
 
@@ -179,7 +178,7 @@ class Layouts:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, str(self.root), self.config.dataset.taxonomy)
+        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
 
     # fit
 

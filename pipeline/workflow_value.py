@@ -244,7 +244,7 @@ class Value:
             **settings.of_stage,
             ignore_index=self.taxonomy.ignore_index,
         )
-        return stage, StoreSource(self.workspace.synthetic, ("image", "label"))
+        return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
