@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
+from augment.errors import UserError
 from pipeline.datasets import (
     Box,
     Dataset,
@@ -23,6 +24,7 @@ from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
 CAPTIONS, BOXES = "captions", "boxes"
@@ -67,6 +69,23 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([record.to_json() for items in records.values() for record in items])
 
 
+def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
+    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
+
+    Raises:
+        UserError: nothing says what the dataset's own classes are in those of the target, or it has no labels.
+    """
+    if target is None or own == target:
+        return {}
+    if own is None:
+        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it null")
+    try:
+        table = mapping_table(own, target)
+    except UserError as error:
+        raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
+    return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
+
+
 @cache
 def opened(kind: DatasetKind, root: str) -> Dataset:
     """The dataset, its folders looked at once in each process."""
@@ -75,10 +94,14 @@ def opened(kind: DatasetKind, root: str) -> Dataset:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder."""
+    """Reads the records that a unit carries from a dataset's folder.
+
+    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    """
 
     kind: DatasetKind
     root: str
+    taxonomy: str | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Frames at their size on disk; one that cannot be read is a failure."""
@@ -88,11 +111,19 @@ class DatasetSource:
         wanted = set(unit.keys)
         for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
-                frame = dataset.load(record)
+                frame = self.translated(dataset.load(record), dataset)
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
             yield sample_of(record.key, frame, self.metadata(dataset, record))
+
+    def translated(self, frame: Frame, dataset: Dataset) -> Frame:
+        """The frame with its label in the classes asked for."""
+        own = dataset.taxonomy
+        if frame.label is None or own is None or self.taxonomy is None:
+            return frame
+        target = named_taxonomy(self.taxonomy)
+        return frame if own == target else replace(frame, label=translate(frame.label, own, target))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
