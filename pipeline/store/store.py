@@ -10,10 +10,11 @@ import pyarrow as pa
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
 from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
+from pipeline.store.inventory import note_asked, note_made
 from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
-from pipeline.store.paths import MANIFEST, check_shard_name, done_path, index_path
+from pipeline.store.paths import INVENTORY, MANIFEST, check_shard_name, done_path, index_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample
 from pipeline.store.writer import ShardWriter
@@ -63,8 +64,12 @@ class Store:
 
     @staticmethod
     def remove(url: str) -> None:
-        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store."""
+        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store.
+
+        Before them goes the inventory, by which they would be missed.
+        """
         location = Location(url)
+        location.remove(INVENTORY)
         location.remove_many([done_path(shard) for shard in location.names("done", ".json")])
         location.remove_tree()
 
@@ -118,6 +123,14 @@ class Store:
     def fold(self) -> bool:
         """Fold receipts into the ledger where many are new, which makes reading them fast; see ``ledger``."""
         return fold(self.location)
+
+    def note_asked(self, shards: Iterable[str]) -> None:
+        """Note which shards a run is to leave here; see ``inventory``."""
+        note_asked(self.location, shards)
+
+    def note_made(self) -> None:
+        """Note that they are all here, so that ``verify`` misses one that is lost from now on."""
+        note_made(self.location)
 
     def index(self) -> pa.Table:
         """A row for each sample of the committed shards, sorted by shard and key.
