@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.planning import verify
 from pipeline.store import (
     CorruptStore,
     Failure,
@@ -30,6 +29,7 @@ from pipeline.store import (
     verify_store,
 )
 from pipeline.store.index import table_from_bytes, table_to_bytes
+from pipeline.verification import verify
 from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
 
 
@@ -141,6 +141,8 @@ def test_the_command_exits_with_1_and_prints_a_line_for_each_fault(
         "shards/train-000000.tar",
         "quarantine/train-000000.parquet",
         "done/train-000001.json",
+        tmp_path.name,
+        "3 faults",
     ]
 
 
@@ -157,7 +159,7 @@ def test_a_missing_manifest_is_reported_and_is_no_reason_to_look_away(tmp_path: 
     write_store(tmp_path / "real")
     (tmp_path / "real/store.json").unlink()
     assert verify_store(str(tmp_path / "real")) == ["store.json: missing"]
-    assert verify(str(tmp_path)) == (["real"], ["real: store.json: missing"])
+    assert verify(str(tmp_path)).faults == ["real: store.json: missing"]
 
 
 @pytest.mark.parametrize("shard", ["train-000000", "train-000001", "val-000000"])
