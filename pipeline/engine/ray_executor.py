@@ -105,7 +105,9 @@ class _Actor:
     def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
         self._worker = Worker(task, threads)
         self._lanes = Lanes(units_at_once(task))
+        # A worker is set up before its first unit runs, so that the two never watch at the same time.
         self._watchdog = Watchdog(task.resources.unit_timeout, self._hang, deadly=True)
+        self._setup_watchdog = Watchdog(task.resources.setup_timeout, self._hang_in_setup, deadly=True)
         self._task = task
         self._attempts = attempts
         self._run = run
@@ -127,13 +129,14 @@ class _Actor:
     def _result(self, unit: WorkUnit, index: int) -> Any:
         history: History = ray.get(self._attempts.history.remote(self._run, index))
         if history.fault is not None:
-            if not history.set_up:
-                raise UnitFailed(unit.shard, f"setting up {self._task.name}: {history.fault.reason}", "")
+            if history.in_setup:
+                reason = f"setting up {self._task.name}: {history.fault.reason}"
+                raise UnitFailed(unit.shard, reason, history.fault.traceback)
             return history.fault
         with self._lanes.entered(alone=history.begun > 0):
             # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
             ray.get(self._attempts.begin.remote(self._run, index))
-            if self._worker.set_up(unit):
+            if self._worker.set_up(unit, self._setup_watchdog.watching(index)):
                 self._attempts.ready.remote(self._run)
             with self._watchdog.watching(index):
                 result = self._worker.run(unit)
@@ -141,11 +144,17 @@ class _Actor:
             return result
 
     def _hang(self, units: Collection[int], stacks: str) -> None:
-        timeout = self._task.resources.unit_timeout
-        reason = f"hung: no unit of its worker came to an end within {timeout:g} s"
+        reason = f"hung: no unit of its worker came to an end within {self._task.resources.unit_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang.remote(self._run, units, reason, stacks))
+
+    def _hang_in_setup(self, _units: Collection[int], stacks: str) -> None:
+        reason = f"hung: it came to no end within {self._task.resources.setup_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang_in_setup.remote(self._run, reason, stacks))
+
+    def _leave(self, reason: str, stacks: str, reported: Any) -> None:
         logging.getLogger(__name__).error("%s, leaving\n%s", reason, stacks)
         try:
-            ray.get(self._attempts.hang.remote(self._run, units, reason, stacks), timeout=_REPORT_SECONDS)
+            ray.get(reported, timeout=_REPORT_SECONDS)
         finally:
             os._exit(1)
 
