@@ -22,6 +22,8 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Of a lost worker, in pages; the engine says in a line which units are run again, and in the end why one is not.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": r"retries remaining, so the task will be retried|A worker died or was killed while",
     "PYTHONWARNINGS": "ignore",
 }
 

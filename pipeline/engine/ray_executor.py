@@ -26,6 +26,7 @@ from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker
 
 R = TypeVar("R")
+LOG = logging.getLogger(__name__)
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
@@ -79,6 +80,8 @@ class RayExecutor:
             for row in results.iter_rows():
                 # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
                 unit, result = units[row["index"]], cloudpickle.loads(row["result"])
+                if row["lost"]:
+                    LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
                 if isinstance(result, UserError | UnitFailed):
                     raise result
                 if isinstance(result, AtFault):
@@ -114,20 +117,20 @@ class _Actor:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         unit, index = WorkUnit.from_json(row["unit"]), row["index"]
+        history: History = ray.get(self._attempts.history.remote(self._run, index))
         try:
-            result = self._result(unit, index)
+            result = self._result(unit, index, history)
         except UserError as error:
             result = UserError(str(error))
         except UnitFailed as error:
             result = error
         except DeviceFault:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
-            logging.getLogger(__name__).exception("the device is lost, leaving")
+            LOG.exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": index, "result": cloudpickle.dumps(result)}
+        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
 
-    def _result(self, unit: WorkUnit, index: int) -> Any:
-        history: History = ray.get(self._attempts.history.remote(self._run, index))
+    def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:
             if history.in_setup:
                 reason = f"setting up {self._task.name}: {history.fault.reason}"
@@ -152,7 +155,7 @@ class _Actor:
         self._leave(reason, stacks, self._attempts.hang_in_setup.remote(self._run, reason, stacks))
 
     def _leave(self, reason: str, stacks: str, reported: Any) -> None:
-        logging.getLogger(__name__).error("%s, leaving\n%s", reason, stacks)
+        LOG.error("%s, leaving\n%s", reason, stacks)
         try:
             ray.get(reported, timeout=_REPORT_SECONDS)
         finally:
