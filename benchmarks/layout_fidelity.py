@@ -25,7 +25,7 @@ from augment.lumen import zoo
 from augment.lumen.sampler import LayoutSampler, Request
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from augment.prompts import caption
-from pipeline.datasets import Geometry, open_dataset, resize_pair
+from pipeline.datasets import Geometry, open_dataset, resize_frame
 
 BATCH = 32
 
@@ -36,9 +36,9 @@ def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | Non
     records = dataset.records(split)
     if limit and limit < len(records):
         records = [records[i] for i in np.linspace(0, len(records) - 1, limit).astype(int)]
-    pairs = [resize_pair(*dataset.load(record), geometry) for record in records]
+    frames = [resize_frame(dataset.load(record), geometry) for record in records]
     captions = [caption(record.attributes) for record in records]
-    return [image for image, _ in pairs], [label for _, label in pairs], captions
+    return [frame.image for frame in frames], [frame.label for frame in frames], captions
 
 
 def features_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -19,6 +19,7 @@ import webdataset
 
 from pipeline.datasets import open_dataset
 from pipeline.scenes import write_dataset
+from pipeline.stages.shard import sample_of
 from pipeline.store import Manifest, Sample, Store
 from pipeline.store.codec import ImageFormat, encode
 
@@ -26,7 +27,7 @@ from pipeline.store.codec import ImageFormat, encode
 def photographs(root: Path, count: int) -> list[Sample]:
     """The first CamVid photographs with their labels, at their own size."""
     dataset = open_dataset("camvid", root)
-    return [Sample(r.key, *dataset.load(r), metadata=r.attributes) for r in dataset.records("train")[:count]]
+    return [sample_of(r.key, dataset.load(r), r.attributes) for r in dataset.records("train")[:count]]
 
 
 def scenes(count: int) -> list[Sample]:
@@ -34,7 +35,7 @@ def scenes(count: int) -> list[Sample]:
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder), {"train": count, "val": 0}, seed=0, height=360, width=480, workers=1)
         dataset = open_dataset("cityscapes", Path(folder))
-        return [Sample(r.key, *dataset.load(r), metadata=r.attributes) for r in dataset.records("train")]
+        return [sample_of(r.key, dataset.load(r), r.attributes) for r in dataset.records("train")]
 
 
 def only_encode(samples: Sequence[Sample], image_format: ImageFormat, _folder: Path) -> None:

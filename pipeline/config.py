@@ -52,12 +52,16 @@ def model_name(name: str) -> str:
     return name
 
 
-def store_root(url: str) -> str:
+def text_of(path: object) -> object:
+    return str(path) if isinstance(path, Path) else path
+
+
+def folder_or_url(url: str) -> str:
     return url.rstrip("/") if "://" in url else str(absolute(Path(url)))
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
-StoreRoot = Annotated[str, Field(min_length=1), AfterValidator(store_root)]
+Url = Annotated[str, Field(min_length=1), BeforeValidator(text_of), AfterValidator(folder_or_url)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -81,7 +85,10 @@ class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
     kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
-    root: AbsolutePath | None = Field(default=None, description="its folder; a rendered dataset has none, it is made")
+    root: Url | None = Field(
+        default=None,
+        description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",
+    )
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
     limit: dict[str, Positive] = Field(
         default={}, description="at most so many images of a split, evenly spaced over it"
@@ -305,7 +312,7 @@ class Config(Section):
 
     name: Name = Field(description="name of the run")
     workspace: AbsolutePath = Field(description="folder that all stages write to")
-    stores: StoreRoot | None = Field(
+    stores: Url | None = Field(
         default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"
     )
     seed: Seed = Field(default=0, description="seed of everything drawn while generating")

@@ -191,7 +191,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
         dataset = open_dataset(config.dataset.kind, config.dataset.root)
     records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
-    images = [CaptionedImage(dataset.load(record)[0], record.attributes) for record in records]
+    images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(
         images,
         config.geometry.height,

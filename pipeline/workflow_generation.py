@@ -145,7 +145,7 @@ class Generation:
             provenance=generate.Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
             **resources_of(self.config, "generate").of_model,
         )
-        labels = StoreSource(self.workspace.real, ("label",))
+        labels = StoreSource(self.workspace.real, ("label", "instances"))
         return stage, PairedSource(labels, StoreSource(self.workspace.layouts, ("layout",)))
 
 

@@ -91,9 +91,9 @@ class Layouts:
         return "cityscapes" if self.config.dataset.kind == "rendered" else self.config.dataset.kind
 
     @property
-    def root(self) -> Path:
-        """The folder of the dataset."""
-        return self.config.dataset.root or self.workspace.scenes
+    def root(self) -> str:
+        """The folder or URL of the dataset."""
+        return self.config.dataset.root or str(self.workspace.scenes)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -156,14 +156,15 @@ class Layouts:
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
         }
-        manifest = Manifest("real", self.dataset.taxonomy.name, self.geometry, inputs, self.config.shard.image_format)
+        taxonomy = self.dataset.taxonomy.name if self.dataset.taxonomy else None
+        manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, str(self.root))
+        return stage, shard.DatasetSource(self.kind, self.root)
 
     # fit
 

@@ -229,7 +229,7 @@ class Value:
         settings = resources_of(self.config, "curate")
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
         stage = curate.Curate(judge, str(self.workspace.scale), self.config.curate.min_reliable, **settings.of_stage)
-        return stage, StoreSource(self.workspace.synthetic, ("image", "label"))
+        return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""

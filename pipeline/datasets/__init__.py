@@ -5,34 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pipeline.datasets.base import Dataset, Record, RecordError
+from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
-from pipeline.datasets.geometry import Geometry, resize_pair
+from pipeline.datasets.geometry import Geometry, resize_frame
+from pipeline.datasets.tree import Tree
 
 DatasetKind = Literal["cityscapes", "camvid"]
 
 __all__ = [
+    "Box",
     "CamVid",
     "Cityscapes",
     "Dataset",
     "DatasetKind",
+    "Frame",
     "Geometry",
     "Record",
     "RecordError",
     "open_dataset",
-    "resize_pair",
+    "resize_frame",
 ]
 
 
 def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
-    """Open the dataset that lies in ``root``; nothing is read but folder names.
+    """Open the dataset that lies in ``root``, a folder or any fsspec URL; nothing is read but folder names.
 
     Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
     """
-    folder = Path(root).expanduser()
+    tree = Tree(root)
     match kind:
         case "cityscapes":
-            return Cityscapes(folder)
+            return Cityscapes(tree)
         case "camvid":
-            return CamVid(folder)
+            return CamVid(tree)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.taxonomies import Taxonomy
+
+Role: TypeAlias = Literal["image", "label"]
+Label: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -26,20 +29,59 @@ class RecordError(UserError):
 
 
 @dataclass(frozen=True)
+class Box:
+    """An object's rectangle: pixels of its image from the left and the top edge, fractions allowed."""
+
+    category: str
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An image and what its owner says of its pixels.
+
+    ``image`` is RGB uint8 [H, W, 3]; ``label`` train ids [H, W], uint8 or, where the taxonomy has more than 255
+    classes, uint16; ``instances`` uint16 [H, W], a number from 1 for each object and 0 where there is none.
+    """
+
+    image: NDArray[np.uint8]
+    label: Label | None = None
+    instances: NDArray[np.uint16] | None = None
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
     """One image of a dataset, not read yet.
 
-    ``key`` is unique over all splits and matches ``[A-Za-z0-9_-]+``. ``image`` and ``label`` are paths below
-    the dataset's root with forward slashes, so that a record is the same wherever the dataset lies; ``label``
-    is None for an unlabelled image. ``attributes`` says what captions need: ``medium`` always, others where
-    known.
+    ``key`` is unique over all splits and matches ``[A-Za-z0-9_-]+``. ``image``, ``label`` and ``instances`` are
+    paths below the dataset's root with forward slashes, so that a record is the same wherever the dataset lies;
+    ``label`` is None for an unlabelled image. ``attributes`` says what captions need: ``medium`` always, others
+    where known. ``captions`` are sentences that people wrote of it. ``boxes`` count in pixels of the image on disk.
     """
 
     key: str
     split: str
     image: str
     label: str | None = None
+    instances: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    captions: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values, empty ones left out."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Record:
+        """The record of these plain values."""
+        captions = tuple(values.get("captions", ()))
+        boxes = tuple(Box(**box) for box in values.get("boxes", ()))
+        return cls(**{**values, "captions": captions, "boxes": boxes})
 
 
 class Dataset(Protocol):
@@ -49,7 +91,9 @@ class Dataset(Protocol):
     def name(self) -> str: ...
 
     @property
-    def taxonomy(self) -> Taxonomy: ...
+    def taxonomy(self) -> Taxonomy | None:
+        """What the train ids mean; None where no image has a label."""
+        ...
 
     def splits(self) -> list[str]:
         """Names of the splits that are on disk, sorted."""
@@ -62,8 +106,8 @@ class Dataset(Protocol):
         """
         ...
 
-    def load(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Read an image as RGB uint8 [H, W, 3] and its train ids uint8 [H, W], None where unlabelled.
+    def load(self, record: Record) -> Frame:
+        """Read an image with its label, instances and boxes, as far as the record has them.
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
@@ -93,10 +137,15 @@ def sorted_by_key(records: Sequence[Record]) -> list[Record]:
     return [by_key[key] for key in sorted(by_key)]
 
 
-def check_same_size(image: NDArray[np.uint8], label: NDArray[np.uint8], record: Record) -> None:
-    """Raise RecordError where a label does not lie on its image pixel by pixel."""
-    if image.shape[:2] != label.shape:
+def check_same_size(image: NDArray[np.uint8], annotation: Label, record: Record, path: str) -> None:
+    """Raise RecordError where an annotation, read from ``path``, does not lie on its image pixel by pixel."""
+    if image.shape[:2] != annotation.shape:
         raise RecordError(
-            f"size mismatch: {record.image} is {image.shape[0]}x{image.shape[1]} pixels (height x width) but its label "
-            f"{PurePath(record.label or '').name} is {label.shape[0]}x{label.shape[1]}"
+            f"size mismatch: {record.image} is {image.shape[0]}x{image.shape[1]} pixels (height x width) but "
+            f"{PurePath(path).name} is {annotation.shape[0]}x{annotation.shape[1]}"
         )
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception without line breaks, its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

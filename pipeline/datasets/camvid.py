@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Record, check_same_size, make_key, sorted_by_key
-from pipeline.datasets.folders import check_pairs, found_in, require_root, require_split, subfolders
+from pipeline.datasets.base import Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CAMVID, Taxonomy
 
 LABEL_FOLDER_SUFFIX = "annot"
@@ -33,21 +32,21 @@ class CamVid:
     Raises UserError where ``root`` is not such a folder.
     """
 
-    root: Path
+    tree: Tree
     name: str = "camvid"
     taxonomy: Taxonomy = CAMVID
 
     def __post_init__(self) -> None:
-        require_root(self.root, "train/, trainannot/, val/, valannot/")
+        require_root(self.tree, "train/, trainannot/, val/, valannot/")
         if not self.splits():
             raise UserError(
-                f"{self.root} is no CamVid folder: expected train/*.png and trainannot/*.png, "
-                f"found {found_in(self.root)}"
+                f"{self.tree} is no CamVid folder: expected train/*.png and trainannot/*.png, "
+                f"found {self.tree.found_in()}"
             )
 
     def splits(self) -> list[str]:
         """Names of the folders that have a ``<name>annot`` beside them or a usual split's name, sorted."""
-        folders = subfolders(self.root)
+        folders = self.tree.folders()
         return [name for name in folders if name + LABEL_FOLDER_SUFFIX in folders or name in USUAL_SPLITS]
 
     def records(self, split: str) -> list[Record]:
@@ -55,42 +54,41 @@ class CamVid:
 
         Raises UserError for a split that is absent, empty or labelled in part.
         """
-        image_folder, label_folder = self.root / split, self.root / f"{split}{LABEL_FOLDER_SUFFIX}"
-        require_split(split, self.splits(), image_folder)
-        files = [path for path in sorted(image_folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]
-        labels = {path.stem: path for path in sorted(label_folder.glob("*.png"))}
+        image_folder, label_folder = split, f"{split}{LABEL_FOLDER_SUFFIX}"
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
+        labels = by_name(self.tree.files(label_folder, ".png"), stem)
         check_pairs(
             split,
-            {path.stem: path for path in files},
+            images,
             labels,
-            f"{image_folder}/*.png or *.jpg",
-            f"{label_folder}/*.png",
+            f"{self.tree.at(image_folder)}/*.png or *.jpg",
+            f"{self.tree.at(label_folder)}/*.png",
         )
         return sorted_by_key(
             [
                 Record(
-                    key=make_key(split, path.stem),
+                    key=make_key(split, name),
                     split=split,
-                    image=path.relative_to(self.root).as_posix(),
-                    label=labels[path.stem].relative_to(self.root).as_posix() if labels else None,
+                    image=path,
+                    label=labels.get(name),
                     attributes={
                         "medium": "photo",
-                        "time_of_day": "dusk" if path.name.startswith(DUSK_SEQUENCE) else "day",
+                        "time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day",
                     },
                 )
-                for path in files
+                for name, path in images.items()
             ]
         )
 
-    def load(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..10, 255), None for an unlabelled image.
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..10, 255).
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.root / record.image)
+        image = read_image(self.tree, record.image)
         if record.label is None:
-            return image, None
-        path = self.root / record.label
-        label = map_ids(read_label_ids(path), _TRAIN_IDS, _IS_INDEX, path)
-        check_same_size(image, label, record)
-        return image, label
+            return Frame(image)
+        label = map_ids(read_label_ids(self.tree, record.label), _TRAIN_IDS, _IS_INDEX, self.tree.at(record.label))
+        check_same_size(image, label, record, record.label)
+        return Frame(image, label)

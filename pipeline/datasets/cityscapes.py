@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Record, RecordError, check_same_size, make_key, sorted_by_key
-from pipeline.datasets.folders import check_pairs, found_in, require_root, require_split, subfolders
+from pipeline.datasets.base import Frame, Record, RecordError, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CITYSCAPES, Taxonomy
 
 # Label id of each train id, from the table of the official scripts; every other label id is ignored.
@@ -40,21 +40,21 @@ class Cityscapes:
     are photographs. Raises UserError where ``root`` is not such a folder.
     """
 
-    root: Path
+    tree: Tree
     name: str = "cityscapes"
     taxonomy: Taxonomy = CITYSCAPES
 
     def __post_init__(self) -> None:
-        require_root(self.root, "leftImg8bit/ and gtFine/")
+        require_root(self.tree, "leftImg8bit/ and gtFine/")
         if not self.splits():
             raise UserError(
-                f"{self.root} is no Cityscapes folder: expected "
-                f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX}, found {found_in(self.root)}"
+                f"{self.tree} is no Cityscapes folder: expected "
+                f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX}, found {self.tree.found_in()}"
             )
 
     def splits(self) -> list[str]:
         """Names of the folders in ``leftImg8bit``, sorted."""
-        return subfolders(self.root / "leftImg8bit")
+        return self.tree.folders("leftImg8bit")
 
     def records(self, split: str) -> list[Record]:
         """Every image of a split, sorted by key; only a ``test`` split may come without labels.
@@ -62,63 +62,58 @@ class Cityscapes:
         Raises UserError for a split that is absent, empty or labelled in part, and for a broken attribute
         file.
         """
-        image_folder, label_folder = self.root / "leftImg8bit" / split, self.root / "gtFine" / split
-        require_split(split, self.splits(), image_folder)
-        images = _files(image_folder, IMAGE_SUFFIX)
-        labels = _files(label_folder, TRAIN_IDS_SUFFIX) | _files(label_folder, LABEL_IDS_SUFFIX)
+        image_folder, label_folder = f"leftImg8bit/{split}", f"gtFine/{split}"
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        images = self._files(image_folder, IMAGE_SUFFIX)
+        labels = self._files(label_folder, TRAIN_IDS_SUFFIX) | self._files(label_folder, LABEL_IDS_SUFFIX)
         check_pairs(
             split,
             images,
             labels,
-            f"{image_folder}/<city>/<id>{IMAGE_SUFFIX}",
-            f"{label_folder}/<city>/<id>{LABEL_IDS_SUFFIX} or <id>{TRAIN_IDS_SUFFIX}",
+            f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}",
+            f"{self.tree.at(label_folder)}/<city>/<id>{LABEL_IDS_SUFFIX} or <id>{TRAIN_IDS_SUFFIX}",
         )
-        described = _files(self.root / "attributes" / split, ATTRIBUTES_SUFFIX)
+        described = self._files(f"attributes/{split}", ATTRIBUTES_SUFFIX)
+        contents = self.tree.read_jsons(list(described.values()))
+        attributes = {
+            identity: self._attributes(path, content)
+            for (identity, path), content in zip(described.items(), contents, strict=True)
+        }
         return sorted_by_key(
             [
                 Record(
-                    key=make_key(split, Path(identity).name),
+                    key=make_key(split, PurePosixPath(identity).name),
                     split=split,
-                    image=image.relative_to(self.root).as_posix(),
-                    label=labels[identity].relative_to(self.root).as_posix() if identity in labels else None,
-                    attributes=_attributes(described.get(identity)),
+                    image=path,
+                    label=labels.get(identity),
+                    attributes={"medium": "photo", **attributes.get(identity, {})},
                 )
-                for identity, image in images.items()
+                for identity, path in images.items()
             ]
         )
 
-    def load(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..18, 255), None for an unlabelled image.
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..18, 255).
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.root / record.image)
+        image = read_image(self.tree, record.image)
         if record.label is None:
-            return image, None
-        path = self.root / record.label
-        ids = read_label_ids(path)
-        if path.name.endswith(TRAIN_IDS_SUFFIX):
-            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, path)
+            return Frame(image)
+        ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
+        if record.label.endswith(TRAIN_IDS_SUFFIX):
+            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
         else:
-            label = map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, path)
-        check_same_size(image, label, record)
-        return image, label
+            label = map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
+        check_same_size(image, label, record, record.label)
+        return Frame(image, label)
 
+    def _files(self, folder: str, suffix: str) -> dict[str, str]:
+        """Files of every city that end in ``suffix``, by city and image id."""
+        paths = self.tree.files(folder, suffix)
+        return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
-def _files(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files of every city that end in ``suffix``, by city and image id."""
-    return {
-        f"{path.parent.name}/{path.name.removesuffix(suffix)}": path for path in sorted(folder.glob(f"*/*{suffix}"))
-    }
-
-
-def _attributes(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {"medium": "photo"}
-    try:
-        attributes = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise RecordError(f"damaged attributes: {path}: {error}") from error
-    if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
-        raise RecordError(f"wrong attributes: {path} must be a JSON object of strings")
-    return {"medium": "photo", **attributes}
+    def _attributes(self, path: str, content: Any) -> dict[str, str]:
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
+        return content

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import io
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.datasets.base import RecordError
-
-Role: TypeAlias = Literal["image", "label"]
+from pipeline.datasets.base import RecordError, Role, one_line
 
 # 8192 x 8192, or 192 MiB as RGB. A file of a few kilobytes can claim any size, so it is looked at before decoding.
 MAX_PIXELS = 1 << 26
-# Four channels of 16 bits for every pixel, uncompressed.
-MAX_BYTES = 8 * MAX_PIXELS
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF")
 # Pillow reads many more, some of them by running other programs.
 FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP")
@@ -31,13 +25,12 @@ _SIGNATURES = (_PNG, _JPEG, b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
 @contextmanager
-def opened(path: Path, role: Role) -> Iterator[Image.Image]:
-    """Give the image in a file, its pixels not decoded yet.
+def opened(data: bytes, path: str, role: Role) -> Iterator[Image.Image]:
+    """Give the image in the bytes of a file, its pixels not decoded yet; ``path`` is what messages call it.
 
-    Raises RecordError for whatever is wrong with the file, and for what Pillow raises inside the context. The
+    Raises RecordError for whatever is wrong with the bytes, and for what Pillow raises inside the context. The
     message starts with the kind of fault and a colon, and is one line.
     """
-    data = _read(path, role)
     try:
         if data.startswith(_PNG):
             _check_png(data, path, role)
@@ -48,40 +41,21 @@ def opened(path: Path, role: Role) -> Iterator[Image.Image]:
     except RecordError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _bomb(path, role, _one_line(error)) from error
+        raise _bomb(path, role, one_line(error)) from error
     except UnidentifiedImageError as error:
         if not data.startswith(_SIGNATURES):
             raise RecordError(f"unidentified {role}: {path} begins with {data[:8]!r}: expected PNG or JPEG") from error
         raise RecordError(f"{_harm(data, error)} {role}: {path}: its header does not read") from error
     # Decoders meet damaged bytes with errors of any type, MemoryError and struct.error among them.
     except Exception as error:
-        raise RecordError(f"{_harm(data, error)} {role}: {path}: {_one_line(error)}") from error
+        raise RecordError(f"{_harm(data, error)} {role}: {path}: {one_line(error)}") from error
 
 
-def _read(path: Path, role: Role) -> bytes:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise RecordError(f"folder instead of {role}: {path}")
-        # A pipe would be waited for without end.
-        if not stat.S_ISREG(status.st_mode):
-            raise RecordError(f"special file instead of {role}: {path}")
-        if status.st_size == 0:
-            raise RecordError(f"empty {role}: {path} has no bytes")
-        if status.st_size > MAX_BYTES:
-            raise _bomb(path, role, f"{status.st_size} bytes")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RecordError(f"missing {role}: {path} is not there") from error
-    except OSError as error:
-        raise RecordError(f"unreadable {role}: {path}: {_one_line(error)}") from error
+def _bomb(path: str, role: Role, size: str) -> RecordError:
+    return RecordError(f"bomb-sized {role}: {path} has {size}: at most {MAX_PIXELS} are borne")
 
 
-def _bomb(path: Path, role: Role, size: str) -> RecordError:
-    return RecordError(f"bomb-sized {role}: {path} has {size}: at most {MAX_PIXELS} pixels and {MAX_BYTES} bytes")
-
-
-def _check_png(data: bytes, path: Path, role: Role) -> None:
+def _check_png(data: bytes, path: str, role: Role) -> None:
     # Pillow does not look at the checksums of pixels, so one flipped bit in a label could pass for an id.
     offset, kind = len(_PNG), b""
     while kind != b"IEND":
@@ -103,7 +77,3 @@ def _harm(data: bytes, error: Exception) -> Literal["truncated", "damaged"]:
     elif data.startswith(b"RIFF"):
         cut = len(data) < 8 + int.from_bytes(data[4:8], "little")
     return "truncated" if cut else "damaged"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

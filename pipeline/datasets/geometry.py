@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import UserError
+from pipeline.datasets.base import Box, Frame
+
+Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedinteger])
 
 LATENT_STRIDE = 8
 
@@ -50,7 +54,7 @@ def resize_image(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uin
     return np.asarray(resized)
 
 
-def resize_label(label: NDArray[np.unsignedinteger], geometry: Geometry) -> NDArray[np.unsignedinteger]:
+def resize_label(label: Ids, geometry: Geometry) -> Ids:
     """Resize ids [H, W] by reading the source pixel that holds each target pixel's centre."""
     rows = _centres(label.shape[0], geometry.height)
     columns = _centres(label.shape[1], geometry.width)
@@ -62,18 +66,25 @@ def _centres(source: int, target: int) -> NDArray[np.intp]:
     return (2 * np.arange(target) + 1) * source // (2 * target)
 
 
-def resize_pair(
-    image: NDArray[np.uint8], label: NDArray[np.unsignedinteger] | None, geometry: Geometry
-) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger] | None]:
-    """Bring an image uint8 [H, W, 3] and its ids [H, W] (None for an unlabelled image) to the working size.
+def resize_frame(frame: Frame, geometry: Geometry) -> Frame:
+    """Bring an image and its annotations to the working size.
 
-    Raises UserError where the two differ in size: they would not belong together pixel by pixel.
+    Raises UserError where an annotation differs in size from the image: they would not belong together pixel by pixel.
     """
-    if label is None:
-        return resize_image(image, geometry), None
-    if image.shape[:2] != label.shape:
-        raise UserError(
-            f"the image is {image.shape[0]}x{image.shape[1]} pixels (height x width) but its label is "
-            f"{label.shape[0]}x{label.shape[1]}: they must have one size"
-        )
-    return resize_image(image, geometry), resize_label(label, geometry)
+    height, width = frame.image.shape[:2]
+    for name, annotation in (("label", frame.label), ("instance map", frame.instances)):
+        if annotation is not None and annotation.shape != (height, width):
+            raise UserError(
+                f"the image is {height}x{width} pixels (height x width) but its {name} is "
+                f"{annotation.shape[0]}x{annotation.shape[1]}: they must have one size"
+            )
+    down, across = geometry.height / height, geometry.width / width
+    return Frame(
+        resize_image(frame.image, geometry),
+        None if frame.label is None else resize_label(frame.label, geometry),
+        None if frame.instances is None else resize_label(frame.instances, geometry),
+        tuple(
+            Box(box.category, box.left * across, box.top * down, box.width * across, box.height * down)
+            for box in frame.boxes
+        ),
+    )

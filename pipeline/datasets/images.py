@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.datasets.base import RecordError
 from pipeline.datasets.decoding import LOSSLESS_FORMATS, opened
+from pipeline.datasets.tree import Tree
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
 _SIXTEEN_BIT_MAX = 65535
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
     """Read an image as it is meant to be seen: RGB uint8 [H, W, 3], upright.
 
     Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
     Raises RecordError naming a file that cannot be read.
     """
-    with opened(path, "image") as file:
+    where = tree.at(path)
+    with opened(tree.read(path, "image"), where, "image") as file:
         image = ImageOps.exif_transpose(file)
         if image.mode in _SIXTEEN_BIT:
-            image = Image.fromarray(_to_eight_bits(np.asarray(image), path))
+            image = Image.fromarray(_to_eight_bits(np.asarray(image), where))
         elif image.mode == "F":
-            raise RecordError(f"wrong image mode: {path} holds floating-point values: expected 8 or 16 bits a channel")
+            raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
         return np.array(image.convert("RGB"))
 
 
-def read_label_ids(path: Path) -> NDArray[np.uint8 | np.uint16]:
+def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
 
     A palette file gives its indices. Raises RecordError for a file that cannot be read, holds colours, or is
     compressed with loss.
     """
-    with opened(path, "label") as file:
+    where = tree.at(path)
+    with opened(tree.read(path, "label"), where, "label") as file:
         if file.format not in LOSSLESS_FORMATS:
-            raise RecordError(f"lossy label: {path} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+            raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
         if file.mode not in _INDEXED:
             raise RecordError(
-                f"wrong label mode: {path} has mode {file.mode}: expected one channel of class indices, not colours"
+                f"wrong label mode: {where} has mode {file.mode}: expected one channel of class indices, not colours"
             )
         ids = np.array(file)
     if ids.dtype == bool:
@@ -51,13 +52,13 @@ def read_label_ids(path: Path) -> NDArray[np.uint8 | np.uint16]:
         return ids
     if ids.min() < 0 or ids.max() > _SIXTEEN_BIT_MAX:
         raise RecordError(
-            f"label ids out of range: {path} has {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
+            f"label ids out of range: {where} has {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
         )
     return ids.astype(np.uint16)
 
 
 def map_ids(
-    ids: NDArray[np.uint8 | np.uint16], table: NDArray[np.uint8], known: NDArray[np.bool_], path: Path
+    ids: NDArray[np.uint8 | np.uint16], table: NDArray[np.uint8], known: NDArray[np.bool_], where: str
 ) -> NDArray[np.uint8]:
     """Translate ids [H, W] to train ids by ``table`` [256] for the ids that ``known`` [256] marks.
 
@@ -67,17 +68,17 @@ def map_ids(
     strange = np.array([value >= len(known) or not known[value] for value in present])
     if strange.any():
         raise RecordError(
-            f"unknown label id: {path} has ids {_some(present[strange])} ({counts[strange].sum()} pixels): "
+            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[strange].sum()} pixels): "
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
 
 
-def _to_eight_bits(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+def _to_eight_bits(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
     wide = values.astype(np.int64)
     if wide.min() < 0 or wide.max() > _SIXTEEN_BIT_MAX:
         raise RecordError(
-            f"image values out of range: {path} holds {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel"
+            f"image values out of range: {where} holds {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel"
         )
     # 65535 / 255 = 257; half of it rounds to the nearest value.
     return ((wide + 128) // 257).astype(np.uint8)

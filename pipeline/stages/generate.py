@@ -1,4 +1,4 @@
-"""generate: new images on the layouts of real ones, each with its source's label."""
+"""generate: new images on the layouts of real ones, each with its source's annotations."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
+from pipeline.stages.shard import BOXES
 from pipeline.store import JSON, Sample
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Generate:
         self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
-        """One image for each sample with layout and label; the label is passed on as it is."""
+        """One image for each sample with layout and label; its annotations are passed on as they are."""
         assert self._sampler is not None
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
         requests = [self.request(sample, k, variant) for sample in batch]
@@ -137,7 +138,7 @@ class Generate:
         return Request(sample.layout, k, prompt, seed, self.negative_prompt)
 
     def paired(self, sample: Sample, request: Request, variant: int, image: np.ndarray) -> Sample:
-        """The new image with the source's label and the whole of its provenance."""
+        """The new image with the source's annotations and the whole of its provenance."""
         metadata: dict[str, JSON] = {
             "source_key": sample.key,
             "source_dataset": sample.metadata["dataset"],
@@ -151,4 +152,6 @@ class Generate:
             "basis": self.provenance.basis,
         }
         key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
-        return Sample(key, image, sample.label, metadata=metadata)
+        if BOXES in sample.metadata:
+            metadata[BOXES] = sample.metadata[BOXES]
+        return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

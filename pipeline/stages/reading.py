@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias
 from pipeline.engine.outcome import Failed
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
-from pipeline.store.codec import LABEL, LAYOUT, METADATA
+from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA
 
 # Of the process and not of a source, which travels to its workers and could not take a lock along.
 _OPENING = threading.Lock()
 
-Part: TypeAlias = Literal["image", "label", "layout"]
+Part: TypeAlias = Literal["image", "label", "instances", "layout"]
 
 
 @dataclass
@@ -38,8 +38,9 @@ class StoreSource:
         with _OPENING:
             if self._reader is None:
                 store = Store.open(self.url)
-                extensions = {"image": store.manifest.image_format, "label": LABEL, "layout": LAYOUT}
-                self._reader = SampleReader(store, [METADATA, *(extensions[part] for part in self.parts)])
+                extensions = {"label": LABEL, "instances": INSTANCES, "layout": LAYOUT}
+                members = [extensions.get(part, store.manifest.image_format) for part in self.parts]
+                self._reader = SampleReader(store, [METADATA, *members])
             return self._reader
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:

@@ -7,12 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from pipeline.datasets import Dataset, DatasetKind, Geometry, Record, RecordError, open_dataset, resize_pair
+from pipeline.datasets import (
+    Box,
+    Dataset,
+    DatasetKind,
+    Frame,
+    Geometry,
+    Record,
+    RecordError,
+    open_dataset,
+    resize_frame,
+)
 from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+
+# Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
+CAPTIONS, BOXES = "captions", "boxes"
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -38,7 +51,7 @@ def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> lis
         WorkUnit(
             f"{split}-{start // samples_per_shard:06d}",
             tuple(record.key for record in chunk),
-            {"records": [asdict(record) for record in chunk]},
+            {"records": [record.to_json() for record in chunk]},
         )
         for split, items in records.items()
         for start in range(0, len(items), samples_per_shard)
@@ -51,7 +64,7 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
 
     What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
     """
-    return fingerprint([asdict(record) for items in records.values() for record in items])
+    return fingerprint([record.to_json() for items in records.values() for record in items])
 
 
 @cache
@@ -68,24 +81,42 @@ class DatasetSource:
     root: str
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """Images and labels at their size on disk; one that cannot be read is a failure."""
+        """Frames at their size on disk; one that cannot be read is a failure."""
         dataset = opened(self.kind, self.root)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
-        for record in (Record(**row) for row in rows if row["key"] in wanted):  # type: ignore
+        for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
-                image, label = dataset.load(record)
+                frame = dataset.load(record)
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
-            origin = {"dataset": dataset.name, "split": record.split, "source": record.image}
-            yield Sample(record.key, image, label, metadata={**record.attributes, **origin})
+            yield sample_of(record.key, frame, self.metadata(dataset, record))
+
+    def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
+        """What is known of an image, and where it comes from."""
+        captions: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
+        return {**record.attributes, **captions, "dataset": dataset.name, "split": record.split, "source": record.image}
+
+
+def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
+    """A frame as a sample; its boxes go into the metadata."""
+    boxes: dict[str, JSON] = {BOXES: [asdict(box) for box in frame.boxes]} if frame.boxes else {}
+    return Sample(key, frame.image, frame.label, instances=frame.instances, metadata={**metadata, **boxes})
+
+
+def frame_of(sample: Sample) -> Frame:
+    """The frame that `sample_of` made a sample of."""
+    assert sample.image is not None
+    boxes = sample.metadata.get(BOXES, [])
+    assert isinstance(boxes, Sequence)
+    return Frame(sample.image, sample.label, sample.instances, tuple(Box(**box) for box in boxes))  # type: ignore
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Brings image and label to the working size, together."""
+    """Brings image and annotations to the working size, together."""
 
     height: int
     width: int
@@ -97,7 +128,7 @@ class Shard:
         """Nothing to load."""
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Resize every pair."""
+        """Resize every frame."""
         return [Ok(self.resized(sample)) for sample in batch]
 
     def resized(self, sample: Sample) -> Sample:
@@ -106,9 +137,8 @@ class Shard:
         Raises:
             InvalidSample: it is smaller than one cell of the latent grid.
         """
-        assert sample.image is not None
-        if min(sample.image.shape[:2]) < LATENT_STRIDE:
-            height, width = sample.image.shape[:2]
+        frame = frame_of(sample)
+        height, width = frame.image.shape[:2]
+        if min(height, width) < LATENT_STRIDE:
             raise InvalidSample(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
-        image, label = resize_pair(sample.image, sample.label, Geometry(self.height, self.width))
-        return Sample(sample.key, image, label, metadata=sample.metadata)
+        return sample_of(sample.key, resize_frame(frame, Geometry(self.height, self.width)), sample.metadata)

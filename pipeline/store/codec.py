@@ -17,6 +17,7 @@ from pipeline.store.sample import Sample
 ImageFormat: TypeAlias = Literal["png", "jpg", "webp"]
 
 LABEL = "label.png"
+INSTANCES = "instances.png"
 LAYOUT = "layout.npy"
 METADATA = "json"
 
@@ -44,6 +45,8 @@ def encode(sample: Sample, image_format: ImageFormat = "png") -> dict[str, bytes
         members[image_format] = _encode_image(sample.image, image_format)
     if sample.label is not None:
         members[LABEL] = _encode_image(sample.label, "png")
+    if sample.instances is not None:
+        members[INSTANCES] = _encode_image(sample.instances, "png")
     if sample.layout is not None:
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(sample.layout), allow_pickle=False)
@@ -64,6 +67,8 @@ def decode(key: str, members: Mapping[str, bytes]) -> Sample:
                 metadata = json.loads(data)
             elif extension == LABEL:
                 arrays["label"] = _decode_image(data, ("L", "I;16"))
+            elif extension == INSTANCES:
+                arrays["instances"] = _decode_image(data, ("I;16",))
             elif extension == LAYOUT:
                 arrays["layout"] = np.load(io.BytesIO(data), allow_pickle=False)
             elif extension in IMAGE_FORMATS:

@@ -85,12 +85,34 @@ class Location:
         stamps = [_stamp(sorted((name, str(value)) for name, value in entry.items())) for _, entry in found]
         return [name[: -len(suffix)] for name, _ in found], stamps
 
+    def entries(self, directory: str) -> list[tuple[str, bool]]:
+        """What lies in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
+        try:
+            if self.is_local:
+                with os.scandir(self.full(directory)) as found:
+                    return sorted((entry.name, entry.is_dir()) for entry in found)
+            listed = self._call("list", directory, self.fs.ls, self.full(directory).rstrip("/"), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry["type"] == "directory") for entry in listed)
+        # Some object stores list the directory itself, as an empty file.
+        return sorted(found for found in names if found[0] != directory.rsplit("/", 1)[-1])
+
+    def find(self, directory: str) -> list[str]:
+        """The paths of all files below a directory, at any depth, relative to the root and sorted."""
+        found = self._call("list", directory, self.fs.find, self.full(directory))
+        return sorted(path.removeprefix(f"{self.root}/") for path in found)
+
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises FileNotFoundError."""
         if self.is_local:
             with open(self.full(path), "rb", buffering=0) as stream:  # noqa: PTH123 - a million receipts come by here
                 return stream.read()
         return bytes(self._call("read", path, self.fs.cat_file, self.full(path)))
+
+    def size(self, path: str) -> int:
+        """How many bytes a file has; raises FileNotFoundError."""
+        return int(self._call("look at", path, self.fs.info, self.full(path))["size"])
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         """All bytes of each file, fetched concurrently where that is of use; raises FileNotFoundError."""

@@ -18,12 +18,12 @@ RESERVED_METADATA = frozenset({"key", "shard"})
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image, its label, its neural layout and metadata; each of the arrays may be absent.
+    """An image, its label, instances, neural layout and metadata; each of the arrays may be absent.
 
     ``image`` is uint8 [H, W, 3] RGB, ``label`` uint8 or uint16 [H, W] of train ids (255 = ignored),
-    ``layout`` float16 [K, h, w]. ``key`` uses letters, digits, ``_`` and ``-`` only. Scalar metadata becomes
-    columns of the index, so the names ``key`` and ``shard`` and names with a colon are taken. Raises
-    InvalidSample.
+    ``layout`` float16 [K, h, w], ``instances`` uint16 [H, W] with 0 where there is no object. ``key`` uses letters,
+    digits, ``_`` and ``-`` only. Scalar metadata becomes columns of the index, so the names ``key`` and ``shard``
+    and names with a colon are taken. Raises InvalidSample.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Sample:
     label: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None = None
     layout: npt.NDArray[np.float16] | None = None
     metadata: Mapping[str, JSON] = field(default_factory=dict)
+    instances: npt.NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -43,11 +44,20 @@ class Sample:
             self._check("label", self.label, ("uint8", "uint16"), 2)
         if self.layout is not None:
             self._check("layout", self.layout, ("float16",), 3)
-        if self.image is not None and self.label is not None and self.image.shape[:2] != self.label.shape:
-            raise InvalidSample(f"size mismatch: image {self.image.shape[:2]}, label {self.label.shape}")
+        if self.instances is not None:
+            self._check("instances", self.instances, ("uint16",), 2)
+        sizes = {name: array.shape[:2] for name, array in self.planes.items()}
+        if len(set(sizes.values())) > 1:
+            raise InvalidSample(f"size mismatch: {', '.join(f'{name} {size}' for name, size in sizes.items())}")
         for name in self.metadata:
             if not isinstance(name, str) or ":" in name or name in RESERVED_METADATA:
                 raise InvalidSample(f"bad metadata name: {name!r} is reserved or not a plain string")
+
+    @property
+    def planes(self) -> dict[str, np.ndarray]:
+        """The arrays that have the size of the image."""
+        arrays = {"image": self.image, "label": self.label, "instances": self.instances}
+        return {name: array for name, array in arrays.items() if array is not None}
 
     @staticmethod
     def _check(name: str, array: np.ndarray, dtypes: tuple[str, ...], ndim: int) -> None:

@@ -230,8 +230,8 @@ def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, obje
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
-    for name, array in (("image", sample.image), ("label", sample.label)):
-        if array is not None and None not in expected and array.shape[:2] != expected:
+    for name, array in sample.planes.items():
+        if None not in expected and array.shape[:2] != expected:
             yield f"{sample.key}: {name} is {array.shape[:2]}, the geometry is {expected}"
     if manifest.taxonomy is not None and (sample.image is None) != (sample.label is None):
         present, absent = ("image", "label") if sample.label is None else ("label", "image")

@@ -122,6 +122,6 @@ class ShardWriter:
     def _check_geometry(self, sample: Sample) -> None:
         geometry = self._manifest.geometry
         expected = (geometry.get("height"), geometry.get("width"))
-        for name, array in (("image", sample.image), ("label", sample.label)):
-            if array is not None and None not in expected and array.shape[:2] != expected:
+        for name, array in sample.planes.items():
+            if None not in expected and array.shape[:2] != expected:
                 raise InvalidSample(f"wrong size: {name} {array.shape[:2]}, the store holds {expected}")

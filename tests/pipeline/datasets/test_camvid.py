@@ -28,7 +28,8 @@ def test_index_eleven_is_ignored_and_the_others_stay(tmp_path: Path, image: np.n
     write_camvid_image(tmp_path, "train", "0006R0_f00930", image, indices)
     dataset = open_dataset("camvid", tmp_path)
     [record] = dataset.records("train")
-    loaded, label = dataset.load(record)
+    frame = dataset.load(record)
+    loaded, label = frame.image, frame.label
     np.testing.assert_array_equal(loaded, image)
     assert label is not None
     assert label.dtype == np.uint8
@@ -88,7 +89,7 @@ def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.n
     write_camvid_image(tmp_path, "test", "a", image)
     dataset = open_dataset("camvid", tmp_path)
     [record] = dataset.records("test")
-    assert dataset.load(record)[1] is None
+    assert dataset.load(record).label is None
     with pytest.raises(UserError, match=r"expected .*trainannot/\*\.png, found 1 images and 0 labels"):
         dataset.records("train")
 
@@ -123,7 +124,8 @@ def test_the_real_frames_are_read_whole(camvid_root: Path) -> None:
         records = dataset.records(split)
         assert len(records) == count
         for record in records[:: count // 8]:
-            image, label = dataset.load(record)
+            frame = dataset.load(record)
+            image, label = frame.image, frame.label
             stored = np.asarray(Image.open(camvid_root / f"{split}annot" / Path(record.image).with_suffix(".png").name))
             assert image.shape == (360, 480, 3)
             assert label is not None
@@ -135,6 +137,6 @@ def test_the_real_dusk_frames_are_the_dark_ones(camvid_root: Path) -> None:
     dataset = open_dataset("camvid", camvid_root)
     brightness: dict[str, list[float]] = {"day": [], "dusk": []}
     for record in dataset.records("train")[::12]:
-        brightness[record.attributes["time_of_day"]].append(float(dataset.load(record)[0].mean()))
+        brightness[record.attributes["time_of_day"]].append(float(dataset.load(record).image.mean()))
     assert len(brightness["dusk"]) >= 4
     assert np.mean(brightness["dusk"]) < 0.7 * np.mean(brightness["day"])

@@ -76,7 +76,8 @@ def test_label_ids_become_the_official_train_ids(tmp_path: Path, image: np.ndarr
     write_cityscapes_image(tmp_path, "train", "aachen_000000_000019", image, label_ids)
     dataset = open_dataset("cityscapes", tmp_path)
     [record] = dataset.records("train")
-    loaded, label = dataset.load(record)
+    frame = dataset.load(record)
+    loaded, label = frame.image, frame.label
     np.testing.assert_array_equal(loaded, image)
     assert label is not None
     assert label.dtype == np.uint8
@@ -107,8 +108,8 @@ def test_train_ids_serve_where_label_ids_are_absent(
     both, only = dataset.records("val")
     assert both.label is not None
     assert both.label.endswith("_labelIds.png")
-    np.testing.assert_array_equal(dataset.load(only)[1], train_ids)
-    np.testing.assert_array_equal(np.unique(dataset.load(both)[1]), [*range(19), 255])
+    np.testing.assert_array_equal(dataset.load(only).label, train_ids)
+    np.testing.assert_array_equal(np.unique(dataset.load(both).label), [*range(19), 255])
 
 
 def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
@@ -133,7 +134,8 @@ def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.n
         write_cityscapes_image(tmp_path, split, "berlin_000000_000019", image)
     dataset = open_dataset("cityscapes", tmp_path)
     [record] = dataset.records("test")
-    loaded, label = dataset.load(record)
+    frame = dataset.load(record)
+    loaded, label = frame.image, frame.label
     np.testing.assert_array_equal(loaded, image)
     assert (record.label, label) == (None, None)
     with pytest.raises(UserError, match=r"'train': 1 of its images have no label.*found 1 images and 0 labels"):
@@ -237,4 +239,4 @@ def test_a_reader_can_be_sent_to_a_worker(tmp_path: Path, image: np.ndarray, lab
     write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids)
     dataset = open_dataset("cityscapes", tmp_path)
     again, records = pickle.loads(pickle.dumps((dataset, dataset.records("train"))))
-    np.testing.assert_array_equal(again.load(records[0])[0], image)
+    np.testing.assert_array_equal(again.load(records[0]).image, image)

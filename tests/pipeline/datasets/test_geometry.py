@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from augment.errors import UserError
-from pipeline.datasets.geometry import Geometry, resize_image, resize_label, resize_pair
+from pipeline.datasets import Frame
+from pipeline.datasets.geometry import Geometry, resize_frame, resize_image, resize_label
 
 sides = st.integers(1, 40)
 working_sides = st.integers(1, 6).map(lambda n: 8 * n)
@@ -62,7 +63,8 @@ def test_resizing_invents_no_id(label: np.ndarray, geometry: Geometry) -> None:
 def test_the_same_size_changes_nothing(data: st.DataObject, geometry: Geometry) -> None:
     image = data.draw(hnp.arrays(np.uint8, (*geometry.shape, 3)))
     label = data.draw(hnp.arrays(np.uint8, geometry.shape))
-    same_image, same_label = resize_pair(image, label, geometry)
+    same = resize_frame(Frame(image, label), geometry)
+    same_image, same_label = same.image, same.label
     np.testing.assert_array_equal(same_image, image)
     np.testing.assert_array_equal(same_label, label)
 
@@ -88,7 +90,8 @@ def test_an_image_and_its_label_stay_on_top_of_each_other() -> None:
     label = np.zeros((120, 200), np.uint8)
     label[30:90, 50:150] = 1
     image = np.repeat(label[..., None] * 255, 3, axis=2)
-    small_image, small_label = resize_pair(image, label, Geometry(48, 80))
+    small = resize_frame(Frame(image, label), Geometry(48, 80))
+    small_image, small_label = small.image, small.label
     assert small_label is not None
     np.testing.assert_array_equal(small_image[..., 0] > 127, small_label == 1)
 
@@ -101,11 +104,11 @@ def test_a_flat_image_stays_flat(geometry: Geometry) -> None:
 
 
 def test_an_unlabelled_image_stays_unlabelled() -> None:
-    image, label = resize_pair(np.zeros((9, 9, 3), np.uint8), None, Geometry(8, 16))
-    assert image.shape == (8, 16, 3)
-    assert label is None
+    frame = resize_frame(Frame(np.zeros((9, 9, 3), np.uint8)), Geometry(8, 16))
+    assert frame.image.shape == (8, 16, 3)
+    assert frame.label is None
 
 
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(UserError, match=r"10x20 pixels.*label is 20x10"):
-        resize_pair(np.zeros((10, 20, 3), np.uint8), np.zeros((20, 10), np.uint8), Geometry(8, 8))
+        resize_frame(Frame(np.zeros((10, 20, 3), np.uint8), np.zeros((20, 10), np.uint8)), Geometry(8, 8))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline.datasets import RecordError
 from pipeline.datasets.images import read_image, read_label_ids
+from pipeline.datasets.tree import Tree
 
 ORIENTATION = 0x0112
 HEIGHT, WIDTH = 5, 7
@@ -44,12 +45,12 @@ def test_a_turned_photograph_is_read_upright(tmp_path: Path, rgb: np.ndarray, or
     # What the camera stored: the scene after the inverse of the turn that the tag asks for.
     stored = np.ascontiguousarray(undo(rgb))
     Image.fromarray(stored).save(tmp_path / "photo.png", exif=exif)
-    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), rgb)
+    np.testing.assert_array_equal(read_image(Tree(tmp_path), "photo.png"), rgb)
 
 
 def test_rgb_is_read_as_it_is(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(rgb).save(tmp_path / "a.png")
-    image = read_image(tmp_path / "a.png")
+    image = read_image(Tree(tmp_path), "a.png")
     assert image.dtype == np.uint8
     assert image.flags.writeable
     np.testing.assert_array_equal(image, rgb)
@@ -57,21 +58,21 @@ def test_rgb_is_read_as_it_is(tmp_path: Path, rgb: np.ndarray) -> None:
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(rgb[..., 0]).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.repeat(rgb[..., :1], 3, axis=2))
+    np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.png"), np.repeat(rgb[..., :1], 3, axis=2))
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     levels = np.array([[0, 128, 129, 257, 32768, 65278, 65535]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "a.png")
     expected = np.round(levels / 257).astype(np.uint8)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.repeat(expected[..., None], 3, axis=2))
+    np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.png"), np.repeat(expected[..., None], 3, axis=2))
 
 
 def test_a_palette_file_gives_its_colours(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     image.save(tmp_path / "a.png")
-    assert read_image(tmp_path / "a.png").tolist() == [
+    assert read_image(Tree(tmp_path), "a.png").tolist() == [
         [[10, 20, 30], [40, 50, 60]],
         [[70, 80, 90], [40, 50, 60]],
     ]
@@ -82,14 +83,14 @@ def test_cmyk_ink_becomes_light(tmp_path: Path) -> None:
     ink[:, 16:32] = (0, 255, 255, 0)
     ink[:, 32:] = (0, 0, 0, 255)
     Image.fromarray(ink, mode="CMYK").save(tmp_path / "a.jpg", quality=100, subsampling=0)
-    image = read_image(tmp_path / "a.jpg").astype(int)
+    image = read_image(Tree(tmp_path), "a.jpg").astype(int)
     for column, color in ((8, (255, 255, 255)), (24, (255, 0, 0)), (40, (0, 0, 0))):
         assert np.abs(image[8, column] - color).max() <= 4
 
 
 def test_transparency_is_dropped(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(np.dstack([rgb, np.full((HEIGHT, WIDTH), 9, np.uint8)])).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgb)
+    np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.png"), rgb)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, content: bytes, kind
     path.write_bytes(content)
     for read, role in ((read_image, "image"), (read_label_ids, "label")):
         with pytest.raises(RecordError, match=rf"^{kind} {role}: .*broken\.png") as error:
-            read(path)
+            read(Tree(tmp_path), path.name)
         assert "\n" not in str(error.value)
 
 
@@ -109,19 +110,19 @@ def test_a_file_that_was_cut_short_is_named(tmp_path: Path, rng: np.random.Gener
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:5000])
     with pytest.raises(RecordError, match=r"^truncated image: .*cut\.png"):
-        read_image(tmp_path / "cut.png")
+        read_image(Tree(tmp_path), "cut.png")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"^missing image: .*gone\.png"):
-        read_image(tmp_path / "gone.png")
+        read_image(Tree(tmp_path), "gone.png")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_ids_are_read_as_stored(tmp_path: Path, rng: np.random.Generator, dtype: type) -> None:
     ids = rng.integers(0, np.iinfo(dtype).max + 1, (HEIGHT, WIDTH)).astype(dtype)
     Image.fromarray(ids).save(tmp_path / "a.png")
-    read = read_label_ids(tmp_path / "a.png")
+    read = read_label_ids(Tree(tmp_path), "a.png")
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, ids)
 
@@ -131,10 +132,10 @@ def test_a_palette_label_gives_its_indices(tmp_path: Path) -> None:
     image = Image.fromarray(indices, mode="P")
     image.putpalette([128, 64, 128, 70, 70, 70, 0, 0, 142])
     image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_label_ids(tmp_path / "a.png"), indices)
+    np.testing.assert_array_equal(read_label_ids(Tree(tmp_path), "a.png"), indices)
 
 
 def test_a_colour_map_is_no_label(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(rgb).save(tmp_path / "a.png")
     with pytest.raises(RecordError, match=r"^wrong label mode: .*a\.png has mode RGB: expected one channel"):
-        read_label_ids(tmp_path / "a.png")
+        read_label_ids(Tree(tmp_path), "a.png")

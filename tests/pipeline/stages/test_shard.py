@@ -61,10 +61,10 @@ def test_thousands_of_bad_files_are_told_apart_and_no_good_one_is_lost(tmp_path:
     assert all("Traceback" in row["traceback"] and "\n" not in row["reason"] for row in rows)
     reader = SampleReader(store)
     assert set(reader.keys) == set(good)
-    for key, (image, label) in good.items():
+    for key, frame in good.items():
         sample = reader.read(key)
-        np.testing.assert_array_equal(sample.image, image)
-        np.testing.assert_array_equal(sample.label, label)
+        np.testing.assert_array_equal(sample.image, frame.image)
+        np.testing.assert_array_equal(sample.label, frame.label)
     assert verify_store(store.url) == []
     assert summary.failure_reasons == Counter(spoilt.values())
     assert f"{bad} quarantined (" in str(summary)
