@@ -158,7 +158,7 @@ class Layouts:
         }
         taxonomy = self.dataset.taxonomy.name if self.dataset.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
-        return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""

@@ -63,7 +63,9 @@ class RayExecutor:
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
         metrics = StageMetrics(task.name, len(units))
-        results = ray.data.from_arrow(unit_blocks(units, _MAX_BLOCKS)).map(
+        # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
+        blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
+        results = ray.data.from_arrow_refs(blocks).map(
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
             # The worker itself says which of its units may run at the same time.
