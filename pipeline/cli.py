@@ -22,6 +22,8 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Of a lost worker, in pages; the engine says in a line which units are run again, and in the end why one is not.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": r"retries remaining, so the task will be retried|A worker died or was killed while",
     "PYTHONWARNINGS": "ignore",
 }
 
@@ -54,7 +56,9 @@ def build_parser() -> Parser:
     status.add_argument("workspace", type=Path, metavar="WORKSPACE")
     status.add_argument("--json", action="store_true", help="as JSON")
 
-    verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
+    verify = commands.add_parser(
+        "verify", help="check every byte of a store, or of all stores and artifacts of a workspace"
+    )
     verify.add_argument("path", metavar="PATH")
 
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
@@ -148,14 +152,15 @@ def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 
 def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Check a store or a workspace."""
-    from pipeline.planning import verify
+    from pipeline.verification import verify
 
-    checked, faults = verify(options.path)
-    for fault in faults:
-        say(fault)
-    if not faults:
-        say(f"{', '.join(checked)}: no fault")
-    return 1 if faults else 0
+    found = verify(options.path)
+    for line in (*found.faults, *found.checked):
+        say(line)
+    if found.unchecked:
+        say(f"not checked: {', '.join(found.unchecked)}")
+    say(f"{len(found.faults) or 'no'} fault{'s' if len(found.faults) > 1 else ''}")
+    return 1 if found.faults else 0
 
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from augment.errors import UserError
-from pipeline.artifact import read_record, verify_artifact
 from pipeline.engine.budget import top_reasons
 from pipeline.steps import Step
-from pipeline.store import Store, verify_store
-from pipeline.store.paths import MANIFEST
-from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -173,28 +167,3 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def verify(path: str) -> tuple[list[str], list[str]]:
-    """Check a store, or every store and artifact of a workspace.
-
-    Returns:
-        Names of what was checked, and a line for each fault.
-
-    Raises:
-        UserError: there is neither a store nor a workspace.
-    """
-    if Store.left_at(path):
-        return [path.rstrip("/").rpartition("/")[-1]], verify_store(path)
-    space = Workspace.at(Path(path))
-    stores = {name: url for name, url in space.stores.items() if Store.left_at(url)}
-    artifacts = [
-        item
-        for item in (space.basis, space.adapter, space.judge, space.scale, space.comparison, space.evaluation)
-        if read_record(item) is not None
-    ]
-    if not stores and not artifacts:
-        raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
-    faults = [f"{name}: {fault}" for name, url in stores.items() for fault in verify_store(url)]
-    faults += [fault for item in artifacts for fault in verify_artifact(item)]
-    return [*stores, *(item.name for item in artifacts)], faults

@@ -258,5 +258,12 @@ class StageSettings:
 def resources_of(config: Config, stage: StageName) -> StageSettings:
     """What the configuration gives to `stage`."""
     given = config.cluster.resources(stage)
-    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads, given.unit_timeout)
+    resources = Resources(
+        num_cpus=given.num_cpus,
+        num_gpus=given.num_gpus,
+        workers=given.workers,
+        threads=given.threads,
+        unit_timeout=given.unit_timeout,
+        setup_timeout=given.setup_timeout,
+    )
     return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)

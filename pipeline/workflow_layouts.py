@@ -161,7 +161,7 @@ class Layouts:
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
-        return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
     @property
     def own_taxonomy(self) -> Taxonomy | None:

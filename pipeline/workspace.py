@@ -113,6 +113,11 @@ class Workspace:
         """Artifact: the folder of the HTML report."""
         return self.root / "report"
 
+    @property
+    def artifacts(self) -> list[Path]:
+        """Artifacts that nothing but a run writes, whether they are there or not; anybody may write the report anew."""
+        return [self.scenes, self.basis, self.adapter, self.judge, self.scale, self.comparison, self.evaluation]
+
     def _store(self, name: str) -> str:
         return f"{self.store_root or self.root}/{name}"
 

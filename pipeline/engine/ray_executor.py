@@ -26,6 +26,7 @@ from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker
 
 R = TypeVar("R")
+LOG = logging.getLogger(__name__)
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
@@ -62,7 +63,9 @@ class RayExecutor:
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
         metrics = StageMetrics(task.name, len(units))
-        results = ray.data.from_arrow(unit_blocks(units, _MAX_BLOCKS)).map(
+        # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
+        blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
+        results = ray.data.from_arrow_refs(blocks).map(
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
             # The worker itself says which of its units may run at the same time.
@@ -79,6 +82,8 @@ class RayExecutor:
             for row in results.iter_rows():
                 # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
                 unit, result = units[row["index"]], cloudpickle.loads(row["result"])
+                if row["lost"]:
+                    LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
                 if isinstance(result, UserError | UnitFailed):
                     raise result
                 if isinstance(result, AtFault):
@@ -105,35 +110,38 @@ class _Actor:
     def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
         self._worker = Worker(task, threads)
         self._lanes = Lanes(units_at_once(task))
+        # A worker is set up before its first unit runs, so that the two never watch at the same time.
         self._watchdog = Watchdog(task.resources.unit_timeout, self._hang, deadly=True)
+        self._setup_watchdog = Watchdog(task.resources.setup_timeout, self._hang_in_setup, deadly=True)
         self._task = task
         self._attempts = attempts
         self._run = run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         unit, index = WorkUnit.from_json(row["unit"]), row["index"]
+        history: History = ray.get(self._attempts.history.remote(self._run, index))
         try:
-            result = self._result(unit, index)
+            result = self._result(unit, index, history)
         except UserError as error:
             result = UserError(str(error))
         except UnitFailed as error:
             result = error
         except DeviceFault:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
-            logging.getLogger(__name__).exception("the device is lost, leaving")
+            LOG.exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": index, "result": cloudpickle.dumps(result)}
+        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
 
-    def _result(self, unit: WorkUnit, index: int) -> Any:
-        history: History = ray.get(self._attempts.history.remote(self._run, index))
+    def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:
-            if not history.set_up:
-                raise UnitFailed(unit.shard, f"setting up {self._task.name}: {history.fault.reason}", "")
+            if history.in_setup:
+                reason = f"setting up {self._task.name}: {history.fault.reason}"
+                raise UnitFailed(unit.shard, reason, history.fault.traceback)
             return history.fault
         with self._lanes.entered(alone=history.begun > 0):
             # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
             ray.get(self._attempts.begin.remote(self._run, index))
-            if self._worker.set_up(unit):
+            if self._worker.set_up(unit, self._setup_watchdog.watching(index)):
                 self._attempts.ready.remote(self._run)
             with self._watchdog.watching(index):
                 result = self._worker.run(unit)
@@ -141,11 +149,17 @@ class _Actor:
             return result
 
     def _hang(self, units: Collection[int], stacks: str) -> None:
-        timeout = self._task.resources.unit_timeout
-        reason = f"hung: no unit of its worker came to an end within {timeout:g} s"
-        logging.getLogger(__name__).error("%s, leaving\n%s", reason, stacks)
+        reason = f"hung: no unit of its worker came to an end within {self._task.resources.unit_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang.remote(self._run, units, reason, stacks))
+
+    def _hang_in_setup(self, _units: Collection[int], stacks: str) -> None:
+        reason = f"hung: it came to no end within {self._task.resources.setup_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang_in_setup.remote(self._run, reason, stacks))
+
+    def _leave(self, reason: str, stacks: str, reported: Any) -> None:
+        LOG.error("%s, leaving\n%s", reason, stacks)
         try:
-            ray.get(self._attempts.hang.remote(self._run, units, reason, stacks), timeout=_REPORT_SECONDS)
+            ray.get(reported, timeout=_REPORT_SECONDS)
         finally:
             os._exit(1)
 
