@@ -36,6 +36,12 @@ class Selection:
     redo: StageName | None = None
 
 
+def heading(config: Config) -> str:
+    """Which run in which workspace the lines that follow are about."""
+    stores = f", stores in {config.stores}" if config.stores else ""
+    return f"{config.name} in {config.workspace}{stores}"
+
+
 def steps_of(config: Config) -> list[Step]:
     """All stages of a run, in order."""
     workspace = Workspace.of(config)
@@ -50,7 +56,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     Args:
         config: of the run.
         selection: of stages.
-        report: takes a line for each stage, and for each shard where no terminal shows a bar.
+        report: takes the heading, a line for each stage, and one for each shard where no terminal shows a bar.
 
     Raises:
         UserError: what lies in the workspace was made from other inputs, or an input is missing.
@@ -64,11 +70,13 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             for step in steps[names(steps).index(selection.redo) :]:
                 step.reset()
     first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
+    if first < len(chosen):
+        check(config)
+    report(heading(config))
     for step in chosen[:first]:
         report(f"{step.name:<9} done")
     if first == len(chosen):
         return
-    check(config)
     with sole_run(config.workspace):
         write_config(config)
         tools = Tools(config, report)
@@ -152,11 +160,11 @@ def names(steps: Sequence[Step]) -> list[StageName]:
 
 
 def write_config(config: Config) -> None:
-    """Keep the resolved configuration in the workspace, for `status` and for the reader."""
+    """Keep the resolved configuration in the workspace, for `status` and for the reader; see `KEPT_CONFIG`."""
     path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude={"workspace"}))))
     scratch.replace(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,24 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], told: str, capsys
     assert message.count("\n") == 1
 
 
-def test_plan_prints_every_stage_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(["plan", "quickstart", "--workspace", str(tmp_path / "space")]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        guarded(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"lumen {version('lumen-layouts')}\n"
+
+
+def test_plan_names_the_workspace_prints_every_stage_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["plan", "quickstart", "--workspace", str(tmp_path / "space")]
+    assert guarded(command) == 0
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"quickstart in {tmp_path / 'space'}"
     stages = ["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
-    assert [line.split()[0] for line in lines[1:]] == stages
+    assert [line.split()[0] for line in lines] == stages
+    assert guarded([*command, "--until", "adapt"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == stages[:4]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,6 +71,22 @@ def test_status_as_json_counts_what_is_done(generated: Path, capsys: pytest.Capt
     assert (rows["generate"]["units_done"], rows["generate"]["samples_done"]) == (16, 28)
     assert rows["generate"]["bytes"] > 0
     assert rows["compare"]["units_done"] == 0
+
+
+def test_status_names_the_workspace(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["status", str(copied)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"quickstart in {copied}"
+
+
+def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "report").mkdir()
+    (copied / "report" / "index.html").write_text("of an earlier run")
+    assert guarded(["run", str(copied / "config.yaml"), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert not [line for line in lines if "report" in line]
 
 
 def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
