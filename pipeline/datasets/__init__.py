@@ -10,7 +10,7 @@ from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.geometry import Geometry, resize_pair
 
-DatasetKind = Literal["cityscapes", "camvid"]
+DatasetKind = Literal["rendered", "cityscapes", "camvid"]
 
 __all__ = [
     "CamVid",
@@ -28,10 +28,13 @@ __all__ = [
 def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
     """Open the dataset that lies in ``root``; nothing is read but folder names.
 
-    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
+    Rendered scenes lie on disk as Cityscapes does. Raises UserError where the folder does not hold a dataset of that
+    kind, saying what was expected where.
     """
     folder = Path(root).expanduser()
     match kind:
+        case "rendered":
+            return Cityscapes(folder, name="rendered")
         case "cityscapes":
             return Cityscapes(folder)
         case "camvid":

@@ -71,6 +71,7 @@ def test_synthetic_sample_tells_where_it_comes_from(generated: Path) -> None:
     assert told <= set(table.column_names)
     assert len(set(table["seed"].to_pylist())) == len(table)
     assert all(prompt.startswith("a rendered street") for prompt in table["prompt"].to_pylist())
+    assert set(table["source_dataset"].to_pylist()) == {"rendered"}
 
 
 def test_synthetic_images_differ_between_variants_and_ks(generated: Path) -> None:
