@@ -157,12 +157,15 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
-    from pipeline.planning import progress, status_table
+    from pipeline.planning import progress_so_far, status_table
+    from pipeline.steps import StoreStep
     from pipeline.workflow import heading, read_config, steps_of
 
     config = read_config(options.workspace)
-    rows = progress(steps_of(config))
-    say(as_json(rows) if options.json else "\n".join([heading(config), *status_table(rows)]))
+    steps = steps_of(config)
+    rows = progress_so_far(steps)
+    remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
+    say(as_json(rows) if options.json else "\n".join([heading(config), *status_table(rows, remedies)]))
     return 0
 
 

@@ -115,7 +115,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
     select(steps, Selection(only=stage))
     with sole_run(config.workspace):
         summary = step.retry(Tools(config, report))
-    report(str(summary))
+    report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if summary.mended and (stale := first_stale(steps[steps.index(step) + 1 :])):
         report(stale)
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from pipeline.cli import build_parser, guarded, parse
 
@@ -76,6 +77,22 @@ def test_status_as_json_counts_what_is_done(generated: Path, capsys: pytest.Capt
 def test_status_names_the_workspace(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["status", str(copied)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"quickstart in {copied}"
+
+
+def test_status_needs_no_dataset(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = OmegaConf.load(copied / "config.yaml")
+    kept.dataset = {"kind": "cityscapes", "root": str(copied / "unmounted")}
+    OmegaConf.save(kept, copied / "config.yaml")
+    assert guarded(["status", str(copied)]) == 0
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["shard"][1:3] == ["4/?", "7/?"]
+    assert lines["adapt"][1:3] == ["1/1", "-"]
+    assert "?:" in lines
+    assert guarded(["status", str(copied), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert (row["units"], row["units_done"], row["samples"], row["samples_done"]) == (None, 4, None, 7)
+    assert guarded(["plan", str(copied / "config.yaml")]) == 2
+    assert "unmounted" in capsys.readouterr().err
 
 
 def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(

@@ -405,8 +405,11 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     whole = image.read_bytes()
     image.write_bytes(whole[:200])
     Store.open(str(copied / "real")).discard("train-000000")
+    remedy = f"see {copied}/real/quarantine, mend the cause, then lumen retry {copied} shard"
     run(configure(copied), Selection(until="shard"), print)
-    assert "1 quarantined (1 x truncated image)" in capsys.readouterr().out
+    assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
+    assert guarded(["status", str(copied)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"shard: 1 x truncated image: {remedy}"
     assert guarded(["retry", str(copied), "shard"]) == 0
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
