@@ -40,7 +40,7 @@ class Tools:
     @cached_property
     def executor(self) -> Executor:
         """The executor of the run, started when the first step asks for it."""
-        return make_executor(self.config.cluster.executor, self.config.cluster.address)
+        return make_executor(self.config.cluster.executor, self.config.cluster.address, self.report)
 
     @property
     def budget(self) -> ErrorBudget:
