@@ -9,10 +9,13 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from augment.backbones import OFFLINE_DINOV2
 from augment.errors import UserError
+from augment.lumen import zoo
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
+from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import Totals
 from pipeline.workflow_generation import Generation
@@ -65,13 +68,13 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     steps = steps_of(config)
     chosen = select(steps, selection)
     if selection.redo is not None:
-        check(config)
+        check(config, names(steps)[names(steps).index(selection.redo) :])
         with sole_run(config.workspace):
             for step in steps[names(steps).index(selection.redo) :]:
                 step.reset()
     first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
     if first < len(chosen):
-        check(config)
+        check(config, names(chosen[first:]))
     report(heading(config))
     for step in chosen[:first]:
         report(f"{step.name:<9} done")
@@ -86,8 +89,8 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def check(config: Config) -> None:
-    """Look at what comes from outside, before anything is written.
+def check(config: Config, stages: Sequence[StageName]) -> None:
+    """Look at what comes from outside and is needed for `stages`, before anything is written.
 
     Raises:
         UserError: a dataset or a model is missing or does not fit.
@@ -96,6 +99,19 @@ def check(config: Config) -> None:
     layouts = Layouts(config, workspace)
     layouts.check()
     Value(config, workspace, layouts).check()
+    require_models(config, stages)
+
+
+def require_models(config: Config, stages: Sequence[StageName]) -> None:
+    """Look for the models that `stages` load.
+
+    Raises:
+        UserError: one is neither here nor on the hub.
+    """
+    if {"fit", "extract"} & set(stages):
+        require_reachable("backbone.name", config.backbone.name, "config.json", [OFFLINE_DINOV2])
+    if {"adapt", "generate"} & set(stages):
+        require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> None:
@@ -113,6 +129,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
     if step.made() == Totals():
         raise UserError(f"retry {stage}: it has not been run in {config.workspace}")
     select(steps, Selection(only=stage))
+    require_models(config, [stage])
     with sole_run(config.workspace):
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
