@@ -148,7 +148,7 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    if refusal := first_stale(steps):
+    if refusal := first_stale(config, steps):
         raise UserError(refusal)
     rows = progress(steps)
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +13,20 @@ from omegaconf import OmegaConf
 from augment.backbones import OFFLINE_DINOV2
 from augment.errors import UserError
 from augment.lumen import zoo
+from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
-from pipeline.store import Totals
+from pipeline.store import FingerprintMismatch, Totals
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
 from pipeline.workspace import Workspace
+
+# Where so many sections differ, it is another recipe and no change of one.
+MANY_SECTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,15 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         RunFailed: a stage met more bad samples than the error budget bears, or broke down.
     """
     steps = steps_of(config)
-    chosen = select(steps, selection)
+    with told_whose(config):
+        chosen = select(steps, selection)
     if selection.redo is not None:
         check(config, names(steps)[names(steps).index(selection.redo) :])
         with sole_run(config.workspace):
             for step in steps[names(steps).index(selection.redo) :]:
                 step.reset()
-    first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
+    with told_whose(config):
+        first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
     if first < len(chosen):
         check(config, names(chosen[first:]))
     report(heading(config))
@@ -133,16 +140,41 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
     with sole_run(config.workspace):
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
-    if summary.mended and (stale := first_stale(steps[steps.index(step) + 1 :])):
+    if summary.mended and (stale := first_stale(config, steps[steps.index(step) + 1 :])):
         report(stale)
 
 
-def first_stale(steps: Sequence[Step]) -> str | None:
+@contextmanager
+def told_whose(config: Config) -> Iterator[None]:
+    """Begin what is told of other inputs with the way out where the whole workspace is another recipe's."""
+    try:
+        yield
+    except (ArtifactMismatch, FingerprintMismatch) as error:
+        if changed := other_recipe(config):
+            lead = f"{config.workspace} holds another run ({', '.join(changed)} differ): take another --workspace"
+            raise type(error)(f"{lead}. In detail: {error}") from error
+        raise
+
+
+def other_recipe(config: Config) -> list[str]:
+    """The sections that differ from those the workspace was run with, where it is another recipe that they make."""
+    path = Workspace.of(config).config
+    if not path.is_file():
+        return []
+    kept = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(kept, dict)
+    asked = config.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
+    changed = [section for section, value in asked.items() if section in kept and kept[section] != value]
+    return changed if {"name", "dataset"} & set(changed) or len(changed) >= MANY_SECTIONS else []
+
+
+def first_stale(config: Config, steps: Sequence[Step]) -> str | None:
     """What the first of these steps that was made from other inputs than there are now says of it, or None."""
     for step in steps:
         try:
-            if not step.is_done():
-                return None
+            with told_whose(config):
+                if not step.is_done():
+                    return None
         except UserError as error:
             return str(error)
     return None

@@ -268,6 +268,34 @@ def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.Capt
     assert "seed: stored 0, asked 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["name=other", "seed=1"], "name, seed"),
+        (["dataset.render.seed=7"], "dataset"),
+        (["seed=1", "generator.num_steps=3", "generate.variants=3"], "seed, generator, generate"),
+    ],
+    ids=["name", "dataset", "many"],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_workspace_of_another_recipe_is_said_to_be_that_first(
+    generated: Path, capsys: pytest.CaptureFixture[str], command: str, overrides: list[str], told: str
+) -> None:
+    assert guarded([command, str(generated / "config.yaml"), *overrides]) == 2
+    message = capsys.readouterr().err
+    lead = f"lumen {command}: {generated} holds another run ({told} differ): take another --workspace. "
+    assert message.startswith(lead)
+    assert "asked" in message
+    assert message.count("\n") == 1
+
+
+def test_changed_setting_of_the_same_recipe_is_not_said_to_be_another(
+    generated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(["run", str(generated / "config.yaml"), "generator.num_steps=3"]) == 2
+    assert "holds another run" not in capsys.readouterr().err
+
+
 def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
     before = files(copied)
     with pytest.raises(UserError, match=r"8 shards that are not asked for.*--redo generate"):
