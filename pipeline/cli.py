@@ -255,11 +255,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command; what can go wrong in the user's world is told in one line."""
+    options, overrides = parse(arguments)
+    if options.command == "doctor":
+        # It tells what is missing, and so needs nothing that may be.
+        return doctor_command(options, overrides)
     from pipeline.engine.disk import is_disk_full
     from pipeline.engine.errors import RunFailed
     from pipeline.store import CorruptStore, StoreUnavailable
 
-    options, overrides = parse(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not sys.warnoptions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -130,6 +132,28 @@ def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
     assert guarded(["render", str(tmp_path / "scenes"), *sizes]) == 0
     assert len(list(tmp_path.glob("scenes/leftImg8bit/train/*/*_leftImg8bit.png"))) == 2
     assert len(list(tmp_path.glob("scenes/gtFine/val/*/*_gtFine_labelIds.png"))) == 1
+
+
+def test_doctor_tells_of_missing_packages() -> None:
+    """In a process that finds neither the packages nor their metadata, as where they are not installed."""
+    packages = ["torch", "pyarrow", "ray"]
+    program = (
+        "import sys, importlib.metadata as metadata\n"
+        f"sys.modules.update(dict.fromkeys({packages}))\n"
+        "found = metadata.Distribution.from_name\n"
+        "def from_name(name):\n"
+        f"    if name in {packages}: raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.Distribution.from_name = from_name\n"
+        "from pipeline.cli import main\n"
+        "main(['doctor'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = {line.split(":")[0].split(None, 1)[1]: line for line in done.stdout.splitlines()}
+    for package in packages:
+        assert lines[package] == f"MISSING  {package}: missing: pip install lumen-layouts"
+    assert {"python", "cpu", "gpu", "lumen-tiny", "disk"} <= set(lines)
 
 
 def test_every_command_has_help() -> None:
