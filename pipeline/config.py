@@ -322,7 +322,7 @@ class ClusterConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    name: Name = Field(description="name of the run")
+    name: Name = Field(description="name of the run, the title of its report")
     workspace: AbsolutePath = Field(description="folder that all stages write to")
     stores: Url | None = Field(
         default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"

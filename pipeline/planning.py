@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from augment.errors import UserError
+from pipeline.config import StageName
 from pipeline.engine.budget import top_reasons
-from pipeline.steps import Step
+from pipeline.steps import Size, Step
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,18 @@ class Row:
 
     Attributes:
         stage: its name.
-        units, units_done: work units: shards of a store, or artifacts.
-        samples, samples_done: samples, where the stage writes a store.
+        units, units_done: work units: shards of a store, or artifacts; None in all is not known.
+        samples, samples_done: samples, where the stage writes a store; None in all is not known.
         failed, dropped: samples quarantined, and left out on purpose.
         bytes: of the shards there are.
         seconds: worker time that they took.
         failure_reasons: quarantined samples by kind of reason.
     """
 
-    stage: str
-    units: int
+    stage: StageName
+    units: int | None
     units_done: int
-    samples: int
+    samples: int | None
     samples_done: int
     failed: int
     dropped: int
@@ -43,12 +45,14 @@ class Row:
     @property
     def seconds_left(self) -> float | None:
         """Worker time that the rest takes at the rate so far."""
-        return max(0, self.samples - self.handled) / self.rate if self.rate else None
+        return max(0, self.samples - self.handled) / self.rate if self.rate and self.samples is not None else None
 
     @property
     def bytes_expected(self) -> int | None:
         """Bytes of the whole store at the mean size so far."""
-        return round(self.bytes / self.samples_done * self.samples) if self.samples_done else None
+        if self.samples is None or not self.samples_done:
+            return None
+        return round(self.bytes / self.samples_done * self.samples)
 
     @property
     def handled(self) -> int:
@@ -66,19 +70,36 @@ class Row:
 
 
 def progress(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage."""
-    return [row_of(step) for step in steps]
+    """A row for every stage.
+
+    Raises:
+        UserError: the dataset, whose images are counted, is not there.
+    """
+    return [row_of(step, step.size()) for step in steps]
 
 
-def row_of(step: Step) -> Row:
-    size, made = step.size(), step.made()
+def progress_so_far(steps: Sequence[Step]) -> list[Row]:
+    """A row for every stage, which leaves open how much there is in all where the dataset is not there."""
+    rows = []
+    for step in steps:
+        try:
+            size: Size | None = step.size()
+        except UserError:
+            size = None
+        rows.append(row_of(step, size))
+    return rows
+
+
+def row_of(step: Step, size: Size | None) -> Row:
+    made = step.made()
+    units, samples = (size.units, size.samples) if size else (None, None)
     if isinstance(made, int):
-        return Row(step.name, size.units, made, size.samples, 0, 0, 0, 0, 0.0)
+        return Row(step.name, units, made, samples, 0, 0, 0, 0, 0.0)
     return Row(
         step.name,
-        size.units,
+        units,
         made.shards,
-        size.samples,
+        samples,
         made.samples,
         made.failures,
         made.dropped,
@@ -110,8 +131,8 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
     )
 
 
-def status_table(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how far every stage is, and below them why samples failed."""
+def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
+    """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
     header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
     lines = aligned(
         [
@@ -119,8 +140,8 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             *(
                 (
                     row.stage,
-                    f"{row.units_done}/{row.units}",
-                    f"{row.samples_done}/{row.samples}" if row.samples else "-",
+                    f"{row.units_done}/{known(row.units)}",
+                    f"{row.samples_done}/{known(row.samples)}" if row.samples != 0 else "-",
                     count(row.failed),
                     count(row.dropped),
                     f"{row.rate:.3g}" if row.rate else "-",
@@ -131,7 +152,10 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     )
-    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}" for row in rows if row.failed]
+    if any(row.units is None for row in rows):
+        lines.append("?: not known while the dataset is not where the run read it")
+    failed = [row for row in rows if row.failed]
+    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}: {remedies[row.stage]}" for row in failed]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -146,8 +170,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def count(number: int) -> str:
+def count(number: int | None) -> str:
     return str(number) if number else "-"
+
+
+def known(number: int | None) -> str:
+    return "?" if number is None else str(number)
 
 
 def size_text(size: int | None) -> str:

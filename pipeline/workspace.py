@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from pipeline.compose import KEPT_CONFIG
 from pipeline.store.canonical import fingerprint
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Workspace:
     @property
     def config(self) -> Path:
         """The resolved configuration of the last run."""
-        return self.root / "config.yaml"
+        return self.root / KEPT_CONFIG
 
     @property
     def scenes(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -19,7 +19,7 @@ from pipeline.engine.errors import DeviceFault, GiveUp, RunFailed, UnitFailed, r
 from pipeline.engine.lanes import Lanes
 from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
-from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
+from pipeline.engine.ray_cluster import connect, node_resources, pool_size, tell_shortage, threads_per_worker
 from pipeline.engine.stage import Resources, UnitTask, units_at_once
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.watchdog import Watchdog
@@ -38,11 +38,15 @@ class RayExecutor:
     """Runs units on a pool of actors. Rows carry units and small results, never samples.
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
-    itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it.
+    itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
+    takes a line where the cluster or room on it has to be waited for.
     """
 
-    def __init__(self, cluster: str | None = None, max_attempts: int = 5) -> None:
+    def __init__(
+        self, cluster: str | None = None, max_attempts: int = 5, report: Callable[[str], None] = print
+    ) -> None:
         self._cluster = cluster
+        self._report = report
         self._max_attempts = max_attempts
         self._attempts: Any = None
         self._runs = 0
@@ -53,10 +57,11 @@ class RayExecutor:
         """Each unit with its result, as they complete; see Executor."""
         if not units:
             return
-        connect(self._cluster)
+        connect(self._cluster, self._report)
         nodes = node_resources()
         workers = pool_size(task.name, task.resources, nodes, len(units))
         threads = threads_per_worker(task.resources, nodes, workers)
+        tell_shortage(task.name, task.resources, self._report)
         _quiet()
         if self._attempts is None:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
