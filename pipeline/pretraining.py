@@ -185,10 +185,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-        dataset = open_dataset("cityscapes", scenes)
-    else:
-        assert config.dataset.root is not None
-        dataset = open_dataset(config.dataset.kind, config.dataset.root)
+    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes)
     records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]

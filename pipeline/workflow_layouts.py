@@ -12,7 +12,7 @@ from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import TRAIN_SPLIT, Config
-from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
+from pipeline.datasets import Dataset, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
@@ -88,11 +88,6 @@ class Layouts:
         return Store.open(self.workspace.layouts)
 
     @property
-    def kind(self) -> DatasetKind:
-        """The on-disk format of the dataset."""
-        return "cityscapes" if self.config.dataset.kind == "rendered" else self.config.dataset.kind
-
-    @property
     def root(self) -> str:
         """The folder or URL of the dataset."""
         return self.config.dataset.root or str(self.workspace.scenes)
@@ -100,7 +95,7 @@ class Layouts:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.kind, self.root)
+        return open_dataset(self.config.dataset.kind, self.root)
 
     @cached_property
     def records(self) -> dict[str, list[Record]]:
@@ -161,7 +156,7 @@ class Layouts:
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
-        return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
     @property
     def own_taxonomy(self) -> Taxonomy | None:
@@ -178,7 +173,7 @@ class Layouts:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
+        return stage, shard.DatasetSource(self.config.dataset.kind, self.root, self.config.dataset.taxonomy)
 
     # fit
 

@@ -11,7 +11,7 @@ from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid"]
+DatasetKind = Literal["rendered", "cityscapes", "camvid"]
 
 __all__ = [
     "Box",
@@ -31,10 +31,13 @@ __all__ = [
 def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
     """Open the dataset that lies in ``root``, a folder or any fsspec URL; nothing is read but folder names.
 
-    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
+    Rendered scenes lie on disk as Cityscapes does. Raises UserError where the folder does not hold a dataset of that
+    kind, saying what was expected where.
     """
     tree = Tree(root)
     match kind:
+        case "rendered":
+            return Cityscapes(tree, name="rendered")
         case "cityscapes":
             return Cityscapes(tree)
         case "camvid":

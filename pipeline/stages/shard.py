@@ -21,9 +21,11 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
+from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
@@ -44,21 +46,23 @@ def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) ->
     return chosen
 
 
-def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> list[WorkUnit]:
+def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> Plan:
     """One unit for every `samples_per_shard` records of a split, in their order.
 
     A unit carries its records, so that no worker lists the folder.
     """
-    return [
-        WorkUnit(
-            f"{split}-{start // samples_per_shard:06d}",
-            tuple(record.key for record in chunk),
-            {"records": [record.to_json() for record in chunk]},
-        )
-        for split, items in records.items()
-        for start in range(0, len(items), samples_per_shard)
-        for chunk in [items[start : start + samples_per_shard]]
-    ]
+    starts = [(split, start) for split in records for start in range(0, len(records[split]), samples_per_shard)]
+
+    def shard(split: str, start: int) -> str:
+        return f"{split}-{start // samples_per_shard:06d}"
+
+    def unit(row: int) -> WorkUnit:
+        split, start = starts[row]
+        chunk = records[split][start : start + samples_per_shard]
+        keys = tuple(record.key for record in chunk)
+        return WorkUnit(shard(split, start), keys, {"records": [record.to_json() for record in chunk]})
+
+    return PlanOnDemand.over([shard(split, start) for split, start in starts], unit)
 
 
 def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
@@ -66,7 +70,7 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
 
     What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
     """
-    return fingerprint([record.to_json() for items in records.values() for record in items])
+    return list_fingerprint(record.to_json() for items in records.values() for record in items)
 
 
 def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
