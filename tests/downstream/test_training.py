@@ -23,7 +23,7 @@ from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import read_result
 from downstream.training import train
-from pipeline.store import Manifest, SampleReader, Store, verify_store
+from pipeline.store import Manifest, SampleReader, Store, stack_pairs, verify_store
 from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes
 
 REAL = Mix("real", 1, 0)
@@ -195,8 +195,12 @@ def test_classes_of_sixteen_bits_are_learned_like_any_others(real_store: str, fi
     assert result.iou["road"] is not None and result.iou["road"] > 0.3
     assert result.aacc > 0.5
 
-    judge = Judge.load(tmp_path / "run")
-    sample = SampleReader(store).read("val-100")
+    judge, wide_reader = Judge.load(tmp_path / "run"), SampleReader(store)
+    images, labels = stack_pairs([wide_reader.read(key) for key in wide_reader.keys if key.startswith("val")])
+    by_hand = mean_iou(confusion_matrix(labels, judge.predict(images), len(wide), 65535))[1]
+    assert result.iou["road"] == pytest.approx(by_hand[300 + CAMVID.classes.index("road")])
+
+    sample = wide_reader.read("val-100")
     assert sample.image is not None and sample.label is not None
     assert (judge.predict(sample.image[None]) == sample.label)[0, :, 2:].mean() > 0.5
     assert (judge.loss(sample.image[None], sample.label[None])[0, :, :2] == 0).all()
