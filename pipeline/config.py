@@ -89,6 +89,7 @@ class DatasetConfig(Section):
         "cityscapes",
         "cityscapes-coarse",
         "camvid",
+        "camvid-32",
     ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.camvid import CamVid
+from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
@@ -15,11 +16,13 @@ DatasetKind = Literal[
     "cityscapes",
     "cityscapes-coarse",
     "camvid",
+    "camvid-32",
 ]
 
 __all__ = [
     "Box",
     "CamVid",
+    "CamVid32",
     "Cityscapes",
     "Dataset",
     "DatasetKind",
@@ -45,3 +48,5 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
             return Cityscapes(tree, kind, "gtCoarse")
         case "camvid":
             return CamVid(tree)
+        case "camvid-32":
+            return CamVid32(tree)
