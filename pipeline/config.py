@@ -90,6 +90,32 @@ class RenderConfig(Section):
     seed: Seed = Field(default=0, description="seed of the scenes")
 
 
+def folder_template(path: str) -> str:
+    rest = path.replace("{split}", "", 1)
+    if not path or path.startswith("/") or ".." in path.split("/") or "{" in rest or "}" in rest:
+        raise ValueError(f"{path!r}: give a folder below the dataset's root, with at most one {{split}} in it")
+    return path
+
+
+FolderTemplate = Annotated[str, AfterValidator(folder_template)]
+
+
+class FolderConfig(Section):
+    """Where things lie in a dataset of kind 'folder', below its root; {split} stands for a split's name."""
+
+    images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
+    masks: FolderTemplate = Field(default="masks/{split}", description="class values, PNG; named as the images")
+    instances: FolderTemplate = Field(default="instances/{split}", description="object numbers, 16-bit PNG; optional")
+    mask_suffix: str = Field(default="", description="what follows an image's name in that of its mask, e.g. '_mask'")
+    classes: str | None = Field(
+        default=None, description="file of class names; null is classes.txt, classes.csv or classes.json in the root"
+    )
+    ignore_index: int | None = Field(
+        default=None, ge=0, le=65535, description="value in masks that is no class; null is 255, or 65535 in 16 bits"
+    )
+    partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
+
+
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
@@ -99,6 +125,7 @@ class DatasetConfig(Section):
         "cityscapes-coarse",
         "camvid",
         "camvid-32",
+        "folder",
     ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
@@ -111,10 +138,13 @@ class DatasetConfig(Section):
     taxonomy: TaxonomyName | None = Field(
         default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
     )
+    folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
+        if self.folder is not None and self.kind != "folder":
+            raise ValueError(f"kind {self.kind!r} takes no folder section")
         if self.kind == "rendered":
             if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")

@@ -12,7 +12,7 @@ from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import TRAIN_SPLIT, Config
-from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
+from pipeline.datasets import Dataset, DatasetKind, FolderOptions, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
@@ -97,10 +97,16 @@ class Layouts:
         """The folder or URL of the dataset."""
         return self.config.dataset.root or str(self.workspace.scenes)
 
+    @property
+    def folder(self) -> FolderOptions | None:
+        """Where things lie in a plain folder, where that is stated."""
+        options = self.config.dataset.folder
+        return None if options is None else FolderOptions(**options.model_dump())
+
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.kind, self.root)
+        return open_dataset(self.kind, self.root, self.folder)
 
     @cached_property
     def records(self) -> dict[str, list[Record]]:
@@ -158,6 +164,7 @@ class Layouts:
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
             **shard.translation(self.own_taxonomy, self.taxonomy),
+            **shard.mask_values(self.dataset),
         }
         taxonomy = None if self.taxonomy is None else taxonomy_entry(self.taxonomy)
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
@@ -178,7 +185,7 @@ class Layouts:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
+        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy, self.folder)
 
     # fit
 

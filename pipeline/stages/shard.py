@@ -12,6 +12,8 @@ from pipeline.datasets import (
     Box,
     Dataset,
     DatasetKind,
+    Folder,
+    FolderOptions,
     Frame,
     Geometry,
     Record,
@@ -69,6 +71,12 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([record.to_json() for items in records.values() for record in items])
 
 
+def mask_values(dataset: Dataset) -> dict[str, JSON]:
+    """What tells the masks of a plain folder from others of the same classes, for a manifest."""
+    classes = dataset.classes if isinstance(dataset, Folder) else None
+    return {} if classes is None else {"masks": {"values": list(classes.values), "ignored": classes.ignored}}
+
+
 def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
     """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
 
@@ -94,9 +102,9 @@ def translated(frame: Frame, own: Taxonomy | None, target: str | None) -> Frame:
 
 
 @cache
-def opened(kind: DatasetKind, root: str) -> Dataset:
+def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root)
+    return open_dataset(kind, root, folder)
 
 
 @dataclass(frozen=True)
@@ -104,15 +112,17 @@ class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    ``folder`` says where things lie in a dataset of kind ``folder``.
     """
 
     kind: DatasetKind
     root: str
     taxonomy: str | None = None
+    folder: FolderOptions | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Frames at their size on disk; one that cannot be read is a failure."""
-        dataset = opened(self.kind, self.root)
+        dataset = opened(self.kind, self.root, self.folder)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)

@@ -79,3 +79,18 @@ def write_camvid32_image(
     save(root / images / f"{name}.png", image)
     if colors is not None:
         save(root / labels / f"{name}_L.png", colors)
+
+
+def write_folder_image(
+    root: Path,
+    split: str,
+    name: str,
+    image: NDArray[np.uint8],
+    mask: NDArray[np.generic] | None = None,
+    instances: NDArray[np.uint16] | None = None,
+) -> None:
+    """One image of a plain folder, ``name`` with its suffix and perhaps folders of its own."""
+    save(root / "images" / split / name, image)
+    for folder, array in (("masks", mask), ("instances", instances)):
+        if array is not None:
+            save((root / folder / split / name).with_suffix(".png"), array)
