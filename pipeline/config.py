@@ -301,7 +301,9 @@ class DownstreamConfig(Section):
 class EvaluateConfig(Section):
     """What alignment, diversity and the comparison are measured on."""
 
-    split: str = Field(default="val", min_length=1, description="held-out split")
+    split: Annotated[str, Field(min_length=1)] | None = Field(
+        default="val", description="held-out split; null leaves out all stages that need labels, from judge on"
+    )
 
 
 class ShardConfig(Section):
@@ -379,17 +381,20 @@ class Config(Section):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
-        for key, splits in (
-            ("generate.splits", self.generate.splits),
-            ("evaluate.split", (self.evaluate.split,)),
-        ):
-            if unknown := sorted(set(splits) - set(self.dataset.splits)):
-                raise ValueError(f"{key}: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
+            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
+            raise ValueError(
+                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
+                "null measures nothing"
+            )
         if self.evaluate.split == TRAIN_SPLIT:
             raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
-        needed = {self.evaluate.split: "evaluate.split"}
-        if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
-            needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        needed: dict[str, str] = {}
+        if self.evaluate.split is not None:
+            needed[self.evaluate.split] = "evaluate.split"
+            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
         for split, reader in needed.items():
             if split not in self.generate.splits:
                 raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")

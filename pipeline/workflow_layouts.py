@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
-from pipeline.config import TRAIN_SPLIT, Config
+from pipeline.config import TRAIN_SPLIT, Config, StageName
 from pipeline.datasets import Dataset, DatasetKind, FolderOptions, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
@@ -56,7 +56,6 @@ class Layouts:
         """
         self.counts()
         shard.translation(self.own_taxonomy, self.taxonomy)
-        self.require_labels()
         self.adapter_basis_digest()
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
@@ -208,20 +207,21 @@ class Layouts:
         require_fit(folder, self.config.generator.base)
         return folder
 
-    def require_labels(self) -> None:
-        """Check that what is trained or evaluated on is labelled.
+    def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
+        """Check that every image of these splits is labelled, which these stages need.
 
         Raises:
-            UserError: an image of the training or the evaluation split has no label.
+            UserError: one is not.
         """
         if self.config.dataset.render is not None:
             return
-        for split in (TRAIN_SPLIT, self.config.evaluate.split):
+        for split in splits:
             bare = [record.image for record in self.records[split] if record.label is None]
             if bare:
                 raise UserError(
-                    f"dataset.splits: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, "
-                    f"such as {bare[0]}; train and evaluate on labelled splits"
+                    f"dataset: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, such as "
+                    f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
+                    "evaluate.split=null to leave them out for good"
                 )
 
     def adapter_basis_digest(self) -> str | None:

@@ -25,7 +25,7 @@ from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, LABELLED, InvalidSample, Sample, fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
@@ -137,8 +137,10 @@ class DatasetSource:
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
-        captions: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
-        return {**record.attributes, **captions, "dataset": dataset.name, "split": record.split, "source": record.image}
+        known: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
+        if record.label is None and dataset.taxonomy is not None:
+            known[LABELLED] = False
+        return {**record.attributes, **known, "dataset": dataset.name, "split": record.split, "source": record.image}
 
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
