@@ -141,6 +141,9 @@ def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.n
     assert (record.label, label) == (None, None)
     with pytest.raises(UserError, match=r"'train': 1 of its images have no label.*found 1 images and 0 labels"):
         dataset.records("train")
+    write_cityscapes_image(tmp_path, "test", "berlin_000000_000020", image, np.zeros((HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(UserError, match=r"'test': 1 of its images have no label.*found 2 images and 1 labels"):
+        dataset.records("test")
 
 
 def test_records_are_sorted_and_their_keys_are_unique_over_splits(

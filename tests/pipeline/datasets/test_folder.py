@@ -167,6 +167,8 @@ def test_things_may_lie_elsewhere(
     classes = tmp_path / (options.classes or "classes.txt")
     classes.parent.mkdir(exist_ok=True)
     classes.write_text("road\nsky\ncar")
+    if not options.images.endswith("{split}"):
+        (tmp_path / options.images.partition("/")[0].replace("{split}", "other")).mkdir(exist_ok=True)
     dataset = open_dataset("folder", tmp_path, options)
     assert dataset.splits() == ["train"]
     [record] = dataset.records("train")
