@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class ReportInputs:
         comparison: table of `downstream.comparison`.
         evaluation: table of `downstream.evaluation`.
         split: split whose samples are shown first.
+        name: of the run, the title.
     """
 
     workspace: Path
@@ -42,11 +44,12 @@ class ReportInputs:
     adapter: Path
     comparison: Path
     evaluation: Path
-    split: str = "val"
+    split: str
+    name: str
 
     @classmethod
-    def of_workspace(cls, workspace: Path, split: str = "val", store_root: str | None = None) -> ReportInputs:
-        """The places where `lumen run` writes; stores lie under `store_root`, or in the workspace."""
+    def of_workspace(cls, workspace: Path, split: str, store_root: str | None, name: str | None) -> ReportInputs:
+        """The places where `lumen run` writes; stores lie under `store_root`, or in the workspace, which names it."""
         return cls(
             workspace,
             {name: f"{store_root or workspace}/{name}" for name in _STORES},
@@ -55,11 +58,16 @@ class ReportInputs:
             workspace / "comparison.parquet",
             workspace / "evaluation.parquet",
             split,
+            name or workspace.resolve().name,
         )
 
 
 def build_report(
-    workspace: Path, output: Path | None = None, split: str = "val", store_root: str | None = None
+    workspace: Path,
+    output: Path | None = None,
+    split: str = "val",
+    store_root: str | None = None,
+    name: str | None = None,
 ) -> Path:
     """Write the page of a workspace and return its path.
 
@@ -68,11 +76,12 @@ def build_report(
         output: path of the page; None is ``report/index.html`` in the workspace.
         split: split whose samples are shown.
         store_root: URL under which the stores lie; None is in the workspace.
+        name: of the run, the title of the page; None is that of the folder.
 
     Raises:
         UserError: the workspace has no real store.
     """
-    page = render(ReportInputs.of_workspace(workspace, split, store_root))
+    page = render(ReportInputs.of_workspace(workspace, split, store_root, name))
     path = output or workspace / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
@@ -91,8 +100,8 @@ def render(inputs: ReportInputs) -> str:
     summary = summarize(comparison) if comparison is not None else None
     synthetic = stores["synthetic"]
     return _template().render(
-        name=inputs.workspace.resolve().name,
-        workspace=str(inputs.workspace),
+        name=inputs.name,
+        workspace=shlex.quote(str(inputs.workspace)),
         manifest=real.manifest,
         generator=dict(synthetic.manifest.inputs) if synthetic else {},
         basis=_json(inputs.basis),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -127,14 +128,19 @@ def read_record(path: Path) -> Record | None:
     Raises:
         CorruptStore: it is damaged.
     """
+    remedy = "remove the artifact to make it anew"
     try:
-        return Record(**json.loads(record_path(path).read_text()))
+        content = json.loads(record_path(path).read_text())
+        # Records of the first versions have no seal.
+        seal = content.pop("seal", None)
+        record = Record(**content)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
-        raise CorruptStore(
-            f"{record_path(path)}: not a record ({error}); remove the artifact to make it anew"
-        ) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptStore(f"{record_path(path)}: not a record ({error}); {remedy}") from error
+    if seal is not None and seal != seal_of(content):
+        raise CorruptStore(f"{record_path(path)}: the record does not match its own seal; {remedy}")
+    return record
 
 
 def require_own(path: Path) -> None:
@@ -149,8 +155,15 @@ def require_own(path: Path) -> None:
 
 def write_record(path: Path, record: Record) -> None:
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
+    content = json.loads(json.dumps(asdict(record)))
+    scratch.write_text(json.dumps({**content, "seal": seal_of(content)}, indent=2, sort_keys=True) + "\n")
     scratch.replace(path)
+
+
+def seal_of(content: Mapping[str, JSON]) -> str:
+    """Sha256 over all that a record says, as read from JSON, by which a change to it is noticed."""
+    # Not the canonical JSON of fingerprints: a fact may be NaN, as a score is that nothing was measured for.
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def discard(path: Path) -> None:
@@ -175,16 +188,16 @@ def hash_files(path: Path, name: str) -> dict[str, str]:
     return {item.relative_to(path).as_posix(): file_sha256(item) for item in files if item != path / RECORD}
 
 
-def verify_artifact(path: Path) -> list[str]:
-    """A line for each file of an artifact that is missing, changed or not in its record."""
+def verify_artifact(path: Path) -> tuple[int, list[str]]:
+    """How many files of an artifact were hashed, and a line for each that is missing, changed or not in its record."""
     try:
         record = read_record(path)
     except CorruptStore as error:
-        return [str(error)]
+        return 0, [str(error)]
     if record is None:
-        return [f"{path}: no record"]
+        return 0, [f"{path}: no record"]
     found = hash_files(path, path.name) if path.exists() else {}
     faults = [f"{path}: {name} is missing" for name in record.files if name not in found]
     faults += [f"{path}: {name} is not in the record" for name in found if name not in record.files]
     changed = [name for name, digest in record.files.items() if found.get(name, digest) != digest]
-    return faults + [f"{path}: {name} has changed" for name in changed]
+    return len(found), faults + [f"{path}: {name} has changed" for name in changed]

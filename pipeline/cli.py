@@ -8,12 +8,16 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from augment.errors import UserError
 from pipeline.compose import load_config, recipes
 from pipeline.config import STAGES, Config
+
+if TYPE_CHECKING:
+    from pipeline.planning import Row
 
 INTERRUPTED = 130
 # What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
@@ -22,6 +26,8 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Of a lost worker, in pages; the engine says in a line which units are run again, and in the end why one is not.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": r"retries remaining, so the task will be retried|A worker died or was killed while",
     "PYTHONWARNINGS": "ignore",
 }
 
@@ -34,9 +40,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+class Version(argparse.Action):
+    """Tells the version, which only the installed package knows, where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Exit with status 0."""
+        say(f"lumen {version('lumen-layouts')}")
+        parser.exit()
+
+
 def build_parser() -> Parser:
     """The parser of all commands."""
     parser = Parser(prog="lumen", description="Dataset generation with neural layouts.")
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run a recipe, doing what is left to do")
@@ -48,13 +64,16 @@ def build_parser() -> Parser:
 
     plan = commands.add_parser("plan", help="show what a run would do; changes nothing")
     add_config(plan)
+    plan.add_argument("--until", choices=STAGES, metavar="STAGE", help="of a run that stops after this stage")
     plan.add_argument("--json", action="store_true", help="as JSON")
 
     status = commands.add_parser("status", help="show how far every stage is")
     status.add_argument("workspace", type=Path, metavar="WORKSPACE")
     status.add_argument("--json", action="store_true", help="as JSON")
 
-    verify = commands.add_parser("verify", help="check every byte of a store, or of all stores of a workspace")
+    verify = commands.add_parser(
+        "verify", help="check every byte of a store, or of all stores and artifacts of a workspace"
+    )
     verify.add_argument("path", metavar="PATH")
 
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
@@ -110,6 +129,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def as_json(rows: Sequence[Row]) -> str:
+    return json.dumps([row.to_json() for row in rows], indent=2)
+
+
 def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Run a recipe."""
     from pipeline.workflow import Selection, run
@@ -117,45 +140,50 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
-    page = Workspace.of(config).report / "index.html"
-    if page.is_file():
-        say(f"report: {page}")
+    if (options.only or options.until or "report") == "report":
+        say(f"report: {Workspace.of(config).report / 'index.html'}")
     return 0
 
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
-    from pipeline.workflow import first_stale, steps_of
+    from pipeline.workflow import Selection, chosen_of, first_stale, heading, steps_of
 
-    steps = steps_of(config_of(options, overrides))
-    if refusal := first_stale(steps):
+    config = config_of(options, overrides)
+    steps = chosen_of(steps_of(config), Selection(until=options.until))
+    if refusal := first_stale(config, steps):
         raise UserError(refusal)
     rows = progress(steps)
-    say(json.dumps([row.to_json() for row in rows], indent=2) if options.json else "\n".join(plan_table(rows)))
+    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))
     return 0
 
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
-    from pipeline.planning import progress, status_table
-    from pipeline.workflow import read_config, steps_of
+    from pipeline.planning import progress_so_far, status_table
+    from pipeline.steps import StoreStep
+    from pipeline.workflow import heading, read_config, steps_of
 
-    rows = progress(steps_of(read_config(options.workspace)))
-    say(json.dumps([row.to_json() for row in rows], indent=2) if options.json else "\n".join(status_table(rows)))
+    config = read_config(options.workspace)
+    steps = steps_of(config)
+    rows = progress_so_far(steps)
+    remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
+    say(as_json(rows) if options.json else "\n".join([heading(config), *status_table(rows, remedies)]))
     return 0
 
 
 def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Check a store or a workspace."""
-    from pipeline.planning import verify
+    from pipeline.verification import verify
 
-    checked, faults = verify(options.path)
-    for fault in faults:
-        say(fault)
-    if not faults:
-        say(f"{', '.join(checked)}: no fault")
-    return 1 if faults else 0
+    found = verify(options.path)
+    for line in (*found.faults, *found.checked):
+        say(line)
+    if found.unchecked:
+        say(f"not checked: {', '.join(found.unchecked)}")
+    say(f"{len(found.faults) or 'no'} fault{'s' if len(found.faults) > 1 else ''}")
+    return 1 if found.faults else 0
 
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
@@ -176,7 +204,7 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     if config.evaluate.split is None:
         raise UserError(f"{options.workspace} has nothing to report: evaluate.split is null, so nothing was measured")
     space = Workspace.of(config)
-    page = build_report(space.root, split=config.evaluate.split, store_root=space.store_root)
+    page = build_report(space.root, split=config.evaluate.split, store_root=space.store_root, name=config.name)
     say(f"report: {page}")
     return 0
 
@@ -234,11 +262,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run a command; what can go wrong in the user's world is told in one line."""
+    options, overrides = parse(arguments)
+    if options.command == "doctor":
+        # It tells what is missing, and so needs nothing that may be.
+        return doctor_command(options, overrides)
     from pipeline.engine.disk import is_disk_full
     from pipeline.engine.errors import RunFailed
     from pipeline.store import CorruptStore, StoreUnavailable
 
-    options, overrides = parse(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not sys.warnoptions:

@@ -16,6 +16,9 @@ from pipeline.config import Config
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+# What a run writes into its workspace. It does not say where that lies, so that it holds for a copy as well.
+KEPT_CONFIG = "config.yaml"
+
 
 def configs_dir() -> Path:
     """Folder of the recipes and groups: beside the packages in a checkout, in `pipeline` when installed."""
@@ -30,8 +33,12 @@ def recipes() -> list[str]:
 
 
 def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
-    """The configuration of a run: see `load`."""
-    return load(recipe, overrides, Config)
+    """The configuration of a run: see `load`. One that a run has kept names the folder that it lies in."""
+    path = find_recipe(recipe)
+    values = compose(path, overrides)
+    if path.name == KEPT_CONFIG:
+        values.setdefault("workspace", str(path.parent))
+    return validate(values, Config)
 
 
 def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:

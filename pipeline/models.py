@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
 
+HUB_SECONDS = 5.0
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -73,6 +75,50 @@ def basis_digest(folder: Path) -> str:
 def model_folder(name: str) -> Path:
     """Where a model of the zoo or of a local folder lies; nowhere, for a hub id."""
     return zoo.ZOO / name if name in zoo.names() else Path(name).expanduser()
+
+
+def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> None:
+    """Check that a model is in a folder, in the hub's cache or on the hub, which is asked once and without retries.
+
+    Args:
+        key: of the configuration that names the model.
+        name: a folder, or a hub id.
+        file: what every such model has at its top; where the cache holds that, the hub is not asked.
+        own: names of models that need neither.
+
+    Raises:
+        UserError: it is nowhere.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    # HTTPError is that of the library which this version of the hub's client speaks through.
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        RepositoryNotFoundError,
+    )
+
+    if name in own or Path(name).is_dir():
+        return
+    remedy = f"give a folder, a hub id or one of {', '.join(own)}"
+    try:
+        if isinstance(try_to_load_from_cache(name, file), str):
+            return
+        found = HfApi().model_info(name, timeout=HUB_SECONDS)
+    except HFValidationError as error:
+        raise UserError(f"{key}={name}: no such folder, and no hub id: {remedy}") from error
+    except GatedRepoError as error:
+        raise UserError(f"{key}={name}: the hub gives it only to who accepts its terms and logs in there") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"{key}={name}: no such folder, and the hub has no such model: {remedy}") from error
+    except (HTTPError, OSError) as error:
+        answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{key}={name}: not in the local cache, and the hub {answer} ({reason}): {remedy}") from error
+    if file not in {item.rfilename for item in found.siblings or ()}:
+        raise UserError(f"{key}={name}: that model on the hub has no {file}, so it is of another sort: {remedy}")
 
 
 def identity(name: str) -> JSON:

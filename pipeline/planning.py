@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.artifact import read_record, verify_artifact
+from pipeline.config import StageName
 from pipeline.engine.budget import top_reasons
-from pipeline.steps import Step
-from pipeline.store import Store, verify_store
-from pipeline.store.paths import MANIFEST
-from pipeline.workspace import Workspace
+from pipeline.steps import Size, Step
 
 
 @dataclass(frozen=True)
@@ -22,18 +18,18 @@ class Row:
 
     Attributes:
         stage: its name.
-        units, units_done: work units: shards of a store, or artifacts.
-        samples, samples_done: samples, where the stage writes a store.
+        units, units_done: work units: shards of a store, or artifacts; None in all is not known.
+        samples, samples_done: samples, where the stage writes a store; None in all is not known.
         failed, dropped: samples quarantined, and left out on purpose.
         bytes: of the shards there are.
         seconds: worker time that they took.
         failure_reasons: quarantined samples by kind of reason.
     """
 
-    stage: str
-    units: int
+    stage: StageName
+    units: int | None
     units_done: int
-    samples: int
+    samples: int | None
     samples_done: int
     failed: int
     dropped: int
@@ -49,12 +45,14 @@ class Row:
     @property
     def seconds_left(self) -> float | None:
         """Worker time that the rest takes at the rate so far."""
-        return max(0, self.samples - self.handled) / self.rate if self.rate else None
+        return max(0, self.samples - self.handled) / self.rate if self.rate and self.samples is not None else None
 
     @property
     def bytes_expected(self) -> int | None:
         """Bytes of the whole store at the mean size so far."""
-        return round(self.bytes / self.samples_done * self.samples) if self.samples_done else None
+        if self.samples is None or not self.samples_done:
+            return None
+        return round(self.bytes / self.samples_done * self.samples)
 
     @property
     def handled(self) -> int:
@@ -72,19 +70,36 @@ class Row:
 
 
 def progress(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage."""
-    return [row_of(step) for step in steps]
+    """A row for every stage.
+
+    Raises:
+        UserError: the dataset, whose images are counted, is not there.
+    """
+    return [row_of(step, step.size()) for step in steps]
 
 
-def row_of(step: Step) -> Row:
-    size, made = step.size(), step.made()
+def progress_so_far(steps: Sequence[Step]) -> list[Row]:
+    """A row for every stage, which leaves open how much there is in all where the dataset is not there."""
+    rows = []
+    for step in steps:
+        try:
+            size: Size | None = step.size()
+        except UserError:
+            size = None
+        rows.append(row_of(step, size))
+    return rows
+
+
+def row_of(step: Step, size: Size | None) -> Row:
+    made = step.made()
+    units, samples = (size.units, size.samples) if size else (None, None)
     if isinstance(made, int):
-        return Row(step.name, size.units, made, size.samples, 0, 0, 0, 0, 0.0)
+        return Row(step.name, units, made, samples, 0, 0, 0, 0, 0.0)
     return Row(
         step.name,
-        size.units,
+        units,
         made.shards,
-        size.samples,
+        samples,
         made.samples,
         made.failures,
         made.dropped,
@@ -116,8 +131,8 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
     )
 
 
-def status_table(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how far every stage is, and below them why samples failed."""
+def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
+    """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
     header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
     lines = aligned(
         [
@@ -125,8 +140,8 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             *(
                 (
                     row.stage,
-                    f"{row.units_done}/{row.units}",
-                    f"{row.samples_done}/{row.samples}" if row.samples else "-",
+                    f"{row.units_done}/{known(row.units)}",
+                    f"{row.samples_done}/{known(row.samples)}" if row.samples != 0 else "-",
                     count(row.failed),
                     count(row.dropped),
                     f"{row.rate:.3g}" if row.rate else "-",
@@ -137,7 +152,10 @@ def status_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     )
-    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}" for row in rows if row.failed]
+    if any(row.units is None for row in rows):
+        lines.append("?: not known while the dataset is not where the run read it")
+    failed = [row for row in rows if row.failed]
+    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}: {remedies[row.stage]}" for row in failed]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -152,8 +170,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def count(number: int) -> str:
+def count(number: int | None) -> str:
     return str(number) if number else "-"
+
+
+def known(number: int | None) -> str:
+    return "?" if number is None else str(number)
 
 
 def size_text(size: int | None) -> str:
@@ -173,28 +195,3 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def verify(path: str) -> tuple[list[str], list[str]]:
-    """Check a store, or every store and artifact of a workspace.
-
-    Returns:
-        Names of what was checked, and a line for each fault.
-
-    Raises:
-        UserError: there is neither a store nor a workspace.
-    """
-    if Store.left_at(path):
-        return [path.rstrip("/").rpartition("/")[-1]], verify_store(path)
-    space = Workspace.at(Path(path))
-    stores = {name: url for name, url in space.stores.items() if Store.left_at(url)}
-    artifacts = [
-        item
-        for item in (space.basis, space.adapter, space.judge, space.scale, space.comparison, space.evaluation)
-        if read_record(item) is not None
-    ]
-    if not stores and not artifacts:
-        raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
-    faults = [f"{name}: {fault}" for name, url in stores.items() for fault in verify_store(url)]
-    faults += [fault for item in artifacts for fault in verify_artifact(item)]
-    return [*stores, *(item.name for item in artifacts)], faults

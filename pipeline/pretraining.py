@@ -185,12 +185,9 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-        dataset = open_dataset("cityscapes", scenes)
-    else:
-        assert config.dataset.root is not None
-        folder = config.dataset.folder
-        options = FolderOptions(**folder.model_dump()) if folder else None
-        dataset = open_dataset(config.dataset.kind, config.dataset.root, options)
+    folder = config.dataset.folder
+    options = FolderOptions(**folder.model_dump()) if folder else None
+    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options)
     records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Tools:
     @cached_property
     def executor(self) -> Executor:
         """The executor of the run, started when the first step asks for it."""
-        return make_executor(self.config.cluster.executor, self.config.cluster.address)
+        return make_executor(self.config.cluster.executor, self.config.cluster.address, self.report)
 
     @property
     def budget(self) -> ErrorBudget:
@@ -159,7 +160,12 @@ class StoreStep:
         stage, source = self.work()
         with self.way_out():
             summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
-        return str(summary).removeprefix(f"{self.name}: ")
+        hint = f": {self.remedy(tools.config.workspace)}" if summary.failures else ""
+        return str(summary).removeprefix(f"{self.name}: ") + hint
+
+    def remedy(self, workspace: Path) -> str:
+        """Where quarantined samples are told, and what runs them again."""
+        return f"see {self.url}/quarantine, mend the cause, then lumen retry {shlex.quote(str(workspace))} {self.name}"
 
     def retry(self, tools: Tools) -> RetrySummary:
         """Run the quarantined samples of the shards there are again."""
@@ -258,5 +264,12 @@ class StageSettings:
 def resources_of(config: Config, stage: StageName) -> StageSettings:
     """What the configuration gives to `stage`."""
     given = config.cluster.resources(stage)
-    resources = Resources(given.num_cpus, given.num_gpus, given.workers, given.threads, given.unit_timeout)
+    resources = Resources(
+        num_cpus=given.num_cpus,
+        num_gpus=given.num_gpus,
+        workers=given.workers,
+        threads=given.threads,
+        unit_timeout=given.unit_timeout,
+        setup_timeout=given.setup_timeout,
+    )
     return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)

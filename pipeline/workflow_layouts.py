@@ -12,7 +12,7 @@ from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import TRAIN_SPLIT, Config, StageName
-from pipeline.datasets import Dataset, DatasetKind, FolderOptions, Record, open_dataset
+from pipeline.datasets import Dataset, FolderOptions, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
@@ -87,11 +87,6 @@ class Layouts:
         return Store.open(self.workspace.layouts)
 
     @property
-    def kind(self) -> DatasetKind:
-        """The on-disk format of the dataset."""
-        return "cityscapes" if self.config.dataset.kind == "rendered" else self.config.dataset.kind
-
-    @property
     def root(self) -> str:
         """The folder or URL of the dataset."""
         return self.config.dataset.root or str(self.workspace.scenes)
@@ -105,7 +100,7 @@ class Layouts:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.kind, self.root, self.folder)
+        return open_dataset(self.config.dataset.kind, self.root, self.folder)
 
     @cached_property
     def records(self) -> dict[str, list[Record]]:
@@ -165,18 +160,18 @@ class Layouts:
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
         }
-        taxonomy = None if self.taxonomy is None else taxonomy_entry(self.taxonomy)
+        taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
-        return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
     @property
     def own_taxonomy(self) -> Taxonomy | None:
-        """The classes of the dataset on disk, known before scenes are rendered; None where nothing is labelled."""
+        """The classes of the dataset on disk, known before scenes are rendered; None where it has no labels."""
         return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
 
     @property
     def taxonomy(self) -> Taxonomy | None:
-        """The classes of the labels in the real store and in all that follow from it."""
+        """The classes of the labels in the real store and in all that follow from it, if there are labels."""
         name = self.config.dataset.taxonomy
         return self.own_taxonomy if name is None else named_taxonomy(name)
 
@@ -184,7 +179,8 @@ class Layouts:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy, self.folder)
+        dataset = self.config.dataset
+        return stage, shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder)
 
     # fit
 

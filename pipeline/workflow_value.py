@@ -325,6 +325,9 @@ class Value:
         inputs: dict[str, JSON] = {
             "tables": [record.digest if record else None for record in records],
             "synthetic": content_digest(self.synthetic),
+            # The page names both, so that a copied workspace gets one of its own.
+            "name": self.config.name,
+            "workspace": str(self.workspace.root.resolve()),
         }
         return Artifact(self.workspace.report, "report", inputs)
 
@@ -332,5 +335,6 @@ class Value:
         """Write the page."""
         from downstream.report import build_report
 
-        build_report(self.workspace.root, folder / PAGE, self.split, self.workspace.store_root)
+        space = self.workspace
+        build_report(space.root, folder / PAGE, self.split, space.store_root, self.config.name)
         return "written"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from pipeline.compose import KEPT_CONFIG
 from pipeline.store.canonical import fingerprint
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Workspace:
     @property
     def config(self) -> Path:
         """The resolved configuration of the last run."""
-        return self.root / "config.yaml"
+        return self.root / KEPT_CONFIG
 
     @property
     def scenes(self) -> Path:
@@ -112,6 +113,11 @@ class Workspace:
     def report(self) -> Path:
         """Artifact: the folder of the HTML report."""
         return self.root / "report"
+
+    @property
+    def artifacts(self) -> list[Path]:
+        """Artifacts that nothing but a run writes, whether they are there or not; anybody may write the report anew."""
+        return [self.scenes, self.basis, self.adapter, self.judge, self.scale, self.comparison, self.evaluation]
 
     def _store(self, name: str) -> str:
         return f"{self.store_root or self.root}/{name}"

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import QUIET
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Read when Ray is imported, which test modules do.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", QUIET["RAY_DEDUP_LOGS_SKIP_REGEX"])
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
 DatasetKind = Literal[
+    "rendered",
     "cityscapes",
     "cityscapes-coarse",
     "camvid",
@@ -42,11 +43,14 @@ __all__ = [
 def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | None = None) -> Dataset:
     """Open the dataset that lies in ``root``, a folder or any fsspec URL; little is read but folder names.
 
-    ``folder`` says where things lie in one of kind ``folder``, and is not looked at for any other.
-    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
+    ``folder`` says where things lie in one of kind ``folder``, and is not looked at for any other. Rendered scenes lie
+    on disk as Cityscapes does. Raises UserError where the folder does not hold a dataset of that kind, saying what was
+    expected where.
     """
     tree = Tree(root)
     match kind:
+        case "rendered":
+            return Cityscapes(tree, name="rendered")
         case "cityscapes":
             return Cityscapes(tree)
         case "cityscapes-coarse":

@@ -53,7 +53,8 @@ class Frame:
     boxes: tuple[Box, ...] = ()
 
 
-@dataclass(frozen=True)
+# A dataset may have a million of them.
+@dataclass(frozen=True, slots=True)
 class Record:
     """One image of a dataset, not read yet.
 

@@ -6,7 +6,7 @@ from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed, UnitFailed
 from pipeline.engine.executor import Executor, ExecutorKind, make_executor
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
-from pipeline.engine.plan import Plan, remaining
+from pipeline.engine.plan import Plan, PlanOnDemand, remaining
 from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import StageSummary, run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage, UnitTask
@@ -22,6 +22,7 @@ __all__ = [
     "Ok",
     "Outcome",
     "Plan",
+    "PlanOnDemand",
     "Resources",
     "RetrySummary",
     "RunFailed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from augment.errors import UserError
@@ -31,13 +31,16 @@ class Executor(Protocol):
         """
 
 
-def make_executor(kind: ExecutorKind, cluster: str | None = None) -> Executor:
-    """The executor; ``cluster`` is a Ray address, or None for RAY_ADDRESS or else a local cluster."""
+def make_executor(kind: ExecutorKind, cluster: str | None = None, report: Callable[[str], None] = print) -> Executor:
+    """The executor; ``cluster`` is a Ray address, or None for RAY_ADDRESS or else a local cluster.
+
+    ``report`` takes a line for what Ray has to wait for.
+    """
     if kind == "serial":
         return SerialExecutor()
     if kind == "ray":
         # Ray takes seconds to import, and a serial run has no need of it.
         from pipeline.engine.ray_executor import RayExecutor
 
-        return RayExecutor(cluster)
+        return RayExecutor(cluster, report=report)
     raise UserError(f'executor: {kind!r} is neither "serial" nor "ray"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import overload
 
@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import FingerprintMismatch, Store, canonical_json
+
+# Units that are Python objects at a time.
+_CHUNK = 1 << 16
 
 
 class Plan(Sequence[WorkUnit]):
@@ -65,35 +68,72 @@ class Plan(Sequence[WorkUnit]):
 
     def __getitem__(self, index: int | slice) -> WorkUnit | Plan:
         if isinstance(index, slice):
-            return Plan(self._columns.take(pa.array(range(len(self))[index], pa.int64())))
-        row = range(len(self))[index]
-        shard, keys, params = (column[row].as_py() for column in self._columns.columns)
-        return WorkUnit(shard, tuple(keys), json.loads(params))
+            return self._of_rows(self._columns.take(pa.array(range(len(self))[index], pa.int64())))
+        return self._unit(range(len(self))[index])
 
     def where(self, mask: pa.Array) -> Plan:
         """The units at which the mask is true."""
-        return Plan(self._columns.filter(mask))
+        return self._of_rows(self._columns.filter(mask))
 
     def without(self, shards: Collection[str]) -> Plan:
         """The units of other shards than these."""
         return self.where(pc.invert(pc.is_in(self.shards, pa.array(shards, pa.string()))))
 
-    def fingerprints(self) -> pa.Array:
+    def fingerprints(self) -> pa.ChunkedArray:
         """The fingerprint of each unit, without making the units.
 
         Shared keys are hashed once: in the canonical JSON of a unit they come first.
         """
-        keys, params = self._columns["keys"], self._columns["params"]
-        begun = [hashlib.sha256(b'{"keys":' + canonical_json(found)) for found in keys.dictionary.to_pylist()]
-        ends = [f',"params":{text},"shard":'.encode() for text in params.dictionary.to_pylist()]
-        digests = []
-        for shard, key, param in zip(
-            self.shards.to_pylist(), keys.indices.to_pylist(), params.indices.to_pylist(), strict=True
-        ):
+        keys, params = self._columns["keys"].dictionary, self._columns["params"].dictionary
+        begun = [hashlib.sha256(b'{"keys":' + canonical_json(found)) for found in keys.to_pylist()]
+        ends = [f',"params":{text},"shard":'.encode() for text in params.to_pylist()]
+
+        def digest(shard: str, key: int, param: int) -> str:
             digest = begun[key].copy()
             digest.update(ends[param] + canonical_json(shard) + b"}")
-            digests.append(digest.hexdigest())
-        return pa.array(digests, pa.string())
+            return digest.hexdigest()
+
+        chunks = (self._columns.slice(start, _CHUNK) for start in range(0, len(self), _CHUNK))
+        rows = ((chunk["shard"], chunk["keys"].indices, chunk["params"].indices) for chunk in chunks)
+        return pa.chunked_array(
+            [pa.array(map(digest, *(column.to_pylist() for column in columns)), pa.string()) for columns in rows],
+            pa.string(),
+        )
+
+    def _of_rows(self, columns: pa.RecordBatch) -> Plan:
+        return Plan(columns)
+
+    def _unit(self, row: int) -> WorkUnit:
+        shard, keys, params = (column[row].as_py() for column in self._columns.columns)
+        return WorkUnit(shard, tuple(keys), json.loads(params))
+
+
+class PlanOnDemand(Plan):
+    """Units that are made each time they are asked for, of what is in memory anyway.
+
+    For units that share nothing, such as those that carry a dataset's records: columns would hold all of it twice.
+    Columns: ``shard`` and ``row``, that of the unit in the whole plan.
+    """
+
+    def __init__(self, columns: pa.RecordBatch, make: Callable[[int], WorkUnit]) -> None:
+        super().__init__(columns)
+        self._make = make
+
+    @classmethod
+    def over(cls, shards: Sequence[str], make: Callable[[int], WorkUnit]) -> PlanOnDemand:
+        """The plan of ``make(row)`` for each row, whose shard is ``shards[row]``."""
+        columns = {"shard": pa.array(shards, pa.string()), "row": pa.array(range(len(shards)), pa.int64())}
+        return cls(pa.record_batch(columns), make)
+
+    def fingerprints(self) -> pa.ChunkedArray:
+        """The fingerprint of each unit, one unit after the other."""
+        return pa.chunked_array([pa.array((unit.fingerprint for unit in self), pa.string())])
+
+    def _of_rows(self, columns: pa.RecordBatch) -> Plan:
+        return PlanOnDemand(columns, self._make)
+
+    def _unit(self, row: int) -> WorkUnit:
+        return self._make(self._columns["row"][row].as_py())
 
 
 def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
@@ -122,14 +162,12 @@ def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
     return plan.where(pc.invert(done))
 
 
-def unit_blocks(units: Sequence[WorkUnit], most: int) -> list[pa.Table]:
+def unit_blocks(units: Sequence[WorkUnit], most: int) -> Iterator[pa.Table]:
     """The units as tables of nearly equal length, at most so many, with the columns ``index`` and ``unit`` (JSON)."""
     count = min(len(units), most)
     bounds = [len(units) * block // count for block in range(count + 1)]
-    return [
-        pa.table({"index": list(range(start, end)), "unit": [units[row].to_json() for row in range(start, end)]})
-        for start, end in pairwise(bounds)
-    ]
+    for start, end in pairwise(bounds):
+        yield pa.table({"index": list(range(start, end)), "unit": [units[row].to_json() for row in range(start, end)]})
 
 
 def _shared(rows: Sequence[int], values: pa.Array) -> pa.DictionaryArray:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 import ray
+from ray._private.services import canonicalize_bootstrap_address
 
 from augment.errors import UserError
 from pipeline.engine.stage import Resources
@@ -21,14 +25,18 @@ _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 # Ray Data's own tasks need a slot beside the pool, or the job waits for ever.
 RESERVED_CPUS = 1
 
+# After so long a wait is told of, and a host that takes no connection is given up.
+_PATIENCE_SECONDS = 5.0
+
 # The resource by which a node tells how many of its CPU slots stand for no core.
 _CORELESS = "lumen_coreless_slots"
 
 
-def connect(address: str | None) -> None:
+def connect(address: str | None, report: Callable[[str], None]) -> None:
     """Join the cluster at ``address`` or RAY_ADDRESS, else start one here; does nothing where Ray is up.
 
-    Raises UserError where the cluster does not answer.
+    Raises UserError where the cluster does not answer or cannot be joined; ``report`` takes a line where the answer is
+    long in coming.
     """
     if ray.is_initialized():
         return
@@ -37,10 +45,33 @@ def connect(address: str | None) -> None:
         # Ray Data's own tasks hardly use their slot, so that on this machine it need not cost a core.
         start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS)
         return
+    line = f"waiting for the Ray cluster at {address}, which does not answer; without cluster.address one starts here"
+    impatience = Timer(_PATIENCE_SECONDS, report, [line])
+    impatience.daemon = True
     try:
+        _require_listener(address)
+        impatience.start()
         _init(address=address)
-    except (ConnectionError, ValueError) as error:
-        raise UserError(f"cluster: no Ray cluster answers at {address}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cluster.address: no Ray cluster answers at {address}: {error}") from error
+    except RuntimeError as error:
+        raise UserError(f"cluster.address: the Ray cluster at {address} cannot be joined: {error}") from error
+    finally:
+        impatience.cancel()
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nothing listens; Ray itself would try for many minutes, in silence and deaf to Ctrl-C."""
+    if "://" in address:
+        return
+    # Ray alone knows what "auto" means: the last cluster that was started here, which may be long gone.
+    place = canonicalize_bootstrap_address(address)
+    host, _, port = (place or "").rpartition(":")
+    if port:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(f"nothing listens at {place} ({error.strerror or error})") from error
 
 
 def start_local(num_cpus: int, coreless: int = 0) -> None:
@@ -100,6 +131,24 @@ def pool_size(name: str, resources: Resources, nodes: Sequence[Mapping[str, floa
             "(workers, num_cpus, num_gpus), enlarge the cluster, or use the serial executor"
         )
     return min(fitting, units) if resources.workers == "auto" else asked
+
+
+def tell_shortage(name: str, resources: Resources, report: Callable[[str], None]) -> None:
+    """Say what a stage has to wait for where all room is taken, which Ray would do in silence."""
+    # The workers of the stage before are gone, but their slots take a moment to come free.
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while lack := shortage(resources, ray.available_resources()):
+        if time.monotonic() > deadline:
+            report(f"{name}: waiting for {lack}: others are at work on the cluster")
+            return
+        time.sleep(0.2)
+
+
+def shortage(resources: Resources, free: Mapping[str, float]) -> str:
+    """What one worker and the reserved CPU slot need beside what is free, nothing where that is enough."""
+    needed = {"CPU": resources.num_cpus + RESERVED_CPUS, "GPU": resources.num_gpus}
+    lacking = {slot: number for slot, number in needed.items() if number > free.get(slot, 0)}
+    return " and ".join(f"{number:g} {slot} slots ({free.get(slot, 0):g} free)" for slot, number in lacking.items())
 
 
 def threads_per_worker(resources: Resources, nodes: Sequence[Mapping[str, float]], workers: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -19,13 +19,14 @@ from pipeline.engine.errors import DeviceFault, GiveUp, RunFailed, UnitFailed, r
 from pipeline.engine.lanes import Lanes
 from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
-from pipeline.engine.ray_cluster import connect, node_resources, pool_size, threads_per_worker
+from pipeline.engine.ray_cluster import connect, node_resources, pool_size, tell_shortage, threads_per_worker
 from pipeline.engine.stage import Resources, UnitTask, units_at_once
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker
 
 R = TypeVar("R")
+LOG = logging.getLogger(__name__)
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
@@ -37,11 +38,15 @@ class RayExecutor:
     """Runs units on a pool of actors. Rows carry units and small results, never samples.
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
-    itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it.
+    itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
+    takes a line where the cluster or room on it has to be waited for.
     """
 
-    def __init__(self, cluster: str | None = None, max_attempts: int = 5) -> None:
+    def __init__(
+        self, cluster: str | None = None, max_attempts: int = 5, report: Callable[[str], None] = print
+    ) -> None:
         self._cluster = cluster
+        self._report = report
         self._max_attempts = max_attempts
         self._attempts: Any = None
         self._runs = 0
@@ -52,17 +57,20 @@ class RayExecutor:
         """Each unit with its result, as they complete; see Executor."""
         if not units:
             return
-        connect(self._cluster)
+        connect(self._cluster, self._report)
         nodes = node_resources()
         workers = pool_size(task.name, task.resources, nodes, len(units))
         threads = threads_per_worker(task.resources, nodes, workers)
+        tell_shortage(task.name, task.resources, self._report)
         _quiet()
         if self._attempts is None:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
         metrics = StageMetrics(task.name, len(units))
-        results = ray.data.from_arrow(unit_blocks(units, _MAX_BLOCKS)).map(
+        # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
+        blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
+        results = ray.data.from_arrow_refs(blocks).map(
             _Actor,
             fn_constructor_args=(task, threads, self._attempts, self._runs),
             # The worker itself says which of its units may run at the same time.
@@ -79,6 +87,8 @@ class RayExecutor:
             for row in results.iter_rows():
                 # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
                 unit, result = units[row["index"]], cloudpickle.loads(row["result"])
+                if row["lost"]:
+                    LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
                 if isinstance(result, UserError | UnitFailed):
                     raise result
                 if isinstance(result, AtFault):
@@ -105,35 +115,38 @@ class _Actor:
     def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
         self._worker = Worker(task, threads)
         self._lanes = Lanes(units_at_once(task))
+        # A worker is set up before its first unit runs, so that the two never watch at the same time.
         self._watchdog = Watchdog(task.resources.unit_timeout, self._hang, deadly=True)
+        self._setup_watchdog = Watchdog(task.resources.setup_timeout, self._hang_in_setup, deadly=True)
         self._task = task
         self._attempts = attempts
         self._run = run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         unit, index = WorkUnit.from_json(row["unit"]), row["index"]
+        history: History = ray.get(self._attempts.history.remote(self._run, index))
         try:
-            result = self._result(unit, index)
+            result = self._result(unit, index, history)
         except UserError as error:
             result = UserError(str(error))
         except UnitFailed as error:
             result = error
         except DeviceFault:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
-            logging.getLogger(__name__).exception("the device is lost, leaving")
+            LOG.exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": index, "result": cloudpickle.dumps(result)}
+        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
 
-    def _result(self, unit: WorkUnit, index: int) -> Any:
-        history: History = ray.get(self._attempts.history.remote(self._run, index))
+    def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:
-            if not history.set_up:
-                raise UnitFailed(unit.shard, f"setting up {self._task.name}: {history.fault.reason}", "")
+            if history.in_setup:
+                reason = f"setting up {self._task.name}: {history.fault.reason}"
+                raise UnitFailed(unit.shard, reason, history.fault.traceback)
             return history.fault
         with self._lanes.entered(alone=history.begun > 0):
             # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
             ray.get(self._attempts.begin.remote(self._run, index))
-            if self._worker.set_up(unit):
+            if self._worker.set_up(unit, self._setup_watchdog.watching(index)):
                 self._attempts.ready.remote(self._run)
             with self._watchdog.watching(index):
                 result = self._worker.run(unit)
@@ -141,11 +154,17 @@ class _Actor:
             return result
 
     def _hang(self, units: Collection[int], stacks: str) -> None:
-        timeout = self._task.resources.unit_timeout
-        reason = f"hung: no unit of its worker came to an end within {timeout:g} s"
-        logging.getLogger(__name__).error("%s, leaving\n%s", reason, stacks)
+        reason = f"hung: no unit of its worker came to an end within {self._task.resources.unit_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang.remote(self._run, units, reason, stacks))
+
+    def _hang_in_setup(self, _units: Collection[int], stacks: str) -> None:
+        reason = f"hung: it came to no end within {self._task.resources.setup_timeout:g} s"
+        self._leave(reason, stacks, self._attempts.hang_in_setup.remote(self._run, reason, stacks))
+
+    def _leave(self, reason: str, stacks: str, reported: Any) -> None:
+        LOG.error("%s, leaving\n%s", reason, stacks)
         try:
-            ray.get(self._attempts.hang.remote(self._run, units, reason, stacks), timeout=_REPORT_SECONDS)
+            ray.get(reported, timeout=_REPORT_SECONDS)
         finally:
             os._exit(1)
 

@@ -67,6 +67,7 @@ def run_store_stage(
     plan = Plan.of(units)
     missing = remaining(store, plan)
     done_before = len(plan) - len(missing)
+    store.note_asked(shard.as_py() for shard in plan.shards)
     store.sweep()
     tally = _Tally(stage.name, budget, store.url)
     task = ShardTask(stage, source, store.url)
@@ -87,6 +88,7 @@ def run_store_stage(
     absent = missing.without(store.done())
     if absent:
         raise RunFailed(f"{stage.name}: {len(absent)} shards of the plan are missing, such as {absent[0].shard}")
+    store.note_made()
     store.sweep()
     store.fold()
     return tally.summary(len(plan), done_before, time.monotonic() - started)

@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 class SerialExecutor:
     """Runs units in plan order, one at a time; for debugging, and for machines without Ray.
 
-    It has no process to spare, so of a unit that takes longer than its timeout it can only tell.
+    It has no process to spare, so of a unit or a set-up that takes longer than its timeout it can only tell.
     """
 
     def map(
@@ -31,17 +31,22 @@ class SerialExecutor:
     ) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, in plan order; see Executor."""
         worker = Worker(task, task.resources.threads or os.cpu_count() or 1)
-        timeout = task.resources.unit_timeout
+        unit_timeout, setup_timeout = task.resources.unit_timeout, task.resources.setup_timeout
 
-        def tell(indexes: Collection[int], stacks: str) -> None:
-            shards = ", ".join(units[index].shard for index in indexes)
-            LOG.warning("%s: not done after %g s; a serial run waits for it\n%s", shards, timeout, stacks)
+        def tell(what: str, timeout: float | None, stacks: str) -> None:
+            LOG.warning("%s: not done after %g s; a serial run waits for it\n%s", what, timeout, stacks)
 
-        watchdog = Watchdog(timeout, tell)
+        def tell_of_unit(indexes: Collection[int], stacks: str) -> None:
+            tell(", ".join(units[index].shard for index in indexes), unit_timeout, stacks)
+
+        def tell_of_setup(_indexes: Collection[int], stacks: str) -> None:
+            tell(f"setting up {task.name}", setup_timeout, stacks)
+
+        watchdog, setup_watchdog = Watchdog(unit_timeout, tell_of_unit), Watchdog(setup_timeout, tell_of_setup)
         with torch_threads_restored():
             for index, unit in enumerate(units):
                 try:
-                    worker.set_up(unit)
+                    worker.set_up(unit, setup_watchdog.watching(index))
                     with watchdog.watching(index):
                         result = worker.run(unit)
                 except DeviceFault as error:

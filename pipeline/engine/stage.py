@@ -20,8 +20,8 @@ class Resources:
 
     ``num_cpus`` and ``num_gpus`` are per worker. ``workers`` "auto" is the largest pool that fits the
     cluster. ``threads`` is the number of torch threads in a worker; None divides the cores among the workers.
-    ``unit_timeout`` is how many seconds a worker may go without ending a unit before it is taken for hung; None
-    waits for ever. Loading the model is not counted.
+    ``unit_timeout`` is how many seconds a worker may go without ending a unit before it is taken for hung, and
+    ``setup_timeout`` how many its ``setup`` may take, which the former does not count; None waits for ever.
     Raises UserError for numbers out of range.
     """
 
@@ -30,6 +30,7 @@ class Resources:
     workers: int | Literal["auto"] = "auto"
     threads: int | None = None
     unit_timeout: float | None = None
+    setup_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.num_cpus <= 0 or self.num_gpus < 0:
@@ -38,8 +39,9 @@ class Resources:
             raise UserError(f'resources: workers must be "auto" or at least 1, got {self.workers}')
         if self.threads is not None and self.threads < 1:
             raise UserError(f"resources: threads must be at least 1, got {self.threads}")
-        if self.unit_timeout is not None and self.unit_timeout <= 0:
-            raise UserError(f"resources: unit_timeout must be above 0 seconds, got {self.unit_timeout}")
+        for name, seconds in (("unit_timeout", self.unit_timeout), ("setup_timeout", self.setup_timeout)):
+            if seconds is not None and seconds <= 0:
+                raise UserError(f"resources: {name} must be above 0 seconds, got {seconds}")
 
 
 class Stage(Protocol):

@@ -17,7 +17,8 @@ class Watchdog:
     """Calls ``expired`` where units are in hand and none begins or ends for ``seconds``; None never does.
 
     ``expired`` gets the units in hand and the stacks of all threads, in a thread of its own. With ``deadly`` the
-    process ends somewhat later, even where no Python code can run any more.
+    process ends somewhat later, even where no Python code can run any more; of the deadly ones in a process only one
+    may have units in hand at a time.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from augment.errors import UserError
@@ -27,8 +27,8 @@ class Worker(Generic[R]):
         self._ready = False
         self._broken: UserError | UnitFailed | None = None
 
-    def set_up(self, unit: WorkUnit) -> bool:
-        """Set the task up for this first unit, once; returns whether it was done now.
+    def set_up(self, unit: WorkUnit, watched: AbstractContextManager[None]) -> bool:
+        """Set the task up for this first unit, once and inside ``watched``; returns whether it was done now.
 
         Raises what the set-up raised, again for every further unit.
         """
@@ -39,7 +39,8 @@ class Worker(Generic[R]):
                 return False
             set_torch_threads(self._threads)
             try:
-                self._task.setup()
+                with watched:
+                    self._task.setup()
             except UserError as error:
                 self._broken = error
                 raise

@@ -21,6 +21,9 @@ from pipeline.scenes.scene import Scene, render_scene
 CITIES = ("ashford", "brenlund", "corvale", "dunmark", "elsbeck", "fairhaven", "grimstad", "holmwick")
 """Invented towns among which the scenes are spread."""
 
+REQUEST = "scenes.json"
+"""What the scenes of a folder were asked for with, written before the first of them."""
+
 _SEQUENCE = 20
 
 
@@ -69,7 +72,27 @@ def write_scene(root: Path, split: str, name: str, scene: Scene) -> None:
     _write_whole(truth / f"{name}_gtFine_instanceIds.png", _png(scene.instance_ids))
     _write_whole(truth / f"{name}_gtFine_color.png", _png(np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])))
     image = np.ascontiguousarray(scene.image[..., ::-1])
-    _write_whole(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", _png(image))
+    _write_whole(_image_path(root, split, name), _png(image))
+
+
+def _image_path(root: Path, split: str, name: str) -> Path:
+    return root / "leftImg8bit" / split / name.split("_")[0] / f"{name}_leftImg8bit.png"
+
+
+def _claim(root: Path, request: Mapping[str, object]) -> None:
+    """Take a folder for the scenes of one request, or refuse it where it holds anything else."""
+    path = root / REQUEST
+    if path.is_file():
+        there = json.loads(path.read_bytes())
+        changed = [
+            f"{name} {there.get(name)}, not {value}" for name, value in request.items() if there.get(name) != value
+        ]
+        if changed:
+            raise UserError(f"{root} holds scenes that were drawn with {', '.join(changed)}: give another folder")
+        return
+    if root.is_dir() and any(not item.name.startswith(".") for item in root.iterdir()):
+        raise UserError(f"{root} is not empty and was not made by lumen render: give another folder for the scenes")
+    _write_whole(path, (json.dumps(request, sort_keys=True) + "\n").encode())
 
 
 def _render(task: _Task) -> None:
@@ -83,20 +106,23 @@ def _single_threaded() -> None:
 def write_dataset(root: Path, counts: Mapping[str, int], seed: int, height: int, width: int, workers: int) -> None:
     """Render `counts[split]` scenes a split into `root`, in the Cityscapes layout, with `workers` processes.
 
-    What is written depends on seed, counts and size alone, not on the number of workers.
-    Raises UserError for a count, size or number of workers that makes no sense.
+    What is written depends on seed, counts and size alone, not on the number of workers. Scenes that are there
+    already are not drawn again. Raises UserError for a count, size or number of workers that makes no sense, and
+    where `root` holds other scenes or anything else.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}; at least 1 process must render")
     for split, count in counts.items():
         if count < 0:
             raise UserError(f"{count} scenes asked for split {split!r}; a count is 0 or more")
+    _claim(root, {**counts, "seed": seed, "height": height, "width": width})
     tasks = []
     for split, count in counts.items():
         for index in range(count):
             city = CITIES[(index // _SEQUENCE) % len(CITIES)]
             name = f"{city}_{index // _SEQUENCE:06d}_{index % _SEQUENCE:06d}"
-            tasks.append(_Task(Path(root), split, name, scene_seed(seed, split, index), height, width))
+            if not _image_path(root, split, name).is_file():
+                tasks.append(_Task(root, split, name, scene_seed(seed, split, index), height, width))
     if workers == 1:
         for task in tasks:
             _render(task)

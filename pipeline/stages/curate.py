@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.config import TRAIN_SPLIT
-from pipeline.engine import Dropped, Failed, Ok, Outcome, Resources, WorkUnit
+from pipeline.engine import Dropped, Failed, Ok, Outcome, Plan, Resources, WorkUnit
 from pipeline.stages.reading import StoreSource
 from pipeline.store import Sample, stack_pairs
 
@@ -34,9 +34,9 @@ def is_training_shard(shard: str) -> bool:
     return shard.startswith(f"{TRAIN_SPLIT}-k")
 
 
-def plan(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
+def plan(shards: Mapping[str, tuple[str, ...]]) -> Plan:
     """One unit for each synthetic shard of the training split: held-out data is for evaluation, as it is."""
-    return [WorkUnit(name, keys) for name, keys in shards.items() if is_training_shard(name)]
+    return Plan.of(WorkUnit(name, keys) for name, keys in shards.items() if is_training_shard(name))
 
 
 @dataclass

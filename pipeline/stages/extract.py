@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.engine.outcome import Failed, Ok, Outcome
+from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.fit import STRIDE
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from augment.layout import LayoutBasis
 
 
-def plan(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
+def plan(shards: Mapping[str, tuple[str, ...]]) -> Plan:
     """One unit for each shard of the real store."""
-    return [WorkUnit(name, keys) for name, keys in shards.items()]
+    return Plan.of(WorkUnit(name, keys) for name, keys in shards.items())
 
 
 @dataclass

@@ -81,11 +81,7 @@ class PairedSource:
 
 def keys_by_shard(store: Store) -> dict[str, tuple[str, ...]]:
     """Keys of every committed shard, in order."""
-    table = store.index()
-    keys: dict[str, list[str]] = {shard: [] for shard in sorted(store.done())}
-    for shard, key in zip(table["shard"].to_pylist(), table["key"].to_pylist(), strict=True):
-        keys[shard].append(key)
-    return {shard: tuple(found) for shard, found in keys.items()}
+    return {shard: tuple(keys) for shard, keys in store.shard_keys()}
 
 
 def split_of(shard: str) -> str:

@@ -23,9 +23,11 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
+from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, LABELLED, InvalidSample, Sample, fingerprint
+from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
@@ -46,21 +48,23 @@ def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) ->
     return chosen
 
 
-def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> list[WorkUnit]:
+def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> Plan:
     """One unit for every `samples_per_shard` records of a split, in their order.
 
     A unit carries its records, so that no worker lists the folder.
     """
-    return [
-        WorkUnit(
-            f"{split}-{start // samples_per_shard:06d}",
-            tuple(record.key for record in chunk),
-            {"records": [record.to_json() for record in chunk]},
-        )
-        for split, items in records.items()
-        for start in range(0, len(items), samples_per_shard)
-        for chunk in [items[start : start + samples_per_shard]]
-    ]
+    starts = [(split, start) for split in records for start in range(0, len(records[split]), samples_per_shard)]
+
+    def shard(split: str, start: int) -> str:
+        return f"{split}-{start // samples_per_shard:06d}"
+
+    def unit(row: int) -> WorkUnit:
+        split, start = starts[row]
+        chunk = records[split][start : start + samples_per_shard]
+        keys = tuple(record.key for record in chunk)
+        return WorkUnit(shard(split, start), keys, {"records": [record.to_json() for record in chunk]})
+
+    return PlanOnDemand.over([shard(split, start) for split, start in starts], unit)
 
 
 def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
@@ -68,7 +72,7 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
 
     What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
     """
-    return fingerprint([record.to_json() for items in records.values() for record in items])
+    return list_fingerprint(record.to_json() for items in records.values() for record in items)
 
 
 def mask_values(dataset: Dataset) -> dict[str, JSON]:
@@ -81,24 +85,17 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
     """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
 
     Raises:
-        UserError: there are no labels, or nothing says what their classes are in those of the target.
+        UserError: nothing says what the dataset's own classes are in those of the target, or it has no labels.
     """
     if target is None or own == target:
         return {}
     if own is None:
-        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it out")
+        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it null")
     try:
         table = mapping_table(own, target)
     except UserError as error:
         raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
     return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
-
-
-def translated(frame: Frame, own: Taxonomy | None, target: str | None) -> Frame:
-    """The frame with its label in the classes of that name, or as it is where there is no label or no name."""
-    if frame.label is None or own is None or target is None or own == named_taxonomy(target):
-        return frame
-    return replace(frame, label=translate(frame.label, own, named_taxonomy(target)))
 
 
 @cache
@@ -128,12 +125,19 @@ class DatasetSource:
         wanted = set(unit.keys)
         for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
-                frame = dataset.load(record)
+                frame = self.translated(dataset.load(record), dataset)
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
-            frame = translated(frame, dataset.taxonomy, self.taxonomy)
             yield sample_of(record.key, frame, self.metadata(dataset, record))
+
+    def translated(self, frame: Frame, dataset: Dataset) -> Frame:
+        """The frame with its label in the classes asked for."""
+        own = dataset.taxonomy
+        if frame.label is None or own is None or self.taxonomy is None:
+            return frame
+        target = named_taxonomy(self.taxonomy)
+        return frame if own == target else replace(frame, label=translate(frame.label, own, target))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""

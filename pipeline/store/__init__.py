@@ -10,7 +10,7 @@ from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import LABELLED, Failure, Sample, kind_of, stack_pairs
 from pipeline.store.store import Store
-from pipeline.store.verify import verify_store
+from pipeline.store.verify import StoreFindings, examine_store, verify_store
 
 __all__ = [
     "JSON",
@@ -24,9 +24,11 @@ __all__ = [
     "Sample",
     "SampleReader",
     "Store",
+    "StoreFindings",
     "StoreUnavailable",
     "Totals",
     "canonical_json",
+    "examine_store",
     "file_digest",
     "fingerprint",
     "kind_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, Union
 
@@ -26,6 +26,15 @@ def canonical_json(value: JSON) -> bytes:
 def fingerprint(value: JSON) -> str:
     """The SHA-256 of the canonical JSON of ``value``, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def list_fingerprint(values: Iterable[JSON]) -> str:
+    """The ``fingerprint`` of the list of these values, of which memory holds one at a time."""
+    digest = hashlib.sha256(b"[")
+    for position, value in enumerate(values):
+        digest.update((b"," if position else b"") + canonical_json(value))
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

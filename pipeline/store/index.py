@@ -73,9 +73,9 @@ def table_to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def table_from_bytes(data: bytes) -> pa.Table:
-    """The table of one parquet file; raises pyarrow.ArrowException where it is damaged."""
-    return pq.read_table(io.BytesIO(data))
+def table_from_bytes(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of one parquet file, or these columns of it; raises pyarrow.ArrowException where it is damaged."""
+    return pq.read_table(io.BytesIO(data), columns=columns)
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

@@ -17,6 +17,7 @@ import re
 from augment.errors import UserError
 
 MANIFEST = "store.json"
+INVENTORY = "inventory.json"
 SHARD_NAME = re.compile(r"[A-Za-z0-9_-]+-\d{6,}")
 
 

@@ -10,13 +10,17 @@ import pyarrow as pa
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
 from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
+from pipeline.store.inventory import note_asked, note_made
 from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
-from pipeline.store.paths import MANIFEST, check_shard_name, done_path, index_path
+from pipeline.store.paths import INVENTORY, MANIFEST, check_shard_name, done_path, index_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample
 from pipeline.store.writer import ShardWriter
+
+# Small files that are read together.
+_FILES_AT_ONCE = 256
 
 
 class Store:
@@ -63,8 +67,12 @@ class Store:
 
     @staticmethod
     def remove(url: str) -> None:
-        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store."""
+        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store.
+
+        Before them goes the inventory, by which they would be missed.
+        """
         location = Location(url)
+        location.remove(INVENTORY)
         location.remove_many([done_path(shard) for shard in location.names("done", ".json")])
         location.remove_tree()
 
@@ -119,21 +127,31 @@ class Store:
         """Fold receipts into the ledger where many are new, which makes reading them fast; see ``ledger``."""
         return fold(self.location)
 
+    def note_asked(self, shards: Iterable[str]) -> None:
+        """Note which shards a run is to leave here; see ``inventory``."""
+        note_asked(self.location, shards)
+
+    def note_made(self) -> None:
+        """Note that they are all here, so that ``verify`` misses one that is lost from now on."""
+        note_made(self.location)
+
     def index(self) -> pa.Table:
         """A row for each sample of the committed shards, sorted by shard and key.
 
         Columns: key, shard, ``<extension>:offset`` and ``<extension>:size`` of each member in the tar, and
         one for each scalar metadata entry.
         """
-        paths = [index_path(shard, attempt) for shard, attempt in self.attempts().items()]
-        tables = [self._table(path, data) for path, data in self._read(paths)]
-        return merge_tables(tables).sort_by([("shard", "ascending"), ("key", "ascending")])
+        return merge_tables(list(self._index_tables())).sort_by([("shard", "ascending"), ("key", "ascending")])
+
+    def shard_keys(self) -> Iterator[tuple[str, list[str]]]:
+        """Each committed shard, sorted, with the sorted keys of its samples; memory holds few shards at a time."""
+        for shard, table in zip(self.attempts(), self._index_tables(["key"]), strict=True):
+            yield shard, sorted(table["key"].to_pylist())
 
     def quarantine(self) -> pa.Table:
         """A row for each sample that failed in the committed shards: key, shard, stage, reason, traceback."""
         paths = [receipt.quarantine_path for receipt in self.receipts() if receipt.quarantine_sha256]
-        tables = [self._table(path, data) for path, data in self._read(paths)]
-        return merge_tables([quarantine_table("", ()), *tables])
+        return merge_tables([quarantine_table("", ()), *self._tables(paths)])
 
     def writer(self, shard: str) -> ShardWriter:
         """Begin a shard named ``<name>-<six digits>``."""
@@ -192,14 +210,19 @@ class Store:
                 if shard in committed and attempt != committed[shard]:
                     yield f"{folder}/{name}{suffix}"
 
-    def _read(self, paths: Sequence[str]) -> list[tuple[str, bytes]]:
-        try:
-            return list(zip(paths, self.location.read_many(paths), strict=True))
-        except FileNotFoundError as error:
-            raise CorruptStore(f"{self.url}: a shard has a receipt but a file is missing: {error}") from error
+    def _index_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        paths = [index_path(shard, attempt) for shard, attempt in self.attempts().items()]
+        return self._tables(paths, columns)
 
-    def _table(self, path: str, data: bytes) -> pa.Table:
-        try:
-            return table_from_bytes(data)
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptStore(f"{self.url}/{path}: {error}") from error
+    def _tables(self, paths: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        for start in range(0, len(paths), _FILES_AT_ONCE):
+            some = paths[start : start + _FILES_AT_ONCE]
+            try:
+                found = self.location.read_many(some)
+            except FileNotFoundError as error:
+                raise CorruptStore(f"{self.url}: a shard has a receipt but a file is missing: {error}") from error
+            for path, data in zip(some, found, strict=True):
+                try:
+                    yield table_from_bytes(data, columns)
+                except (pa.ArrowException, OSError) as error:
+                    raise CorruptStore(f"{self.url}/{path}: {error}") from error

@@ -21,6 +21,7 @@ from pipeline.store.canonical import file_sha256
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
+from pipeline.store.inventory import Inventory, lost, names, read_inventory, size
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, taxonomy_of
@@ -31,23 +32,46 @@ from pipeline.store.store import Store
 from pipeline.taxonomies import Taxonomy
 
 
+@dataclass(frozen=True)
+class StoreFindings:
+    """What was looked at in a store, and what is wrong with it.
+
+    Attributes:
+        faults: one line each, naming the file; empty where all is well.
+        shards, samples: how many have been looked at.
+        asked: shards that the last run was asked for; 0 where the store was written by none.
+        unmade: how many of those have not been made yet, which is no fault.
+    """
+
+    faults: Sequence[str]
+    shards: int = 0
+    samples: int = 0
+    asked: int = 0
+    unmade: int = 0
+
+
 def verify_store(url: str, threads: int | None = None) -> list[str]:
-    """The faults of a store, one line each and naming the file; empty where all is well.
+    """The faults of a store; see ``examine_store``."""
+    return list(examine_store(url, threads).faults)
+
+
+def examine_store(url: str, threads: int | None = None) -> StoreFindings:
+    """Look at every byte of a store, in so many threads; None is one for each core.
 
     Every file is hashed again; every member is found where the index says and decoded; images and labels are
-    paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key and no shard
-    number is doubled or left out; a ledger agrees with the receipts. What has no receipt does not exist and is
-    not looked at. Raises UserError where there is no store.
+    paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key is doubled; no shard
+    is gone that was there when a run ended; a ledger agrees with the receipts. What has no receipt does not exist
+    and is not looked at. Raises UserError where there is no store.
     """
     location = Location(url)
     if not location.exists(MANIFEST):
         if location.names("done", ".json"):
-            return [f"{MANIFEST}: missing"]
+            return StoreFindings([f"{MANIFEST}: missing"])
         raise UserError(f"no store at {location.url}: {MANIFEST} is missing")
     try:
         store = Store.open(url)
     except CorruptStore as error:
-        return [str(error)]
+        return StoreFindings([str(error)])
     taxonomy, faults = _taxonomy(store.manifest)
     shards = sorted(store.done())
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
@@ -55,11 +79,19 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
     for found in checked:
         faults.extend(found.faults)
     faults.extend(_duplicates({shard: found.keys for shard, found in zip(shards, checked, strict=True)}))
-    faults.extend(_gaps(shards))
+    inventory, damage = _inventory(location)
+    faults.extend(damage)
+    faults.extend(lost(location, inventory, shards))
     receipts = {found.receipt.shard: found.receipt for found in checked if found.receipt is not None}
     faults.extend(ledger_faults(location, receipts))
-    # Libraries' messages and keys of foreign tars may hold line breaks.
-    return [" ".join(fault.split()) for fault in faults]
+    return StoreFindings(
+        # Libraries' messages and keys of foreign tars may hold line breaks.
+        [" ".join(fault.split()) for fault in faults],
+        len(shards),
+        sum(len(found.keys) for found in checked),
+        size(inventory.asked),
+        len(set(names(inventory.asked)).difference(shards, names(inventory.made))),
+    )
 
 
 def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
@@ -218,11 +250,8 @@ def _duplicates(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
             yield f"{key}: stands there {count} times, in {shards}"
 
 
-def _gaps(shards: Sequence[str]) -> Iterator[str]:
-    numbers: dict[str, set[int]] = {}
-    for shard in shards:
-        name, _, number = shard.rpartition("-")
-        numbers.setdefault(name, set()).add(int(number))
-    for name, present in sorted(numbers.items()):
-        for missing in sorted(set(range(max(present))) - present):
-            yield f"{done_path(f'{name}-{missing:06d}')}: missing, though later shards are there"
+def _inventory(location: Location) -> tuple[Inventory, list[str]]:
+    try:
+        return read_inventory(location), []
+    except CorruptStore as error:
+        return Inventory(), [str(error)]

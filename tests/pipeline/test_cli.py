@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from pipeline.cli import build_parser, guarded, parse
 
@@ -43,11 +47,24 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], told: str, capsys
     assert message.count("\n") == 1
 
 
-def test_plan_prints_every_stage_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(["plan", "quickstart", "--workspace", str(tmp_path / "space")]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        guarded(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"lumen {version('lumen-layouts')}\n"
+
+
+def test_plan_names_the_workspace_prints_every_stage_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["plan", "quickstart", "--workspace", str(tmp_path / "space")]
+    assert guarded(command) == 0
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"quickstart in {tmp_path / 'space'}"
     stages = ["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
-    assert [line.split()[0] for line in lines[1:]] == stages
+    assert [line.split()[0] for line in lines] == stages
+    assert guarded([*command, "--until", "adapt"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == stages[:4]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,6 +74,38 @@ def test_status_as_json_counts_what_is_done(generated: Path, capsys: pytest.Capt
     assert (rows["generate"]["units_done"], rows["generate"]["samples_done"]) == (16, 28)
     assert rows["generate"]["bytes"] > 0
     assert rows["compare"]["units_done"] == 0
+
+
+def test_status_names_the_workspace(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["status", str(copied)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"quickstart in {copied}"
+
+
+def test_status_needs_no_dataset(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = OmegaConf.load(copied / "config.yaml")
+    kept.dataset = {"kind": "cityscapes", "root": str(copied / "unmounted")}
+    OmegaConf.save(kept, copied / "config.yaml")
+    assert guarded(["status", str(copied)]) == 0
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["shard"][1:3] == ["4/?", "7/?"]
+    assert lines["adapt"][1:3] == ["1/1", "-"]
+    assert "?:" in lines
+    assert guarded(["status", str(copied), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert (row["units"], row["units_done"], row["samples"], row["samples_done"]) == (None, 4, None, 7)
+    assert guarded(["plan", str(copied / "config.yaml")]) == 2
+    assert "unmounted" in capsys.readouterr().err
+
+
+def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "report").mkdir()
+    (copied / "report" / "index.html").write_text("of an earlier run")
+    assert guarded(["run", str(copied / "config.yaml"), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert not [line for line in lines if "report" in line]
 
 
 def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +132,28 @@ def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
     assert guarded(["render", str(tmp_path / "scenes"), *sizes]) == 0
     assert len(list(tmp_path.glob("scenes/leftImg8bit/train/*/*_leftImg8bit.png"))) == 2
     assert len(list(tmp_path.glob("scenes/gtFine/val/*/*_gtFine_labelIds.png"))) == 1
+
+
+def test_doctor_tells_of_missing_packages() -> None:
+    """In a process that finds neither the packages nor their metadata, as where they are not installed."""
+    packages = ["torch", "pyarrow", "ray"]
+    program = (
+        "import sys, importlib.metadata as metadata\n"
+        f"sys.modules.update(dict.fromkeys({packages}))\n"
+        "found = metadata.Distribution.from_name\n"
+        "def from_name(name):\n"
+        f"    if name in {packages}: raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.Distribution.from_name = from_name\n"
+        "from pipeline.cli import main\n"
+        "main(['doctor'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = {line.split(":")[0].split(None, 1)[1]: line for line in done.stdout.splitlines()}
+    for package in packages:
+        assert lines[package] == f"MISSING  {package}: missing: pip install lumen-layouts"
+    assert {"python", "cpu", "gpu", "lumen-tiny", "disk"} <= set(lines)
 
 
 def test_every_command_has_help() -> None:

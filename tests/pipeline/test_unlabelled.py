@@ -13,8 +13,9 @@ from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
-from pipeline.planning import progress, verify
+from pipeline.planning import progress
 from pipeline.store import SampleReader, Store
+from pipeline.verification import verify
 from pipeline.workflow import Selection, read_config, run, steps_of
 from tests.pipeline.datasets.trees import random_image, save
 
@@ -69,7 +70,7 @@ def test_a_set_without_labels_runs_to_its_end_where_nothing_is_to_be_measured(
         reader = SampleReader(store)
         assert all(reader.read(key).label is None for key in reader.keys)
     assert len(reader) == 5
-    assert verify(str(space))[1] == []
+    assert verify(str(space)).faults == []
     assert all(row.units == row.units_done for row in progress(steps_of(read_config(space))))
     capsys.readouterr()
     assert guarded(["report", str(space)]) == 2
@@ -116,4 +117,4 @@ def test_a_set_of_which_a_part_is_labelled_keeps_both(
     for key in synthetic.keys:
         sample = synthetic.read(key)
         assert (sample.label is None) == (sample.metadata["source_key"] in without)
-    assert verify(str(space))[1] == []
+    assert verify(str(space)).faults == []

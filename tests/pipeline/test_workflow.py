@@ -19,12 +19,14 @@ import webdataset
 from omegaconf import OmegaConf
 
 from augment.errors import UserError
+from pipeline.artifact import Artifact
 from pipeline.cli import guarded
 from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
-from pipeline.planning import progress, verify
+from pipeline.planning import progress
 from pipeline.steps import Tools
 from pipeline.store import SampleReader, Store
+from pipeline.verification import verify
 from pipeline.workflow import Selection, read_config, run, steps_of
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -70,6 +72,7 @@ def test_synthetic_sample_tells_where_it_comes_from(generated: Path) -> None:
     assert told <= set(table.column_names)
     assert len(set(table["seed"].to_pylist())) == len(table)
     assert all(prompt.startswith("a rendered street") for prompt in table["prompt"].to_pylist())
+    assert set(table["source_dataset"].to_pylist()) == {"rendered"}
 
 
 def test_synthetic_images_differ_between_variants_and_ks(generated: Path) -> None:
@@ -81,9 +84,17 @@ def test_synthetic_images_differ_between_variants_and_ks(generated: Path) -> Non
 
 
 def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> None:
-    checked, faults = verify(str(generated))
-    assert faults == []
-    assert {"real", "layouts", "synthetic", "basis", "adapter"} <= set(checked)
+    found = verify(str(generated))
+    assert found.faults == []
+    assert [line.split(":")[0] for line in found.checked] == [
+        "real",
+        "layouts",
+        "synthetic",
+        "scenes",
+        "basis",
+        "adapter",
+    ]
+    assert found.unchecked == ["config.yaml"]
     shard = sorted((generated / "synthetic" / "shards").glob("*.tar"))[0]
     samples = list(webdataset.WebDataset(f"file:{shard}", shardshuffle=False))
     assert len(samples) == 2
@@ -96,7 +107,7 @@ def test_verify_names_the_file_that_was_changed(copied: Path) -> None:
     data[len(data) // 2] ^= 1
     shard.write_bytes(bytes(data))
     (copied / "basis" / "own" / "basis.json").write_text("{}")
-    _, faults = verify(str(copied))
+    faults = verify(str(copied)).faults
     assert any(shard.name in fault for fault in faults)
     assert any("own/basis.json has changed" in fault for fault in faults)
 
@@ -106,7 +117,7 @@ def test_second_run_changes_nothing(copied: Path, configure: Configure) -> None:
     lines: list[str] = []
     run(configure(copied), Selection(until="generate"), lines.append)
     assert files(copied) == before
-    assert [line.split() for line in lines] == [
+    assert [line.split() for line in lines[1:]] == [
         [stage, "done"] for stage in ("shard", "fit", "extract", "adapt", "generate")
     ]
 
@@ -124,8 +135,39 @@ def test_plan_and_status_change_nothing(generated: Path, configure: Configure, t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_copied_workspace_stands_for_itself(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = files(generated)
+    shutil.rmtree(copied / "synthetic")
+    recipe = str(copied / "config.yaml")
+    assert guarded(["plan", recipe]) == 0
+    assert guarded(["run", recipe, "--until", "generate"]) == 0
+    assert capsys.readouterr().out.count(f"quickstart in {copied}\n") == 2
+    assert shard_digests(copied / "synthetic") == shard_digests(generated / "synthetic")
+    assert guarded(["report", str(copied)]) == 0
+    page = (copied / "report" / "index.html").read_text()
+    assert f"lumen run {copied}/config.yaml" in page
+    assert "<h1>quickstart</h1>" in page
+    assert str(generated) not in page
+    assert files(generated) == original
+
+
+def test_copied_report_is_made_anew(copied: Path, configure: Configure, tmp_path: Path) -> None:
+    def report(workspace: Path) -> Artifact:
+        config = configure(workspace)
+        space = Workspace.of(config)
+        return Value(config, space, Layouts(config, space)).report()
+
+    with report(copied).building() as folder:
+        (folder / "index.html").write_text("names its workspace")
+    assert report(copied).is_done()
+    other = Path(shutil.copytree(copied, tmp_path / "other"))
+    assert not report(other).is_done()
+
+
 def test_more_ks_and_variants_extend_the_store_and_touch_nothing_in_it(copied: Path, configure: Configure) -> None:
     before = files(copied / "synthetic")
+    # The one file that grows with the store: it says which shards there should be.
+    del before["inventory.json"]
     run(configure(copied, "generate.ks=[4,2,0]", "generate.variants=3"), Selection(until="generate"), print)
     after = files(copied / "synthetic")
     assert {name: after[name] for name in before} == before
@@ -237,6 +279,34 @@ def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.Capt
     assert "seed: stored 0, asked 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["name=other", "seed=1"], "name, seed"),
+        (["dataset.render.seed=7"], "dataset"),
+        (["seed=1", "generator.num_steps=3", "generate.variants=3"], "seed, generator, generate"),
+    ],
+    ids=["name", "dataset", "many"],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_workspace_of_another_recipe_is_said_to_be_that_first(
+    generated: Path, capsys: pytest.CaptureFixture[str], command: str, overrides: list[str], told: str
+) -> None:
+    assert guarded([command, str(generated / "config.yaml"), *overrides]) == 2
+    message = capsys.readouterr().err
+    lead = f"lumen {command}: {generated} holds another run ({told} differ): take another --workspace. "
+    assert message.startswith(lead)
+    assert "asked" in message
+    assert message.count("\n") == 1
+
+
+def test_changed_setting_of_the_same_recipe_is_not_said_to_be_another(
+    generated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(["run", str(generated / "config.yaml"), "generator.num_steps=3"]) == 2
+    assert "holds another run" not in capsys.readouterr().err
+
+
 def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
     before = files(copied)
     with pytest.raises(UserError, match=r"8 shards that are not asked for.*--redo generate"):
@@ -337,7 +407,7 @@ def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
     assert 0 < len(part) < 16
     run(config, Selection(until="generate"), print)
     assert shard_digests(copied / "synthetic") == shard_digests(generated / "synthetic")
-    assert verify(str(copied / "synthetic"))[1] == []
+    assert verify(str(copied / "synthetic")).faults == []
 
 
 def test_stores_may_lie_in_a_bucket_and_the_rest_here(
@@ -374,8 +444,11 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     whole = image.read_bytes()
     image.write_bytes(whole[:200])
     Store.open(str(copied / "real")).discard("train-000000")
+    remedy = f"see {copied}/real/quarantine, mend the cause, then lumen retry {copied} shard"
     run(configure(copied), Selection(until="shard"), print)
-    assert "1 quarantined (1 x truncated image)" in capsys.readouterr().out
+    assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
+    assert guarded(["status", str(copied)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"shard: 1 x truncated image: {remedy}"
     assert guarded(["retry", str(copied), "shard"]) == 0
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before

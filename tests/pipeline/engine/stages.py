@@ -186,6 +186,25 @@ class Kills(Variants):
         return super().process(unit, batch)
 
 
+class SetupHangs(Task):
+    """Waits without end in set-up, every time."""
+
+    def setup(self) -> None:
+        time.sleep(600)
+
+
+@dataclass(frozen=True)
+class SetupHangsOnce(Task):
+    """Waits without end in set-up, the first time only."""
+
+    marker: str = ""
+
+    def setup(self) -> None:
+        if not Path(self.marker).exists():
+            Path(self.marker).touch()
+            time.sleep(600)
+
+
 class SetupDies(Task):
     """Kills its process in set-up, every time."""
 

@@ -38,6 +38,20 @@ def test_a_hang_is_tried_once_more_and_tells_where_it_hung() -> None:
     assert attempts.history(RUN, 8).fault is None
 
 
+def test_set_ups_that_hang_are_the_fault_of_no_unit() -> None:
+    attempts = Attempts(limit=5)
+    attempts.ready(RUN)
+    for _ in range(2):
+        assert attempts.history(RUN, 7).fault is None
+        attempts.begin(RUN, 7)
+        attempts.hang_in_setup(RUN, "hung: no end", "in load")
+    for unit in (7, 8):
+        history = attempts.history(RUN, unit)
+        assert history.fault is not None
+        assert (history.in_setup, history.fault.traceback) == (True, "in load")
+    assert attempts.history(RUN + 1, 7).fault is None
+
+
 def test_a_unit_alone_shares_its_worker_with_none_and_others_share_it() -> None:
     lanes = Lanes(3)
     together = threading.Barrier(3)

@@ -89,9 +89,13 @@ def test_a_worker_sets_its_own_torch_threads(
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_lost_worker_is_replaced_and_its_unit_run_again(tmp_path: Path) -> None:
+def test_a_lost_worker_is_replaced_and_its_unit_run_again_and_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     task = stages.DiesOnce(marker=str(tmp_path / "died"))
     results = list(make_executor("ray").map(task, stages.plan(4)))
+    assert caplog.messages == ["train-000001: run again, 1 of its workers were lost before"]
+    assert "(raylet)" not in capfd.readouterr().out
     assert sorted(shard for _, (shard, _) in results) == [unit.shard for unit in stages.plan(4)]
     assert Path(task.marker).exists()
     assert os.getpid() not in {pid for _, (_, pid) in results}

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engine import ErrorBudget, Resources, RunFailed, UnitFailed, make_executor, run_store_stage
 from pipeline.engine.ray_executor import RayExecutor
-from pipeline.store import Store, verify_store
+from pipeline.store import Store, examine_store, verify_store
 from tests.pipeline.engine import stages
 
 UNITS = stages.plan(5)
@@ -73,6 +73,35 @@ def test_a_set_up_that_kills_every_worker_ends_the_run_and_is_named() -> None:
         list(RayExecutor(max_attempts=2).map(stages.SetupDies(), stages.plan(3)))
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_set_up_that_hangs_ends_the_run_and_tells_where() -> None:
+    task = stages.SetupHangs(resources=Resources(setup_timeout=4))
+    with pytest.raises(UnitFailed, match="setting up probe: hung: it came to no end within 4 s") as raised:
+        list(RayExecutor().map(task, stages.plan(5)))
+    assert "time.sleep(600)" in raised.value.traceback
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_set_up_that_hangs_once_costs_its_worker_and_no_unit(tmp_path: Path) -> None:
+    task = stages.SetupHangsOnce(marker=str(tmp_path / "hung"), resources=Resources(setup_timeout=4, unit_timeout=60))
+    results = list(RayExecutor().map(task, stages.plan(5)))
+    assert sorted(shard for _, (shard, _) in results) == [unit.shard for unit in stages.plan(5)]
+    assert Path(task.marker).exists()
+
+
+def test_a_serial_run_tells_of_a_set_up_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(stages.Task):
+        def setup(self) -> None:
+            for _ in range(600):
+                if "setting up probe: not done after 0.2 s; a serial run waits for it" in caplog.text:
+                    return
+                stages.time.sleep(0.1)
+
+    units = stages.plan(2)
+    assert len(list(make_executor("serial").map(Slow(resources=Resources(setup_timeout=0.2)), units))) == 2
+    assert "in setup" in caplog.text
+
+
 def test_a_serial_run_tells_of_a_unit_that_takes_too_long(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Slow(stages.Variants):
         def process(self, unit, batch):  # type: ignore[no-untyped-def]
@@ -118,9 +147,9 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
     ) as raised:
         run_store_stage(stages.Variants(), stages.Noise(), store, UNITS, executor, ErrorBudget(), print)
     assert "\n" not in str(raised.value)
-    # Shards are not committed in order, so one that is not there may stand before one that is.
-    assert all("missing, though later shards are there" in fault for fault in verify_store(store.url))
-    assert len(store.done()) < len(UNITS)
+    found = examine_store(store.url)
+    assert (found.faults, found.shards + found.unmade) == ([], len(UNITS))
+    assert found.unmade
     ballast.unlink()
     run_store_stage(stages.Variants(), stages.Noise(), store, UNITS, executor, ErrorBudget(), print)
     assert [r.sha256 for r in store.receipts()] == [r.sha256 for r in whole.receipts()]

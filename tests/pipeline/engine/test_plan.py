@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine import Plan, WorkUnit, remaining
+from pipeline.engine import Plan, PlanOnDemand, WorkUnit, remaining
 from pipeline.engine.plan import unit_blocks
 from pipeline.stages import generate
 from pipeline.store import FingerprintMismatch, Store
@@ -36,9 +37,36 @@ def test_a_plan_is_the_sequence_of_its_units(units: list[WorkUnit]) -> None:
 
 
 @settings(max_examples=50, deadline=None)
+@given(UNITS, st.lists(st.booleans(), min_size=6, max_size=6))
+def test_units_made_on_demand_are_those_of_a_plan_in_columns(units: list[WorkUnit], chosen: list[bool]) -> None:
+    columns = Plan.of(units)
+    plan = PlanOnDemand.over([unit.shard for unit in units], lambda row: units[row])
+    assert Plan.of(plan) is plan
+    mask = pa.array(chosen[: len(units)], pa.bool_())
+    for one, other in ((plan, columns), (plan[1:4], columns[1:4]), (plan.where(mask), columns.where(mask))):
+        assert list(one) == list(other)
+        assert one.shards.equals(other.shards)
+        assert one.fingerprints().to_pylist() == other.fingerprints().to_pylist()
+
+
+def test_a_plan_on_demand_makes_no_unit_before_it_is_asked_for() -> None:
+    made: list[int] = []
+
+    def make(row: int) -> WorkUnit:
+        made.append(row)
+        return WorkUnit(f"train-{row:06d}", ())
+
+    plan = PlanOnDemand.over([f"train-{row:06d}" for row in range(100)], make)
+    assert len(plan.without({"train-000000"})) == 99
+    assert made == []
+    assert plan[1:][1].shard == "train-000002"
+    assert made == [2]
+
+
+@settings(max_examples=50, deadline=None)
 @given(UNITS.filter(bool), st.integers(1, 4))
 def test_blocks_hold_every_unit_once_and_in_order(units: list[WorkUnit], most: int) -> None:
-    blocks = unit_blocks(Plan.of(units), most)
+    blocks = list(unit_blocks(Plan.of(units), most))
     rows = [row for block in blocks for row in block.to_pylist()]
     assert [WorkUnit.from_json(row["unit"]) for row in rows] == units
     assert [row["index"] for row in rows] == list(range(len(units)))

@@ -65,7 +65,17 @@ def test_the_refusal_names_what_there_is_and_what_to_change() -> None:
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("fields", [{"num_cpus": 0}, {"num_gpus": -1}, {"workers": 0}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_cpus": 0},
+        {"num_gpus": -1},
+        {"workers": 0},
+        {"threads": 0},
+        {"unit_timeout": 0},
+        {"setup_timeout": 0},
+    ],
+)
 def test_resources_out_of_range_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         Resources(**fields)

@@ -26,7 +26,7 @@ from pipeline.engine import (
 )
 from pipeline.engine.outcome import Failed, Outcome
 from pipeline.engine.run import StageSummary
-from pipeline.store import FingerprintMismatch, Sample, Store, verify_store
+from pipeline.store import FingerprintMismatch, Sample, Store, examine_store, verify_store
 from tests.pipeline.engine import stages
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -102,6 +102,38 @@ def test_a_shard_made_from_other_samples_is_refused(tmp_path: Path) -> None:
     for changed in (replace(units[1], keys=units[1].keys[:-1]), replace(units[1], params={"k": 5})):
         with pytest.raises(FingerprintMismatch, match="shard train-000001 was made from other samples"):
             run(tmp_path, [units[0], changed], stages.Variants())
+
+
+def test_a_stopped_run_has_shards_left_to_make_and_a_finished_one_misses_what_is_lost(tmp_path: Path) -> None:
+    class Broken(stages.Noise):
+        def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+            if unit.shard in ("train-000001", "train-000004"):
+                raise ConnectionError("the bucket is gone")
+            return super().read(unit)
+
+    def faults_and_unmade() -> tuple[Sequence[str], int]:
+        found = examine_store(str(tmp_path))
+        return [fault.partition(":")[0] for fault in found.faults], found.unmade
+
+    with pytest.raises(UnitFailed):
+        run(tmp_path, stages.plan(3), stages.Variants(), Broken())
+    assert faults_and_unmade() == ([], 2)
+    run(tmp_path, stages.plan(3), stages.Variants())
+    assert faults_and_unmade() == ([], 0)
+    # One more shard is made of the three that it is extended by.
+    with pytest.raises(UnitFailed):
+        run(tmp_path, stages.plan(6), stages.Variants(), Broken())
+    assert faults_and_unmade() == ([], 2)
+    for number in range(4):
+        receipt = tmp_path / f"done/train-{number:06d}.json"
+        data = receipt.read_bytes()
+        receipt.unlink()
+        made = number < 3
+        assert faults_and_unmade() == ([f"done/train-{number:06d}.json"] if made else [], 2 if made else 3)
+        receipt.write_bytes(data)
+    (tmp_path / "done/train-000001.json").unlink()
+    run(tmp_path, stages.plan(6), stages.Variants())
+    assert faults_and_unmade() == ([], 0)
 
 
 def test_resources_and_batch_size_change_no_byte(tmp_path: Path) -> None:

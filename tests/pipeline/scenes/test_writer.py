@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,35 @@ def test_files_hold_the_scene_of_their_seed(root: Path) -> None:
 def test_two_processes_write_the_same_bytes_as_one(root: Path, tmp_path: Path) -> None:
     write_dataset(tmp_path, COUNTS, seed=4, height=48, width=96, workers=2)
     assert _digests(tmp_path) == _digests(root)
+
+
+def test_interrupted_rendering_is_taken_up_again(root: Path, tmp_path: Path) -> None:
+    part = Path(shutil.copytree(root, tmp_path / "part"))
+    missing = sorted(part.glob("leftImg8bit/train/*/*.png"))[1]
+    missing.unlink()
+    others = {path: path.stat().st_mtime_ns for path in part.glob("leftImg8bit/*/*/*.png")}
+    write_dataset(part, COUNTS, seed=4, height=48, width=96, workers=1)
+    assert _digests(part) == _digests(root)
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+@pytest.mark.parametrize(
+    ("counts", "seed", "told"),
+    [(COUNTS, 5, "seed 4, not 5"), ({"train": 4, "val": 2}, 4, "train 3, not 4")],
+    ids=["seed", "count"],
+)
+def test_other_scenes_are_not_mixed_with_those_there(root: Path, counts: dict[str, int], seed: int, told: str) -> None:
+    before = _digests(root)
+    with pytest.raises(UserError, match=told):
+        write_dataset(root, counts, seed, height=48, width=96, workers=1)
+    assert _digests(root) == before
+
+
+def test_scenes_are_not_mixed_with_a_dataset_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "leftImg8bit").mkdir()
+    with pytest.raises(UserError, match="not empty"):
+        write_dataset(tmp_path, COUNTS, seed=4, height=48, width=96, workers=1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["leftImg8bit"]
 
 
 def test_splits_and_seeds_share_no_scene() -> None:

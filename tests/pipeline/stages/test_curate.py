@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from augment.filtering import LossScale
 from pipeline.engine import Dropped, Ok, Resources, WorkUnit
-from pipeline.stages.curate import SCALE, Curate, plan
+from pipeline.stages.curate import SCALE, CountLosses, Curate, plan
 from pipeline.store import Sample
 
 
@@ -60,6 +60,19 @@ def test_labels_of_sixteen_bits_are_ignored_by_their_own_index(tmp_path: Path) -
     assert isinstance(outcome, Ok) and outcome.sample.label is not None
     assert outcome.sample.label.dtype == np.uint16
     np.testing.assert_array_equal(outcome.sample.label, [[300, 65535, 65535, 255]])
+
+
+def test_ignored_pixels_of_sixteen_bits_are_not_counted() -> None:
+    wide = replace(sample([[0, 20, 99]], [[0, 0, 0]]), label=np.array([[300, 255, 65535]], np.uint16))
+
+    class One:
+        def read(self, _unit: WorkUnit) -> list[Sample]:
+            return [wide]
+
+    counting = CountLosses(One(), RedMeansDoubt, 301, Resources(), 8, ignore_index=65535)  # type: ignore[arg-type]
+    counting.setup()
+    counts = counting.run(UNIT).counts.sum(axis=1)
+    assert {int(number): int(counts[number]) for number in np.flatnonzero(counts)} == {255: 1, 300: 1}
 
 
 def test_image_that_is_mostly_doubted_is_dropped_with_a_reason(stage: Curate) -> None:

@@ -16,6 +16,9 @@ from pipeline.taxonomies import CAMVID, CITYSCAPES, translate
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 from tests.pipeline.stages.corruptions import CORRUPTIONS
 
+# Pillow warns of a bomb's size before it is refused.
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+
 GEOMETRY = {"height": 16, "width": 24}
 STAGE = shard.Shard(16, 24, Resources(), batch_size=8)
 

@@ -14,6 +14,7 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.store import Failure, FingerprintMismatch, Sample, SampleReader, Store, verify_store
+from pipeline.store.location import Location
 from tests.pipeline.store.samples import camvid_like, manifest
 
 KEYS = [f"k{number:03d}" for number in range(8)]
@@ -43,6 +44,30 @@ def test_an_error_while_writing_leaves_nothing(tmp_path: Path, after: int) -> No
     assert visible(tmp_path / "store") == []
     assert store.done() == set()
     assert store.write_shard("train-000000", camvid_like(KEYS)).sha256 == undisturbed(tmp_path / "other")
+
+
+@pytest.mark.parametrize("step", range(4), ids=["tar", "index", "quarantine", "receipt"])
+def test_a_commit_that_ends_before_any_of_its_files_is_there_leaves_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    store = Store.create(str(tmp_path / "store"), manifest())
+    publish, published = Location.publish, []
+
+    def ends_at_a_step(location: Location, scratch: Path, path: str) -> None:
+        if len(published) == step:
+            raise ConnectionError("the disk is gone")
+        published.append(path)
+        publish(location, scratch, path)
+
+    failures = [Failure("x", "shard", "wrong mode: CMYK")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "publish", ends_at_a_step)
+        with pytest.raises(ConnectionError):
+            store.write_shard("train-000000", camvid_like(KEYS), failures)
+    assert len(published) == step
+    assert (store.done(), store.index().num_rows, verify_store(store.url)) == (set(), 0, [])
+    assert store.write_shard("train-000000", camvid_like(KEYS), failures).sha256 == undisturbed(tmp_path / "other")
+    assert verify_store(store.url) == []
 
 
 WRITE_THEN_WAIT = """

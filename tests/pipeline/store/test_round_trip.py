@@ -19,9 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.store import CorruptStore, InvalidSample, Sample, SampleReader, Store, verify_store
+from pipeline.store import JSON, CorruptStore, InvalidSample, Sample, SampleReader, Store, fingerprint, verify_store
+from pipeline.store.canonical import list_fingerprint
 from pipeline.store.codec import ImageFormat, decode, encode
-from tests.pipeline.store.samples import FREE, assert_same, camvid_like, manifest, sample_lists
+from tests.pipeline.store.samples import FREE, VALUES, assert_same, camvid_like, manifest, sample_lists
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,6 +60,19 @@ def test_the_index_joins_shards_whose_metadata_differ_in_type(shards: list[list[
         rows = store.index().select(["shard", "key"]).to_pylist()
         assert rows == sorted(rows, key=lambda row: (row["shard"], row["key"]))
         assert len(rows) == sum(len(samples) for samples in shards)
+        # Two shards are read together, so that three are more than one reading.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.store.store._FILES_AT_ONCE", 2)
+            keys = dict(store.shard_keys())
+        assert list(keys) == sorted(store.done())
+        assert [(shard, key) for shard, found in keys.items() for key in found] == [
+            (row["shard"], row["key"]) for row in rows
+        ]
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_the_fingerprint_of_a_stream_is_that_of_its_list(values: list[JSON]) -> None:
+    assert list_fingerprint(iter(values)) == fingerprint(values)
 
 
 def test_offsets_point_at_the_members(tmp_path: Path) -> None:

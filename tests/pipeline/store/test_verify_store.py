@@ -16,9 +16,20 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.planning import verify
-from pipeline.store import CorruptStore, Failure, Manifest, Receipt, Sample, Store, ledger, verify_store
+from pipeline.store import (
+    CorruptStore,
+    Failure,
+    Manifest,
+    Receipt,
+    Sample,
+    Store,
+    StoreFindings,
+    examine_store,
+    ledger,
+    verify_store,
+)
 from pipeline.store.index import table_from_bytes, table_to_bytes
+from pipeline.verification import verify
 from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
 
 
@@ -27,6 +38,8 @@ def write_store(root: Path) -> Store:
     store.write_shard("train-000000", camvid_like(["a", "b"]), [Failure("c", "shard", "unreadable image: c.png")])
     store.write_shard("train-000001", camvid_like(["d"]), dropped=["too dark"])
     store.write_shard("val-000000", [])
+    store.note_asked(["train-000000", "train-000001", "val-000000"])
+    store.note_made()
     return store
 
 
@@ -71,7 +84,7 @@ def test_any_flipped_byte_or_truncation_in_any_file_is_reported(
     store: Store, data: st.DataObject, damage: Callable[[bytes], bytes]
 ) -> None:
     files = files_of(Path(store.url))
-    assert len(files) == 12
+    assert len(files) == 13
     path = data.draw(st.sampled_from(files))
     whole = path.read_bytes()
     try:
@@ -128,6 +141,8 @@ def test_the_command_exits_with_1_and_prints_a_line_for_each_fault(
         "shards/train-000000.tar",
         "quarantine/train-000000.parquet",
         "done/train-000001.json",
+        tmp_path.name,
+        "3 faults",
     ]
 
 
@@ -144,17 +159,37 @@ def test_a_missing_manifest_is_reported_and_is_no_reason_to_look_away(tmp_path: 
     write_store(tmp_path / "real")
     (tmp_path / "real/store.json").unlink()
     assert verify_store(str(tmp_path / "real")) == ["store.json: missing"]
-    assert verify(str(tmp_path)) == (["real"], ["real: store.json: missing"])
+    assert verify(str(tmp_path)).faults == ["real: store.json: missing"]
 
 
-def test_a_missing_shard_is_reported_and_one_without_a_receipt_does_not_exist(tmp_path: Path) -> None:
-    write_store(tmp_path)
-    (tmp_path / "done/train-000001.json").unlink()
-    assert verify_store(str(tmp_path)) == []
-    (tmp_path / "done/train-000000.json").unlink()
+@pytest.mark.parametrize("shard", ["train-000000", "train-000001", "val-000000"])
+def test_any_one_receipt_that_is_gone_from_a_finished_store_is_reported(tmp_path: Path, shard: str) -> None:
+    store = with_ledger(write_store(tmp_path))
+    (tmp_path / f"done/{shard}.json").unlink()
+    lost = f"done/{shard}.json: missing, though the shard was made; lumen run makes it again"
+    assert verify_store(store.url) == [lost]
+
+
+def test_shards_that_are_not_made_yet_are_counted_and_no_fault(tmp_path: Path) -> None:
     store = write_store(tmp_path)
-    (tmp_path / "done/train-000000.json").unlink()
-    assert verify_store(store.url) == ["done/train-000000.json: missing, though later shards are there"]
+    assert (examine_store(store.url).asked, examine_store(store.url).unmade) == (3, 0)
+    more = ["train-000000", "train-000001", "train-000002", "train-000003", "val-000000"]
+    store.note_asked(more)
+    store.write_shard("train-000003", camvid_like(["e"]))
+    found = examine_store(store.url)
+    assert (found.faults, found.shards, found.samples, found.asked, found.unmade) == ([], 4, 4, 5, 1)
+    # What was made before the store was extended is missed nevertheless, and what came since is not.
+    for shard in ("train-000001", "train-000003"):
+        (tmp_path / f"done/{shard}.json").unlink()
+    found = examine_store(store.url)
+    assert [fault.partition(":")[0] for fault in found.faults] == ["done/train-000001.json"]
+    assert found.unmade == 2
+
+
+def test_a_store_that_no_run_has_written_may_have_gaps(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), manifest())
+    store.write_shard("train-000004", camvid_like(["a"]))
+    assert examine_store(store.url) == StoreFindings([], shards=1, samples=1)
 
 
 LABEL = np.zeros((16, 24), np.uint8)

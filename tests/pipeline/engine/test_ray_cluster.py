@@ -1,0 +1,100 @@
+"""A cluster that does not answer, or has no room, is told of and never waited for in silence."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from augment.errors import UserError
+from pipeline.engine import Resources, make_executor, ray_cluster
+from pipeline.engine.ray_cluster import connect, shortage
+from tests.pipeline.engine import stages
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is on no cluster, whatever other tests have started."""
+    monkeypatch.setattr("pipeline.engine.ray_cluster.ray.is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("given", ["setting", "RAY_ADDRESS", "auto"])
+def test_address_where_nothing_listens_is_refused_at_once(
+    given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        if given == "RAY_ADDRESS":
+            monkeypatch.setenv("RAY_ADDRESS", address)
+        if given == "auto":
+            # What the last cluster of this machine has left.
+            monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+            monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+            (tmp_path / "ray").mkdir()
+            (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+        asked = {"setting": address, "RAY_ADDRESS": None, "auto": "auto"}[given]
+        with pytest.raises(UserError) as error:
+            connect(asked, print)
+    message = str(error.value)
+    assert message.startswith(f"cluster.address: no Ray cluster answers at {asked or address}: nothing listens at ")
+    assert address.rpartition(":")[2] in message.partition("listens")[2]
+    assert "\n" not in message
+
+
+@pytest.mark.usefixtures("apart")
+def test_cluster_that_is_long_in_answering_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, lines = threading.Event(), []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        told.set()
+
+    monkeypatch.setattr(ray_cluster, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(ray_cluster, "_init", lambda **_: told.wait(30))
+    with socket.create_server(("", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        connect(address, report)
+    assert [line.partition(",")[0] for line in lines] == [f"waiting for the Ray cluster at {address}"]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    class Other:
+        def here(self) -> bool:
+            return True
+
+    other: Any = ray.remote(num_cpus=1)(Other).remote()
+    assert ray.get(other.here.remote())
+    lines: list[str] = []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        ray.kill(other)
+
+    monkeypatch.setattr(ray_cluster, "_PATIENCE_SECONDS", 1.0)
+    results = list(make_executor("ray", report=report).map(stages.Task(), stages.plan(2)))
+    assert lines == ["probe: waiting for 2 CPU slots (1 free): others are at work on the cluster"]
+    assert len(results) == 2
+
+
+@pytest.mark.parametrize(
+    ("resources", "free", "lack"),
+    [
+        (Resources(), {"CPU": 2}, ""),
+        (Resources(), {}, "2 CPU slots (0 free)"),
+        (Resources(num_cpus=4, num_gpus=1), {"CPU": 16}, "1 GPU slots (0 free)"),
+        (Resources(num_cpus=4, num_gpus=1), {"CPU": 4, "GPU": 0.5}, "5 CPU slots (4 free) and 1 GPU slots (0.5 free)"),
+    ],
+)
+def test_lack_of_room_is_what_one_worker_and_the_reserve_need(
+    resources: Resources, free: dict[str, float], lack: str
+) -> None:
+    assert shortage(resources, free) == lack

@@ -1,0 +1,123 @@
+"""A model that cannot be had is told of before anything is done, in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from huggingface_hub import constants
+
+from augment.errors import UserError
+from pipeline.config import Config
+from pipeline.models import require_reachable
+from pipeline.workflow import Selection, run
+
+ANSWERS = {
+    "/api/models/owner/vit": (200, {}, ["config.json", "model.safetensors"]),
+    "/api/models/owner/words": (200, {}, ["vocabulary.txt"]),
+    "/api/models/owner/gated": (403, {"X-Error-Code": "GatedRepo"}, []),
+    "/api/models/owner/ill": (503, {}, []),
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers as the hub does, about four models."""
+
+    def do_GET(self) -> None:
+        status, headers, files = ANSWERS.get(self.path, (404, {"X-Error-Code": "RepoNotFound"}, []))
+        body = json.dumps({"id": "owner/name", "siblings": [{"rfilename": name} for name in files]}).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
+    """What this process takes for the hub, with an empty cache."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def require(name: str) -> None:
+    require_reachable("backbone.name", name, "config.json", ["own-vit"])
+
+
+def keep_in_cache(cache: Path, name: str) -> None:
+    """Lay `config.json` where a download would."""
+    folder = cache / f"models--{name.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (folder / "snapshots" / ("0" * 40) / "config.json").write_text("{}")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("owner/nothing", "the hub has no such model"),
+        ("owner/words", "has no config.json"),
+        ("owner/gated", "accepts its terms"),
+        ("owner/ill", "the hub answers with an error"),
+        ("three/part/name", "no such folder, and no hub id"),
+    ],
+)
+def test_model_that_the_hub_does_not_give_is_refused(name: str, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        require(name)
+    message = str(error.value)
+    assert message.startswith(f"backbone.name={name}: ")
+    assert told in message
+    assert "\n" not in message
+
+
+def test_hub_that_is_out_of_reach_is_told_of_in_one_quiet_line(
+    hub: ThreadingHTTPServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(UserError, match=r"^backbone.name=owner/vit: not in the local cache, and .* does not answer"):
+        require("owner/vit")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_hub_is_asked_only_for_what_is_not_here(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    require("owner/vit")
+    hub.shutdown()
+    hub.server_close()
+    keep_in_cache(tmp_path / "cache", "owner/cached")
+    for name in ("owner/cached", "own-vit", str(tmp_path)):
+        require(name)
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("key", ["backbone.name", "generator.base"])
+def test_run_begins_nothing_that_no_model_can_finish(
+    key: str, configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = configure(tmp_path / "space", f"{key}=owner/nothing")
+    with pytest.raises(UserError, match=rf"^{key}=owner/nothing: "):
+        run(config, Selection(), print)
+    assert not (tmp_path / "space").exists()
+
+
+@pytest.mark.usefixtures("hub")
+def test_run_asks_for_no_model_that_its_stages_do_not_load(configure: Callable[..., Config], tmp_path: Path) -> None:
+    # One worker renders in this process, which is quicker here.
+    config = configure(tmp_path / "space", "backbone.name=owner/nothing", "cluster.stages.shard.workers=1")
+    run(config, Selection(until="shard"), print)
+    assert (tmp_path / "space" / "real").is_dir()
