@@ -90,10 +90,43 @@ class RenderConfig(Section):
     seed: Seed = Field(default=0, description="seed of the scenes")
 
 
+def folder_template(path: str) -> str:
+    rest = path.replace("{split}", "", 1)
+    if not path or path.startswith("/") or ".." in path.split("/") or "{" in rest or "}" in rest:
+        raise ValueError(f"{path!r}: give a folder below the dataset's root, with at most one {{split}} in it")
+    return path
+
+
+FolderTemplate = Annotated[str, AfterValidator(folder_template)]
+
+
+class FolderConfig(Section):
+    """Where things lie in a dataset of kind 'folder', below its root; {split} stands for a split's name."""
+
+    images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
+    masks: FolderTemplate = Field(default="masks/{split}", description="class values, PNG; named as the images")
+    instances: FolderTemplate = Field(default="instances/{split}", description="object numbers, 16-bit PNG; optional")
+    mask_suffix: str = Field(default="", description="what follows an image's name in that of its mask, e.g. '_mask'")
+    classes: str | None = Field(
+        default=None, description="file of class names; null is classes.txt, classes.csv or classes.json in the root"
+    )
+    ignore_index: int | None = Field(
+        default=None, ge=0, le=65535, description="value in masks that is no class; null is 255, or 65535 in 16 bits"
+    )
+    partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
+
+
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
+    kind: Literal[
+        "rendered",
+        "cityscapes",
+        "cityscapes-coarse",
+        "camvid",
+        "camvid-32",
+        "folder",
+    ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
         description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",
@@ -105,10 +138,13 @@ class DatasetConfig(Section):
     taxonomy: TaxonomyName | None = Field(
         default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
     )
+    folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
+        if self.folder is not None and self.kind != "folder":
+            raise ValueError(f"kind {self.kind!r} takes no folder section")
         if self.kind == "rendered":
             if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
@@ -265,7 +301,9 @@ class DownstreamConfig(Section):
 class EvaluateConfig(Section):
     """What alignment, diversity and the comparison are measured on."""
 
-    split: str = Field(default="val", min_length=1, description="held-out split")
+    split: Annotated[str, Field(min_length=1)] | None = Field(
+        default="val", description="held-out split; null leaves out all stages that need labels, from judge on"
+    )
 
 
 class ShardConfig(Section):
@@ -350,17 +388,20 @@ class Config(Section):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
-        for key, splits in (
-            ("generate.splits", self.generate.splits),
-            ("evaluate.split", (self.evaluate.split,)),
-        ):
-            if unknown := sorted(set(splits) - set(self.dataset.splits)):
-                raise ValueError(f"{key}: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
+            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
+            raise ValueError(
+                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
+                "null measures nothing"
+            )
         if self.evaluate.split == TRAIN_SPLIT:
             raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
-        needed = {self.evaluate.split: "evaluate.split"}
-        if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
-            needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        needed: dict[str, str] = {}
+        if self.evaluate.split is not None:
+            needed[self.evaluate.split] = "evaluate.split"
+            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
         for split, reader in needed.items():
             if split not in self.generate.splits:
                 raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")

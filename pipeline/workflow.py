@@ -51,11 +51,11 @@ def heading(config: Config) -> str:
 
 
 def steps_of(config: Config) -> list[Step]:
-    """All stages of a run, in order."""
+    """All stages of a run, in order; those that need labels are left out where `evaluate.split` is null."""
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
-    parts = layouts, Generation(config, workspace, layouts), Value(config, workspace, layouts)
-    return [step for part in parts for step in part.steps()]
+    steps = [*layouts.steps(), *Generation(config, workspace, layouts).steps()]
+    return steps if config.evaluate.split is None else [*steps, *Value(config, workspace, layouts).steps()]
 
 
 def run(config: Config, selection: Selection, report: Callable[[str], None]) -> None:
@@ -74,7 +74,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     with told_whose(config):
         chosen = select(steps, selection)
     if selection.redo is not None:
-        check(config, names(steps)[names(steps).index(selection.redo) :])
+        check(config, names(chosen)[names(chosen).index(selection.redo) :])
         with sole_run(config.workspace):
             for step in steps[names(steps).index(selection.redo) :]:
                 step.reset()
@@ -105,7 +105,8 @@ def check(config: Config, stages: Sequence[StageName]) -> None:
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.check()
-    Value(config, workspace, layouts).check()
+    if config.evaluate.split is not None:
+        Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
 
 
@@ -129,7 +130,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
         RunFailed: the stage broke down.
     """
     steps = steps_of(config)
-    step = steps[names(steps).index(stage)]
+    step = steps[index_of(steps, stage)]
     if not isinstance(step, StoreStep):
         stores = ", ".join(other.name for other in steps if isinstance(other, StoreStep))
         raise UserError(f"retry {stage}: it writes no store and has no quarantine; the stages that do are {stores}")
@@ -189,7 +190,7 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
     if selection.redo is not None and selection.redo not in names(chosen_of(steps, selection)):
         raise UserError(f"--redo {selection.redo} would remove what --only or --until keeps from being made again")
     if selection.only is not None:
-        index = names(steps).index(selection.only)
+        index = index_of(steps, selection.only)
         for step in steps[:index]:
             if not step.is_done():
                 raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
@@ -199,9 +200,16 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
 def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
     """The steps that `only` and `until` leave."""
     if selection.only is not None:
-        return [steps[names(steps).index(selection.only)]]
-    last = len(steps) if selection.until is None else names(steps).index(selection.until) + 1
+        return [steps[index_of(steps, selection.only)]]
+    last = len(steps) if selection.until is None else index_of(steps, selection.until) + 1
     return list(steps[:last])
+
+
+def index_of(steps: Sequence[Step], stage: StageName) -> int:
+    """Where a stage stands; raises UserError where the run leaves it out."""
+    if stage not in names(steps):
+        raise UserError(f"{stage} is no stage of this run: it needs a labelled split, and evaluate.split is null")
+    return names(steps).index(stage)
 
 
 def names(steps: Sequence[Step]) -> list[StageName]:

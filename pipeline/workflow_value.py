@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from augment.errors import UserError
 from downstream.options import TrainingOptions
 from pipeline.artifact import Artifact, Record, discard, read_record
-from pipeline.config import TRAIN_SPLIT, Config, mix_weights
+from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from downstream.results import RunResult
 
 PAGE = "index.html"
+# What trains on labels, or compares with them.
+LABELLED_STAGES: tuple[StageName, ...] = ("judge", "curate", "compare", "evaluate")
 
 
 @dataclass
@@ -64,18 +66,26 @@ class Value:
             ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
         ]
 
-    def check(self) -> None:
+    def check(self, stages: Sequence[StageName]) -> None:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: there is no such segmenter, or no weights for it.
+            UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
         """
+        if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
+            self.layouts.require_labels((TRAIN_SPLIT, self.split), needing)
         from downstream.models import segmenter_config
 
         settings, geometry = self.config.downstream, self.config.geometry
         segmenter_config(settings.model, 2, (geometry.height, geometry.width))
         if settings.pretrained is not None and not settings.pretrained.is_file():
             raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
+
+    @property
+    def split(self) -> str:
+        """The held-out split."""
+        assert self.config.evaluate.split is not None
+        return self.config.evaluate.split
 
     @property
     def real(self) -> Store:
@@ -135,7 +145,7 @@ class Value:
                 "options": options.semantic,
                 "real": content_digest(self.real),
                 "synthetic": content_digest(self.curated) if "synthetic" in mix_weights(mix) else None,
-                "split": self.config.evaluate.split,
+                "split": self.split,
             }
         )
         return Training(mix, seed, options, self.workspace.runs / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}")
@@ -147,7 +157,7 @@ class Value:
             trainings,
             space.real,
             space.curated,
-            self.config.evaluate.split,
+            self.split,
             resources_of(self.config, stage).resources,
             stage,
         )
@@ -175,7 +185,7 @@ class Value:
         (result,) = self.train("judge", [training], tools)
         shutil.copytree(training.folder, folder, dirs_exist_ok=True)
         facts["miou"] = result.miou
-        return f"mIoU {result.miou:.3f} on {self.config.evaluate.split}"
+        return f"mIoU {result.miou:.3f} on {self.split}"
 
     # curate
 
@@ -285,7 +295,7 @@ class Value:
             "judge": self.judge_record.digest,
             "real": content_digest(self.layouts.real),
             "synthetic": content_digest(self.synthetic),
-            "split": self.config.evaluate.split,
+            "split": self.split,
         }
         return Artifact(self.workspace.evaluation, "evaluation", inputs)
 
@@ -298,7 +308,7 @@ class Value:
             str(self.workspace.judge),
             self.workspace.real,
             self.workspace.synthetic,
-            self.config.evaluate.split,
+            self.split,
             **settings.of_model,
         )
         ((_, table),) = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])
@@ -325,6 +335,6 @@ class Value:
         """Write the page."""
         from downstream.report import build_report
 
-        space, split = self.workspace, self.config.evaluate.split
-        build_report(space.root, folder / PAGE, split, space.store_root, self.config.name)
+        space = self.workspace
+        build_report(space.root, folder / PAGE, self.split, space.store_root, self.config.name)
         return "written"

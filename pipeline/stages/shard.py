@@ -12,6 +12,8 @@ from pipeline.datasets import (
     Box,
     Dataset,
     DatasetKind,
+    Folder,
+    FolderOptions,
     Frame,
     Geometry,
     Record,
@@ -24,7 +26,7 @@ from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, LABELLED, InvalidSample, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
@@ -73,6 +75,12 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return list_fingerprint(record.to_json() for items in records.values() for record in items)
 
 
+def mask_values(dataset: Dataset) -> dict[str, JSON]:
+    """What tells the masks of a plain folder from others of the same classes, for a manifest."""
+    classes = dataset.classes if isinstance(dataset, Folder) else None
+    return {} if classes is None else {"masks": {"values": list(classes.values), "ignored": classes.ignored}}
+
+
 def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
     """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
 
@@ -91,9 +99,9 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str) -> Dataset:
+def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root)
+    return open_dataset(kind, root, folder)
 
 
 @dataclass(frozen=True)
@@ -101,15 +109,17 @@ class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    ``folder`` says where things lie in a dataset of kind ``folder``.
     """
 
     kind: DatasetKind
     root: str
     taxonomy: str | None = None
+    folder: FolderOptions | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Frames at their size on disk; one that cannot be read is a failure."""
-        dataset = opened(self.kind, self.root)
+        dataset = opened(self.kind, self.root, self.folder)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
@@ -131,8 +141,10 @@ class DatasetSource:
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
-        captions: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
-        return {**record.attributes, **captions, "dataset": dataset.name, "split": record.split, "source": record.image}
+        known: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
+        if record.label is None and dataset.taxonomy is not None:
+            known[LABELLED] = False
+        return {**record.attributes, **known, "dataset": dataset.name, "split": record.split, "source": record.image}
 
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:

@@ -14,6 +14,8 @@ from pipeline.store.errors import InvalidSample
 
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 RESERVED_METADATA = frozenset({"key", "shard"})
+# Metadata that is False where an image among labelled ones has no label of its own, so that none is missed.
+LABELLED = "labelled"
 
 
 @dataclass(frozen=True, eq=False)
