@@ -39,8 +39,7 @@ def verify(path: str) -> Verified:
         return Verified([store_line(path.rstrip("/").rpartition("/")[-1], found)], [], found.faults)
     space = Workspace.at(Path(path))
     stores = {name: url for name, url in space.stores.items() if Store.left_at(url)}
-    # A file without its record is what a kill between the two has left, and is made anew; a folder gets both at once.
-    artifacts = [item for item in space.artifacts if record_path(item).is_file() or item.is_dir()]
+    artifacts = [item for item in space.artifacts if record_path(item).is_file() or must_have_record(item, space)]
     if not stores and not artifacts:
         raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")
     checked: list[str] = []
@@ -56,6 +55,15 @@ def verify(path: str) -> Verified:
     looked_at = {*stores, *(item.name for item in artifacts), *(record_path(item).name for item in artifacts)}
     others = {item.name for item in space.root.iterdir() if not item.name.startswith(".")} - looked_at
     return Verified(checked, sorted(others), faults)
+
+
+def must_have_record(item: Path, space: Workspace) -> bool:
+    """Whether what lies there, if anything, can only be an artifact that has lost its record.
+
+    A folder gets its name and its record at once, but scenes may be anybody's dataset; a file that a kill has left
+    without its record is made anew.
+    """
+    return item.is_dir() and item != space.scenes
 
 
 def store_line(name: str, found: StoreFindings) -> str:

@@ -34,6 +34,8 @@ def space(tmp_path: Path) -> Path:
         (folder / "images").mkdir()
         (folder / "images/0.png").write_bytes(b"one scene")
         (folder / "images/1.png").write_bytes(b"another")
+    with Artifact(tmp_path / "basis", "basis", {}).building() as folder:
+        (folder / "own.json").write_bytes(b"a basis")
     with Artifact(tmp_path / "evaluation.parquet", "evaluation", {}).building() as file:
         file.write_bytes(b"a table")
     (tmp_path / "runs").mkdir()
@@ -46,6 +48,7 @@ def test_it_says_what_was_checked_and_what_was_not(space: Path, capsys: pytest.C
         "real: 1 shards, 2 samples",
         "layouts: 1 shards, 1 samples; 2 of 3 shards are not made yet",
         "scenes: 2 files",
+        "basis: 1 files",
         "evaluation.parquet: 1 files",
         "not checked: runs",
         "no fault",
@@ -69,7 +72,7 @@ def drop_digest(path: Path) -> None:
         ("scenes/images/0.png", flip, "images/0.png has changed"),
         ("scenes/images/1.png", Path.unlink, "images/1.png is missing"),
         ("scenes/images/2.png", lambda path: path.write_bytes(b""), "images/2.png is not in the record"),
-        ("scenes/artifact.json", Path.unlink, "scenes: no record"),
+        ("basis/artifact.json", Path.unlink, "basis: no record"),
         ("scenes/artifact.json", lambda path: path.write_text("{"), "artifact.json: not a record"),
         ("scenes/artifact.json", drop_digest, "artifact.json: the record does not match its own seal"),
         ("evaluation.parquet", flip, "evaluation.parquet has changed"),
@@ -89,6 +92,12 @@ def test_each_fault_is_one_line_and_exit_1(
     assert lines[-1] == "1 fault"
 
 
+def test_scenes_of_somebody_else_are_not_checked_and_no_fault(space: Path) -> None:
+    (space / "scenes/artifact.json").unlink()
+    found = verify(str(space))
+    assert (found.faults, found.unchecked) == ([], ["runs", "scenes"])
+
+
 def test_a_record_that_was_changed_is_not_built_upon(space: Path) -> None:
     drop_digest(space / "scenes/artifact.json")
     with pytest.raises(CorruptStore, match="remove the artifact to make it anew"):
@@ -96,7 +105,7 @@ def test_a_record_that_was_changed_is_not_built_upon(space: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_a_users_mistake(space: Path) -> None:
-    for name in ("real", "layouts", "scenes"):
+    for name in ("real", "layouts", "scenes", "basis"):
         shutil.rmtree(space / name)
     for name in ("evaluation.parquet", "evaluation.json"):
         (space / name).unlink()

@@ -24,8 +24,10 @@ from pipeline.engine import (
     make_executor,
     run_store_stage,
 )
+from pipeline.engine.errors import raise_at_fault
 from pipeline.engine.outcome import Failed, Outcome
 from pipeline.engine.run import StageSummary
+from pipeline.engine.serial import SerialExecutor
 from pipeline.store import FingerprintMismatch, Sample, Store, examine_store, verify_store
 from tests.pipeline.engine import stages
 
@@ -134,6 +136,19 @@ def test_a_stopped_run_has_shards_left_to_make_and_a_finished_one_misses_what_is
     (tmp_path / "done/train-000001.json").unlink()
     run(tmp_path, stages.plan(6), stages.Variants())
     assert faults_and_unmade() == ([], 0)
+
+
+def test_an_executor_that_loses_a_unit_without_a_word_does_not_end_a_run_well(tmp_path: Path) -> None:
+    class Forgetful(SerialExecutor):
+        def map(self, task, units, at_fault=raise_at_fault):  # type: ignore[no-untyped-def]
+            return super().map(task, units[:-1], at_fault)
+
+    store = Store.create(str(tmp_path), stages.MANIFEST)
+    with pytest.raises(RunFailed, match="generate: 1 shards of the plan are missing, such as train-000002"):
+        run_store_stage(
+            stages.Variants(), stages.Noise(), store, stages.plan(3), Forgetful(), ErrorBudget(), lambda _: None
+        )
+    assert examine_store(store.url).unmade == 1
 
 
 def test_resources_and_batch_size_change_no_byte(tmp_path: Path) -> None:
