@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 StageName = Literal["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -81,12 +90,22 @@ class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
     kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
-    root: AbsolutePath | None = Field(default=None, description="its folder; a rendered dataset has none, it is made")
+    root: AbsolutePath | None = Field(
+        default=None, validate_default=True, description="its folder; a rendered dataset has none, it is made"
+    )
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
     limit: dict[str, Positive] = Field(
         default={}, description="at most so many images of a split, evenly spaced over it"
     )
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
+
+    @field_validator("root")
+    @classmethod
+    def _given(cls, root: Path | None, section: ValidationInfo) -> Path | None:
+        # Said of the key itself, which is another one where several datasets are read.
+        if root is None and (kind := section.data.get("kind", "rendered")) != "rendered":
+            raise ValueError(f"give the folder that kind {kind!r} is read from")
+        return root
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
@@ -95,11 +114,9 @@ class DatasetConfig(Section):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
             if self.root is not None or self.render is None:
                 raise ValueError(
-                    "kind 'rendered' takes a render section and no root; to read a folder choose "
-                    "dataset=cityscapes dataset.root=FOLDER"
+                    "kind 'rendered' takes a render section and no root; to read a folder choose another kind, "
+                    "such as cityscapes"
                 )
-        elif self.root is None:
-            raise ValueError(f"kind {self.kind!r} needs dataset.root=FOLDER")
         elif self.render is not None:
             raise ValueError(f"kind {self.kind!r} takes no render section")
         if TRAIN_SPLIT not in self.splits:
