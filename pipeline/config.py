@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.taxonomies import TAXONOMIES
 
@@ -129,6 +138,7 @@ class DatasetConfig(Section):
     ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
+        validate_default=True,
         description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",
     )
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
@@ -141,6 +151,14 @@ class DatasetConfig(Section):
     folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
+    @field_validator("root")
+    @classmethod
+    def _given(cls, root: str | None, section: ValidationInfo) -> str | None:
+        # Said of the key itself, which is another one where several datasets are read.
+        if root is None and (kind := section.data.get("kind", "rendered")) != "rendered":
+            raise ValueError(f"give the folder or URL that kind {kind!r} is read from")
+        return root
+
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
         if self.folder is not None and self.kind != "folder":
@@ -150,11 +168,9 @@ class DatasetConfig(Section):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
             if self.root is not None or self.render is None:
                 raise ValueError(
-                    "kind 'rendered' takes a render section and no root; to read a folder choose "
-                    "dataset=cityscapes dataset.root=FOLDER"
+                    "kind 'rendered' takes a render section and no root; to read a folder choose another kind, "
+                    "such as cityscapes"
                 )
-        elif self.root is None:
-            raise ValueError(f"kind {self.kind!r} needs dataset.root=FOLDER")
         elif self.render is not None:
             raise ValueError(f"kind {self.kind!r} takes no render section")
         if TRAIN_SPLIT not in self.splits:

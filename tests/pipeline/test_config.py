@@ -29,7 +29,7 @@ MISTAKES = [
     (["downstream.mixes=[real,photos]"], ["'photos'", "'real'", "'synthetic'"]),
     (["shard.image_format=bmp"], ["shard.image_format='bmp'", "'png'"]),
     (["dataset=places"], ["places", "camvid", "cityscapes", "rendered"]),
-    (["dataset=camvid"], ["dataset.root=FOLDER"]),
+    (["dataset=camvid"], ["dataset.root: ", "folder"]),
     (["dataset.taxonomy=moon"], ["dataset.taxonomy", "'moon'", "ade20k", "cityscapes"]),
     (["dataset.limit.test=3"], ["limit", "test"]),
     (["generator.adapter=null"], ["layout.basis", "own"]),

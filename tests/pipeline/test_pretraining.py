@@ -80,6 +80,13 @@ def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFix
     assert "model.latent_channels: stored 4, asked 6" in capsys.readouterr().err
 
 
+def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["pretrain", "pretrain/lumen-tiny"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("lumen pretrain: sources.camvid.dataset.root: ")
+    assert message.count("\n") == 1
+
+
 def test_finished_pretraining_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = (folder / "model" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     assert guarded(["pretrain", str(folder / "smallest.yaml")]) == 0
