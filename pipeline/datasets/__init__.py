@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pipeline.datasets.ade20k import Ade20k
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid"]
+DatasetKind = Literal["cityscapes", "camvid", "ade20k"]
 
 __all__ = [
+    "Ade20k",
     "Box",
     "CamVid",
     "Cityscapes",
@@ -39,3 +42,5 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
             return Cityscapes(tree)
         case "camvid":
             return CamVid(tree)
+        case "ade20k":
+            return Ade20k(unpacked(tree, "ADEChallengeData2016"))

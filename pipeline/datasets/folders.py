@@ -20,6 +20,11 @@ def require_root(tree: Tree, expected: str) -> None:
         raise UserError(f"dataset root {tree} does not exist: it should hold {expected}")
 
 
+def unpacked(tree: Tree, folder: str) -> Tree:
+    """The folder of that name in the root, which an archive unpacks to; the root itself where there is none."""
+    return Tree(tree.at(folder)) if folder in tree.folders() else tree
+
+
 def require_split(split: str, splits: list[str], folder: str) -> None:
     """Raise UserError for a split that is not on disk, naming those that are."""
     if split not in splits:
@@ -39,6 +44,12 @@ def by_name(paths: Iterable[str], name_of: Callable[[str], str]) -> dict[str, st
 def stem(path: str) -> str:
     """The name of a file without folders and suffix."""
     return PurePosixPath(path).stem
+
+
+def require_images(split: str, images: Mapping[str, str], image_pattern: str) -> None:
+    """Raise UserError unless a split that has no labels by its nature has an image."""
+    if not images:
+        raise UserError(f"split {split!r} has no image: expected {image_pattern}, found none")
 
 
 def check_pairs(
