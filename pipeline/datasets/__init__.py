@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.datasets.ade20k import Ade20k
+from pipeline.datasets.ade20k_full import Ade20kFull
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
@@ -13,10 +14,11 @@ from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid", "ade20k"]
+DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full"]
 
 __all__ = [
     "Ade20k",
+    "Ade20kFull",
     "Box",
     "CamVid",
     "Cityscapes",
@@ -44,3 +46,5 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
             return CamVid(tree)
         case "ade20k":
             return Ade20k(unpacked(tree, "ADEChallengeData2016"))
+        case "ade20k-full":
+            return Ade20kFull(unpacked(tree, "ADE20K_2021_17_01"))
