@@ -84,7 +84,7 @@ class RenderConfig(Section):
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal["rendered", "cityscapes", "camvid", "ade20k", "ade20k-full"] = Field(
+    kind: Literal["rendered", "cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k"] = Field(
         description="layout of the dataset on disk"
     )
     root: Url | None = Field(

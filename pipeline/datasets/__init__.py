@@ -8,17 +8,19 @@ from typing import Literal
 from pipeline.datasets.ade20k import Ade20k
 from pipeline.datasets.ade20k_full import Ade20kFull
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
+from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full"]
+DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k"]
 
 __all__ = [
     "Ade20k",
     "Ade20kFull",
+    "Bdd100k",
     "Box",
     "CamVid",
     "Cityscapes",
@@ -48,3 +50,7 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
             return Ade20k(unpacked(tree, "ADEChallengeData2016"))
         case "ade20k-full":
             return Ade20kFull(unpacked(tree, "ADE20K_2021_17_01"))
+        case "bdd100k":
+            return Bdd100k(unpacked(tree, "bdd100k"), "10k")
+        case "bdd100k-100k":
+            return Bdd100k(unpacked(tree, "bdd100k"), "100k")

@@ -28,7 +28,8 @@ class RecordError(UserError):
     """
 
 
-@dataclass(frozen=True)
+# There are hundreds of thousands of them in a set.
+@dataclass(frozen=True, slots=True)
 class Box:
     """An object's rectangle: pixels of its image from the left and the top edge, fractions allowed."""
 
