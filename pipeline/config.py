@@ -84,9 +84,9 @@ class RenderConfig(Section):
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal["rendered", "cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k"] = Field(
-        description="layout of the dataset on disk"
-    )
+    kind: Literal[
+        "rendered", "cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k", "coco-stuff"
+    ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
         description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",

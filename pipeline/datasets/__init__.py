@@ -11,11 +11,12 @@ from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k"]
+DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k", "coco-stuff"]
 
 __all__ = [
     "Ade20k",
@@ -24,6 +25,7 @@ __all__ = [
     "Box",
     "CamVid",
     "Cityscapes",
+    "CocoStuff",
     "Dataset",
     "DatasetKind",
     "Frame",
@@ -54,3 +56,5 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
             return Bdd100k(unpacked(tree, "bdd100k"), "10k")
         case "bdd100k-100k":
             return Bdd100k(unpacked(tree, "bdd100k"), "100k")
+        case "coco-stuff":
+            return CocoStuff(tree)
