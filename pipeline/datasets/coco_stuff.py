@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -160,9 +161,10 @@ class CocoStuff:
         if self.tree.location.exists(path):
             content = read_typed(self.tree, path, _Captions)
             names = {image.id: stem(image.file_name) for image in content.images}
-            for found in content.annotations:
-                # Some end in a line break.
-                captions[_of(names, found.image_id, self.tree.at(path))].append(" ".join(found.caption.split()))
+            with self._referring(path):
+                for found in content.annotations:
+                    # Some end in a line break.
+                    captions[names[found.image_id]].append(" ".join(found.caption.split()))
         return captions
 
     def _boxes(self, folder: str) -> dict[str, list[Box]]:
@@ -171,15 +173,18 @@ class CocoStuff:
         if self.tree.location.exists(path):
             content = read_typed(self.tree, path, _Instances)
             names = {image.id: stem(image.file_name) for image in content.images}
-            categories = {category.id: sys.intern(category.name) for category in content.categories}
-            for found in content.annotations:
-                if not found.iscrowd:
-                    category = _of(categories, found.category_id, self.tree.at(path))
-                    boxes[_of(names, found.image_id, self.tree.at(path))].append(Box(category, *found.bbox))
+            categories = {category.id: category.name for category in content.categories}
+            with self._referring(path):
+                for found in content.annotations:
+                    if not found.iscrowd:
+                        boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
         return boxes
 
-
-def _of(names: dict[int, str], identity: int, where: str) -> str:
-    if identity not in names:
-        raise UserError(f"unexpected JSON: {where}: nothing has the id {identity} that an annotation refers to")
-    return names[identity]
+    @contextmanager
+    def _referring(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            raise UserError(
+                f"unexpected JSON: {self.tree.at(path)}: an annotation refers to the id {error}, which nothing has"
+            ) from error
