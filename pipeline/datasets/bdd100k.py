@@ -42,7 +42,7 @@ _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = BDD100K.is_id[:256]
 
 
-class _Attributes(msgspec.Struct):
+class _Attributes(msgspec.Struct, gc=False):
     weather: str = UNKNOWN
     scene: str = UNKNOWN
     timeofday: str = UNKNOWN
@@ -55,7 +55,7 @@ class _Corners(msgspec.Struct, gc=False):
     y2: float
 
 
-class _Object(msgspec.Struct):
+class _Object(msgspec.Struct, gc=False):
     category: str
     # Lanes and drivable areas have none.
     box2d: _Corners | None = None
