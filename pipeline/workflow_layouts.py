@@ -21,6 +21,7 @@ from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, named_taxonomy, taxonomy_entry
 from pipeline.workspace import Workspace, content_digest
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class Layouts:
 
         Raises:
             UserError: dataset or adapter are missing or do not fit, or a prompt asks for what the dataset does not
-                say of its images.
+                say of its images, or its labels cannot be had in the classes asked for.
         """
         self.counts()
+        shard.translation(self.own_taxonomy, self.taxonomy)
         self.require_labels()
         self.adapter_basis_digest()
         prompts = self.config.generate.prompts
@@ -155,16 +157,28 @@ class Layouts:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
+            **shard.translation(self.own_taxonomy, self.taxonomy),
         }
-        taxonomy = self.dataset.taxonomy.name if self.dataset.taxonomy else None
+        taxonomy = None if self.taxonomy is None else taxonomy_entry(self.taxonomy)
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+
+    @property
+    def own_taxonomy(self) -> Taxonomy | None:
+        """The classes of the dataset on disk, known before scenes are rendered; None where nothing is labelled."""
+        return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the labels in the real store and in all that follow from it."""
+        name = self.config.dataset.taxonomy
+        return self.own_taxonomy if name is None else named_taxonomy(name)
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root)
+        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
 
     # fit
 

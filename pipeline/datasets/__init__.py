@@ -10,13 +10,24 @@ from pipeline.datasets.ade20k_full import Ade20kFull
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
+from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid", "ade20k", "ade20k-full", "bdd100k", "bdd100k-100k", "coco-stuff"]
+DatasetKind = Literal[
+    "cityscapes",
+    "cityscapes-coarse",
+    "camvid",
+    "camvid-32",
+    "ade20k",
+    "ade20k-full",
+    "bdd100k",
+    "bdd100k-100k",
+    "coco-stuff",
+]
 
 __all__ = [
     "Ade20k",
@@ -24,6 +35,7 @@ __all__ = [
     "Bdd100k",
     "Box",
     "CamVid",
+    "CamVid32",
     "Cityscapes",
     "CocoStuff",
     "Dataset",
@@ -46,8 +58,12 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
     match kind:
         case "cityscapes":
             return Cityscapes(tree)
+        case "cityscapes-coarse":
+            return Cityscapes(tree, kind, "gtCoarse")
         case "camvid":
             return CamVid(tree)
+        case "camvid-32":
+            return CamVid32(tree)
         case "ade20k":
             return Ade20k(unpacked(tree, "ADEChallengeData2016"))
         case "ade20k-full":

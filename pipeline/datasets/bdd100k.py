@@ -10,7 +10,7 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
-from pipeline.datasets.folders import by_name, check_pairs, require_images, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
@@ -149,7 +149,7 @@ class Bdd100k:
         ]
 
     def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
-        require_images(split, images, pattern)
+        check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
         held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
         known = self._described(split, list[_Boxed])
         return [

@@ -12,7 +12,7 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
-from pipeline.datasets.folders import by_name, check_pairs, require_images, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
@@ -21,7 +21,7 @@ from pipeline.taxonomies.coco_stuff import RAW_IDS
 
 # What the release calls a split, by what LUMEN calls it.
 FOLDERS = {"train": "train2017", "val": "val2017", "test": "test2017", "unlabeled": "unlabeled2017"}
-LABELLED = ("train", "val")
+UNLABELLED = ("test", "unlabeled")
 IMAGE_ROOTS = ("images/", "")
 # Where an archive unpacks to, where people and frameworks put it, and beside the images where both unpack to one.
 LABEL_ROOTS = ("stuffthingmaps_trainval2017/", "stuffthingmaps/", "annotations/", "")
@@ -98,7 +98,7 @@ class CocoStuff:
         )
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split with its captions and boxes, sorted by key; ``test`` and ``unlabeled`` have no labels.
+        """Every image of a split, sorted by key; ``test`` and ``unlabeled`` may come without labels.
 
         Captions are in the order of their file; boxes of crowds are left out. Raises UserError for a split that is
         absent, empty or labelled in part, and for a damaged file of captions or boxes.
@@ -107,13 +107,15 @@ class CocoStuff:
         require_split(split, self.splits(), self.tree.at(folder))
         image_folder = self._first_folder(IMAGE_ROOTS, folder)
         images = by_name(self.tree.files(image_folder, ".jpg"), stem)
-        pattern = f"{self.tree.at(image_folder)}/*.jpg"
-        labels: dict[str, str] = {}
-        if split in LABELLED:
-            labels = self._labels(folder)
-            check_pairs(split, images, labels, pattern, f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png")
-        else:
-            require_images(split, images, pattern)
+        labels = self._labels(folder)
+        check_pairs(
+            split,
+            images,
+            labels,
+            f"{self.tree.at(image_folder)}/*.jpg",
+            f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png",
+            unlabelled_splits=UNLABELLED,
+        )
         captions, boxes = self._captions(folder), self._boxes(folder)
         return sorted_by_key(
             [

@@ -140,7 +140,7 @@ def test_real_camvid_labels_keep_nearly_all_of_their_pixels(camvid_root: object)
     dataset = open_dataset("camvid", str(camvid_root))
     kept = labelled = 0
     for record in dataset.records("val")[::10]:
-        label = dataset.load(record)[1]
+        label = dataset.load(record).label
         assert label is not None
         translated = translate(label, CAMVID, CITYSCAPES)
         for name, there in (("road", "road"), ("pavement", "sidewalk"), ("pedestrian", "person")):
