@@ -122,7 +122,9 @@ class DatasetSource:
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
-            frame = translated(frame, dataset.taxonomy, self.taxonomy)
+            # To know its own classes a dataset may have to read thousands of files.
+            if self.taxonomy is not None:
+                frame = translated(frame, dataset.taxonomy, self.taxonomy)
             yield sample_of(record.key, frame, self.metadata(dataset, record))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:

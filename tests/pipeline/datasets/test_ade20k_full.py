@@ -11,6 +11,10 @@ import pytest
 from augment.errors import UserError
 from pipeline.datasets import RecordError, open_dataset
 from pipeline.datasets.ade20k_full import NUM_CLASSES
+from pipeline.engine import ErrorBudget, Resources, make_executor, run_store_stage
+from pipeline.stages import shard
+from pipeline.store import Manifest, SampleReader, Store, taxonomy_of, verify_store
+from pipeline.taxonomies import taxonomy_entry
 from tests.pipeline.datasets.trees import random_image
 from tests.pipeline.datasets.trees_sets import ade20k_object, seg_png, write_ade20k_full_image
 
@@ -96,6 +100,34 @@ def test_classes_are_named_by_the_json_files_whatever_their_encoding(
         256: "crêperie",
         3688: "class 3688",
     }
+
+
+def test_a_store_holds_sixteen_bit_labels_and_their_names(tmp_path: Path) -> None:
+    root, big = tmp_path / "ade", (32, 40)
+    photo = np.zeros((*big, 3), np.uint8)
+    indices = np.full(big, 2836)
+    named = [ade20k_object("traffic light, traffic signal, stoplight", 2836)]
+    write_ade20k_full_image(root, STREET, "a", photo, seg_png(indices, np.ones(big)), named)
+    dataset = open_dataset("ade20k-full", root)
+    assert dataset.taxonomy is not None
+    manifest = Manifest("real", taxonomy_entry(dataset.taxonomy), {"height": 32, "width": 40}, {})
+    store = Store.create(str(tmp_path / "store"), manifest)
+    units = shard.plan({"train": dataset.records("train")}, 2)
+    # Workers have no need of the names: they would read thousands of files each.
+    (root / "images/ADE" / STREET / "a.json").write_text("damaged")
+    source, stage = shard.DatasetSource("ade20k-full", str(root)), shard.Shard(32, 40, Resources(), 1)
+    run_store_stage(stage, source, store, units, make_executor("serial"), ErrorBudget(), lambda _: None)
+    assert verify_store(store.url) == []
+    sample = SampleReader(store).read("train_a")
+    assert sample.label is not None
+    assert sample.label.dtype == np.uint16
+    assert (sample.label == 2835).all()
+    assert sample.instances is not None
+    assert (sample.instances == 1).all()
+    taxonomy = taxonomy_of(store.manifest)
+    assert taxonomy is not None
+    assert taxonomy.classes[2835] == "traffic light, traffic signal, stoplight"
+    assert sample.metadata["scene"] == "street"
 
 
 def test_scenes_are_those_of_the_folders_and_other_images_are_not_seen(
