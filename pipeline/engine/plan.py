@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import FingerprintMismatch, Store, canonical_json
 
+# Units that are Python objects at a time.
+_CHUNK = 1 << 16
+
 
 class Plan(Sequence[WorkUnit]):
     """Units in order, made when they are asked for.
@@ -78,22 +81,26 @@ class Plan(Sequence[WorkUnit]):
         """The units of other shards than these."""
         return self.where(pc.invert(pc.is_in(self.shards, pa.array(shards, pa.string()))))
 
-    def fingerprints(self) -> pa.Array:
+    def fingerprints(self) -> pa.ChunkedArray:
         """The fingerprint of each unit, without making the units.
 
         Shared keys are hashed once: in the canonical JSON of a unit they come first.
         """
-        keys, params = self._columns["keys"], self._columns["params"]
-        begun = [hashlib.sha256(b'{"keys":' + canonical_json(found)) for found in keys.dictionary.to_pylist()]
-        ends = [f',"params":{text},"shard":'.encode() for text in params.dictionary.to_pylist()]
-        digests = []
-        for shard, key, param in zip(
-            self.shards.to_pylist(), keys.indices.to_pylist(), params.indices.to_pylist(), strict=True
-        ):
+        keys, params = self._columns["keys"].dictionary, self._columns["params"].dictionary
+        begun = [hashlib.sha256(b'{"keys":' + canonical_json(found)) for found in keys.to_pylist()]
+        ends = [f',"params":{text},"shard":'.encode() for text in params.to_pylist()]
+
+        def digest(shard: str, key: int, param: int) -> str:
             digest = begun[key].copy()
             digest.update(ends[param] + canonical_json(shard) + b"}")
-            digests.append(digest.hexdigest())
-        return pa.array(digests, pa.string())
+            return digest.hexdigest()
+
+        chunks = (self._columns.slice(start, _CHUNK) for start in range(0, len(self), _CHUNK))
+        rows = ((chunk["shard"], chunk["keys"].indices, chunk["params"].indices) for chunk in chunks)
+        return pa.chunked_array(
+            [pa.array(map(digest, *(column.to_pylist() for column in columns)), pa.string()) for columns in rows],
+            pa.string(),
+        )
 
 
 def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:

@@ -9,8 +9,8 @@ match its name is ignored, and replaced at the next folding. Losing it loses not
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 
 from pipeline.store.canonical import canonical_json, file_sha256
 from pipeline.store.errors import CorruptStore
-from pipeline.store.index import table_to_bytes
 from pipeline.store.location import Location
 from pipeline.store.paths import done_path
 from pipeline.store.receipt import Receipt
@@ -87,14 +86,24 @@ def totals(location: Location) -> Totals:
 
 def fold(location: Location) -> bool:
     """Write a new ledger if enough receipts are not in the old one; returns whether it did."""
-    current, unread, _ = _current(location, _folded(location, ["shard", "stamp"]))
+    current, unread, stamps = _current(location, _folded(location, ["shard", "stamp"]))
     if len(unread) < max(FOLD_AT_LEAST, FOLD_SHARE * len(current)):
         return False
     old = location.names("done", ".parquet")
-    # In whatever order they were listed: sorting would hold all of it twice.
-    data = table_to_bytes(_load(location, _SCHEMA.names).select(_SCHEMA.names))
-    name = hashlib.sha256(data).hexdigest()
-    location.write(ledger_path(name), data)
+    scratch = location.scratch("ledger.parquet")
+    try:
+        folded = _folded(location, _SCHEMA.names)
+        kept = folded.filter(pc.is_in(folded["shard"], current["shard"]))
+        # In whatever order they were listed, and part by part to disk: to sort them would hold all of them twice.
+        with scratch.open("wb") as stream:
+            with pq.ParquetWriter(stream, _SCHEMA, compression="zstd") as writer:
+                for part in (kept, *_read_receipts(location, unread, stamps, _SCHEMA)):
+                    writer.write_table(part)
+            os.fsync(stream.fileno())
+        name = file_sha256(scratch)
+        location.publish(scratch, ledger_path(name))
+    finally:
+        scratch.unlink(missing_ok=True)
     location.remove_many([ledger_path(other) for other in old if other != name])
     return True
 

@@ -12,9 +12,9 @@ from downstream.dataset import Part, StoreDataset
 from pipeline.compose import load_config
 from pipeline.config import Config
 from pipeline.datasets import open_dataset
-from pipeline.planning import verify
+from pipeline.stages import shard
 from pipeline.steps import Tools
-from pipeline.store import FingerprintMismatch, SampleReader, Store, taxonomy_of
+from pipeline.store import FingerprintMismatch, SampleReader, Store, taxonomy_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, TAXONOMIES, translate
 from pipeline.workflow_layouts import Layouts
 from pipeline.workspace import Workspace
@@ -56,7 +56,7 @@ def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscape
     own = sharded(layouts("cityscapes", cityscapes, tmp_path / "a"))
     brought = sharded(layouts("camvid", camvid, tmp_path / "b", "dataset.taxonomy=cityscapes"))
     assert taxonomy_of(brought.manifest) == taxonomy_of(own.manifest) == CITYSCAPES
-    assert verify(brought.url)[1] == []
+    assert verify_store(brought.url) == []
 
     transforms = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
     both = StoreDataset([Part(own.url, "train"), Part(brought.url, "train")], transforms)
@@ -66,7 +66,7 @@ def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscape
     dataset = open_dataset("camvid", camvid)
     reader = SampleReader(brought)
     for record in dataset.records("train"):
-        label = dataset.load(record)[1]
+        label = dataset.load(record).label
         assert label is not None
         np.testing.assert_array_equal(reader.read(record.key).label, translate(label, CAMVID, CITYSCAPES))
 
@@ -97,6 +97,12 @@ def test_classes_that_cannot_be_had_are_refused_before_anything_is_written(camvi
     with pytest.raises(UserError, match=said):
         made.check()
     assert not (tmp_path / "a").exists()
+
+
+def test_labels_that_are_not_there_cannot_be_translated() -> None:
+    with pytest.raises(UserError, match=r"dataset\.taxonomy=cityscapes: the dataset has no labels to translate"):
+        shard.translation(None, CITYSCAPES)
+    assert shard.translation(None, None) == {}
 
 
 @pytest.mark.parametrize("name", sorted(set(TAXONOMIES) - {"cityscapes"}))

@@ -53,7 +53,6 @@ def test_classes_colours_and_ignore_index_are_those_that_mmsegmentation_trains_o
 
 
 def test_cityscapes_labels_are_those_of_the_official_scripts() -> None:
-    # Not among what the project installs: it asks for the backport of `typing`, which hides the standard library's.
     official = pytest.importorskip("cityscapesscripts.helpers.labels")
     theirs = {label.id: label for label in official.labels if label.id >= 0}
     assert [theirs[number].name for number in range(len(theirs))] == [label.name for label in LABELS]
@@ -117,6 +116,8 @@ def test_each_is_registered_under_its_name(taxonomy: Taxonomy) -> None:
 
 def test_colours_that_labels_are_read_by_are_unambiguous() -> None:
     assert len({*CAMVID32.palette, VOID_COLOR}) == 32
+    # Its owners took four levels of each channel.
+    assert {value for color in CAMVID32.palette for value in color} == {0, 64, 128, 192}
     assert len(set(CITYSCAPES.palette)) == 19
 
 
