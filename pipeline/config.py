@@ -135,6 +135,11 @@ class DatasetConfig(Section):
         "camvid",
         "camvid-32",
         "folder",
+        "ade20k",
+        "ade20k-full",
+        "bdd100k",
+        "bdd100k-100k",
+        "coco-stuff",
     ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,

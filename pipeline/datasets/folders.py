@@ -20,6 +20,11 @@ def require_root(tree: Tree, expected: str) -> None:
         raise UserError(f"dataset root {tree} does not exist: it should hold {expected}")
 
 
+def unpacked(tree: Tree, folder: str) -> Tree:
+    """The folder of that name in the root, which an archive unpacks to; the root itself where there is none."""
+    return Tree(tree.at(folder)) if folder in tree.folders() else tree
+
+
 def require_split(split: str, splits: list[str], folder: str) -> None:
     """Raise UserError for a split that is not on disk, naming those that are."""
     if split not in splits:
@@ -38,7 +43,8 @@ def by_name(paths: Iterable[str], name_of: Callable[[str], str]) -> dict[str, st
 
 def stem(path: str) -> str:
     """The name of a file without folders and suffix."""
-    return PurePosixPath(path).stem
+    # As PurePosixPath has it, for a tenth of the time: a set has hundreds of thousands.
+    return path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
 def check_pairs(

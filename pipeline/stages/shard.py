@@ -85,7 +85,7 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
     """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
 
     Raises:
-        UserError: nothing says what the dataset's own classes are in those of the target, or it has no labels.
+        UserError: there are no labels, or nothing says what their classes are in those of the target.
     """
     if target is None or own == target:
         return {}
@@ -96,6 +96,13 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
     except UserError as error:
         raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
     return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
+
+
+def translated(frame: Frame, own: Taxonomy | None, target: Taxonomy) -> Frame:
+    """The frame with its label in the target's classes, or as it is where it has none or has them already."""
+    if frame.label is None or own is None or own == target:
+        return frame
+    return replace(frame, label=translate(frame.label, own, target))
 
 
 @cache
@@ -125,19 +132,14 @@ class DatasetSource:
         wanted = set(unit.keys)
         for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
             try:
-                frame = self.translated(dataset.load(record), dataset)
+                frame = dataset.load(record)
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
+            # To know its own classes a dataset may have to read thousands of files.
+            if self.taxonomy is not None:
+                frame = translated(frame, dataset.taxonomy, named_taxonomy(self.taxonomy))
             yield sample_of(record.key, frame, self.metadata(dataset, record))
-
-    def translated(self, frame: Frame, dataset: Dataset) -> Frame:
-        """The frame with its label in the classes asked for."""
-        own = dataset.taxonomy
-        if frame.label is None or own is None or self.taxonomy is None:
-            return frame
-        target = named_taxonomy(self.taxonomy)
-        return frame if own == target else replace(frame, label=translate(frame.label, own, target))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
