@@ -13,20 +13,16 @@ from pipeline.datasets.base import Frame, Record, RecordError, check_same_size, 
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
 from pipeline.datasets.tree import Tree
-from pipeline.taxonomies import CITYSCAPES, Taxonomy
-
-# Label id of each train id, from the table of the official scripts; every other label id is ignored.
-LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-NUM_LABEL_IDS = 34
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
+from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_IDS_SUFFIX = "_gtFine_labelIds.png"
 TRAIN_IDS_SUFFIX = "_gtFine_labelTrainIds.png"
 ATTRIBUTES_SUFFIX = "_attributes.json"
 
-_TRAIN_IDS = np.full(256, CITYSCAPES.ignore_index, np.uint8)
-_TRAIN_IDS[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
-_IS_LABEL_ID = np.arange(256) < NUM_LABEL_IDS
+_TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
+_IS_LABEL_ID = np.arange(256) < len(LABELS)
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = (np.arange(256) < len(CITYSCAPES)) | (np.arange(256) == CITYSCAPES.ignore_index)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets import RecordError, open_dataset
-from pipeline.datasets.cityscapes import LABEL_IDS
 from pipeline.taxonomies import CITYSCAPES
+from pipeline.taxonomies.cityscapes import LABEL_IDS
 from tests.pipeline.datasets.trees import random_image, write_cityscapes_image
 
 # The table of the official scripts: (name, id, train id), 255 where the class is not evaluated.
