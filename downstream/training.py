@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from augment.errors import UserError
 from downstream.checkpoint import TrainingState
-from downstream.dataset import Part, StoreDataset, store_digest, taxonomy_of
+from downstream.dataset import Part, StoreDataset, label_taxonomy, store_digest
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
 from downstream.models import segmenter_config
@@ -89,7 +89,7 @@ def train(
     report_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
     state = TrainingState.load(run_dir / _STATE) if (run_dir / _STATE).is_file() else None
     progress = Progress(run_dir / _STATE, options.checkpoint_interval, report_every, options.iterations, report, state)
-    classes = taxonomy_of(Store.open(real_store)).classes
+    classes = label_taxonomy(Store.open(real_store)).classes
     config = segmenter_config(options.model, len(classes), _crop(options, real_store), options.decoder_channels)
     with warnings.catch_warnings():
         # Deprecations inside mmengine and PyTorch; the user can do nothing about them.

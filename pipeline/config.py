@@ -84,7 +84,12 @@ class RenderConfig(Section):
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
+    kind: Literal[
+        "rendered",
+        "cityscapes",
+        "cityscapes-coarse",
+        "camvid",
+    ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
         description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",

@@ -21,6 +21,7 @@ from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
+from pipeline.taxonomies import taxonomy_entry
 from pipeline.workspace import Workspace, content_digest
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Layouts:
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
         }
-        taxonomy = self.dataset.taxonomy.name if self.dataset.taxonomy else None
+        taxonomy = None if self.dataset.taxonomy is None else taxonomy_entry(self.dataset.taxonomy)
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
 

@@ -17,8 +17,7 @@ from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
-from pipeline.store import JSON, Manifest, Store, fingerprint
-from pipeline.taxonomies import TAXONOMIES
+from pipeline.store import JSON, Manifest, Store, fingerprint, taxonomy_of
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest
@@ -189,17 +188,18 @@ class Value:
             return
         from augment.filtering import LossHistogram, LossScale
 
-        classes = TAXONOMIES[str(self.real.manifest.taxonomy)].classes
+        taxonomy = taxonomy_of(self.real.manifest)
+        assert taxonomy is not None
         settings = resources_of(self.config, "curate")
         task = curate.CountLosses(
             StoreSource(self.workspace.real, ("image", "label")),
             partial(load_judge, str(self.workspace.judge), settings.device),
-            len(classes),
+            len(taxonomy),
             **settings.of_stage,
         )
         units = fit.plan(keys_by_shard(self.real))
         histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(histogram, classes, self.config.curate.quantile, self.config.curate.tolerance)
+        scale = LossScale.fit(histogram, taxonomy.classes, self.config.curate.quantile, self.config.curate.tolerance)
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 

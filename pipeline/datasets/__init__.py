@@ -11,7 +11,11 @@ from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid"]
+DatasetKind = Literal[
+    "cityscapes",
+    "cityscapes-coarse",
+    "camvid",
+]
 
 __all__ = [
     "Box",
@@ -37,5 +41,7 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
     match kind:
         case "cityscapes":
             return Cityscapes(tree)
+        case "cityscapes-coarse":
+            return Cityscapes(tree, kind, "gtCoarse")
         case "camvid":
             return CamVid(tree)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from augment.errors import UserError
 from pipeline.datasets.tree import NO_FOLDER, Tree
 
-# The one split whose annotations owners withhold.
-UNLABELLED_SPLIT = "test"
+# Splits whose annotations owners keep to themselves.
+UNLABELLED_SPLITS = ("test",)
 
 
 def require_root(tree: Tree, expected: str) -> None:
@@ -42,12 +42,20 @@ def stem(path: str) -> str:
 
 
 def check_pairs(
-    split: str, images: Mapping[str, str], labels: Mapping[str, str], image_pattern: str, label_pattern: str
+    split: str,
+    images: Mapping[str, str],
+    labels: Mapping[str, str],
+    image_pattern: str,
+    label_pattern: str,
+    *,
+    unlabelled_splits: Collection[str] = UNLABELLED_SPLITS,
+    partly_labelled: bool = False,
 ) -> None:
     """Hold images and labels of a split, both by name, against each other.
 
-    Raises UserError unless each image has its label and each label its image. A ``test`` split may have no
-    label at all. The patterns say where files of each kind are expected.
+    Raises UserError unless each image has its label and each label its image. A split of ``unlabelled_splits`` may
+    have no label at all; where a set is ``partly_labelled``, any image may lack one. The patterns say where files of
+    each kind are expected.
     """
     if not images:
         found = f"{len(labels)} labels in {label_pattern}" if labels else "none, and no label either"
@@ -55,7 +63,8 @@ def check_pairs(
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
     counts = f"found {len(images)} images and {len(labels)} labels"
-    if unlabelled and (labels or split != UNLABELLED_SPLIT):
+    may_lack = partly_labelled or (split in unlabelled_splits and not labels)
+    if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
             f"{counts}, the first without is {PurePosixPath(images[unlabelled[0]]).name}"

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.datasets.cityscapes import ATTRIBUTES_SUFFIX, IMAGE_SUFFIX, LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX
+from pipeline.datasets.cityscapes import (
+    ATTRIBUTES_SUFFIX,
+    IMAGE_SUFFIX,
+    INSTANCE_BASE,
+    INSTANCE_IDS_SUFFIX,
+    LABEL_IDS_SUFFIX,
+    TRAIN_IDS_SUFFIX,
+)
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.source import Item, Source, png
@@ -21,10 +28,7 @@ from pipeline.store import Sample
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, colorize
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
-COLOR_SUFFIX = "_gtFine_color.png"
-INSTANCE_IDS_SUFFIX = "_gtFine_instanceIds.png"
-# An instance's value in the files is its label id times this, plus its number.
-OBJECTS_PER_CLASS = 1000
+COLOR_SUFFIX = "_color.png"
 
 _NAME = re.compile(r"[a-z-]+_\d{6}_\d{6}")
 _FRAMES = 1_000_000
@@ -70,7 +74,7 @@ class CityscapesFormat:
         taxonomy = self._source.taxonomy
         if sample.label is not None and taxonomy is not None:
             for suffix, array in label_files(sample, taxonomy).items():
-                self._destination.write(f"gtFine/{place}{suffix}", png(Image.fromarray(array)))
+                self._destination.write(f"gtFine/{place}_gtFine{suffix}", png(Image.fromarray(array)))
         # What a synthetic sample's metadata says is where it comes from, not what it shows.
         if self._source.store.manifest.kind == "real" and (attributes := content_attributes(sample)):
             content = json.dumps(attributes, ensure_ascii=False, sort_keys=True) + "\n"
@@ -112,11 +116,11 @@ def instance_ids(label_ids: NDArray[np.uint8], instances: NDArray[np.uint16]) ->
     objects, which = np.unique(label_ids[on_object].astype(np.uint32) << 16 | instances[on_object], return_inverse=True)
     classes = objects >> 16
     numbers = np.arange(len(objects)) - np.searchsorted(classes, classes)
-    if len(objects) and numbers.max() >= OBJECTS_PER_CLASS:
+    if len(objects) and numbers.max() >= INSTANCE_BASE:
         raise UserError(
-            f"an image has {numbers.max() + 1} objects of one class: instanceIds has room for {OBJECTS_PER_CLASS}"
+            f"an image has {numbers.max() + 1} objects of one class: instanceIds has room for {INSTANCE_BASE}"
         )
-    values[on_object] = (classes * OBJECTS_PER_CLASS + numbers)[which]
+    values[on_object] = (classes * INSTANCE_BASE + numbers)[which]
     return values
 
 

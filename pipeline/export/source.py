@@ -12,9 +12,9 @@ import pyarrow as pa
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.store import Sample, SampleReader, Store
+from pipeline.store import Sample, SampleReader, Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL, METADATA
-from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
+from pipeline.taxonomies import Taxonomy
 
 # What a sample's metadata calls the set that it is of, or that its source is of.
 DATASET_COLUMNS = ("dataset", "source_dataset")
@@ -57,8 +57,7 @@ class Source:
     @cached_property
     def taxonomy(self) -> Taxonomy | None:
         """What the labels mean; None where there are none."""
-        entry = self.store.manifest.taxonomy
-        return None if entry is None else taxonomy_of_entry(entry)
+        return taxonomy_of(self.store.manifest)
 
     @property
     def has_instances(self) -> bool:

@@ -6,6 +6,7 @@ from pipeline.taxonomies.ade20k import ADE20K
 from pipeline.taxonomies.camvid import CAMVID, CAMVID32
 from pipeline.taxonomies.cityscapes import BDD100K, CITYSCAPES
 from pipeline.taxonomies.coco_stuff import COCO_STUFF
+from pipeline.taxonomies.mapping import mapping_table, translate
 from pipeline.taxonomies.registry import TAXONOMIES, named_taxonomy, taxonomy_entry, taxonomy_of_entry
 from pipeline.taxonomies.taxonomy import Taxonomy, colorize, require_ids, train_id_table
 from pipeline.taxonomies.user import read_classes, taxonomy_of_classes
@@ -20,6 +21,7 @@ __all__ = [
     "TAXONOMIES",
     "Taxonomy",
     "colorize",
+    "mapping_table",
     "named_taxonomy",
     "read_classes",
     "require_ids",
@@ -27,4 +29,5 @@ __all__ = [
     "taxonomy_of_classes",
     "taxonomy_of_entry",
     "train_id_table",
+    "translate",
 ]

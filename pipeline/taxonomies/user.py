@@ -70,6 +70,8 @@ def taxonomy_to_json(taxonomy: Taxonomy) -> dict[str, Any]:
 
 def taxonomy_from_json(value: Mapping[str, Any]) -> Taxonomy:
     """The taxonomy of a JSON object with the fields of `Taxonomy`; raises UserError for any other."""
+    if not isinstance(value, Mapping):
+        raise UserError(f"not a taxonomy: {value!r} is no JSON object")
     try:
         if unknown := sorted(value.keys() - Taxonomy.__dataclass_fields__):
             raise UserError(f"a taxonomy has no {unknown[0]!r}: it has {', '.join(Taxonomy.__dataclass_fields__)}")

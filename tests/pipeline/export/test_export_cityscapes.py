@@ -32,6 +32,10 @@ def test_real_frames_come_back_with_key_image_label_and_attributes(tmp_path: Pat
         frame = dataset.load(record)
         np.testing.assert_array_equal(frame.image, stored[record.key].image)
         np.testing.assert_array_equal(frame.label, stored[record.key].label)
+        pairs = np.stack([stored[record.key].instances, frame.instances], axis=-1)  # type: ignore[list-item]
+        together = np.unique(pairs.reshape(-1, 2), axis=0)
+        assert len(together) == len(np.unique(together[:, 0])) == len(np.unique(together[:, 1])) > 1
+        assert together[0].tolist() == [0, 0]
         assert {"medium": "photo", "weather": "rain"}.items() <= record.attributes.items()
 
 
