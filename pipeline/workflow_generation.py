@@ -15,7 +15,7 @@ from pipeline.stages import fit, generate
 from pipeline.stages.adapt import BASIS, TRAINING, Adapt
 from pipeline.stages.reading import PairedSource, StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
-from pipeline.store import JSON, Manifest
+from pipeline.store import JSON, Manifest, taxonomy_of
 from pipeline.workflow_layouts import USED, Layouts
 from pipeline.workspace import Workspace, content_digest
 
@@ -44,11 +44,16 @@ class Generation:
         return Size(factor * sum(map(self.layouts.shards_of, counts)), factor * sum(counts))
 
     def pairs(self) -> PairedSource:
-        """Images and layouts of the same keys."""
+        """Images, labels and layouts of the same keys."""
         return PairedSource(
-            StoreSource(self.workspace.real, ("image",)),
+            StoreSource(self.workspace.real, ("image", "label")),
             StoreSource(self.workspace.layouts, ("layout",)),
         )
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the train ids of the real store; none where it has no labels."""
+        taxonomy = taxonomy_of(self.layouts.real.manifest)
+        return taxonomy.classes if taxonomy else ()
 
     # adapt
 
@@ -92,6 +97,7 @@ class Generation:
             source=self.pairs(),
             options=options,
             folder=str(folder),
+            classes=self.classes(),
             **resources_of(self.config, "adapt").of_task,
         )
         keys = tuple(key for unit in fit.plan(keys_by_shard(self.layouts.store)) for key in unit.keys)
@@ -143,6 +149,7 @@ class Generation:
             negative_prompt=prompts.negative,
             seed=self.config.seed,
             provenance=generate.Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
+            classes=self.classes(),
             **resources_of(self.config, "generate").of_model,
         )
         labels = StoreSource(self.workspace.real, ("label", "instances"))

@@ -23,7 +23,7 @@ from pipeline.datasets.cityscapes import (
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.source import Item, Source, png
-from pipeline.stages.generate import content_attributes
+from pipeline.stages.wording import content_attributes
 from pipeline.store import Sample
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, colorize
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
