@@ -15,6 +15,7 @@ from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import Totals
+from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
@@ -40,7 +41,8 @@ def steps_of(config: Config) -> list[Step]:
     """All stages of a run, in order."""
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
-    parts = layouts, Generation(config, workspace, layouts), Value(config, workspace, layouts)
+    captions = Captions(config, workspace, layouts)
+    parts = layouts, captions, Generation(config, workspace, layouts), Value(config, workspace, layouts)
     return [step for part in parts for step in part.steps()]
 
 
@@ -61,7 +63,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     if selection.redo is not None:
         check(config)
         with sole_run(config.workspace):
-            for step in steps[names(steps).index(selection.redo) :]:
+            for step in steps[position(steps, selection.redo) :]:
                 step.reset()
     first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
     for step in chosen[:first]:
@@ -98,7 +100,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
         RunFailed: the stage broke down.
     """
     steps = steps_of(config)
-    step = steps[names(steps).index(stage)]
+    step = steps[position(steps, stage)]
     if not isinstance(step, StoreStep):
         stores = ", ".join(other.name for other in steps if isinstance(other, StoreStep))
         raise UserError(f"retry {stage}: it writes no store and has no quarantine; the stages that do are {stores}")
@@ -132,7 +134,7 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
     if selection.redo is not None and selection.redo not in names(chosen_of(steps, selection)):
         raise UserError(f"--redo {selection.redo} would remove what --only or --until keeps from being made again")
     if selection.only is not None:
-        index = names(steps).index(selection.only)
+        index = position(steps, selection.only)
         for step in steps[:index]:
             if not step.is_done():
                 raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
@@ -142,9 +144,20 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
 def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
     """The steps that `only` and `until` leave."""
     if selection.only is not None:
-        return [steps[names(steps).index(selection.only)]]
-    last = len(steps) if selection.until is None else names(steps).index(selection.until) + 1
+        return [steps[position(steps, selection.only)]]
+    last = len(steps) if selection.until is None else position(steps, selection.until) + 1
     return list(steps[:last])
+
+
+def position(steps: Sequence[Step], stage: StageName) -> int:
+    """The place of a stage in the run.
+
+    Raises:
+        UserError: the configuration does not ask for it.
+    """
+    if stage not in names(steps):
+        raise UserError(f"this recipe has no stage {stage}: set captions.model to have one")
+    return names(steps).index(stage)
 
 
 def names(steps: Sequence[Step]) -> list[StageName]:

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.generate import stable_seed
-from pipeline.stages.reading import PairedSource
+from pipeline.stages.reading import CaptionedSource, PairedSource
 from pipeline.stages.wording import caption_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class StoredExamples:
     `classes` are the names of the train ids, for captions.
     """
 
-    def __init__(self, source: PairedSource, keys: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    def __init__(self, source: PairedSource | CaptionedSource, keys: tuple[str, ...], classes: tuple[str, ...]) -> None:
         self.source, self.keys, self.classes = source, keys, classes
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class Adapt:
     adapter: str | None
     basis: str
     num_components: int
-    source: PairedSource
+    source: PairedSource | CaptionedSource
     options: TrainingOptions
     folder: str
     device: str
