@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from mmengine import fileio
 
 from augment.errors import UserError
 from downstream.mixes import Draw
@@ -20,7 +21,9 @@ from pipeline.store import JSON, Store, fingerprint, taxonomy_of
 from pipeline.taxonomies import Taxonomy
 
 import_mmseg()
-from mmseg.datasets import BaseSegDataset  # noqa: E402 - importable only after the line above
+import mmcv  # noqa: E402 - these are importable only after the line above
+from mmseg.datasets import BaseSegDataset  # noqa: E402
+from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 LABEL = "label.png"
 
@@ -63,6 +66,15 @@ def label_taxonomy(store: Store) -> Taxonomy:
     if taxonomy is None:
         raise UserError(f"{store.url} says of no classes, so its samples have no labels: choose a labelled store")
     return taxonomy
+
+
+class LoadLabel(LoadAnnotations):
+    """mmsegmentation's loader of labels, which would cut ids of 16 bits to 8, with all of their bits."""
+
+    def _load_seg_map(self, results: dict[str, Any]) -> None:
+        label = mmcv.imfrombytes(fileio.get(results["seg_map_path"]), flag="unchanged", backend=self.imdecode_backend)
+        results["gt_seg_map"] = label
+        results["seg_fields"].append("gt_seg_map")
 
 
 class StoreDataset(BaseSegDataset):

@@ -180,6 +180,8 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.workspace import Workspace
 
     config = read_config(options.workspace)
+    if config.evaluate.split is None:
+        raise UserError(f"{options.workspace} has nothing to report: evaluate.split is null, so nothing was measured")
     space = Workspace.of(config)
     page = build_report(space.root, split=config.evaluate.split, store_root=space.store_root)
     say(f"report: {page}")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline.taxonomies import TAXONOMIES
+
 StageName = Literal[
     "shard", "fit", "extract", "caption", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"
 ]
@@ -54,6 +56,12 @@ def model_name(name: str) -> str:
     return name
 
 
+def taxonomy_name(name: str) -> str:
+    if name not in TAXONOMIES:
+        raise ValueError(f"{name!r} names no classes; there are {', '.join(sorted(TAXONOMIES))}")
+    return name
+
+
 def text_of(path: object) -> object:
     return str(path) if isinstance(path, Path) else path
 
@@ -64,6 +72,7 @@ def folder_or_url(url: str) -> str:
 
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
 Url = Annotated[str, Field(min_length=1), BeforeValidator(text_of), AfterValidator(folder_or_url)]
+TaxonomyName = Annotated[str, AfterValidator(taxonomy_name)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -83,6 +92,32 @@ class RenderConfig(Section):
     seed: Seed = Field(default=0, description="seed of the scenes")
 
 
+def folder_template(path: str) -> str:
+    rest = path.replace("{split}", "", 1)
+    if not path or path.startswith("/") or ".." in path.split("/") or "{" in rest or "}" in rest:
+        raise ValueError(f"{path!r}: give a folder below the dataset's root, with at most one {{split}} in it")
+    return path
+
+
+FolderTemplate = Annotated[str, AfterValidator(folder_template)]
+
+
+class FolderConfig(Section):
+    """Where things lie in a dataset of kind 'folder', below its root; {split} stands for a split's name."""
+
+    images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
+    masks: FolderTemplate = Field(default="masks/{split}", description="class values, PNG; named as the images")
+    instances: FolderTemplate = Field(default="instances/{split}", description="object numbers, 16-bit PNG; optional")
+    mask_suffix: str = Field(default="", description="what follows an image's name in that of its mask, e.g. '_mask'")
+    classes: str | None = Field(
+        default=None, description="file of class names; null is classes.txt, classes.csv or classes.json in the root"
+    )
+    ignore_index: int | None = Field(
+        default=None, ge=0, le=65535, description="value in masks that is no class; null is 255, or 65535 in 16 bits"
+    )
+    partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
+
+
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
@@ -91,6 +126,8 @@ class DatasetConfig(Section):
         "cityscapes",
         "cityscapes-coarse",
         "camvid",
+        "camvid-32",
+        "folder",
     ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
@@ -100,10 +137,16 @@ class DatasetConfig(Section):
     limit: dict[str, Positive] = Field(
         default={}, description="at most so many images of a split, evenly spaced over it"
     )
+    taxonomy: TaxonomyName | None = Field(
+        default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
+    )
+    folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetConfig:
+        if self.folder is not None and self.kind != "folder":
+            raise ValueError(f"kind {self.kind!r} takes no folder section")
         if self.kind == "rendered":
             if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
@@ -270,7 +313,9 @@ class DownstreamConfig(Section):
 class EvaluateConfig(Section):
     """What alignment, diversity and the comparison are measured on."""
 
-    split: str = Field(default="val", min_length=1, description="held-out split")
+    split: Annotated[str, Field(min_length=1)] | None = Field(
+        default="val", description="held-out split; null leaves out all stages that need labels, from judge on"
+    )
 
 
 class ShardConfig(Section):
@@ -349,17 +394,20 @@ class Config(Section):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
-        for key, splits in (
-            ("generate.splits", self.generate.splits),
-            ("evaluate.split", (self.evaluate.split,)),
-        ):
-            if unknown := sorted(set(splits) - set(self.dataset.splits)):
-                raise ValueError(f"{key}: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
+            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
+            raise ValueError(
+                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
+                "null measures nothing"
+            )
         if self.evaluate.split == TRAIN_SPLIT:
             raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
-        needed = {self.evaluate.split: "evaluate.split"}
-        if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
-            needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        needed: dict[str, str] = {}
+        if self.evaluate.split is not None:
+            needed[self.evaluate.split] = "evaluate.split"
+            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
         for split, reader in needed.items():
             if split not in self.generate.splits:
                 raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")

@@ -178,7 +178,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
     from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import open_dataset
+    from pipeline.datasets import FolderOptions, open_dataset
     from pipeline.rendering import render_once
     from pipeline.stages.shard import select
 
@@ -188,7 +188,9 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
         dataset = open_dataset("cityscapes", scenes)
     else:
         assert config.dataset.root is not None
-        dataset = open_dataset(config.dataset.kind, config.dataset.root)
+        folder = config.dataset.folder
+        options = FolderOptions(**folder.model_dump()) if folder else None
+        dataset = open_dataset(config.dataset.kind, config.dataset.root, options)
     records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]

@@ -38,12 +38,12 @@ class Selection:
 
 
 def steps_of(config: Config) -> list[Step]:
-    """All stages of a run, in order."""
+    """All stages of a run, in order; those that need labels are left out where `evaluate.split` is null."""
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
-    captions = Captions(config, workspace, layouts)
-    parts = layouts, captions, Generation(config, workspace, layouts), Value(config, workspace, layouts)
-    return [step for part in parts for step in part.steps()]
+    captions, generation = Captions(config, workspace, layouts), Generation(config, workspace, layouts)
+    steps = [*layouts.steps(), *captions.steps(), *generation.steps()]
+    return steps if config.evaluate.split is None else [*steps, *Value(config, workspace, layouts).steps()]
 
 
 def run(config: Config, selection: Selection, report: Callable[[str], None]) -> None:
@@ -61,16 +61,16 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     steps = steps_of(config)
     chosen = select(steps, selection)
     if selection.redo is not None:
-        check(config)
+        check(config, names(chosen))
         with sole_run(config.workspace):
-            for step in steps[position(steps, selection.redo) :]:
+            for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
     first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
     for step in chosen[:first]:
         report(f"{step.name:<9} done")
     if first == len(chosen):
         return
-    check(config)
+    check(config, names(chosen[first:]))
     with sole_run(config.workspace):
         write_config(config)
         tools = Tools(config, report)
@@ -80,8 +80,8 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def check(config: Config) -> None:
-    """Look at what comes from outside, before anything is written.
+def check(config: Config, stages: Sequence[StageName]) -> None:
+    """Look at what comes from outside and is needed for `stages`, before anything is written.
 
     Raises:
         UserError: a dataset or a model is missing or does not fit.
@@ -89,7 +89,8 @@ def check(config: Config) -> None:
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.check()
-    Value(config, workspace, layouts).check()
+    if config.evaluate.split is not None:
+        Value(config, workspace, layouts).check(stages)
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> None:
@@ -100,7 +101,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
         RunFailed: the stage broke down.
     """
     steps = steps_of(config)
-    step = steps[position(steps, stage)]
+    step = steps[index_of(steps, stage)]
     if not isinstance(step, StoreStep):
         stores = ", ".join(other.name for other in steps if isinstance(other, StoreStep))
         raise UserError(f"retry {stage}: it writes no store and has no quarantine; the stages that do are {stores}")
@@ -134,7 +135,7 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
     if selection.redo is not None and selection.redo not in names(chosen_of(steps, selection)):
         raise UserError(f"--redo {selection.redo} would remove what --only or --until keeps from being made again")
     if selection.only is not None:
-        index = position(steps, selection.only)
+        index = index_of(steps, selection.only)
         for step in steps[:index]:
             if not step.is_done():
                 raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
@@ -144,19 +145,16 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
 def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
     """The steps that `only` and `until` leave."""
     if selection.only is not None:
-        return [steps[position(steps, selection.only)]]
-    last = len(steps) if selection.until is None else position(steps, selection.until) + 1
+        return [steps[index_of(steps, selection.only)]]
+    last = len(steps) if selection.until is None else index_of(steps, selection.until) + 1
     return list(steps[:last])
 
 
-def position(steps: Sequence[Step], stage: StageName) -> int:
-    """The place of a stage in the run.
-
-    Raises:
-        UserError: the configuration does not ask for it.
-    """
+def index_of(steps: Sequence[Step], stage: StageName) -> int:
+    """Where a stage stands; raises UserError where the run leaves it out."""
     if stage not in names(steps):
-        raise UserError(f"this recipe has no stage {stage}: set captions.model to have one")
+        missing = "captions.model" if stage == "caption" else "a labelled split, and evaluate.split"
+        raise UserError(f"{stage} is no stage of this run: it needs {missing}, which is null")
     return names(steps).index(stage)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
-from pipeline.config import TRAIN_SPLIT, Config
-from pipeline.datasets import Dataset, DatasetKind, Record, open_dataset
+from pipeline.config import TRAIN_SPLIT, Config, StageName
+from pipeline.datasets import Dataset, DatasetKind, FolderOptions, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
@@ -21,7 +21,7 @@ from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
-from pipeline.taxonomies import taxonomy_entry
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, named_taxonomy, taxonomy_entry
 from pipeline.workspace import Workspace, content_digest
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Layouts:
 
         Raises:
             UserError: dataset or adapter are missing or do not fit, or a prompt asks for what the dataset does not
-                say of its images.
+                say of its images, or its labels cannot be had in the classes asked for.
         """
         self.counts()
-        self.require_labels()
+        shard.translation(self.own_taxonomy, self.taxonomy)
         self.adapter_basis_digest()
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
@@ -96,10 +96,16 @@ class Layouts:
         """The folder or URL of the dataset."""
         return self.config.dataset.root or str(self.workspace.scenes)
 
+    @property
+    def folder(self) -> FolderOptions | None:
+        """Where things lie in a plain folder, where that is stated."""
+        options = self.config.dataset.folder
+        return None if options is None else FolderOptions(**options.model_dump())
+
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.kind, self.root)
+        return open_dataset(self.kind, self.root, self.folder)
 
     @cached_property
     def records(self) -> dict[str, list[Record]]:
@@ -156,16 +162,29 @@ class Layouts:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
+            **shard.translation(self.own_taxonomy, self.taxonomy),
+            **shard.mask_values(self.dataset),
         }
-        taxonomy = None if self.dataset.taxonomy is None else taxonomy_entry(self.dataset.taxonomy)
+        taxonomy = None if self.taxonomy is None else taxonomy_entry(self.taxonomy)
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+
+    @property
+    def own_taxonomy(self) -> Taxonomy | None:
+        """The classes of the dataset on disk, known before scenes are rendered; None where nothing is labelled."""
+        return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the labels in the real store and in all that follow from it."""
+        name = self.config.dataset.taxonomy
+        return self.own_taxonomy if name is None else named_taxonomy(name)
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root)
+        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy, self.folder)
 
     # fit
 
@@ -188,20 +207,21 @@ class Layouts:
         require_fit(folder, self.config.generator.base)
         return folder
 
-    def require_labels(self) -> None:
-        """Check that what is trained or evaluated on is labelled.
+    def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
+        """Check that every image of these splits is labelled, which these stages need.
 
         Raises:
-            UserError: an image of the training or the evaluation split has no label.
+            UserError: one is not.
         """
         if self.config.dataset.render is not None:
             return
-        for split in (TRAIN_SPLIT, self.config.evaluate.split):
+        for split in splits:
             bare = [record.image for record in self.records[split] if record.label is None]
             if bare:
                 raise UserError(
-                    f"dataset.splits: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, "
-                    f"such as {bare[0]}; train and evaluate on labelled splits"
+                    f"dataset: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, such as "
+                    f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
+                    "evaluate.split=null to leave them out for good"
                 )
 
     def adapter_basis_digest(self) -> str | None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from augment.errors import UserError
 from downstream.options import TrainingOptions
 from pipeline.artifact import Artifact, Record, discard, read_record
-from pipeline.config import TRAIN_SPLIT, Config, mix_weights
+from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store, fingerprint, taxonomy_of
+from pipeline.taxonomies import Taxonomy
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from downstream.results import RunResult
 
 PAGE = "index.html"
+# What trains on labels, or compares with them.
+LABELLED_STAGES: tuple[StageName, ...] = ("judge", "curate", "compare", "evaluate")
 
 
 @dataclass
@@ -63,12 +66,14 @@ class Value:
             ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
         ]
 
-    def check(self) -> None:
+    def check(self, stages: Sequence[StageName]) -> None:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: there is no such segmenter, or no weights for it.
+            UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
         """
+        if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
+            self.layouts.require_labels((TRAIN_SPLIT, self.split), needing)
         from downstream.models import segmenter_config
 
         settings, geometry = self.config.downstream, self.config.geometry
@@ -77,9 +82,22 @@ class Value:
             raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
 
     @property
+    def split(self) -> str:
+        """The held-out split."""
+        assert self.config.evaluate.split is not None
+        return self.config.evaluate.split
+
+    @property
     def real(self) -> Store:
         """The real store."""
         return self.layouts.real
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes of all labels of the run, which must be labelled."""
+        taxonomy = taxonomy_of(self.real.manifest)
+        assert taxonomy is not None
+        return taxonomy
 
     @property
     def synthetic(self) -> Store:
@@ -127,7 +145,7 @@ class Value:
                 "options": options.semantic,
                 "real": content_digest(self.real),
                 "synthetic": content_digest(self.curated) if "synthetic" in mix_weights(mix) else None,
-                "split": self.config.evaluate.split,
+                "split": self.split,
             }
         )
         return Training(mix, seed, options, self.workspace.runs / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}")
@@ -139,7 +157,7 @@ class Value:
             trainings,
             space.real,
             space.curated,
-            self.config.evaluate.split,
+            self.split,
             resources_of(self.config, stage).resources,
             stage,
         )
@@ -167,7 +185,7 @@ class Value:
         (result,) = self.train("judge", [training], tools)
         shutil.copytree(training.folder, folder, dirs_exist_ok=True)
         facts["miou"] = result.miou
-        return f"mIoU {result.miou:.3f} on {self.config.evaluate.split}"
+        return f"mIoU {result.miou:.3f} on {self.split}"
 
     # curate
 
@@ -188,18 +206,19 @@ class Value:
             return
         from augment.filtering import LossHistogram, LossScale
 
-        taxonomy = taxonomy_of(self.real.manifest)
-        assert taxonomy is not None
         settings = resources_of(self.config, "curate")
         task = curate.CountLosses(
             StoreSource(self.workspace.real, ("image", "label")),
             partial(load_judge, str(self.workspace.judge), settings.device),
-            len(taxonomy),
+            len(self.taxonomy),
             **settings.of_stage,
+            ignore_index=self.taxonomy.ignore_index,
         )
         units = fit.plan(keys_by_shard(self.real))
         histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(histogram, taxonomy.classes, self.config.curate.quantile, self.config.curate.tolerance)
+        scale = LossScale.fit(
+            histogram, self.taxonomy.classes, self.config.curate.quantile, self.config.curate.tolerance
+        )
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 
@@ -228,7 +247,13 @@ class Value:
         """Stage and source of curate."""
         settings = resources_of(self.config, "curate")
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
-        stage = curate.Curate(judge, str(self.workspace.scale), self.config.curate.min_reliable, **settings.of_stage)
+        stage = curate.Curate(
+            judge,
+            str(self.workspace.scale),
+            self.config.curate.min_reliable,
+            **settings.of_stage,
+            ignore_index=self.taxonomy.ignore_index,
+        )
         return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
 
     def curated_size(self) -> Size:
@@ -270,7 +295,7 @@ class Value:
             "judge": self.judge_record.digest,
             "real": content_digest(self.layouts.real),
             "synthetic": content_digest(self.synthetic),
-            "split": self.config.evaluate.split,
+            "split": self.split,
         }
         return Artifact(self.workspace.evaluation, "evaluation", inputs)
 
@@ -283,7 +308,7 @@ class Value:
             str(self.workspace.judge),
             self.workspace.real,
             self.workspace.synthetic,
-            self.config.evaluate.split,
+            self.split,
             **settings.of_model,
         )
         ((_, table),) = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])
@@ -307,5 +332,5 @@ class Value:
         """Write the page."""
         from downstream.report import build_report
 
-        build_report(self.workspace.root, folder / PAGE, self.config.evaluate.split, self.workspace.store_root)
+        build_report(self.workspace.root, folder / PAGE, self.split, self.workspace.store_root)
         return "written"

@@ -18,7 +18,7 @@ from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
 from pipeline.stages.shard import BOXES
 from pipeline.stages.wording import caption_of, content_attributes
-from pipeline.store import JSON, Sample
+from pipeline.store import JSON, LABELLED, Sample
 
 if TYPE_CHECKING:
     from augment.lumen.sampler import LayoutSampler, Request
@@ -149,6 +149,5 @@ class Generate:
             "basis": self.provenance.basis,
         }
         key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
-        if BOXES in sample.metadata:
-            metadata[BOXES] = sample.metadata[BOXES]
+        metadata |= {name: sample.metadata[name] for name in (BOXES, LABELLED) if name in sample.metadata}
         return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
+from augment.errors import UserError
 from pipeline.datasets import (
     Box,
     Dataset,
     DatasetKind,
+    Folder,
+    FolderOptions,
     Frame,
     Geometry,
     Record,
@@ -22,7 +25,8 @@ from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, LABELLED, InvalidSample, Sample, fingerprint
+from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
 CAPTIONS, BOXES = "captions", "boxes"
@@ -67,22 +71,58 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([record.to_json() for items in records.values() for record in items])
 
 
+def mask_values(dataset: Dataset) -> dict[str, JSON]:
+    """What tells the masks of a plain folder from others of the same classes, for a manifest."""
+    classes = dataset.classes if isinstance(dataset, Folder) else None
+    return {} if classes is None else {"masks": {"values": list(classes.values), "ignored": classes.ignored}}
+
+
+def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
+    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
+
+    Raises:
+        UserError: there are no labels, or nothing says what their classes are in those of the target.
+    """
+    if target is None or own == target:
+        return {}
+    if own is None:
+        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it out")
+    try:
+        table = mapping_table(own, target)
+    except UserError as error:
+        raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
+    return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
+
+
+def translated(frame: Frame, own: Taxonomy | None, target: str | None) -> Frame:
+    """The frame with its label in the classes of that name, or as it is where there is no label or no name."""
+    if frame.label is None or own is None or target is None or own == named_taxonomy(target):
+        return frame
+    return replace(frame, label=translate(frame.label, own, named_taxonomy(target)))
+
+
 @cache
-def opened(kind: DatasetKind, root: str) -> Dataset:
+def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root)
+    return open_dataset(kind, root, folder)
 
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder."""
+    """Reads the records that a unit carries from a dataset's folder.
+
+    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    ``folder`` says where things lie in a dataset of kind ``folder``.
+    """
 
     kind: DatasetKind
     root: str
+    taxonomy: str | None = None
+    folder: FolderOptions | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Frames at their size on disk; one that cannot be read is a failure."""
-        dataset = opened(self.kind, self.root)
+        dataset = opened(self.kind, self.root, self.folder)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
@@ -92,12 +132,15 @@ class DatasetSource:
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
+            frame = translated(frame, dataset.taxonomy, self.taxonomy)
             yield sample_of(record.key, frame, self.metadata(dataset, record))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
-        captions: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
-        return {**record.attributes, **captions, "dataset": dataset.name, "split": record.split, "source": record.image}
+        known: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
+        if record.label is None and dataset.taxonomy is not None:
+            known[LABELLED] = False
+        return {**record.attributes, **known, "dataset": dataset.name, "split": record.split, "source": record.image}
 
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:

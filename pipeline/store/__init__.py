@@ -8,12 +8,13 @@ from pipeline.store.ledger import Totals
 from pipeline.store.manifest import Manifest, taxonomy_of
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
-from pipeline.store.sample import Failure, Sample, kind_of, stack_pairs
+from pipeline.store.sample import LABELLED, Failure, Sample, kind_of, stack_pairs
 from pipeline.store.store import Store
 from pipeline.store.verify import verify_store
 
 __all__ = [
     "JSON",
+    "LABELLED",
     "CorruptStore",
     "Failure",
     "FingerprintMismatch",

@@ -26,7 +26,7 @@ from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, taxonomy_of
 from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
-from pipeline.store.sample import Sample
+from pipeline.store.sample import LABELLED, Sample
 from pipeline.store.store import Store
 from pipeline.taxonomies import Taxonomy
 
@@ -199,7 +199,8 @@ def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None)
     for name, array in sample.planes.items():
         if None not in expected and array.shape[:2] != expected:
             yield f"{sample.key}: {name} is {array.shape[:2]}, the geometry is {expected}"
-    if manifest.taxonomy is not None and (sample.image is None) != (sample.label is None):
+    unlabelled = sample.label is None and sample.metadata.get(LABELLED) is False
+    if manifest.taxonomy is not None and not unlabelled and (sample.image is None) != (sample.label is None):
         present, absent = ("image", "label") if sample.label is None else ("label", "image")
         yield f"{sample.key}: {present} without {absent}"
     if sample.label is not None and taxonomy is not None:

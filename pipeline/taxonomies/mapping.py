@@ -50,7 +50,9 @@ def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.u
     return table
 
 
-def translate(label: NDArray[np.unsignedinteger], source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.uint16]:
+def translate(
+    label: NDArray[np.unsignedinteger], source: Taxonomy, target: Taxonomy
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Train ids of the source, 8 or 16 bits of any shape, as those of the target in its dtype.
 
     What the target has no class for becomes its ignore index. Raises UserError as `mapping_table` does, and for an

@@ -65,3 +65,32 @@ def write_camvid_image(
     save(root / split / f"{name}{suffix}", image)
     if label is not None:
         save(root / f"{split}annot" / f"{name}.png", label)
+
+
+def write_camvid32_image(
+    root: Path,
+    name: str,
+    image: NDArray[np.uint8],
+    colors: NDArray[np.uint8] | None = None,
+    split: str | None = None,
+) -> None:
+    """One frame with its RGB label, as the owner distributes it or, with a split, as copies have it."""
+    images, labels = ("701_StillsRaw_full", "LabeledApproved_full") if split is None else (split, f"{split}_labels")
+    save(root / images / f"{name}.png", image)
+    if colors is not None:
+        save(root / labels / f"{name}_L.png", colors)
+
+
+def write_folder_image(
+    root: Path,
+    split: str,
+    name: str,
+    image: NDArray[np.uint8],
+    mask: NDArray[np.generic] | None = None,
+    instances: NDArray[np.uint16] | None = None,
+) -> None:
+    """One image of a plain folder, ``name`` with its suffix and perhaps folders of its own."""
+    save(root / "images" / split / name, image)
+    for folder, array in (("masks", mask), ("instances", instances)):
+        if array is not None:
+            save((root / folder / split / name).with_suffix(".png"), array)

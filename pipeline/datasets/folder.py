@@ -1,0 +1,201 @@
+"""A plain folder of images, with or without masks."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from augment.errors import UserError
+from pipeline.datasets.base import Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.classes import MaskClasses, read_classes_file
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
+from pipeline.datasets.images import read_image, read_label_ids
+from pipeline.datasets.tree import NO_FOLDER, Tree
+from pipeline.taxonomies import Taxonomy
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+CLASSES_FILES = ("classes.txt", "classes.csv", "classes.json")
+SPLIT = "{split}"
+ONLY_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where things lie in the folder, all relative to its root.
+
+    In ``images``, ``masks`` and ``instances`` the place ``{split}`` stands for a split's name; images whose folder
+    has none are all of the split ``train``. A mask is named after its image, with ``mask_suffix`` behind the name.
+    ``classes`` is the file that says what the values in masks mean, None for one of ``classes.txt``, ``classes.csv``
+    and ``classes.json`` in the root; ``ignore_index`` is the value without a class, None for 255 (65535 where there
+    are more than 255 classes). Where splits are ``partly_labelled``, images may lack masks.
+    """
+
+    images: str = "images/{split}"
+    masks: str = "masks/{split}"
+    instances: str = "instances/{split}"
+    mask_suffix: str = ""
+    classes: str | None = None
+    ignore_index: int | None = None
+    partly_labelled: bool = False
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
+
+    A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
+    ``instances``, 16-bit files with a number for each object and 0 elsewhere. A split without a folder of masks is
+    unlabelled. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
+    both there or both absent.
+    """
+
+    tree: Tree
+    options: FolderOptions = FolderOptions()
+    name: str = "folder"
+
+    def __post_init__(self) -> None:
+        pattern = f"{self.options.images.replace(SPLIT, '<split>') or '.'}/**"
+        require_root(self.tree, pattern)
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no plain folder of images: expected {pattern}, found {self.tree.found_in()}; "
+                f"where images lie elsewhere, set dataset.folder.images, such as '{SPLIT}' or '.'"
+            )
+        masked = [split for split in self.splits() if self._has_masks(split)]
+        if self.classes is None and masked:
+            raise UserError(
+                f"{self.tree} has masks but nothing that says what they mean: expected {', '.join(CLASSES_FILES[:-1])} "
+                f"or {CLASSES_FILES[-1]} in it, found {self.tree.found_in()}"
+            )
+        if self.classes is not None and not masked:
+            raise UserError(
+                f"{self.tree} has a file of classes but no masks: expected "
+                f"{self.tree.at(self.options.masks.replace(SPLIT, '<split>'))}/**.png, found {self.tree.found_in()}"
+            )
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the file; None where there are no masks."""
+        return None if self.classes is None else self.classes.taxonomy
+
+    @cached_property
+    def classes(self) -> MaskClasses | None:
+        """What the values in masks stand for."""
+        path = self.options.classes
+        if path is None:
+            found = [name for name in CLASSES_FILES if self.tree.location.exists(name)]
+            if len(found) > 1:
+                raise UserError(
+                    f"{self.tree} has {' and '.join(found)}: keep one, or name it in dataset.folder.classes"
+                )
+            path = found[0] if found else None
+        return None if path is None else read_classes_file(self.tree, path, self.options.ignore_index)
+
+    def splits(self) -> list[str]:
+        """Names that stand for ``{split}`` in the folders there are, sorted; ``train`` where it has no place."""
+        before, place, after = self.options.images.partition(SPLIT)
+        if not place:
+            return [ONLY_SPLIT] if self._exists(self.options.images) else []
+        parent, _, start = before.rpartition("/")
+        end, _, rest = after.partition("/")
+        names = [
+            folder[len(start) : len(folder) - len(end)]
+            for folder in self.tree.folders(parent)
+            if folder.startswith(start) and folder.endswith(end) and len(folder) > len(start) + len(end)
+        ]
+        annotations = [self._annotations(name) for name in names]
+        return [
+            name
+            for name in names
+            if (not rest or self._exists(self._images(name)))
+            and not any(_holds(self._images(name), folder) for folders in annotations for folder in folders)
+        ]
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key; a split without a folder of masks is unlabelled.
+
+        Raises UserError for a split that is absent or empty, or labelled in part where that is not expected.
+        """
+        image_folder, (mask_folder, instance_folder) = self._images(split), self._annotations(split)
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        labels = self._files(mask_folder, MASK_SUFFIXES, self.options.mask_suffix)
+        instances = self._files(instance_folder, MASK_SUFFIXES, self.options.mask_suffix)
+        images = self._files(image_folder, IMAGE_SUFFIXES, "", {*labels.values(), *instances.values()})
+        check_pairs(
+            split,
+            images,
+            labels,
+            f"{self.tree.at(image_folder)}/**/*.png or *.jpg",
+            f"{self.tree.at(mask_folder)}/**/*{self.options.mask_suffix}.png",
+            unlabelled_splits=() if self._has_masks(split) else (split,),
+            partly_labelled=self.options.partly_labelled,
+        )
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, name),
+                    split=split,
+                    image=path,
+                    label=labels.get(name),
+                    instances=instances.get(name),
+                    attributes={"medium": "photo"},
+                )
+                for name, path in images.items()
+            ]
+        )
+
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3], train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W].
+
+        Raises RecordError naming the file that cannot be read, has values of no class, or has another size.
+        """
+        image = read_image(self.tree, record.image)
+        label = instances = None
+        if record.label is not None:
+            assert self.classes is not None
+            label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
+            check_same_size(image, label, record, record.label)
+        if record.instances is not None:
+            instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
+            check_same_size(image, instances, record, record.instances)
+        return Frame(image, label, instances)
+
+    def _images(self, split: str) -> str:
+        return _path(self.options.images, split)
+
+    def _annotations(self, split: str) -> tuple[str, str]:
+        return _path(self.options.masks, split), _path(self.options.instances, split)
+
+    def _exists(self, folder: str) -> bool:
+        return self.tree.found_in(folder) != NO_FOLDER
+
+    def _has_masks(self, split: str) -> bool:
+        return self._exists(_path(self.options.masks, split))
+
+    def _files(
+        self, folder: str, suffixes: tuple[str, ...], ending: str, apart: Collection[str] = ()
+    ) -> dict[str, str]:
+        """Files below a folder but those ``apart``, by their path in it without suffix and ``ending``."""
+        names = {
+            path: PurePosixPath(path).relative_to(folder).with_suffix("") for path in self._below(folder, suffixes)
+        }
+        chosen = [path for path, name in names.items() if name.name.endswith(ending) and path not in apart]
+        return by_name(chosen, lambda path: str(names[path]).removesuffix(ending))
+
+    def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
+        return self.tree.files(folder, suffixes) if self._exists(folder) else []
+
+
+def _path(template: str, split: str) -> str:
+    path = posixpath.normpath(template.replace(SPLIT, split))
+    return "" if path == "." else path
+
+
+def _holds(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
