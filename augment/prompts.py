@@ -16,34 +16,72 @@ SUBJECTS = {"photo": "a photo of a street", "rendered": "a rendered street"}
 TIMES_OF_DAY = ("day", "dusk", "night")
 WEATHERS = ("clear", "cloudy", "fog", "rain", "snow")
 DETAILS = ("time_of_day", "weather")
+# Sets that say any of these of an image are of streets, or say what else it shows.
+TELLING = ("scene", "city", *DETAILS)
+# More would hardly be heard, and small classes are often a few stray pixels.
+CLASSES_NAMED = 4
 
 
 def caption(attributes: Mapping[str, str]) -> str:
-    """Say what the attributes `medium`, `time_of_day` and `weather` of a street image hold, as far as they are known.
+    """Say what the attributes `medium`, `scene`, `time_of_day` and `weather` hold, as far as they are known.
 
-    Example: `{"medium": "rendered", "weather": "rain"}` gives `a rendered street, rain`.
+    Without a scene it is a street. Examples: `{"medium": "rendered", "weather": "rain"}` gives
+    `a rendered street, rain`, and `{"scene": "airport terminal"}` gives `a photo of an airport terminal`.
     """
     medium = attributes.get("medium", "photo")
-    parts = [SUBJECTS.get(medium, f"a {medium} of a street")]
-    parts += [attributes[name] for name in DETAILS if attributes.get(name)]
-    return ", ".join(parts)
+    if scene := attributes.get("scene"):
+        subject = f"a {medium} of {'an' if scene[0] in 'aeiou' else 'a'} {scene}"
+    else:
+        subject = SUBJECTS.get(medium, f"a {medium} of a street")
+    return ", ".join([subject, *details(attributes)])
 
 
-def draw_domain(
-    domains: Mapping[str, Sequence[str]], attributes: Mapping[str, str], generator: np.random.Generator
-) -> dict[str, str]:
-    """Attributes of a new image: those of its source, with one value drawn for every attribute in `domains`."""
-    drawn = {name: values[int(generator.integers(len(values)))] for name, values in sorted(domains.items())}
-    return {**attributes, **drawn}
+def describe(
+    attributes: Mapping[str, str],
+    drawn: Mapping[str, str],
+    captions: Sequence[str],
+    classes: Sequence[str],
+    generator: np.random.Generator,
+) -> str:
+    """Say what an image shows, by the best that is known of it.
+
+    That is one of its captions; else its attributes, where they tell more than that it is a photo; else its classes,
+    as in `a photo with road, building, car`; else that it is a photo.
+
+    Args:
+        attributes: what is known of the image; see `caption`.
+        drawn: attributes that it shall have instead. Captions and classes know nothing of them: they are added.
+        captions: sentences written of the image; one is drawn.
+        classes: names of the classes in it, the largest first.
+        generator: draws the caption; nothing is drawn where there are none.
+    """
+    changed = {**attributes, **drawn}
+    if captions:
+        subject = captions[int(generator.integers(len(captions)))]
+    elif changed.get("medium", "photo") != "photo" or any(attributes.get(name) for name in TELLING):
+        return caption(changed)
+    else:
+        subject = f"a photo with {', '.join(classes[:CLASSES_NAMED])}" if classes else "a photo"
+    return ", ".join([subject, *details(drawn)])
 
 
-def expand(template: str, attributes: Mapping[str, str]) -> str:
-    """Fill the `{name}` places of a prompt template; `{caption}` is the caption of the attributes.
+def details(attributes: Mapping[str, str]) -> list[str]:
+    """The values of those of `DETAILS` that are known."""
+    return [attributes[name] for name in DETAILS if attributes.get(name)]
+
+
+def draw_domain(domains: Mapping[str, Sequence[str]], generator: np.random.Generator) -> dict[str, str]:
+    """One value for every attribute in `domains`: what a new image has instead of its source's own."""
+    return {name: values[int(generator.integers(len(values)))] for name, values in sorted(domains.items())}
+
+
+def expand(template: str, attributes: Mapping[str, str], words: str) -> str:
+    """Fill the `{name}` places of a prompt template; `{caption}` is `words`.
 
     Raises:
         UserError: the template names an attribute that is not there.
     """
-    values = {**attributes, "caption": caption(attributes)}
+    values = {**attributes, "caption": words}
     for name in re.findall(r"{(.*?)}", template):
         if name not in values:
             known = ", ".join(f"{{{known}}}" for known in sorted(values))

@@ -83,6 +83,13 @@ def build_parser() -> Parser:
     report = commands.add_parser("report", help="write the HTML report of a workspace")
     report.add_argument("workspace", type=Path, metavar="WORKSPACE")
 
+    export = commands.add_parser("export", help="write a store as a dataset in a format that other tools read")
+    export.add_argument("store", metavar="STORE", help="folder or URL of a store with images")
+    export.add_argument("destination", metavar="DEST", help="folder or URL that is absent or empty")
+    export.add_argument("--format", required=True, choices=("cityscapes", "folder", "coco"), help="what to write")
+    export.add_argument("--split", action="append", default=[], metavar="S", help="this split alone; may be repeated")
+    export.add_argument("--limit", type=int, metavar="N", help="at most so many samples of a split, evenly spaced")
+
     render = commands.add_parser("render", help="draw street scenes in the Cityscapes on-disk format")
     render.add_argument("folder", type=Path, metavar="DIR")
     render.add_argument("--train", type=int, default=64, help="training scenes (default 64)")
@@ -209,6 +216,17 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 0
 
 
+def export_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Write a store as a dataset."""
+    from pipeline.export import export_store
+
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit {options.limit}: give 1 or more")
+    count = export_store(options.store, options.destination, options.format, options.split, options.limit)
+    say(f"{count} samples in {options.destination}")
+    return 0
+
+
 def render_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Draw street scenes."""
     from pipeline.scenes import write_dataset
@@ -249,6 +267,7 @@ COMMANDS = {
     "verify": verify_command,
     "retry": retry_command,
     "report": report_command,
+    "export": export_command,
     "render": render_command,
     "pretrain": pretrain_command,
     "doctor": doctor_command,

@@ -19,7 +19,9 @@ from pydantic import (
 
 from pipeline.taxonomies import TAXONOMIES
 
-StageName = Literal["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
+StageName = Literal[
+    "shard", "fit", "extract", "caption", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"
+]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
 PARTS = ("real", "synthetic")
@@ -207,6 +209,16 @@ class LayoutConfig(Section):
     )
 
 
+class CaptionsConfig(Section):
+    """Captions of the real images by a model, beside those that the dataset has."""
+
+    model: ModelName | None = Field(
+        default=None, description="hub id or folder of an image-to-text model such as BLIP; null is none"
+    )
+    max_new_tokens: int = Field(default=30, ge=1, le=512, description="at most so many tokens a caption")
+    prompt: str = Field(default="", description="words that every caption begins with")
+
+
 class GeneratorConfig(Section):
     """The diffusion model and how it is sampled."""
 
@@ -391,6 +403,7 @@ class Config(Section):
     geometry: GeometryConfig
     backbone: BackboneConfig
     layout: LayoutConfig = LayoutConfig()
+    captions: CaptionsConfig = CaptionsConfig()
     generator: GeneratorConfig
     adapt: AdaptConfig = AdaptConfig()
     generate: GenerateConfig

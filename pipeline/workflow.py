@@ -20,6 +20,7 @@ from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Totals
+from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
@@ -54,7 +55,8 @@ def steps_of(config: Config) -> list[Step]:
     """All stages of a run, in order; those that need labels are left out where `evaluate.split` is null."""
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
-    steps = [*layouts.steps(), *Generation(config, workspace, layouts).steps()]
+    captions, generation = Captions(config, workspace, layouts), Generation(config, workspace, layouts)
+    steps = [*layouts.steps(), *captions.steps(), *generation.steps()]
     return steps if config.evaluate.split is None else [*steps, *Value(config, workspace, layouts).steps()]
 
 
@@ -76,7 +78,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     if selection.redo is not None:
         check(config, names(chosen)[names(chosen).index(selection.redo) :])
         with sole_run(config.workspace):
-            for step in steps[names(steps).index(selection.redo) :]:
+            for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
     with told_whose(config):
         first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
@@ -208,7 +210,8 @@ def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
 def index_of(steps: Sequence[Step], stage: StageName) -> int:
     """Where a stage stands; raises UserError where the run leaves it out."""
     if stage not in names(steps):
-        raise UserError(f"{stage} is no stage of this run: it needs a labelled split, and evaluate.split is null")
+        missing = "captions.model" if stage == "caption" else "a labelled split, and evaluate.split"
+        raise UserError(f"{stage} is no stage of this run: it needs {missing}, which is null")
     return names(steps).index(stage)
 
 

@@ -13,9 +13,10 @@ from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.models import basis_digest, identity, label
 from pipeline.stages import fit, generate
 from pipeline.stages.adapt import BASIS, TRAINING, Adapt
-from pipeline.stages.reading import PairedSource, StoreSource, keys_by_shard
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
-from pipeline.store import JSON, Manifest
+from pipeline.store import JSON, Manifest, taxonomy_of
+from pipeline.workflow_captions import Captions
 from pipeline.workflow_layouts import USED, Layouts
 from pipeline.workspace import Workspace, content_digest
 
@@ -43,12 +44,20 @@ class Generation:
         factor = len(settings.ks) * settings.variants
         return Size(factor * sum(map(self.layouts.shards_of, counts)), factor * sum(counts))
 
-    def pairs(self) -> PairedSource:
-        """Images and layouts of the same keys."""
-        return PairedSource(
-            StoreSource(self.workspace.real, ("image",)),
-            StoreSource(self.workspace.layouts, ("layout",)),
-        )
+    @property
+    def captions(self) -> Captions:
+        """The captions of the run."""
+        return Captions(self.config, self.workspace, self.layouts)
+
+    def paired(self, *parts: Part) -> PairedSource | CaptionedSource:
+        """Parts of the real samples with their layouts and captions."""
+        real, layouts = StoreSource(self.workspace.real, parts), StoreSource(self.workspace.layouts, ("layout",))
+        return self.captions.added_to(PairedSource(real, layouts))
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the train ids of the real store; none where it has no labels."""
+        taxonomy = taxonomy_of(self.layouts.real.manifest)
+        return taxonomy.classes if taxonomy else ()
 
     # adapt
 
@@ -67,6 +76,7 @@ class Generation:
                 "options": self.config.adapt.model_dump(exclude={"checkpoint_every", "sample_every", "log_every"}),
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
+                **self.captions.inputs(),
             }
         return Artifact(self.workspace.adapter, "adapter", inputs, essence=("*.safetensors",))
 
@@ -89,9 +99,10 @@ class Generation:
             adapter=str(start) if start else None,
             basis=str(used),
             num_components=self.config.layout.k_max,
-            source=self.pairs(),
+            source=self.paired("image", "label"),
             options=options,
             folder=str(folder),
+            classes=self.classes(),
             **resources_of(self.config, "adapt").of_task,
         )
         keys = tuple(key for unit in fit.plan(keys_by_shard(self.layouts.store)) for key in unit.keys)
@@ -116,6 +127,7 @@ class Generation:
             },
             "prompts": settings.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
+            **self.captions.inputs(),
         }
         manifest = Manifest(
             "synthetic",
@@ -143,10 +155,10 @@ class Generation:
             negative_prompt=prompts.negative,
             seed=self.config.seed,
             provenance=generate.Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
+            classes=self.classes(),
             **resources_of(self.config, "generate").of_model,
         )
-        labels = StoreSource(self.workspace.real, ("label", "instances"))
-        return stage, PairedSource(labels, StoreSource(self.workspace.layouts, ("layout",)))
+        return stage, self.paired("label", "instances")
 
 
 def adapter_record(workspace: Workspace) -> Record:

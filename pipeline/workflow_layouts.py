@@ -60,7 +60,7 @@ class Layouts:
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
-            expand(template, known)
+            expand(template, known, "")
 
     def known_attributes(self) -> dict[str, str]:
         """What the dataset says of every image that is to be a source, with the values of one of them."""

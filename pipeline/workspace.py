@@ -52,7 +52,8 @@ class Workspace:
     @property
     def stores(self) -> dict[str, str]:
         """URLs of all stores by name, whether they are there or not."""
-        return {"real": self.real, "layouts": self.layouts, "synthetic": self.synthetic, "curated": self.curated}
+        names = ("real", "layouts", "captions", "synthetic", "curated")
+        return {name: self._store(name) for name in names}
 
     @property
     def real(self) -> str:
@@ -68,6 +69,11 @@ class Workspace:
     def layouts(self) -> str:
         """Store of neural layouts at k_max."""
         return self._store("layouts")
+
+    @property
+    def captions(self) -> str:
+        """Store of captions by a model, where the configuration names one."""
+        return self._store("captions")
 
     @property
     def adapter(self) -> Path:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from augment.prompts import caption
+import numpy as np
+
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.stages.generate import content_attributes
-from pipeline.stages.reading import PairedSource
+from pipeline.stages.generate import stable_seed
+from pipeline.stages.reading import CaptionedSource, PairedSource
+from pipeline.stages.wording import caption_of
 
 if TYPE_CHECKING:
     from augment.lumen.trainer import TrainingOptions
@@ -24,10 +26,13 @@ BASIS = "basis"
 
 
 class StoredExamples:
-    """Random access to the training pairs of the real store and the layout store."""
+    """Random access to the training pairs of the real store and the layout store.
 
-    def __init__(self, source: PairedSource, keys: tuple[str, ...]) -> None:
-        self.source, self.keys = source, keys
+    `classes` are the names of the train ids, for captions.
+    """
+
+    def __init__(self, source: PairedSource | CaptionedSource, keys: tuple[str, ...], classes: tuple[str, ...]) -> None:
+        self.source, self.keys, self.classes = source, keys, classes
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -42,7 +47,9 @@ class StoredExamples:
 
         sample = self.source.get(self.keys[index])
         assert sample.image is not None and sample.layout is not None
-        return Example(sample.image, sample.layout, caption(content_attributes(sample)))
+        # One of several captions, the same each time, so that a training that goes on sees what it saw.
+        draws = np.random.default_rng(stable_seed("caption", sample.key))
+        return Example(sample.image, sample.layout, caption_of(sample, {}, self.classes, draws))
 
 
 @dataclass
@@ -54,20 +61,22 @@ class Adapt:
         adapter: folder to start from, or None for a new adapter.
         basis: folder of the basis that the layouts are written in.
         num_components: components that a new adapter reads.
-        source: images and layouts.
+        source: images, layouts, and labels where there are any.
         options: see `TrainingOptions`.
         folder: where the adapter is saved; what it needs to resume lies in `training/` meanwhile.
+        classes: names of the train ids, for captions of images of which nothing else is known.
     """
 
     base: str
     adapter: str | None
     basis: str
     num_components: int
-    source: PairedSource
+    source: PairedSource | CaptionedSource
     options: TrainingOptions
     folder: str
     device: str
     resources: Resources
+    classes: tuple[str, ...] = ()
     name: str = "adapt"
 
     def setup(self) -> None:
@@ -92,7 +101,7 @@ class Adapt:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
-        examples = StoredExamples(self.source, unit.keys)
+        examples = StoredExamples(self.source, unit.keys, self.classes)
         train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)

@@ -17,13 +17,11 @@ from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
 from pipeline.stages.shard import BOXES
+from pipeline.stages.wording import caption_of, content_attributes
 from pipeline.store import JSON, LABELLED, Sample
 
 if TYPE_CHECKING:
     from augment.lumen.sampler import LayoutSampler, Request
-
-# What the real store says about a sample that is no attribute of its content.
-ORIGIN = ("dataset", "split", "source")
 
 
 def shard_name(source: str, k: int, variant: int) -> str:
@@ -57,11 +55,6 @@ def stable_seed(*parts: str | int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def content_attributes(sample: Sample) -> dict[str, str]:
-    """What is known of a real image's content: its medium, time of day, weather and whatever else."""
-    return {name: value for name, value in sample.metadata.items() if isinstance(value, str) and name not in ORIGIN}
-
-
 @dataclass(frozen=True)
 class Provenance:
     """What each synthetic sample carries in its metadata: the base as `name@digest`, the others as digests."""
@@ -81,6 +74,7 @@ class Generate:
         templates, domains, negative_prompt: see `PromptConfig`.
         seed: the run's seed.
         provenance: recorded with every sample.
+        classes: names of the train ids, for captions of images of which nothing else is known.
     """
 
     base: str
@@ -96,6 +90,7 @@ class Generate:
     device: str
     resources: Resources
     batch_size: int
+    classes: tuple[str, ...] = ()
     name: str = "generate"
     _sampler: LayoutSampler | None = field(default=None, repr=False)
 
@@ -133,7 +128,9 @@ class Generate:
         assert sample.layout is not None
         draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))
         template = self.templates[int(draws.integers(len(self.templates)))]
-        prompt = expand(template, draw_domain(self.domains, content_attributes(sample), draws))
+        drawn = draw_domain(self.domains, draws)
+        words = caption_of(sample, drawn, self.classes, draws)
+        prompt = expand(template, {**content_attributes(sample), **drawn}, words)
         seed = stable_seed("noise", self.seed, sample.key, k, variant)
         return Request(sample.layout, k, prompt, seed, self.negative_prompt)
 

@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from pipeline.engine.outcome import Failed
 from pipeline.engine.unit import WorkUnit
+from pipeline.stages.shard import CAPTIONS
+from pipeline.stages.wording import captions_of
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
 from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA
 
@@ -77,6 +79,33 @@ class PairedSource:
 
     def _joined(self, one: Sample, other: Sample) -> Sample:
         return replace(one, **{part: getattr(other, part) for part in self.second.parts})
+
+
+@dataclass
+class CaptionedSource:
+    """Adds the captions of a store to samples; one that it has no captions of stays as it is."""
+
+    pairs: PairedSource
+    captions: StoreSource
+
+    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
+        """The samples in the unit's order."""
+        for sample in self.pairs.read(unit):
+            if isinstance(sample, Failed) or sample.key not in self.captions.reader:
+                yield sample
+                continue
+            [found] = self.captions.read(replace(unit, keys=(sample.key,)))
+            yield found if isinstance(found, Failed) else self._described(sample, found)
+
+    def get(self, key: str) -> Sample:
+        """One sample; raises CorruptStore where its bytes do not decode."""
+        sample = self.pairs.get(key)
+        return self._described(sample, self.captions.reader.read(key)) if key in self.captions.reader else sample
+
+    @staticmethod
+    def _described(sample: Sample, captions: Sample) -> Sample:
+        both = [caption for part in (sample, captions) for caption in captions_of(part)]
+        return replace(sample, metadata={**sample.metadata, CAPTIONS: both})
 
 
 def keys_by_shard(store: Store) -> dict[str, tuple[str, ...]]:

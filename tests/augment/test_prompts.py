@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
-from augment.prompts import caption, draw_domain, expand
+from augment.prompts import caption, describe, draw_domain, expand
 
 
 def test_caption_names_what_is_known_and_nothing_else() -> None:
@@ -16,19 +16,53 @@ def test_caption_names_what_is_known_and_nothing_else() -> None:
     assert caption({"medium": "photo"}) == "a photo of a street"
 
 
-def test_drawn_attributes_replace_the_sources_own_and_keep_the_rest() -> None:
-    drawn = draw_domain({"weather": ("snow",)}, {"medium": "photo", "weather": "rain"}, np.random.default_rng(0))
-    assert drawn == {"medium": "photo", "weather": "snow"}
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"medium": "photo", "scene": "airport terminal"}, "a photo of an airport terminal"),
+        ({"scene": "highway", "weather": "snow", "time_of_day": "night"}, "a photo of a highway, night, snow"),
+    ],
+)
+def test_caption_names_the_scene(attributes: dict[str, str], told: str) -> None:
+    assert caption(attributes) == told
+
+
+CLASSES = ("road", "building", "car", "sky", "person")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "drawn", "captions", "classes", "told"),
+    [
+        ({"medium": "photo", "weather": "rain"}, {"weather": "snow"}, ["a cat"], CLASSES, "a cat, snow"),
+        ({"medium": "photo", "weather": "rain"}, {"weather": "snow"}, [], CLASSES, "a photo of a street, snow"),
+        ({"medium": "photo", "city": "ulm"}, {}, [], CLASSES, "a photo of a street"),
+        ({"medium": "rendered"}, {}, [], CLASSES, "a rendered street"),
+        ({"medium": "photo"}, {"weather": "fog"}, [], CLASSES, "a photo with road, building, car, sky, fog"),
+        ({"medium": "photo"}, {"season": "winter"}, [], ["bed"], "a photo with bed"),
+        ({"medium": "photo"}, {}, [], [], "a photo"),
+    ],
+)
+def test_image_is_described_by_the_best_that_is_known_of_it(
+    attributes: dict[str, str], drawn: dict[str, str], captions: list[str], classes: list[str], told: str
+) -> None:
+    assert describe(attributes, drawn, captions, classes, np.random.default_rng(0)) == told
+
+
+def test_every_caption_is_drawn_and_nothing_where_there_is_none() -> None:
+    generator, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    describe({"weather": "rain"}, {}, [], CLASSES, generator)
+    assert generator.bit_generator.state == untouched.bit_generator.state
+    assert {describe({}, {}, ["one", "two", "three"], [], generator) for _ in range(40)} == {"one", "two", "three"}
 
 
 def test_every_value_of_a_domain_is_drawn() -> None:
     values = ("day", "dusk", "night")
     generator = np.random.default_rng(0)
-    drawn = {draw_domain({"time_of_day": values}, {}, generator)["time_of_day"] for _ in range(50)}
+    drawn = {draw_domain({"time_of_day": values}, generator)["time_of_day"] for _ in range(50)}
     assert drawn == set(values)
 
 
 def test_template_that_names_what_is_not_known_is_refused() -> None:
-    assert expand("{caption}, film grain", {"medium": "photo"}) == "a photo of a street, film grain"
+    assert expand("{caption} in {city}", {"city": "ulm"}, "a {bus}") == "a {bus} in ulm"
     with pytest.raises(UserError, match=r"\{season\}.*use one of \{caption\}, \{medium\}"):
-        expand("a street in {season}", {"medium": "photo"})
+        expand("a street in {season}", {"medium": "photo"}, "a street")

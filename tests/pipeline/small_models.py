@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
 
 from augment.layout import FeatureMoments, LayoutBasis
+from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.base import BaseModel
 from augment.lumen.pretrain.diffusion import new_schedule, new_unet
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 
+SPECIAL_WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
+CAPTION_WORDS = ("a", "photo", "of", "the", "road", "with", "cars", "and", "trees", "at", "night")
 CAPTIONS = ("a rendered street, night, rain", "a photo of a street, day")
 
 
@@ -49,4 +53,28 @@ def save_small_base(folder: Path, num_components: int = 4, revision: str = "othe
         FeatureMoments.of(np.random.default_rng(0).normal(size=(1000, 384))), num_components, "dinov2-vits14", revision
     )
     basis.save(folder / "adapter" / "basis")
+    return folder
+
+
+def save_small_captioner(folder: Path) -> Path:
+    """Write an untrained BLIP with its processor to `folder`; the same bytes every time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join([*SPECIAL_WORDS, *CAPTION_WORDS]))
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), bos_token="[DEC]")
+    layers = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    special = {"bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
+    config = BlipConfig(
+        text_config={**layers, **special, "vocab_size": len(tokenizer), "encoder_hidden_size": 32},
+        vision_config={**layers, "image_size": 32, "patch_size": 16},
+        projection_dim=32,
+        image_text_hidden_size=32,
+    )
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(0)
+        model = BlipForConditionalGeneration(config)
+        # An untrained decoder hardly looks at the image; this one must.
+        for parameter in model.parameters():
+            parameter.data += 0.3 * torch.randn_like(parameter)
+        model.save_pretrained(folder)
+        BlipProcessor(BlipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
     return folder

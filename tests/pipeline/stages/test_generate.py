@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,30 @@ def test_prompt_depends_on_source_and_variant_but_not_on_k(small_base: Path) -> 
 def test_unknown_name_in_a_template_is_the_users_mistake(small_base: Path) -> None:
     with pytest.raises(UserError, match="season"):
         stage(small_base, templates=("a street in {season}",)).request(source("a"), 1, 0)
+
+
+def described(made: Generate, **changes: object) -> set[str]:
+    """All prompts for one source with its metadata changed, over many variants."""
+    sample = source("a")
+    changed = replace(sample, metadata={**sample.metadata, **changes})  # type: ignore[dict-item]
+    return {made.request(changed, 1, variant).prompt for variant in range(20)}
+
+
+def test_prompt_is_one_of_the_samples_captions(small_base: Path) -> None:
+    captions = ["a cat on a bed", "two cats"]
+    assert described(stage(small_base, domains={}), captions=captions) == set(captions)
+    templates = ("{caption}, {weather}",)
+    told = described(stage(small_base, domains={}, templates=templates), captions=["a cat"], weather="rain")
+    assert told == {"a cat, rain"}
+
+
+def test_prompt_names_the_largest_classes_where_nothing_else_is_known(small_base: Path) -> None:
+    label = np.array([[3] * 6 + [255] * 9, [0] * 8 + [1] * 7], np.uint8)
+    sample = Sample("a", label=label, layout=source("a").layout, metadata={"medium": "photo"})
+    made = stage(small_base, domains={}, classes=("wall", "bed", "sea", "lamp"))
+    assert made.request(sample, 1, 0).prompt == "a photo with wall, bed, lamp"
+
+
+def test_template_may_name_the_city(small_base: Path) -> None:
+    made = stage(small_base, domains={}, templates=("{caption}, in {city}",))
+    assert described(made, medium="photo", weather="", city="ulm") == {"a photo of a street, in ulm"}

@@ -1,0 +1,174 @@
+"""The formats of COCO: panoptic segmentation, detection and captions."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from augment.errors import UserError
+from pipeline.export.destination import Destination
+from pipeline.export.format import Written
+from pipeline.export.segments import Segment, find_segments, to_colors
+from pipeline.export.source import Item, Source, png
+from pipeline.stages.shard import BOXES, CAPTIONS
+from pipeline.store import Sample
+
+# What a sample's notes hold, each a list of annotations.
+SEGMENTS, OBJECTS, SENTENCES = "segments_info", "objects", "captions"
+
+
+@dataclass
+class _Split:
+    """What is collected of a split: entries of the JSON files."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    panoptic: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    captions: list[dict[str, Any]] = field(default_factory=list)
+
+
+class CocoFormat:
+    """``<split>/<name>``, the store's bytes, and ``annotations/`` with the JSON files of each split.
+
+    ``panoptic_<split>.json`` with ``panoptic_<split>/<name>.png`` holds the labels; ``instances_<split>.json`` the
+    objects, as run-length masks where a sample has an instance map and else as boxes; ``captions_<split>.json`` the
+    captions. A file without entries is not written. A category's id is the train id plus 1; categories that boxes
+    alone have follow after the classes. A class's objects that are not told apart are one segment with ``iscrowd``.
+
+    Raises UserError where there are instances and pycocotools is not installed.
+    """
+
+    def __init__(self, source: Source, destination: Destination) -> None:
+        self._source, self._destination = source, destination
+        taxonomy = source.taxonomy
+        self._classes = taxonomy.classes if taxonomy else ()
+        # A set that has objects but does not say of which classes tells all of them apart.
+        every = self._classes if source.has_instances else ()
+        self._things = frozenset((taxonomy.things or every) if taxonomy else ())
+        self._splits: dict[str, _Split] = {}
+        if source.has_instances:
+            require_pycocotools()
+
+    def named(self, items: Sequence[Item]) -> list[Item]:
+        """The items as they are."""
+        return list(items)
+
+    def write(self, item: Item) -> Written:
+        """Write image and segment map."""
+        sample, data = self._source.sample(item.key), self._source.image(item.key)
+        path = f"{item.split}/{item.name}.{self._source.image_format}"
+        self._destination.write(path, data)
+        with Image.open(io.BytesIO(data)) as image:
+            notes: dict[str, Any] = {"width": image.width, "height": image.height}
+        objects = [_of_box(box) for box in _entries(sample, BOXES)]
+        if sample.label is not None and self._source.taxonomy is not None:
+            ids, segments = find_segments(sample.label, sample.instances, self._source.taxonomy, self._things)
+            self._destination.write(_segment_map(item), png(Image.fromarray(to_colors(ids))))
+            notes[SEGMENTS] = [self._of_segment(segment) for segment in segments]
+            if sample.instances is not None:
+                objects = [self._of_object(segment, ids) for segment in segments if segment.instance]
+        notes[OBJECTS] = objects
+        notes[SENTENCES] = list(_entries(sample, CAPTIONS))
+        return Written(path, sample.metadata, notes)
+
+    def collect(self, item: Item, written: Written) -> None:
+        """Add a sample to the files of its split; its number is the id of the image."""
+        split, notes = self._splits.setdefault(item.split, _Split()), written.notes
+        file_name = written.file_name.removeprefix(f"{item.split}/")
+        size = {"width": notes["width"], "height": notes["height"]}
+        split.images.append({"id": item.number, "file_name": file_name, **size})
+        if SEGMENTS in notes:
+            segment_map = _segment_map(item).rpartition("/")[2]
+            split.panoptic.append({"image_id": item.number, "file_name": segment_map, SEGMENTS: notes[SEGMENTS]})
+        for entry in notes[OBJECTS]:
+            split.objects.append({"id": len(split.objects) + 1, "image_id": item.number, **entry})
+        for caption in notes[SENTENCES]:
+            split.captions.append({"id": len(split.captions) + 1, "image_id": item.number, "caption": caption})
+
+    def finish(self) -> None:
+        """Write the JSON files."""
+        boxed = {entry["category"] for split in self._splits.values() for entry in split.objects}
+        names = [*self._classes, *sorted(boxed - set(self._classes))]
+        ids = {name: number for number, name in enumerate(names, start=1)}
+        categories = [self._category(number, name) for name, number in ids.items()]
+        for name, split in self._splits.items():
+            objects = [{**entry, "category_id": ids[entry.pop("category")]} for entry in split.objects]
+            self._write_json(f"panoptic_{name}", split.images, split.panoptic, categories[: len(self._classes)])
+            self._write_json(f"instances_{name}", split.images, objects, categories)
+            self._write_json(f"captions_{name}", split.images, split.captions, None)
+
+    def _write_json(
+        self, name: str, images: list[Any], annotations: list[Any], categories: list[dict[str, Any]] | None
+    ) -> None:
+        if not annotations:
+            return
+        content: dict[str, Any] = {"info": {}, "licenses": [], "images": images, "annotations": annotations}
+        if categories is not None:
+            content["categories"] = categories
+        self._destination.write(f"annotations/{name}.json", json.dumps(content, ensure_ascii=False).encode())
+
+    def _category(self, number: int, name: str) -> dict[str, Any]:
+        taxonomy = self._source.taxonomy
+        is_class = taxonomy is not None and number <= len(taxonomy)
+        is_thing = not is_class or name in self._things
+        entry = {
+            "id": number,
+            "name": name,
+            "supercategory": "thing" if is_thing else "stuff",
+            "isthing": int(is_thing),
+        }
+        return {**entry, "color": taxonomy.palette[number - 1]} if taxonomy is not None and is_class else entry
+
+    def _of_segment(self, segment: Segment) -> dict[str, Any]:
+        crowd = not segment.instance and self._classes[segment.train_id] in self._things
+        return {
+            "id": segment.id,
+            "category_id": segment.train_id + 1,
+            "area": segment.area,
+            "bbox": segment.box,
+            "iscrowd": int(crowd),
+        }
+
+    def _of_object(self, segment: Segment, ids: NDArray[np.int32]) -> dict[str, Any]:
+        from pycocotools import mask
+
+        encoded = mask.encode(np.asfortranarray(ids == segment.id, dtype=np.uint8))
+        return {
+            "category": self._classes[segment.train_id],
+            "segmentation": {"size": list(ids.shape), "counts": encoded["counts"].decode("ascii")},
+            "area": segment.area,
+            "bbox": segment.box,
+            "iscrowd": 0,
+        }
+
+
+def require_pycocotools() -> None:
+    """Raise UserError where pycocotools cannot be imported."""
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "the store has instances, whose masks pycocotools encodes: pip install 'lumen-layouts[coco]'"
+        ) from error
+
+
+def _of_box(box: dict[str, Any]) -> dict[str, Any]:
+    sides = [box["left"], box["top"], box["width"], box["height"]]
+    area = box["width"] * box["height"]
+    return {"category": box["category"], "segmentation": [], "area": area, "bbox": sides, "iscrowd": 0}
+
+
+def _entries(sample: Sample, name: str) -> list[Any]:
+    found = sample.metadata.get(name, [])
+    return list(found) if isinstance(found, list) else []
+
+
+def _segment_map(item: Item) -> str:
+    return f"annotations/panoptic_{item.split}/{item.name}.png"

@@ -1,0 +1,53 @@
+"""The plain folder: images, masks and a list of classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pipeline.export.destination import Destination
+from pipeline.export.format import Written
+from pipeline.export.source import Item, Source
+from pipeline.store.codec import INSTANCES, LABEL
+from pipeline.taxonomies.user import taxonomy_to_json
+
+CLASSES = "classes.json"
+
+
+class FolderFormat:
+    """``images/<split>/<name>``, ``masks/<split>/<name>.png`` and ``instances/<split>/<name>.png``: the store's bytes.
+
+    A mask holds train ids, 8-bit or 16-bit; ``classes.json`` says what they mean. An image without a label has no
+    mask.
+    """
+
+    def __init__(self, source: Source, destination: Destination) -> None:
+        self._source, self._destination = source, destination
+        self._has_masks = False
+
+    def named(self, items: Sequence[Item]) -> list[Item]:
+        """The items as they are."""
+        return list(items)
+
+    def write(self, item: Item) -> Written:
+        """Copy the members of a sample."""
+        source = self._source
+        path = f"images/{item.split}/{item.name}.{source.image_format}"
+        self._destination.write(path, source.image(item.key))
+        sample = source.sample(item.key)
+        for folder, extension in (("masks", LABEL), ("instances", INSTANCES)):
+            if (data := source.member(item.key, extension)) is not None:
+                self._destination.write(f"{folder}/{item.split}/{item.name}.png", data)
+        return Written(path, sample.metadata, {"has_mask": sample.label is not None})
+
+    def collect(self, item: Item, written: Written) -> None:  # noqa: ARG002
+        """Note whether there is any mask."""
+        self._has_masks = self._has_masks or written.notes["has_mask"]
+
+    def finish(self) -> None:
+        """Write the classes, where there are masks that have them."""
+        taxonomy = self._source.taxonomy
+        if taxonomy is None or not self._has_masks:
+            return
+        content = json.dumps(taxonomy_to_json(taxonomy), ensure_ascii=False, indent=2)
+        self._destination.write(CLASSES, f"{content}\n".encode())

@@ -1,0 +1,57 @@
+"""From a store to a dataset on disk, sample by sample, many at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from pipeline.engine.overlap import ordered
+from pipeline.export.cityscapes import CityscapesFormat
+from pipeline.export.coco import CocoFormat
+from pipeline.export.destination import Destination, new_destination
+from pipeline.export.folder import FolderFormat
+from pipeline.export.format import Format
+from pipeline.export.source import Item, Source, select
+
+FormatName = Literal["cityscapes", "folder", "coco"]
+FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
+    "cityscapes": CityscapesFormat,
+    "folder": FolderFormat,
+    "coco": CocoFormat,
+}
+# Which file each sample has become, and all that the store said of it.
+TABLE = "metadata.jsonl"
+
+
+def export_store(
+    url: str, destination: str, format_name: FormatName, splits: Sequence[str] = (), limit: int | None = None
+) -> int:
+    """Write the samples of a store to a folder or URL that is absent or empty; returns how many.
+
+    Memory holds a few samples at a time, and for COCO the annotations. ``splits`` and ``limit`` (of each split)
+    choose samples and change no name. ``metadata.jsonl``, written last, has a line for each sample: its key, split
+    and whole metadata, and in ``file_name`` its image.
+
+    Raises UserError for what the format cannot hold and for a destination that is not empty, CorruptStore where a
+    sample does not decode. A local destination is then left as it was.
+    """
+    source = Source(url)
+    with new_destination(destination) as target:
+        writer = FORMATS[format_name](source, target)
+        items = select(writer.named(source.items()), splits, limit)
+        workers = os.cpu_count() or 1
+        with target.lines(TABLE) as table, ThreadPoolExecutor(workers) as pool:
+            written = ordered(pool, writer.write, items, 2 * workers)
+            for item, entry in zip(items, written, strict=True):
+                table.write(_line(item, entry.file_name, entry.metadata))
+                writer.collect(item, entry)
+            writer.finish()
+    return len(items)
+
+
+def _line(item: Item, file_name: str, metadata: object) -> str:
+    row = {"file_name": file_name, "key": item.key, "split": item.split, "metadata": metadata}
+    return json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n"

@@ -1,0 +1,60 @@
+"""The segments of an image, as COCO's panoptic format has them: one for each object, one for the rest of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from pipeline.taxonomies import Taxonomy
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Pixels of one class, and of one object where ``instance`` is not 0.
+
+    ``id`` is its value in the segment map, from 1; ``area`` counts pixels; ``box`` is left, top, width, height.
+    """
+
+    id: int
+    train_id: int
+    instance: int
+    area: int
+    box: tuple[int, int, int, int]
+
+
+def find_segments(
+    label: NDArray[np.unsignedinteger],
+    instances: NDArray[np.uint16] | None,
+    taxonomy: Taxonomy,
+    things: Iterable[str],
+) -> tuple[NDArray[np.int32], list[Segment]]:
+    """The segment of every pixel, int32 [H, W] with 0 where it is ignored, and the segments in the order of their ids.
+
+    Takes train ids [H, W] and the number of each pixel's object [H, W], 0 for none. Only the objects of ``things``
+    are told apart.
+    """
+    is_thing = np.zeros(taxonomy.ignore_index + 1, np.bool_)
+    is_thing[[taxonomy.classes.index(name) for name in things]] = True
+    codes = label.astype(np.uint32) << 16
+    if instances is not None:
+        codes |= np.where(is_thing[label], instances, 0)
+    ids = np.zeros(label.shape, np.int32)
+    known = label != taxonomy.ignore_index
+    found, which = np.unique(codes[known], return_inverse=True)
+    ids[known] = which + 1
+    areas = np.bincount(ids.ravel(), minlength=len(found) + 1)
+    segments = []
+    for number, (code, place) in enumerate(zip(found.tolist(), find_objects(ids), strict=True), start=1):
+        rows, columns = place
+        box = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+        segments.append(Segment(number, code >> 16, code & 0xFFFF, int(areas[number]), box))
+    return ids, segments
+
+
+def to_colors(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Segment ids [H, W] below 2**24 as colours, uint8 [H, W, 3]: id = R + 256 G + 65536 B."""
+    return np.stack([ids >> shift & 0xFF for shift in (0, 8, 16)], axis=-1).astype(np.uint8)

@@ -1,0 +1,151 @@
+"""The store that is exported, and what each of its samples is called outside of it."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+from PIL import Image
+
+from augment.errors import UserError
+from pipeline.store import Sample, SampleReader, Store, taxonomy_of
+from pipeline.store.codec import INSTANCES, LABEL, METADATA
+from pipeline.taxonomies import Taxonomy
+
+# What a sample's metadata calls the set that it is of, or that its source is of.
+DATASET_COLUMNS = ("dataset", "source_dataset")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample of the store.
+
+    ``number`` is its place among all samples of its split, by key and from 1, whichever of them are exported.
+    ``name`` is that of its files, without suffix, unique in its split.
+    """
+
+    key: str
+    split: str
+    number: int
+    dataset: str
+    name: str
+
+
+class Source:
+    """Reads samples of a store; safe to use from several threads.
+
+    Raises UserError where the store has no images, or labels that no taxonomy explains.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.store = Store.open(url)
+        self.reader = SampleReader(self.store, [METADATA, LABEL, INSTANCES])
+        if not self._holds(self.image_format):
+            raise UserError(f"{self.store.url} holds no images: export a store of images, such as real or synthetic")
+        if self._holds(LABEL) and self.store.manifest.taxonomy is None:
+            raise UserError(f"{self.store.url} has labels but names no taxonomy, so that nobody knows their classes")
+
+    @property
+    def image_format(self) -> str:
+        """The extension of the images."""
+        return self.store.manifest.image_format
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy | None:
+        """What the labels mean; None where there are none."""
+        return taxonomy_of(self.store.manifest)
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether any sample has an instance map."""
+        return self._holds(INSTANCES)
+
+    def items(self) -> list[Item]:
+        """All samples that have an image, sorted by split and key, named by their key.
+
+        A key that begins with the split's name and an underscore, as do all that come from datasets, leaves that
+        out: readers put it before the file's name again. So do all keys of a store or none.
+        Raises UserError where a sample does not say its split.
+        """
+        rows = _rows(self.reader.index, self.image_format)
+        bare = [key for key, split, _ in rows if split is None]
+        if bare:
+            raise UserError(
+                f"{self.store.url}: {len(bare)} samples have no 'split' in their metadata, such as {bare[0]}"
+            )
+        prefixed = all(key.startswith(f"{split}_") and key != f"{split}_" for key, split, _ in rows)
+        counts: Counter[str] = Counter()
+        items = []
+        for key, split, dataset in sorted(rows, key=lambda row: (str(row[1]), row[0])):
+            counts[str(split)] += 1
+            name = key.removeprefix(f"{split}_") if prefixed else key
+            items.append(Item(key, str(split), counts[str(split)], dataset or self.store.manifest.kind, name))
+        return items
+
+    def sample(self, key: str) -> Sample:
+        """Label, instances and metadata of a sample, as far as it has them; raises CorruptStore."""
+        return self.reader.read(key)
+
+    def image(self, key: str) -> bytes:
+        """The bytes of the image's file in the store; raises CorruptStore."""
+        return self.reader.read_member(key, self.image_format)
+
+    def image_as_png(self, key: str) -> bytes:
+        """The image as a PNG file: the store's own bytes, or the same pixels."""
+        data = self.image(key)
+        if self.image_format == "png":
+            return data
+        with Image.open(io.BytesIO(data)) as image:
+            return png(image)
+
+    def member(self, key: str, extension: str) -> bytes | None:
+        """The bytes of a member, or None where the sample has none."""
+        try:
+            return self.reader.read_member(key, extension)
+        except KeyError:
+            return None
+
+    def _holds(self, extension: str) -> bool:
+        return f"{extension}:size" in self.reader.index.column_names
+
+
+def png(image: Image.Image) -> bytes:
+    """An image as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def select(items: Sequence[Item], splits: Sequence[str], limit: int | None) -> list[Item]:
+    """The items of these splits, or of all where none is named, each thinned evenly to at most ``limit``.
+
+    Raises UserError for a split that the store does not have, and where there is nothing to export.
+    """
+    by_split: dict[str, list[Item]] = {}
+    for item in items:
+        by_split.setdefault(item.split, []).append(item)
+    has = f"the store has {', '.join(by_split)}" if by_split else "the store has no images"
+    if unknown := [split for split in splits if split not in by_split]:
+        raise UserError(f"--split {unknown[0]}: {has}")
+    if not by_split:
+        raise UserError(f"nothing to export: {has}")
+    return [item for split in by_split if not splits or split in splits for item in _thinned(by_split[split], limit)]
+
+
+def _thinned(items: Sequence[Item], limit: int | None) -> Iterable[Item]:
+    count = len(items) if limit is None else min(limit, len(items))
+    return (items[index * len(items) // count] for index in range(count))
+
+
+def _rows(index: pa.Table, image_format: str) -> list[tuple[str, str | None, str | None]]:
+    absent = [None] * len(index)
+    columns = {name: index[name].to_pylist() for name in index.column_names if name in ("split", *DATASET_COLUMNS)}
+    own, other = (columns.get(name, absent) for name in DATASET_COLUMNS)
+    datasets = [one or another for one, another in zip(own, other, strict=True)]
+    keys, sizes = index["key"].to_pylist(), index[f"{image_format}:size"].to_pylist()
+    rows = zip(keys, columns.get("split", absent), datasets, sizes, strict=True)
+    return [(key, split, dataset) for key, split, dataset, size in rows if size is not None]

@@ -1,0 +1,42 @@
+"""What a stored sample shows, in the words that training and generation use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from augment.prompts import describe
+from pipeline.stages.shard import CAPTIONS
+from pipeline.store import Sample
+
+# What the real store says about a sample that is no attribute of its content.
+ORIGIN = ("dataset", "split", "source")
+
+
+def content_attributes(sample: Sample) -> dict[str, str]:
+    """What is known of a real image's content: its medium, time of day, weather and whatever else."""
+    return {name: value for name, value in sample.metadata.items() if isinstance(value, str) and name not in ORIGIN}
+
+
+def captions_of(sample: Sample) -> list[str]:
+    """The sentences that people or a model wrote of a real image."""
+    found = sample.metadata.get(CAPTIONS, ())
+    return [str(caption) for caption in found] if isinstance(found, Sequence) else []
+
+
+def classes_of(sample: Sample, classes: Sequence[str]) -> list[str]:
+    """The names of the classes in a sample's label, largest area first; none where it has no label."""
+    if sample.label is None:
+        return []
+    areas = np.bincount(sample.label.ravel(), minlength=len(classes))[: len(classes)]
+    order = np.argsort(-areas, kind="stable")
+    return [classes[train_id] for train_id in order if areas[train_id]]
+
+
+def caption_of(sample: Sample, drawn: Mapping[str, str], classes: Sequence[str], generator: np.random.Generator) -> str:
+    """The caption of a sample's image with the attributes `drawn` in place of its own; see `describe`.
+
+    `classes` are the names of the train ids, none where the store has no taxonomy.
+    """
+    return describe(content_attributes(sample), drawn, captions_of(sample), classes_of(sample, classes), generator)

@@ -1,0 +1,117 @@
+"""An export is whole or not there, says what it is made of, and takes what it is asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from augment.errors import UserError
+from pipeline.cli import guarded
+from pipeline.export import FORMATS, export_store
+from pipeline.store import CorruptStore, Store
+from tests.pipeline.export.stores import read, sample, write_store
+
+TEN = [sample(f"{split}_s{number}", split) for split in ("train", "val") for number in range(5)]
+
+
+def table(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_table_names_the_image_and_all_metadata_of_every_sample(tmp_path: Path, name: str) -> None:
+    write_store(tmp_path / "store", TEN)
+    out = tmp_path / "out"
+    assert guarded(["export", str(tmp_path / "store"), str(out), "--format", name]) == 0
+    rows = table(out)
+    assert {row["key"]: row["metadata"] for row in rows} == {s.key: s.metadata for s in TEN}
+    assert all((out / str(row["file_name"])).is_file() for row in rows)
+    assert len({row["file_name"] for row in rows}) == len(TEN)
+
+
+def test_split_and_limit_choose_evenly_and_change_no_name(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", TEN)
+    export_store(str(tmp_path / "store"), str(tmp_path / "whole"), "cityscapes")
+    command = ["export", str(tmp_path / "store"), str(tmp_path / "part"), "--format", "cityscapes"]
+    assert guarded([*command, "--split", "val", "--limit", "2"]) == 0
+    part = table(tmp_path / "part")
+    assert [row["key"] for row in part] == ["val_s0", "val_s2"]
+    assert all(row in table(tmp_path / "whole") for row in part)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--split", "test"], "--split test: the store has train, val"),
+        (["--limit", "0"], "--limit 0"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(
+    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "store", TEN)
+    assert guarded(["export", str(tmp_path / "store"), str(tmp_path / "out"), "--format", "folder", *options]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_destination_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", TEN)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for place in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(UserError, match="name a folder that is absent or empty"):
+            export_store(str(tmp_path / "store"), str(place), "folder")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "empty"), "folder") == 10
+
+
+def test_nothing_is_left_of_an_export_that_fails(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", TEN)
+    [tar] = (tmp_path / "store" / "shards").glob("*.tar")
+    with tar.open("r+b") as file:
+        file.truncate(tar.stat().st_size // 2)
+    with pytest.raises(CorruptStore, match="cut short"):
+        export_store(store.url, str(tmp_path / "out"), "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_store_without_images_or_without_classes_is_refused(tmp_path: Path) -> None:
+    write_store(tmp_path / "nameless", TEN, taxonomy=None)
+    with pytest.raises(UserError, match="names no taxonomy"):
+        export_store(str(tmp_path / "nameless"), str(tmp_path / "out"), "folder")
+    write_store(tmp_path / "bare", [type(TEN[0])("a", label=TEN[0].label)])
+    with pytest.raises(UserError, match="holds no images"):
+        export_store(str(tmp_path / "bare"), str(tmp_path / "out"), "folder")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_sample_without_label_is_an_image_alone(tmp_path: Path, name: str) -> None:
+    bare = sample("train_z", "train")
+    bare = type(bare)(bare.key, bare.image, metadata=bare.metadata)
+    write_store(tmp_path / "store", [TEN[0], bare])
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), name) == 2  # type: ignore[arg-type]
+    write_store(tmp_path / "unlabelled", [bare], taxonomy=None)
+    assert export_store(str(tmp_path / "unlabelled"), str(tmp_path / "alone"), name) == 1  # type: ignore[arg-type]
+    pictures = {path.relative_to(tmp_path / "alone").as_posix() for path in (tmp_path / "alone").rglob("*.png")}
+    assert pictures == {str(row["file_name"]) for row in table(tmp_path / "alone")}
+
+
+def test_export_goes_to_a_bucket_from_a_bucket(tmp_path: Path, bucket: str) -> None:
+    write_store(tmp_path / "store", TEN[:2])
+    store = Store.create(f"{bucket}/store", Store.open(str(tmp_path / "store")).manifest)
+    store.write_shard("all-000000", read(tmp_path / "store").values())
+    assert export_store(store.url, f"{bucket}/out", "folder") == 2
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder") == 2
+    here = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    from pipeline.store.location import Location
+
+    there = Location(f"{bucket}/out")
+    assert set(there.find("")) == here
+    assert all(there.read(path) == (tmp_path / "out" / path).read_bytes() for path in here)
+    with pytest.raises(UserError, match="is not empty"):
+        export_store(store.url, f"{bucket}/out", "folder")

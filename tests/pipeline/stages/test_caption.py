@@ -1,0 +1,99 @@
+"""Captions by a model reach the prompts of the images that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from augment.captioning import Captioner
+from augment.errors import UserError
+from pipeline.config import Config
+from pipeline.engine import Failed, Ok, Resources, WorkUnit
+from pipeline.planning import verify
+from pipeline.stages.caption import Caption
+from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource
+from pipeline.store import Manifest, Sample, SampleReader, Store
+from pipeline.workflow import Selection, run, steps_of
+from tests.pipeline.small_models import save_small_captioner
+
+Configure = Callable[..., Config]
+METADATA = {"split": "train", "dataset": "d"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small_captioner(tmp_path_factory.mktemp("captioner"))
+
+
+def all_of(url: Path) -> dict[str, Sample]:
+    reader = SampleReader(Store.open(str(url)))
+    return {key: reader.read(key) for key in reader.keys}
+
+
+def test_run_with_a_model_prompts_with_its_captions(tmp_path: Path, configure: Configure, model: Path) -> None:
+    space, asked = tmp_path / "space", {"max_new_tokens": 6, "prompt": "a photo of"}
+    few = ("dataset.render.train=2", "dataset.render.val=1", "generate.ks=[4]", "generate.variants=1")
+    config = configure(space, *few, f"captions={{model: {model}, max_new_tokens: 6, prompt: a photo of}}")
+    run(config, Selection(until="generate"), print)
+    captions, real, synthetic = (all_of(space / name) for name in ("captions", "real", "synthetic"))
+    assert captions.keys() == real.keys()
+    captioner = Captioner(str(model), **asked)  # type: ignore[arg-type]
+    for key, sample in real.items():
+        assert sample.image is not None
+        assert captions[key].metadata["captions"] == captioner.describe(sample.image[None])
+    assert len(synthetic) == 3
+    for sample in synthetic.values():
+        assert [sample.metadata["prompt"]] == captions[str(sample.metadata["source_key"])].metadata["captions"]
+    checked, faults = verify(str(space))
+    assert "captions" in checked
+    assert faults == []
+    lines: list[str] = []
+    run(config, Selection(until="generate"), lines.append)
+    assert [line.split()[1] for line in lines] == ["done"] * 6
+    with pytest.raises(UserError, match=r"captions.*--redo generate"):
+        run(configure(space, *few), Selection(until="generate"), print)
+
+
+def test_recipe_without_a_model_has_no_such_stage(tmp_path: Path, configure: Configure) -> None:
+    assert "caption" not in [step.name for step in steps_of(configure(tmp_path))]
+    for selection in (Selection(only="caption"), Selection(until="caption")):
+        with pytest.raises(UserError, match=r"caption is no stage of this run: it needs captions\.model"):
+            run(configure(tmp_path), selection, print)
+
+
+def test_image_of_which_the_model_says_nothing_is_quarantined() -> None:
+    class Mute:
+        def describe(self, images: np.ndarray) -> list[str]:
+            return ["a road", ""][: len(images)]
+
+    stage = Caption("m", 5, "", "cpu", Resources(), 2, _captioner=cast("Captioner", Mute()))
+    batch = [Sample(key, np.zeros((8, 8, 3), np.uint8), metadata=METADATA) for key in "ab"]
+    told, failed = stage.process(WorkUnit("train-000000", ("a", "b")), batch)
+    assert isinstance(told, Ok)
+    assert told.sample.metadata["captions"] == ["a road"]
+    assert failed == Failed("b", "empty caption: the model says nothing of it")
+
+
+def test_captions_of_people_and_model_are_joined_and_none_are_needed(tmp_path: Path) -> None:
+    label, layout = np.zeros((8, 8), np.uint8), np.zeros((1, 1, 1), np.float16)
+    stores = {
+        "real": [Sample(key, label=label, metadata={**METADATA, **extra}) for key, extra in OWN.items()],
+        "layouts": [Sample(key, layout=layout) for key in OWN],
+        "captions": [Sample(key, metadata={"captions": [f"model {key}"]}) for key in "ab"],
+    }
+    for name, samples in stores.items():
+        Store.create(str(tmp_path / name), Manifest(name, None, {})).write_shard("train-000000", samples)
+    real, layouts = StoreSource(str(tmp_path / "real"), ("label",)), StoreSource(str(tmp_path / "layouts"), ("layout",))
+    source = CaptionedSource(PairedSource(real, layouts), StoreSource(str(tmp_path / "captions"), ()))
+    expected = {"a": ["model a"], "b": ["two cats", "model b"], "c": None}
+    read = [sample for sample in source.read(WorkUnit("train-000000", tuple("abc"))) if isinstance(sample, Sample)]
+    for samples in (read, [source.get(key) for key in "abc"]):
+        assert {sample.key: sample.metadata.get("captions") for sample in samples} == expected
+        assert all(sample.layout is not None and sample.label is not None for sample in samples)
+
+
+OWN: dict[str, dict[str, list[str]]] = {"a": {}, "b": {"captions": ["two cats"]}, "c": {}}
