@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from augment.errors import UserError
 from pipeline.datasets.tree import NO_FOLDER, Tree
+from pipeline.datasets.unpaired import tell_unpaired
 
 # The one split whose annotations owners withhold.
 UNLABELLED_SPLIT = "test"
@@ -47,8 +48,11 @@ def check_pairs(
     """Hold images and labels of a split, both by name, against each other.
 
     Raises UserError unless each image has its label and each label its image. A ``test`` split may have no
-    label at all. The patterns say where files of each kind are expected.
+    label at all. The patterns say where files of each kind are expected. Nothing is refused inside
+    ``telling_unpaired``.
     """
+    if tell_unpaired(split, images, labels, image_pattern, label_pattern, split == UNLABELLED_SPLIT):
+        return
     if not images:
         found = f"{len(labels)} labels in {label_pattern}" if labels else "none, and no label either"
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
