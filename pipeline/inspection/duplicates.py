@@ -12,12 +12,10 @@ from PIL import Image
 # Of 780 copies of CamVid frames that were compressed, resized, stretched, cut by 1 % on each side, made brighter or
 # flatter, all lie within 4 bits of the original, and 99.5 % within 3; no two frames of different sequences do.
 DISTANCE = 4
-BANDS, BAND_BITS = 4, 16
-# Where two hashes differ in at most 7 bits, one of their four bands differs in at most one.
-MOST_DISTANCE = 2 * BANDS - 1
+MOST_DISTANCE = 7
 _SIDE = 8
 _CANDIDATES_AT_ONCE = 1 << 22
-_BITS_SET = np.array([value.bit_count() for value in range(1 << BAND_BITS)], np.uint8)
+_BITS_SET = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ def image_hash(image: NDArray[np.uint8]) -> int:
 def near_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     """All pairs of different hashes at most ``distance`` (0..7) bits apart, as rows (first, second, bits), sorted.
 
-    ``hashes`` uint64 [N] holds each value once; ``first`` < ``second`` are positions in it. Candidates agree in a band
-    of 16 bits but for one bit at most, and are looked up in sorted bands, so that the time grows with their number.
+    ``hashes`` uint64 [N] holds each value once; ``first`` < ``second`` are positions in it. Such a pair has at least
+    one of ``distance`` + 1 bands of bits in common, so only hashes that share a band are compared.
     """
     if not 0 <= distance <= MOST_DISTANCE:
         raise ValueError(f"distance is {distance}: expected 0..{MOST_DISTANCE}")
     found = [np.empty((0, 3), np.int64)]
-    for first, second in _candidates(hashes):
+    for first, second in _candidates(hashes, distance + 1):
         bits = distances(hashes[first], hashes[second])
         close = bits <= distance
         found.append(np.stack([first[close], second[close], bits[close]], axis=1))
@@ -59,25 +57,25 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
 
 def distances(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The number of bits in which hashes uint64 [N] differ, int64 [N]."""
-    return _BITS_SET[(one ^ other).view(np.uint16)].reshape(-1, BANDS).sum(axis=1, dtype=np.int64)
+    return _BITS_SET[(one ^ other).view(np.uint16)].reshape(-1, 4).sum(axis=1, dtype=np.int64)
 
 
-def _candidates(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    bands = np.ascontiguousarray(hashes).view(np.uint16).reshape(-1, BANDS)
-    for band in bands.T:
+def _candidates(hashes: NDArray[np.uint64], bands: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    for start in range(bands):
+        # Spread over the image: neighbouring cells are alike, and a band of them would be the same in many images.
+        mask = np.uint64(sum(1 << bit for bit in range(start, 64, bands)))
+        band = hashes & mask
         order = np.argsort(band, kind="stable")
         ordered = band[order]
-        for mask in (0, *(1 << bit for bit in range(BAND_BITS))):
-            wanted = band ^ np.uint16(mask)
-            starts, ends = np.searchsorted(ordered, wanted, "left"), np.searchsorted(ordered, wanted, "right")
-            for rows in _portions(ends - starts):
-                lengths = ends[rows] - starts[rows]
-                first = np.repeat(np.arange(rows.start, rows.stop), lengths)
-                within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-                second = order[np.repeat(starts[rows], lengths) + within]
-                # Each pair is met from both of its ends.
-                kept = first < second
-                yield first[kept], second[kept]
+        # Each place in the order is paired with those after it that have the same band.
+        places = np.arange(len(order))
+        lengths = np.searchsorted(ordered, ordered, "right") - places - 1
+        for rows in _portions(lengths):
+            counts = lengths[rows]
+            first = np.repeat(places[rows], counts)
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            one, other = order[first], order[first + 1 + within]
+            yield np.minimum(one, other), np.maximum(one, other)
 
 
 def _portions(lengths: NDArray[np.int64]) -> Iterator[slice]:
