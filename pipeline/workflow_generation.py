@@ -55,12 +55,10 @@ class Generation:
             sources = [keys for shard, keys in self.sources().items() if split_of(shard) in settings.splits]
             return Size(factor * len(sources), factor * sum(map(len, sources)))
         counts = {split: count for split, count in self.layouts.counts().items() if split in settings.splits}
-        shards = {split: self.layouts.shards_of(count) for split, count in counts.items()}
         if self.sampler is not None:
             classes = self.layouts.num_classes()
             counts = {split: self.sampler.expected(split, count, classes) for split, count in counts.items()}
-            shards = {split: min(count, shards[split]) for split, count in counts.items()}
-        return Size(factor * sum(shards.values()), factor * sum(counts.values()))
+        return Size(factor * sum(map(self.layouts.shards_of, counts.values())), factor * sum(counts.values()))
 
     # sampling
 
@@ -96,16 +94,21 @@ class Generation:
             self.sampler.discard()
 
     def sources(self) -> dict[str, tuple[str, ...]]:
-        """Keys to generate from, by the shard of the layout store that holds them; shards without any are left out."""
+        """Keys to generate from, by shard: as in the layout store, but what is chosen of sampled splits in full shards."""
         shards = keys_by_shard(self.layouts.store)
         if self.sampler is None:
             return shards
-        splits: dict[str, list[str]] = {split: [] for split in self.sampler.settings.splits}
-        for shard, keys in shards.items():
-            splits.setdefault(split_of(shard), []).extend(keys)
-        chosen = {key for keys in self.sampler.choose(splits).values() for key in keys}
-        kept = {shard: tuple(key for key in keys if key in chosen) for shard, keys in shards.items()}
-        return {shard: keys for shard, keys in kept.items() if keys}
+        sampled = self.sampler.settings.splits
+        keys = {
+            split: [key for shard in shards if split_of(shard) == split for key in shards[shard]] for split in sampled
+        }
+        size = self.config.shard.samples_per_shard
+        packed = {
+            f"{split}-{start // size:06d}": tuple(chosen[start : start + size])
+            for split, chosen in self.sampler.choose(keys).items()
+            for start in range(0, len(chosen), size)
+        }
+        return {**{shard: keys for shard, keys in shards.items() if split_of(shard) not in sampled}, **packed}
 
     def pairs(self) -> PairedSource:
         """Images and layouts of the same keys."""
