@@ -146,9 +146,9 @@ class LossScale:
 
 
 def mask_unreliable(
-    label: NDArray[np.uint8], reliable: NDArray[np.bool_], ignore_index: int = 255
-) -> NDArray[np.uint8]:
-    """Copy of a label `uint8 [H, W]` in which pixels that are not `reliable [H, W]` are ignored."""
+    label: NDArray[np.unsignedinteger], reliable: NDArray[np.bool_], ignore_index: int = 255
+) -> NDArray[np.unsignedinteger]:
+    """Copy of a label `uint8|uint16 [H, W]` in which pixels that are not `reliable [H, W]` are ignored."""
     return np.where(reliable, label, np.asarray(ignore_index, label.dtype))
 
 

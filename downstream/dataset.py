@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from mmengine import fileio
 
 from augment.errors import UserError
 from downstream.mixes import Draw
 from downstream.mmseg_import import import_mmseg, mmseg_scope
 from downstream.tar_backend import forget_indexes, member_path
-from pipeline.store import JSON, Store, fingerprint
-from pipeline.taxonomies import TAXONOMIES, Taxonomy
+from pipeline.store import JSON, Store, fingerprint, taxonomy_of
+from pipeline.taxonomies import Taxonomy
 
 import_mmseg()
-from mmseg.datasets import BaseSegDataset  # noqa: E402 - importable only after the line above
+import mmcv  # noqa: E402 - these are importable only after the line above
+from mmseg.datasets import BaseSegDataset  # noqa: E402
+from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 LABEL = "label.png"
 
@@ -54,12 +57,24 @@ def store_digest(store_url: str) -> str:
     return fingerprint(dict(zip(table["shard"].to_pylist(), table["sha256"].to_pylist(), strict=True)))
 
 
-def taxonomy_of(store: Store) -> Taxonomy:
-    """Classes of a store's labels; UserError where it names none that is known."""
-    name = store.manifest.taxonomy
-    if name is None or name not in TAXONOMIES:
-        raise UserError(f"{store.url}: taxonomy {name!r} is not one of {sorted(TAXONOMIES)}")
-    return TAXONOMIES[name]
+def label_taxonomy(store: Store) -> Taxonomy:
+    """Classes of a store's labels; UserError where it has none, or none that is known."""
+    try:
+        taxonomy = taxonomy_of(store.manifest)
+    except UserError as error:
+        raise UserError(f"{store.url}: {error}") from error
+    if taxonomy is None:
+        raise UserError(f"{store.url} says of no classes, so its samples have no labels: choose a labelled store")
+    return taxonomy
+
+
+class LoadLabel(LoadAnnotations):
+    """mmsegmentation's loader of labels, which would cut ids of 16 bits to 8, with all of their bits."""
+
+    def _load_seg_map(self, results: dict[str, Any]) -> None:
+        label = mmcv.imfrombytes(fileio.get(results["seg_map_path"]), flag="unchanged", backend=self.imdecode_backend)
+        results["gt_seg_map"] = label
+        results["seg_fields"].append("gt_seg_map")
 
 
 class StoreDataset(BaseSegDataset):
@@ -79,8 +94,8 @@ class StoreDataset(BaseSegDataset):
 
     def __init__(self, parts: Sequence[Part], pipeline: Sequence[Mapping[str, Any]], test_mode: bool = False) -> None:
         self.parts = tuple(parts)
-        taxonomies = {part.store_url: taxonomy_of(Store.open(part.store_url)) for part in parts}
-        if len({taxonomy.name for taxonomy in taxonomies.values()}) != 1:
+        taxonomies = {part.store_url: label_taxonomy(Store.open(part.store_url)) for part in parts}
+        if len(set(taxonomies.values())) != 1:
             named = ", ".join(f"{url}: {taxonomy.name}" for url, taxonomy in taxonomies.items())
             raise UserError(f"stores with different classes cannot be mixed: {named}")
         taxonomy = next(iter(taxonomies.values()))

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
-from downstream.dataset import Part
+from downstream.dataset import Part, label_taxonomy
 from downstream.judge import Judge
 from pipeline.store import Sample, SampleReader, Store, stack_pairs
 
@@ -39,8 +39,10 @@ def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, ba
         source, 0..1 of the value range (null with one variant).
 
     Raises:
-        UserError: a store has no labelled samples of the split.
+        UserError: a store has no labelled samples of the split, or its classes are not those of the judge.
     """
+    for url in (real_store, synthetic_store):
+        require_classes(judge, Store.open(url))
     rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
     # The columns alone do not say whether the sources are there to compare with.
     known = set(Part(real_store, split).rows()["key"].to_pylist())
@@ -69,6 +71,16 @@ def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, ba
     return pa.Table.from_pylist(table, schema=SCHEMA)
 
 
+def require_classes(judge: Judge, store: Store) -> None:
+    """Raise UserError where a judge was trained on other classes than a store's labels have."""
+    taxonomy = label_taxonomy(store)
+    if taxonomy.classes != judge.classes:
+        raise UserError(
+            f"{store.url} has the {len(taxonomy)} classes of {taxonomy.name} but the judge knows {len(judge.classes)} "
+            "others: give both runs the same dataset.taxonomy"
+        )
+
+
 def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float:
     """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all their pixels.
 
@@ -79,7 +91,7 @@ def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> flo
     confusion = np.zeros((num_classes, num_classes), np.int64)
     for batch in batched(samples, batch_size):
         images, labels = stack_pairs(batch)
-        confusion += confusion_matrix(labels, judge.predict(images), num_classes)
+        confusion += confusion_matrix(labels, judge.predict(images), num_classes, judge.ignore_index)
     labelled = confusion.sum(axis=1) > 0
     return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else float("nan")
 

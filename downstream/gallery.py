@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.layout import layout_picture
-from downstream.dataset import taxonomy_of
+from downstream.dataset import label_taxonomy
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import Taxonomy, colorize
 
@@ -48,7 +48,7 @@ def gallery(real: Store, layouts: Store | None, synthetic: Store | None, split: 
         row["key"] for row in real.index().to_pylist() if row["split"] == split
     )
     readers = {store.url: SampleReader(store) for store in (real, layouts, synthetic) if store}
-    taxonomy = taxonomy_of(real) if real.manifest.taxonomy else None
+    taxonomy = label_taxonomy(real) if real.manifest.taxonomy else None
     return [
         _row(
             key,

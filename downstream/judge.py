@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augment.errors import UserError
-from downstream.models import PIXEL_MEAN, PIXEL_STD, build_segmenter
+from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter
 from downstream.results import write_json
 
 WEIGHTS = "segmenter.safetensors"
@@ -37,9 +37,12 @@ class Judge:
     agree.
     """
 
-    def __init__(self, model: nn.Module, classes: Sequence[str], device: str = "cpu") -> None:
+    def __init__(
+        self, model: nn.Module, classes: Sequence[str], device: str = "cpu", ignore_index: int = IGNORE_INDEX
+    ) -> None:
         self.model: Any = model.to(device).eval()
         self.classes = tuple(classes)
+        self.ignore_index = ignore_index
         self.device = device
         self._mean = torch.tensor(PIXEL_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=device).view(1, 3, 1, 1)
@@ -52,7 +55,7 @@ class Judge:
         content = json.loads((directory / CONFIG).read_text())
         model = build_segmenter(content["model"])
         model.load_state_dict(load_file(directory / WEIGHTS))
-        return cls(model, content["classes"], device)
+        return cls(model, content["classes"], device, content["model"]["data_preprocessor"]["seg_pad_val"])
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -63,22 +66,25 @@ class Judge:
         scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
         return scores.float()
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The most likely train id of each pixel: `uint8 [B, H, W]` for images `uint8 [B, H, W, 3]`."""
-        return self.logits(images).argmax(dim=1).to(torch.uint8).cpu().numpy()
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+        """The most likely train id of each pixel, `[B, H, W]` for images `uint8 [B, H, W, 3]`.
 
-    def loss(
-        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], ignore_index: int = 255
-    ) -> NDArray[np.float32]:
+        uint8, or uint16 where labels are ignored by 65535.
+        """
+        dtype = np.uint8 if self.ignore_index == IGNORE_INDEX else np.uint16
+        return self.logits(images).argmax(dim=1).cpu().numpy().astype(dtype)
+
+    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
         """Cross-entropy in nats of each pixel against its label; 0 where the label is ignored.
 
         Args:
             images: `uint8 [B, H, W, 3]`, RGB.
-            labels: `uint8 [B, H, W]` train ids or `ignore_index`.
+            labels: `uint8|uint16 [B, H, W]` train ids or `ignore_index`.
 
         Returns:
             `float32 [B, H, W]`, >= 0.
         """
         target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         scores = self.logits(images)
-        return nn.functional.cross_entropy(scores, target, ignore_index=ignore_index, reduction="none").cpu().numpy()
+        losses = nn.functional.cross_entropy(scores, target, ignore_index=self.ignore_index, reduction="none")
+        return losses.cpu().numpy()

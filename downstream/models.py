@@ -35,7 +35,11 @@ IGNORE_INDEX = 255
 
 
 def segmenter_config(
-    model: str, num_classes: int, crop: tuple[int, int], decoder_channels: int | None = None
+    model: str,
+    num_classes: int,
+    crop: tuple[int, int],
+    decoder_channels: int | None = None,
+    ignore_index: int = IGNORE_INDEX,
 ) -> dict[str, Any]:
     """Config of a segmenter with random weights, ready for `build_segmenter`.
 
@@ -45,6 +49,7 @@ def segmenter_config(
         crop: height and width that training images are padded to.
         decoder_channels: width of the decode head; None keeps the model's own. SegFormer's 256 take most of
             the time of its smallest backbone.
+        ignore_index: id of the pixels that are not learned.
 
     Raises:
         UserError: there is no such model.
@@ -58,6 +63,9 @@ def segmenter_config(
         head["num_classes"] = num_classes
         # mmsegmentation lets a head of two classes predict one channel; here every class has its own.
         head["out_channels"] = num_classes
+        # Not every head takes it, and 255 is what all of them have by themselves.
+        if ignore_index != IGNORE_INDEX:
+            head["ignore_index"] = ignore_index
     if decoder_channels is not None:
         config["decode_head"]["channels"] = decoder_channels
     config["data_preprocessor"] = {
@@ -67,7 +75,7 @@ def segmenter_config(
         "bgr_to_rgb": True,
         "size": list(crop),
         "pad_val": 0,
-        "seg_pad_val": IGNORE_INDEX,
+        "seg_pad_val": ignore_index,
     }
     return config
 

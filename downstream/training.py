@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from augment.errors import UserError
 from downstream.checkpoint import TrainingState
-from downstream.dataset import Part, StoreDataset, store_digest, taxonomy_of
+from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, store_digest
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
 from downstream.models import segmenter_config
@@ -89,8 +89,10 @@ def train(
     report_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
     state = TrainingState.load(run_dir / _STATE) if (run_dir / _STATE).is_file() else None
     progress = Progress(run_dir / _STATE, options.checkpoint_interval, report_every, options.iterations, report, state)
-    classes = taxonomy_of(Store.open(real_store)).classes
-    config = segmenter_config(options.model, len(classes), _crop(options, real_store), options.decoder_channels)
+    taxonomy = label_taxonomy(Store.open(real_store))
+    classes = taxonomy.classes
+    crop = _crop(options, real_store)
+    config = segmenter_config(options.model, len(classes), crop, options.decoder_channels, taxonomy.ignore_index)
     with warnings.catch_warnings():
         # Deprecations inside mmengine and PyTorch; the user can do nothing about them.
         warnings.simplefilter("ignore")
@@ -107,7 +109,7 @@ def train(
             # mmengine keeps one logger for each name in a process; two runs must not share one.
             experiment_name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
             default_scope="mmseg",
-            **_schedule(options),
+            **_schedule(options, taxonomy.ignore_index),
         )
         with runner.closing_log():
             runner.train()
@@ -169,17 +171,19 @@ def _crop(options: TrainingOptions, store_url: str) -> tuple[int, int]:
 def _train_loader(
     mix: Mix, parts: Mapping[str, Part], options: TrainingOptions, seed: int, state: TrainingState | None
 ) -> DataLoader:
-    height, width = crop = _crop(options, next(iter(parts.values())).store_url)
+    first = next(iter(parts.values())).store_url
+    height, width = crop = _crop(options, first)
+    ignore_index = label_taxonomy(Store.open(first)).ignore_index
     pipeline: list[dict[str, Any]] = [
         {"type": "LoadImageFromFile"},
-        {"type": "LoadAnnotations"},
+        {"type": LoadLabel},
         {
             "type": "RandomResize",
             "scale": (width, height),
             "ratio_range": options.scale_range,
             "keep_ratio": True,
         },
-        {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75},
+        {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75, "ignore_index": ignore_index},
         {"type": "RandomFlip", "prob": options.flip},
         *([{"type": "PhotoMetricDistortion"}] if options.photometric else []),
         {"type": "PackSegInputs"},
@@ -198,7 +202,7 @@ def _train_loader(
 
 
 def _val_loader(part: Part, options: TrainingOptions) -> DataLoader:
-    pipeline = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
+    pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": LoadLabel}, {"type": "PackSegInputs"}]
     one_size = bool(Store.open(part.store_url).manifest.geometry)
     dataset = StoreDataset([part], pipeline, test_mode=True)
     return _loader(dataset, options.val_batch_size if one_size else 1, options.num_workers, None)
@@ -215,8 +219,8 @@ def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: M
     )
 
 
-def _schedule(options: TrainingOptions) -> dict[str, Any]:
-    """AdamW with a linear warm-up and a polynomial decay, over the iterations of the run."""
+def _schedule(options: TrainingOptions, ignore_index: int) -> dict[str, Any]:
+    """AdamW with a linear warm-up and a polynomial decay, over the iterations of the run, then one evaluation."""
     total = options.iterations
     # mmengine's LinearLR never arrives at the full rate in fewer than two steps.
     warmup = round(options.warmup * total)
@@ -249,7 +253,7 @@ def _schedule(options: TrainingOptions) -> dict[str, Any]:
         "param_scheduler": [rise, poly] if warmup else [poly],
         "train_cfg": {"type": StoreTrainLoop, "max_iters": total, "val_begin": total + 1},
         "val_cfg": {},
-        "val_evaluator": Evaluator([ClassIoU(prefix="val")]),
+        "val_evaluator": Evaluator([ClassIoU(ignore_index=ignore_index, prefix="val")]),
         "log_processor": {"by_epoch": False},
     }
 

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline.taxonomies import TAXONOMIES
+
 StageName = Literal["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
@@ -53,6 +55,12 @@ def model_name(name: str) -> str:
     return name
 
 
+def taxonomy_name(name: str) -> str:
+    if name not in TAXONOMIES:
+        raise ValueError(f"{name!r} names no classes; there are {', '.join(sorted(TAXONOMIES))}")
+    return name
+
+
 def text_of(path: object) -> object:
     return str(path) if isinstance(path, Path) else path
 
@@ -63,6 +71,7 @@ def folder_or_url(url: str) -> str:
 
 AbsolutePath = Annotated[Path, BeforeValidator(local), AfterValidator(absolute)]
 Url = Annotated[str, Field(min_length=1), BeforeValidator(text_of), AfterValidator(folder_or_url)]
+TaxonomyName = Annotated[str, AfterValidator(taxonomy_name)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -132,7 +141,18 @@ class SamplingConfig(Section):
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal["rendered", "cityscapes", "camvid"] = Field(description="layout of the dataset on disk")
+    kind: Literal[
+        "rendered",
+        "cityscapes",
+        "cityscapes-coarse",
+        "camvid",
+        "camvid-32",
+        "ade20k",
+        "ade20k-full",
+        "bdd100k",
+        "bdd100k-100k",
+        "coco-stuff",
+    ] = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
         description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",
@@ -142,6 +162,9 @@ class DatasetConfig(Section):
         default={}, description="at most so many images of a split, evenly spaced over it"
     )
     sampling: SamplingConfig | None = Field(default=None, description="which of those to take; null takes all")
+    taxonomy: TaxonomyName | None = Field(
+        default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
+    )
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
     @model_validator(mode="after")

@@ -94,7 +94,7 @@ class Generation:
             self.sampler.discard()
 
     def sources(self) -> dict[str, tuple[str, ...]]:
-        """Keys to generate from, by shard: as in the layout store, but what is chosen of sampled splits in full shards."""
+        """Keys to generate from, by shard: as in the layout store; what is chosen of sampled splits in full shards."""
         shards = keys_by_shard(self.layouts.store)
         if self.sampler is None:
             return shards

@@ -23,7 +23,7 @@ from pipeline.stages.classes import CountClasses
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
-from pipeline.taxonomies import CITYSCAPES
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, named_taxonomy, taxonomy_entry
 from pipeline.workspace import Workspace, content_digest
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ class Layouts:
 
         Raises:
             UserError: dataset or adapter are missing or do not fit, or a prompt asks for what the dataset does not
-                say of its images.
+                say of its images, or its labels cannot be had in the classes asked for.
         """
         self.counts()
+        shard.translation(self.own_taxonomy, self.taxonomy)
         self.require_labels()
         self.adapter_basis_digest()
         prompts = self.config.generate.prompts
@@ -132,14 +133,13 @@ class Layouts:
         """The labels of the splits that are sampled."""
         assert self.sampler is not None
         sampled = {split: self.candidates[split] for split in self.sampler.settings.splits}
-        taxonomy = self.dataset.taxonomy
         inputs: dict[str, JSON] = {
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(sampled),
-            "taxonomy": taxonomy.name if taxonomy else None,
+            "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
         }
-        resources = resources_of(self.config, "shard").resources
-        task = CountClasses(shard.DatasetSource(self.kind, self.root), len(taxonomy) if taxonomy else 0, resources)
+        source = shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
+        task = CountClasses(source, self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
     # How much it will be
@@ -162,10 +162,8 @@ class Layouts:
         return {split: self.sampler.expected(split, count, self.num_classes()) for split, count in counts.items()}
 
     def num_classes(self) -> int:
-        """Classes of the labels, known before scenes are rendered."""
-        if self.config.dataset.render is not None:
-            return len(CITYSCAPES)
-        return len(self.dataset.taxonomy) if self.dataset.taxonomy else 0
+        """Classes of the real store's labels; 0 where nothing is labelled."""
+        return len(self.taxonomy) if self.taxonomy else 0
 
     def size(self) -> Size:
         """Shards and samples of the real store."""
@@ -217,16 +215,28 @@ class Layouts:
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
             **({"sampling": self.sampler.inputs()} if self.sampler else {}),
+            **shard.translation(self.own_taxonomy, self.taxonomy),
         }
-        taxonomy = self.dataset.taxonomy.name if self.dataset.taxonomy else None
+        taxonomy = None if self.taxonomy is None else taxonomy_entry(self.taxonomy)
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
         return StorePlan(manifest, [unit.shard for unit in units], lambda: units)
+
+    @property
+    def own_taxonomy(self) -> Taxonomy | None:
+        """The classes of the dataset on disk, known before scenes are rendered; None where nothing is labelled."""
+        return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the labels in the real store and in all that follow from it."""
+        name = self.config.dataset.taxonomy
+        return self.own_taxonomy if name is None else named_taxonomy(name)
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, shard.DatasetSource(self.kind, self.root)
+        return stage, shard.DatasetSource(self.kind, self.root, self.config.dataset.taxonomy)
 
     # fit
 

@@ -17,8 +17,8 @@ from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
-from pipeline.store import JSON, Manifest, Store, fingerprint
-from pipeline.taxonomies import TAXONOMIES
+from pipeline.store import JSON, Manifest, Store, fingerprint, taxonomy_of
+from pipeline.taxonomies import Taxonomy
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest
@@ -81,6 +81,13 @@ class Value:
     def real(self) -> Store:
         """The real store."""
         return self.layouts.real
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes of all labels of the run, which must be labelled."""
+        taxonomy = taxonomy_of(self.real.manifest)
+        assert taxonomy is not None
+        return taxonomy
 
     @property
     def synthetic(self) -> Store:
@@ -189,17 +196,19 @@ class Value:
             return
         from augment.filtering import LossHistogram, LossScale
 
-        classes = TAXONOMIES[str(self.real.manifest.taxonomy)].classes
         settings = resources_of(self.config, "curate")
         task = curate.CountLosses(
             StoreSource(self.workspace.real, ("image", "label")),
             partial(load_judge, str(self.workspace.judge), settings.device),
-            len(classes),
+            len(self.taxonomy),
             **settings.of_stage,
+            ignore_index=self.taxonomy.ignore_index,
         )
         units = fit.plan(keys_by_shard(self.real))
         histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(histogram, classes, self.config.curate.quantile, self.config.curate.tolerance)
+        scale = LossScale.fit(
+            histogram, self.taxonomy.classes, self.config.curate.quantile, self.config.curate.tolerance
+        )
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 
@@ -228,7 +237,13 @@ class Value:
         """Stage and source of curate."""
         settings = resources_of(self.config, "curate")
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
-        stage = curate.Curate(judge, str(self.workspace.scale), self.config.curate.min_reliable, **settings.of_stage)
+        stage = curate.Curate(
+            judge,
+            str(self.workspace.scale),
+            self.config.curate.min_reliable,
+            **settings.of_stage,
+            ignore_index=self.taxonomy.ignore_index,
+        )
         return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
 
     def curated_size(self) -> Size:

@@ -5,18 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pipeline.datasets.ade20k import Ade20k
+from pipeline.datasets.ade20k_full import Ade20kFull
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
+from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
+from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.coco_stuff import CocoStuff
+from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, resize_frame
 from pipeline.datasets.tree import Tree
 
-DatasetKind = Literal["cityscapes", "camvid"]
+DatasetKind = Literal[
+    "cityscapes",
+    "cityscapes-coarse",
+    "camvid",
+    "camvid-32",
+    "ade20k",
+    "ade20k-full",
+    "bdd100k",
+    "bdd100k-100k",
+    "coco-stuff",
+]
 
 __all__ = [
+    "Ade20k",
+    "Ade20kFull",
+    "Bdd100k",
     "Box",
     "CamVid",
+    "CamVid32",
     "Cityscapes",
+    "CocoStuff",
     "Dataset",
     "DatasetKind",
     "Frame",
@@ -37,5 +58,19 @@ def open_dataset(kind: DatasetKind, root: str | Path) -> Dataset:
     match kind:
         case "cityscapes":
             return Cityscapes(tree)
+        case "cityscapes-coarse":
+            return Cityscapes(tree, kind, "gtCoarse")
         case "camvid":
             return CamVid(tree)
+        case "camvid-32":
+            return CamVid32(tree)
+        case "ade20k":
+            return Ade20k(unpacked(tree, "ADEChallengeData2016"))
+        case "ade20k-full":
+            return Ade20kFull(unpacked(tree, "ADE20K_2021_17_01"))
+        case "bdd100k":
+            return Bdd100k(unpacked(tree, "bdd100k"), "10k")
+        case "bdd100k-100k":
+            return Bdd100k(unpacked(tree, "bdd100k"), "100k")
+        case "coco-stuff":
+            return CocoStuff(tree)

@@ -25,6 +25,11 @@ _TRAIN_IDS[UNLABELLED_ID] = CAMVID.ignore_index
 _IS_INDEX = np.arange(256) <= UNLABELLED_ID
 
 
+def attributes_of(name: str) -> dict[str, str]:
+    """What a frame's name says of it."""
+    return {"medium": "photo", "time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day"}
+
+
 @dataclass(frozen=True)
 class CamVid:
     """Reader of ``<split>/<name>.png|jpg`` with class indices in ``<split>annot/<name>.png``.
@@ -72,10 +77,7 @@ class CamVid:
                     split=split,
                     image=path,
                     label=labels.get(name),
-                    attributes={
-                        "medium": "photo",
-                        "time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day",
-                    },
+                    attributes=attributes_of(name),
                 )
                 for name, path in images.items()
             ]

@@ -4,48 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.base import Frame, Record, RecordError, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import map_ids, read_image, read_label_ids
 from pipeline.datasets.tree import Tree
-from pipeline.taxonomies import CITYSCAPES, Taxonomy
-
-# Label id of each train id, from the table of the official scripts; every other label id is ignored.
-LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-NUM_LABEL_IDS = 34
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
+from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
-LABEL_IDS_SUFFIX = "_gtFine_labelIds.png"
-TRAIN_IDS_SUFFIX = "_gtFine_labelTrainIds.png"
+LABEL_IDS_SUFFIX = "_labelIds.png"
+TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
+INSTANCE_IDS_SUFFIX = "_instanceIds.png"
 ATTRIBUTES_SUFFIX = "_attributes.json"
+# Owners keep the annotations of the one to themselves, and have drawn no fine ones for the other.
+UNLABELLED_SPLITS = {"gtFine": ("test", "train_extra"), "gtCoarse": ("test",)}
 
-_TRAIN_IDS = np.full(256, CITYSCAPES.ignore_index, np.uint8)
-_TRAIN_IDS[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
-_IS_LABEL_ID = np.arange(256) < NUM_LABEL_IDS
+_TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
+_IS_LABEL_ID = np.arange(256) < len(LABELS)
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = (np.arange(256) < len(CITYSCAPES)) | (np.arange(256) == CITYSCAPES.ignore_index)
+
+# The value of an object in an instanceIds file is its label id times this, plus its number.
+INSTANCE_BASE = 1000
+_HAS_OBJECTS = np.array([label.evaluated and label.has_instances for label in LABELS])
 
 
 @dataclass(frozen=True)
 class Cityscapes:
-    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``.
+    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` in its stead.
 
-    Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those. Images that have
-    ``attributes/<split>/<city>/<id>_attributes.json`` beside them take their attributes from it; all others
-    are photographs. Raises UserError where ``root`` is not such a folder.
+    Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those; objects are read from the
+    ``instanceIds`` beside them. Images that have ``attributes/<split>/<city>/<id>_attributes.json`` take their
+    attributes from it; all others are photographs of the city that their folder names. Raises UserError where
+    ``root`` is not such a folder.
     """
 
     tree: Tree
     name: str = "cityscapes"
+    annotation: Literal["gtFine", "gtCoarse"] = "gtFine"
     taxonomy: Taxonomy = CITYSCAPES
 
     def __post_init__(self) -> None:
-        require_root(self.tree, "leftImg8bit/ and gtFine/")
+        require_root(self.tree, f"leftImg8bit/ and {self.annotation}/")
         if not self.splits():
             raise UserError(
                 f"{self.tree} is no Cityscapes folder: expected "
@@ -57,21 +63,24 @@ class Cityscapes:
         return self.tree.folders("leftImg8bit")
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key; only a ``test`` split may come without labels.
+        """Every image of a split, sorted by key; ``test``, and ``train_extra`` of gtFine, may come without labels.
 
         Raises UserError for a split that is absent, empty or labelled in part, and for a broken attribute
         file.
         """
-        image_folder, label_folder = f"leftImg8bit/{split}", f"gtFine/{split}"
+        image_folder, label_folder, stem = f"leftImg8bit/{split}", f"{self.annotation}/{split}", f"_{self.annotation}"
         require_split(split, self.splits(), self.tree.at(image_folder))
         images = self._files(image_folder, IMAGE_SUFFIX)
-        labels = self._files(label_folder, TRAIN_IDS_SUFFIX) | self._files(label_folder, LABEL_IDS_SUFFIX)
+        train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
+        labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
+        instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
         check_pairs(
             split,
             images,
             labels,
             f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}",
-            f"{self.tree.at(label_folder)}/<city>/<id>{LABEL_IDS_SUFFIX} or <id>{TRAIN_IDS_SUFFIX}",
+            f"{self.tree.at(label_folder)}/<city>/<id>{stem}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}",
+            unlabelled_splits=UNLABELLED_SPLITS[self.annotation],
         )
         described = self._files(f"attributes/{split}", ATTRIBUTES_SUFFIX)
         contents = self.tree.read_jsons(list(described.values()))
@@ -86,27 +95,37 @@ class Cityscapes:
                     split=split,
                     image=path,
                     label=labels.get(identity),
-                    attributes={"medium": "photo", **attributes.get(identity, {})},
+                    instances=instances.get(identity),
+                    attributes={
+                        "medium": "photo",
+                        **attributes.get(identity, {"city": PurePosixPath(identity).parent.name}),
+                    },
                 )
                 for identity, path in images.items()
             ]
         )
 
     def load(self, record: Record) -> Frame:
-        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..18, 255).
+        """Read RGB uint8 [H, W, 3], train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W].
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
         image = read_image(self.tree, record.image)
-        if record.label is None:
-            return Frame(image)
-        ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
-        if record.label.endswith(TRAIN_IDS_SUFFIX):
-            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
-        else:
-            label = map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label)
+        label = None if record.label is None else self._label(record.label)
+        instances = None if record.instances is None else self._instances(record.instances)
+        for path, annotation in ((record.label, label), (record.instances, instances)):
+            if path is not None and annotation is not None:
+                check_same_size(image, annotation, record, path)
+        return Frame(image, label, instances)
+
+    def _label(self, path: str) -> NDArray[np.uint8]:
+        ids, where = read_label_ids(self.tree, path), self.tree.at(path)
+        if path.endswith(TRAIN_IDS_SUFFIX):
+            return map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
+        return map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
+
+    def _instances(self, path: str) -> NDArray[np.uint16]:
+        return number_objects(read_label_ids(self.tree, path), self.tree.at(path))
 
     def _files(self, folder: str, suffix: str) -> dict[str, str]:
         """Files of every city that end in ``suffix``, by city and image id."""
@@ -117,3 +136,22 @@ class Cityscapes:
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:
+    """Number the objects of an ``instanceIds`` image [H, W] from 1, in ascending order of their values.
+
+    Groups that nobody told apart are no object, and neither is what the label map ignores, such as a caravan: both
+    are 0, so that every object has a class. Raises RecordError naming the file and every value of an unknown label.
+    """
+    present = np.flatnonzero(np.bincount(values.ravel()))
+    label_ids = np.where(present < INSTANCE_BASE, present, present // INSTANCE_BASE)
+    if len(strange := present[label_ids >= len(LABELS)]):
+        raise RecordError(
+            f"unknown instance id: {where} has values {strange.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
+            f"or label id * {INSTANCE_BASE} + number"
+        )
+    objects = present[(present >= INSTANCE_BASE) & _HAS_OBJECTS[label_ids]]
+    numbers = np.zeros(present[-1] + 1, np.uint16)
+    numbers[objects] = np.arange(1, len(objects) + 1)
+    return numbers[values]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -12,7 +14,10 @@ from pipeline.datasets.tree import Tree
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
+_COLOURED = ("RGB", "RGBA", "P")
 _SIXTEEN_BIT_MAX = 65535
+
+TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
 
 
 def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
@@ -39,8 +44,7 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     """
     where = tree.at(path)
     with opened(tree.read(path, "label"), where, "label") as file:
-        if file.format not in LOSSLESS_FORMATS:
-            raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+        _require_lossless(file, where)
         if file.mode not in _INDEXED:
             raise RecordError(
                 f"wrong label mode: {where} has mode {file.mode}: expected one channel of class indices, not colours"
@@ -57,10 +61,21 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     return ids.astype(np.uint16)
 
 
-def map_ids(
-    ids: NDArray[np.uint8 | np.uint16], table: NDArray[np.uint8], known: NDArray[np.bool_], where: str
-) -> NDArray[np.uint8]:
-    """Translate ids [H, W] to train ids by ``table`` [256] for the ids that ``known`` [256] marks.
+def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """Read a label whose classes are colours, RGB uint8 [H, W, 3], exactly as stored; a palette file gives its colours.
+
+    Raises RecordError for a file that cannot be read, has no colours, or is compressed with loss.
+    """
+    where = tree.at(path)
+    with opened(tree.read(path, "label"), where, "label") as file:
+        _require_lossless(file, where)
+        if file.mode not in _COLOURED:
+            raise RecordError(f"wrong label mode: {where} has mode {file.mode}: expected 8-bit colours")
+        return np.array(file.convert("RGB"))
+
+
+def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[np.bool_], where: str) -> TrainIds:
+    """Translate ids [H, W] to train ids by ``table`` [N] for the ids below N that ``known`` [N] marks.
 
     Raises RecordError naming the file, every id that is not known, and how many pixels have one.
     """
@@ -72,6 +87,11 @@ def map_ids(
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
+
+
+def _require_lossless(file: Image.Image, where: str) -> None:
+    if file.format not in LOSSLESS_FORMATS:
+        raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
 
 
 def _to_eight_bits(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:

@@ -56,16 +56,16 @@ def tell_unpaired(
     labels: Mapping[str, str],
     image_pattern: str,
     label_pattern: str,
-    may_lack_labels: bool,
+    may_lack: bool,
 ) -> bool:
     """Inside ``telling_unpaired`` note what has no partner by name, and return True; outside do nothing.
 
-    A split without any label lacks nothing where it ``may_lack_labels``.
+    An image without a label lacks nothing where it ``may_lack`` one.
     """
     told = _told.get()
     if told is None:
         return False
-    bare = [] if may_lack_labels and not labels else sorted(images.keys() - labels.keys())
+    bare = [] if may_lack else sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
     if bare or orphans or not images:
         without_label = tuple(PurePosixPath(images[name]).name for name in bare)

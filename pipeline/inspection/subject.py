@@ -13,10 +13,10 @@ from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
-from pipeline.store import Store
+from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
-from pipeline.taxonomies import TAXONOMIES, Taxonomy
+from pipeline.taxonomies import Taxonomy
 from pipeline.workspace import Workspace
 
 # Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
@@ -87,10 +87,14 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         ]
         for name, found in keys.items()
     }
-    taxonomy = TAXONOMIES.get(store.manifest.taxonomy) if store.manifest.taxonomy else None
     quarantined = store.totals().failure_reasons
     return Subject(
-        store.manifest.kind, store.url, taxonomy, units, StoreSource(store.url, parts), quarantined=quarantined
+        store.manifest.kind,
+        store.url,
+        taxonomy_of(store.manifest),
+        units,
+        StoreSource(store.url, parts),
+        quarantined=quarantined,
     )
 
 

@@ -24,7 +24,7 @@ SCALE = "scale.json"
 class PixelJudge(Protocol):
     """A segmenter that says how surprising each pixel's label is."""
 
-    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
         """Cross-entropy in nats `float32 [B, H, W]` of images `uint8 [B, H, W, 3]` against their labels."""
         ...
 
@@ -48,6 +48,7 @@ class CountLosses:
     num_classes: int
     resources: Resources
     batch_size: int
+    ignore_index: int = 255
     name: str = "curate"
     _judge: PixelJudge | None = field(default=None, repr=False)
 
@@ -64,7 +65,8 @@ class CountLosses:
         parts = []
         for start in range(0, len(samples), self.batch_size):
             images, labels = stack_pairs(samples[start : start + self.batch_size])
-            parts.append(LossHistogram.of(self._judge.loss(images, labels), labels, self.num_classes))
+            losses = self._judge.loss(images, labels)
+            parts.append(LossHistogram.of(losses, labels, self.num_classes, self.ignore_index))
         return LossHistogram.merged(parts)
 
 
@@ -76,6 +78,7 @@ class Curate:
         load_judge: gives the judge, in the worker.
         scale: folder of the loss scale.
         min_reliable: least share of an image's labelled pixels to believe, 0..1.
+        ignore_index: id of pixels without a class, and of those that are not believed.
     """
 
     load_judge: Callable[[], PixelJudge]
@@ -83,6 +86,7 @@ class Curate:
     min_reliable: float
     resources: Resources
     batch_size: int
+    ignore_index: int = 255
     name: str = "curate"
     _judge: PixelJudge | None = field(default=None, repr=False)
     _scale: LossScale | None = field(default=None, repr=False)
@@ -103,11 +107,12 @@ class Curate:
         losses = self._judge.loss(images, labels)
         outcomes: list[Outcome] = []
         for sample, label, loss in zip(batch, labels, losses, strict=True):
-            reliable = self._scale.reliable(loss, label)
-            share = round(reliable_share(label, reliable), 6)
+            reliable = self._scale.reliable(loss, label, self.ignore_index)
+            share = round(reliable_share(label, reliable, self.ignore_index), 6)
             if share < self.min_reliable:
                 outcomes.append(Dropped(sample.key, f"unreliable: {share:.2f} of its pixels are believed"))
                 continue
             verdict = {**sample.metadata, "reliable": share}
-            outcomes.append(Ok(replace(sample, label=mask_unreliable(label, reliable), metadata=verdict)))
+            believed = mask_unreliable(label, reliable, self.ignore_index)
+            outcomes.append(Ok(replace(sample, label=believed, metadata=verdict)))
         return outcomes

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
+from augment.errors import UserError
 from pipeline.datasets import (
     Box,
     Dataset,
@@ -23,6 +24,7 @@ from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
 CAPTIONS, BOXES = "captions", "boxes"
@@ -67,6 +69,30 @@ def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
     return fingerprint([record.to_json() for items in records.values() for record in items])
 
 
+def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
+    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
+
+    Raises:
+        UserError: there are no labels, or nothing says what their classes are in those of the target.
+    """
+    if target is None or own == target:
+        return {}
+    if own is None:
+        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it out")
+    try:
+        table = mapping_table(own, target)
+    except UserError as error:
+        raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
+    return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
+
+
+def translated(frame: Frame, own: Taxonomy | None, target: str | None) -> Frame:
+    """The frame with its label in the classes of that name, or as it is where there is no label or no name."""
+    if frame.label is None or own is None or target is None or own == named_taxonomy(target):
+        return frame
+    return replace(frame, label=translate(frame.label, own, named_taxonomy(target)))
+
+
 @cache
 def opened(kind: DatasetKind, root: str) -> Dataset:
     """The dataset, its folders looked at once in each process."""
@@ -75,10 +101,14 @@ def opened(kind: DatasetKind, root: str) -> Dataset:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder."""
+    """Reads the records that a unit carries from a dataset's folder.
+
+    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
+    """
 
     kind: DatasetKind
     root: str
+    taxonomy: str | None = None
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Frames at their size on disk; one that cannot be read is a failure."""
@@ -92,6 +122,7 @@ class DatasetSource:
             except RecordError as error:
                 yield Failed(record.key, str(error), traceback.format_exc())
                 continue
+            frame = translated(frame, dataset.taxonomy, self.taxonomy)
             yield sample_of(record.key, frame, self.metadata(dataset, record))
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:

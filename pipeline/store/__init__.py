@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.store.canonical import JSON, canonical_json, file_digest, fingerprint
 from pipeline.store.errors import CorruptStore, FingerprintMismatch, InvalidSample, StoreUnavailable
 from pipeline.store.ledger import Totals
-from pipeline.store.manifest import Manifest
+from pipeline.store.manifest import Manifest, taxonomy_of
 from pipeline.store.reader import SampleReader
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample, kind_of, stack_pairs
@@ -30,5 +30,6 @@ __all__ = [
     "fingerprint",
     "kind_of",
     "stack_pairs",
+    "taxonomy_of",
     "verify_store",
 ]

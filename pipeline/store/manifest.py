@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
 from pipeline.store.codec import IMAGE_FORMATS, ImageFormat
 from pipeline.store.errors import CorruptStore
+from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
 
 SCHEMA_VERSION = 1
 
@@ -19,12 +20,12 @@ class Manifest:
 
     ``inputs`` holds everything that changes the samples (semantic config, model revisions, upstream digests)
     and nothing else; with the other fields it makes the fingerprint. ``geometry`` is {"height", "width"} in
-    pixels, or empty where sizes vary. ``taxonomy`` names the classes of the labels, or is None without
-    labels.
+    pixels, or empty where sizes vary. ``taxonomy`` is what `pipeline.taxonomies.taxonomy_entry` says of the classes
+    of the labels: their name, or all of them as JSON where no name is known everywhere; None without labels.
     """
 
     kind: str
-    taxonomy: str | None
+    taxonomy: str | Mapping[str, JSON] | None
     geometry: Mapping[str, int]
     inputs: Mapping[str, JSON] = field(default_factory=dict)
     image_format: ImageFormat = "png"
@@ -35,7 +36,7 @@ class Manifest:
         """Everything that the fingerprint covers."""
         return {
             "kind": self.kind,
-            "taxonomy": self.taxonomy,
+            "taxonomy": dict(self.taxonomy) if isinstance(self.taxonomy, Mapping) else self.taxonomy,
             "geometry": dict(self.geometry),
             "inputs": dict(self.inputs),
             "image_format": self.image_format,
@@ -69,6 +70,14 @@ class Manifest:
         if not whole:
             raise CorruptStore("the content does not match its fingerprint")
         return manifest
+
+
+def taxonomy_of(manifest: Manifest) -> Taxonomy | None:
+    """What the ids in a store's labels mean; None for a store without labels.
+
+    Raises UserError for a name that is not known and for an object that is no taxonomy.
+    """
+    return None if manifest.taxonomy is None else taxonomy_of_entry(manifest.taxonomy)
 
 
 def differences(stored: JSON, asked: JSON, path: str = "") -> list[str]:

@@ -68,8 +68,8 @@ class Sample:
             )
 
 
-def stack_pairs(samples: Sequence[Sample]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images ``uint8 [B, H, W, 3]`` and labels ``uint8 [B, H, W]`` of samples of one size.
+def stack_pairs(samples: Sequence[Sample]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.unsignedinteger]]:
+    """Images ``uint8 [B, H, W, 3]`` and labels ``uint8|uint16 [B, H, W]`` of samples of one size.
 
     Raises ValueError where a sample has no image or no label.
     """
@@ -77,7 +77,7 @@ def stack_pairs(samples: Sequence[Sample]) -> tuple[npt.NDArray[np.uint8], npt.N
     labels = [sample.label for sample in samples if sample.label is not None]
     if len(images) < len(samples) or len(labels) < len(samples):
         raise ValueError("unlabelled: a sample has no image or no label")
-    return np.stack(images), np.stack(labels).astype(np.uint8)
+    return np.stack(images), np.stack(labels)
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
-from pipeline.store.manifest import Manifest
+from pipeline.store.manifest import Manifest, taxonomy_of
 from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Sample
 from pipeline.store.store import Store
-from pipeline.taxonomies import TAXONOMIES, Taxonomy
+from pipeline.taxonomies import Taxonomy
 
 
 def verify_store(url: str, threads: int | None = None) -> list[str]:
@@ -63,12 +63,10 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
 
 
 def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
-    if manifest.taxonomy is None:
-        return None, []
-    if manifest.taxonomy in TAXONOMIES:
-        return TAXONOMIES[manifest.taxonomy], []
-    known = ", ".join(sorted(TAXONOMIES))
-    return None, [f"{MANIFEST}: unknown taxonomy {manifest.taxonomy!r} (known: {known})"]
+    try:
+        return taxonomy_of(manifest), []
+    except UserError as error:
+        return None, [f"{MANIFEST}: {error}"]
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None)
         yield f"{sample.key}: {present} without {absent}"
     if sample.label is not None and taxonomy is not None:
         ids: np.ndarray = np.unique(sample.label)
-        known = (ids < len(taxonomy.classes)) | (ids == taxonomy.ignore_index)
+        known = taxonomy.is_id[ids]
         if not known.all():
             yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
 

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from pipeline.taxonomies.camvid import CAMVID
-from pipeline.taxonomies.cityscapes import CITYSCAPES
-from pipeline.taxonomies.taxonomy import Taxonomy, colorize
+from pipeline.taxonomies.ade20k import ADE20K
+from pipeline.taxonomies.camvid import CAMVID, CAMVID32
+from pipeline.taxonomies.cityscapes import BDD100K, CITYSCAPES
+from pipeline.taxonomies.coco_stuff import COCO_STUFF
+from pipeline.taxonomies.mapping import mapping_table, translate
+from pipeline.taxonomies.registry import TAXONOMIES, named_taxonomy, taxonomy_entry, taxonomy_of_entry
+from pipeline.taxonomies.taxonomy import Taxonomy, colorize, require_ids, train_id_table
+from pipeline.taxonomies.user import read_classes, taxonomy_of_classes
 
-TAXONOMIES: dict[str, Taxonomy] = {taxonomy.name: taxonomy for taxonomy in (CITYSCAPES, CAMVID)}
-
-__all__ = ["CAMVID", "CITYSCAPES", "TAXONOMIES", "Taxonomy", "colorize"]
+__all__ = [
+    "ADE20K",
+    "BDD100K",
+    "CAMVID",
+    "CAMVID32",
+    "CITYSCAPES",
+    "COCO_STUFF",
+    "TAXONOMIES",
+    "Taxonomy",
+    "colorize",
+    "mapping_table",
+    "named_taxonomy",
+    "read_classes",
+    "require_ids",
+    "taxonomy_entry",
+    "taxonomy_of_classes",
+    "taxonomy_of_entry",
+    "train_id_table",
+    "translate",
+]

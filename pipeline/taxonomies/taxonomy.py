@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from augment.errors import UserError
 
 Color = tuple[int, int, int]
+# The highest value of an 8-bit and of a 16-bit label.
+IGNORE_8_BIT, IGNORE_16_BIT = 255, 65535
 
 
 @dataclass(frozen=True)
@@ -18,22 +22,38 @@ class Taxonomy:
     """What the train ids of a labelled set mean.
 
     ``classes[i]`` and ``palette[i]`` (RGB, 0..255) belong to train id ``i``; ``ignore_index`` marks pixels
-    that belong to no class and is no class itself.
+    that belong to no class and is no class itself: 255 in labels of 8 bits, 65535 in labels of 16. ``things`` are
+    the classes whose objects the set tells apart. Colours are for people to look at, and two classes may share one.
+    Raises ValueError for contradictions.
     """
 
     name: str
     classes: tuple[str, ...]
     palette: tuple[Color, ...]
-    ignore_index: int = 255
+    ignore_index: int = IGNORE_8_BIT
+    things: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) != len(self.palette):
             raise ValueError(f"{self.name}: {len(self.classes)} classes but {len(self.palette)} colours")
         if self.ignore_index < len(self.classes):
             raise ValueError(f"{self.name}: ignore index {self.ignore_index} is the id of a class")
+        if self.ignore_index not in (IGNORE_8_BIT, IGNORE_16_BIT):
+            raise ValueError(f"{self.name}: ignore index {self.ignore_index}, expected 255 or 65535")
+        if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
+            raise ValueError(f"{self.name}: two classes are called {twice[0]!r}")
+        if unknown := sorted(set(self.things) - set(self.classes)):
+            raise ValueError(f"{self.name}: {unknown[0]!r} is among the things but no class")
+        if wrong := [color for color in self.palette if not all(0 <= value <= 255 for value in color)]:
+            raise ValueError(f"{self.name}: colour {wrong[0]} is not of values 0..255")
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    @property
+    def dtype(self) -> type[np.uint8 | np.uint16]:
+        """Of the labels: uint8, or uint16 where the ignore index is 65535."""
+        return np.uint8 if self.ignore_index == IGNORE_8_BIT else np.uint16
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
@@ -43,6 +63,24 @@ class Taxonomy:
         table.flags.writeable = False
         return table
 
+    @cached_property
+    def is_id(self) -> NDArray[np.bool_]:
+        """Whether a value is a class or the ignore index, bool [65536]."""
+        table = np.zeros(IGNORE_16_BIT + 1, np.bool_)
+        table[[*range(len(self)), self.ignore_index]] = True
+        table.flags.writeable = False
+        return table
+
+
+def require_ids(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> None:
+    """Raise UserError where a label map of 8 or 16 bits holds what is neither a class nor the ignore index."""
+    known = taxonomy.is_id[label]
+    if not known.all():
+        raise UserError(
+            f"label has ids {np.unique(label[~known]).tolist()}: the {taxonomy.name} taxonomy has "
+            f"0..{len(taxonomy) - 1} and {taxonomy.ignore_index} for ignore"
+        )
+
 
 def colorize(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> NDArray[np.uint8]:
     """Paint a label map in the colours of its taxonomy, ignored pixels black.
@@ -50,11 +88,15 @@ def colorize(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> NDArray[
     Takes train ids [H, W] and returns RGB uint8 [H, W, 3]. Raises UserError for an id that is neither a class
     nor the ignore index.
     """
-    present = np.unique(label)
-    unknown = present[(present >= len(taxonomy)) & (present != taxonomy.ignore_index)]
-    if unknown.size:
-        raise UserError(
-            f"label has ids {unknown.tolist()}: the {taxonomy.name} taxonomy has 0..{len(taxonomy) - 1} "
-            f"and {taxonomy.ignore_index} for ignore"
-        )
+    require_ids(label, taxonomy)
     return taxonomy.colors[label]
+
+
+def train_id_table(raw_ids: Iterable[int], taxonomy: Taxonomy) -> NDArray[np.uint8]:
+    """Train id of every value that a label file of 8 bits can hold, uint8 [256].
+
+    ``raw_ids`` gives the value in the files for each class in turn; all other values are ignored.
+    """
+    table = np.full(256, taxonomy.ignore_index, np.uint8)
+    table[list(raw_ids)] = np.arange(len(taxonomy))
+    return table

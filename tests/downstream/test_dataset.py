@@ -18,6 +18,7 @@ from downstream.dataset import Part, StoreDataset, store_digest
 from downstream.mixes import Draw
 from downstream.tar_backend import member_path, parse_member_path
 from pipeline.store import Manifest, Sample, SampleReader, Store
+from pipeline.taxonomies import taxonomy_entry, taxonomy_of_classes
 
 from .conftest import scene
 
@@ -135,6 +136,29 @@ def test_stores_of_different_classes_do_not_mix(real_store: str, tmp_path: Path)
     other.write_shard("train-000000", [Sample("a", *scene(0), metadata={"split": "train"})])
     with pytest.raises(UserError, match="different classes"):
         StoreDataset([Part(real_store, "train"), Part(other.url, "train")], PLAIN)
+
+
+def test_a_users_classes_are_known_from_the_store_alone(tmp_path: Path) -> None:
+    harbour = taxonomy_of_classes("harbour", [f"berth {number}" for number in range(11)])
+    url = str(tmp_path / "s")
+    store = Store.create(url, Manifest("real", taxonomy_entry(harbour), {"height": 32, "width": 48}))
+    store.write_shard("train-000000", [Sample("a", *scene(0), metadata={"split": "train"})])
+    dataset = StoreDataset([Part(url, "train")], PLAIN)
+    assert dataset.metainfo["classes"] == harbour.classes
+    assert [tuple(color) for color in dataset.metainfo["palette"]] == list(harbour.palette)
+
+    # Of the same name, but not of the same classes.
+    other = taxonomy_of_classes("harbour", [f"pier {number}" for number in range(11)])
+    rest = Store.create(str(tmp_path / "t"), Manifest("real", taxonomy_entry(other), {"height": 32, "width": 48}))
+    rest.write_shard("train-000000", [Sample("b", *scene(0), metadata={"split": "train"})])
+    with pytest.raises(UserError, match="different classes"):
+        StoreDataset([Part(url, "train"), Part(rest.url, "train")], PLAIN)
+
+
+def test_a_store_without_classes_is_named(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "bare"), Manifest("layouts", None, {}))
+    with pytest.raises(UserError, match=r"bare says of no classes"):
+        StoreDataset([Part(store.url, "train")], PLAIN)
 
 
 def test_augmentation_follows_the_seed_of_the_draw_and_nothing_else(real_store: str) -> None:

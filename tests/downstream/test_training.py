@@ -16,14 +16,15 @@ from mmseg.structures import SegDataSample
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from downstream.dataset import Part
+from downstream.evaluation import judged_miou, require_classes
 from downstream.judge import Judge
 from downstream.mixes import Mix
 from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import read_result
 from downstream.training import train
-from pipeline.store import SampleReader, Store
-from pipeline.taxonomies import CAMVID
+from pipeline.store import Manifest, SampleReader, Store, verify_store
+from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes
 
 REAL = Mix("real", 1, 0)
 OPTIONS = TrainingOptions(iterations=40, batch_size=4, learning_rate=3e-3, decoder_channels=32, checkpoint_interval=7)
@@ -174,3 +175,31 @@ def test_ignored_pixels_neither_teach_nor_count(finished: Path) -> None:
     losses = judge.loss(image, label)
     assert (losses[:, :16] == 0).all()
     assert (losses[:, 16:] > 0).all()
+
+
+def test_classes_of_sixteen_bits_are_learned_like_any_others(real_store: str, finished: Path, tmp_path: Path) -> None:
+    # The classes of CamVid stand at the end of many others, where 8 bits do not reach.
+    names = (*(f"other {number}" for number in range(300)), *CAMVID.classes)
+    wide = taxonomy_of_classes("wide", names)
+    store = Store.create(str(tmp_path / "s"), Manifest("real", taxonomy_entry(wide), {"height": 32, "width": 48}))
+    reader = SampleReader(Store.open(real_store))
+    for split in ("train", "val"):
+        samples = [reader.read(key) for key in reader.keys if key.startswith(split)]
+        labels = [np.where(sample.label == 255, 65535, sample.label.astype(np.uint16) + 300) for sample in samples]
+        widened = [replace(sample, label=label) for sample, label in zip(samples, labels, strict=True)]
+        store.write_shard(f"{split}-000000", widened)
+    assert verify_store(store.url) == []
+
+    result = train(REAL, store.url, None, replace(OPTIONS, iterations=15), 0, tmp_path / "run")
+    assert result.iou["other 3"] is None
+    assert result.iou["road"] is not None and result.iou["road"] > 0.3
+    assert result.aacc > 0.5
+
+    judge = Judge.load(tmp_path / "run")
+    sample = SampleReader(store).read("val-100")
+    assert sample.image is not None and sample.label is not None
+    assert (judge.predict(sample.image[None]) == sample.label)[0, :, 2:].mean() > 0.5
+    assert (judge.loss(sample.image[None], sample.label[None])[0, :, :2] == 0).all()
+    assert 0.3 < judged_miou(judge, [sample], 1) <= 1
+    with pytest.raises(UserError, match=r"has the 311 classes of wide but the judge knows 11 others"):
+        require_classes(Judge.load(finished), store)

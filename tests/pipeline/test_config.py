@@ -30,6 +30,7 @@ MISTAKES = [
     (["shard.image_format=bmp"], ["shard.image_format='bmp'", "'png'"]),
     (["dataset=places"], ["places", "camvid", "cityscapes", "rendered"]),
     (["dataset=camvid"], ["dataset.root=FOLDER"]),
+    (["dataset.taxonomy=moon"], ["dataset.taxonomy", "'moon'", "ade20k", "cityscapes"]),
     (["dataset.limit.test=3"], ["limit", "test"]),
     (["generator.adapter=null"], ["layout.basis", "own"]),
     (["cluster.stages.generate.workers=0"], ["cluster.stages.generate.workers=0", "'auto'"]),

@@ -12,8 +12,8 @@ from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets import RecordError, open_dataset
-from pipeline.datasets.cityscapes import LABEL_IDS
 from pipeline.taxonomies import CITYSCAPES
+from pipeline.taxonomies.cityscapes import LABEL_IDS
 from tests.pipeline.datasets.trees import random_image, write_cityscapes_image
 
 # The table of the official scripts: (name, id, train id), 255 where the class is not evaluated.
@@ -95,7 +95,8 @@ def test_a_record_says_where_everything_is(tmp_path: Path, image: np.ndarray, la
     assert record.split == "train"
     assert record.image == "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
     assert record.label == "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
-    assert record.attributes == {"medium": "photo"}
+    assert record.instances == "gtFine/train/aachen/aachen_000000_000019_gtFine_instanceIds.png"
+    assert record.attributes == {"medium": "photo", "city": "aachen"}
 
 
 def test_train_ids_serve_where_label_ids_are_absent(
@@ -118,7 +119,7 @@ def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, lab
     write_cityscapes_image(tmp_path, "train", "lumen_000000_000001", image, label_ids)
     with_them, without = open_dataset("cityscapes", tmp_path).records("train")
     assert with_them.attributes == told
-    assert without.attributes == {"medium": "photo"}
+    assert without.attributes == {"medium": "photo", "city": "lumen"}
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"weather": 3}'])
@@ -240,3 +241,69 @@ def test_a_reader_can_be_sent_to_a_worker(tmp_path: Path, image: np.ndarray, lab
     dataset = open_dataset("cityscapes", tmp_path)
     again, records = pickle.loads(pickle.dumps((dataset, dataset.records("train"))))
     np.testing.assert_array_equal(again.load(records[0]).image, image)
+
+
+def test_objects_are_numbered_and_groups_and_ignored_classes_are_none(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    label_ids[:] = 7
+    instance_ids = label_ids.astype(np.uint16)
+    # Two cars, the first of them in two parts, a group of cars, a person, and a caravan, which no class stands for.
+    objects = {0: (26, 26001), 1: (26, 26000), 2: (26, 26001), 3: (26, 26), 4: (24, 24000), 5: (29, 29000)}
+    for row, (label_id, value) in objects.items():
+        label_ids[row], instance_ids[row] = label_id, value
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids, instance_ids=instance_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    frame = dataset.load(dataset.records("train")[0])
+    assert frame.instances is not None
+    assert frame.instances.dtype == np.uint16
+    assert frame.instances[:, 0].tolist() == [3, 2, 3, 0, 1, 0, *[0] * (HEIGHT - 6)]
+    assert (frame.instances == frame.instances[:, :1]).all()
+    assert frame.label is not None
+    assert frame.label[:6, 0].tolist() == [13, 13, 13, 13, 11, 255]
+
+
+@pytest.mark.parametrize("value", [34, 999, 34000, 65535])
+def test_an_object_of_an_unknown_label_is_told_with_its_file(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, value: int
+) -> None:
+    instance_ids = label_ids.astype(np.uint16)
+    instance_ids[0, 0] = value
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids, instance_ids=instance_ids)
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(RecordError, match=rf"^unknown instance id: .*ulm_0_0_gtFine_instanceIds\.png .*\[{value}\]"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_instances_of_another_size_are_told(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    write_cityscapes_image(
+        tmp_path, "train", "ulm_0_0", image, label_ids, instance_ids=label_ids[:-1].astype(np.uint16)
+    )
+    dataset = open_dataset("cityscapes", tmp_path)
+    with pytest.raises(RecordError, match=r"^size mismatch: .*ulm_0_0_gtFine_instanceIds\.png is 33x12"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_coarse_annotations_are_a_set_of_their_own_with_the_extra_split(
+    tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
+) -> None:
+    fine, coarse = np.full_like(label_ids, 7), np.full_like(label_ids, 8)
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, fine)
+    write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, coarse, annotation="gtCoarse")
+    write_cityscapes_image(tmp_path, "train_extra", "bonn_0_0", image, coarse, annotation="gtCoarse")
+    write_cityscapes_image(tmp_path, "test", "berlin_0_0", image)
+    dataset = open_dataset("cityscapes-coarse", tmp_path)
+    assert (dataset.name, dataset.splits()) == ("cityscapes-coarse", ["test", "train", "train_extra"])
+    [record] = dataset.records("train_extra")
+    assert record.label == "gtCoarse/train_extra/bonn/bonn_0_0_gtCoarse_labelIds.png"
+    assert (dataset.load(record).label == 1).all()
+    assert (dataset.load(dataset.records("train")[0]).label == 1).all()
+    assert dataset.records("test")[0].label is None
+
+    # To the fine set the extra images are there, but have no label; half of a label folder is a fault in both.
+    with_fine = open_dataset("cityscapes", tmp_path)
+    assert (with_fine.load(with_fine.records("train")[0]).label == 0).all()
+    assert with_fine.records("train_extra")[0].label is None
+    (tmp_path / str(record.label)).unlink()
+    with pytest.raises(UserError, match=r"'train_extra': 1 of its images have no label: .*gtCoarse/train_extra/<city>"):
+        dataset.records("train_extra")

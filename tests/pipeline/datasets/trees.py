@@ -30,18 +30,23 @@ def write_cityscapes_image(
     label_ids: NDArray[np.uint8] | None = None,
     train_ids: NDArray[np.uint8] | None = None,
     attributes: Mapping[str, str] | None = None,
+    instance_ids: NDArray[np.uint16] | None = None,
+    annotation: str = "gtFine",
 ) -> None:
-    """One image ``<city>_<sequence>_<frame>`` with the files that the official archives put beside it."""
+    """One image ``<city>_<sequence>_<frame>`` with the files that the official archives put beside it.
+
+    Without ``instance_ids`` no object is told apart.
+    """
     city = identity.split("_")[0]
     save(root / "leftImg8bit" / split / city / f"{identity}_leftImg8bit.png", image)
-    fine = root / "gtFine" / split / city
+    start = root / annotation / split / city / f"{identity}_{annotation}"
     if label_ids is not None:
-        save(fine / f"{identity}_gtFine_labelIds.png", label_ids)
-        save(fine / f"{identity}_gtFine_color.png", np.zeros((*label_ids.shape, 4), np.uint8))
-        save(fine / f"{identity}_gtFine_instanceIds.png", label_ids.astype(np.uint16) * 1000)
-        (fine / f"{identity}_gtFine_polygons.json").write_text('{"objects": []}')
+        save(Path(f"{start}_labelIds.png"), label_ids)
+        save(Path(f"{start}_color.png"), np.zeros((*label_ids.shape, 4), np.uint8))
+        save(Path(f"{start}_instanceIds.png"), label_ids.astype(np.uint16) if instance_ids is None else instance_ids)
+        Path(f"{start}_polygons.json").write_text('{"objects": []}')
     if train_ids is not None:
-        save(fine / f"{identity}_gtFine_labelTrainIds.png", train_ids)
+        save(Path(f"{start}_labelTrainIds.png"), train_ids)
     if attributes is not None:
         path = root / "attributes" / split / city / f"{identity}_attributes.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,3 +65,17 @@ def write_camvid_image(
     save(root / split / f"{name}{suffix}", image)
     if label is not None:
         save(root / f"{split}annot" / f"{name}.png", label)
+
+
+def write_camvid32_image(
+    root: Path,
+    name: str,
+    image: NDArray[np.uint8],
+    colors: NDArray[np.uint8] | None = None,
+    split: str | None = None,
+) -> None:
+    """One frame with its RGB label, as the owner distributes it or, with a split, as copies have it."""
+    images, labels = ("701_StillsRaw_full", "LabeledApproved_full") if split is None else (split, f"{split}_labels")
+    save(root / images / f"{name}.png", image)
+    if colors is not None:
+        save(root / labels / f"{name}_L.png", colors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_doubted_pixels_are_ignored_and_the_rest_stays(stage: Curate) -> None:
     np.testing.assert_array_equal(outcome.sample.label, [[0, 0, 255, 1]])
     np.testing.assert_array_equal(outcome.sample.image, given.image)
     assert outcome.sample.metadata == {"k": 5, "split": "train", "reliable": 0.75}
+
+
+def test_labels_of_sixteen_bits_are_ignored_by_their_own_index(tmp_path: Path) -> None:
+    scale = LossScale(tuple(map(str, range(301))), (math.inf,) * 300 + (1.0,), 0.95, 1.25, (1,) * 301)
+    scale.save(tmp_path / SCALE)
+    made = Curate(RedMeansDoubt, str(tmp_path), 0.1, Resources(), 8, ignore_index=65535)
+    made.setup()
+    wide = replace(sample([[0, 99, 0, 99]], [[0, 0, 0, 0]]), label=np.array([[300, 300, 65535, 255]], np.uint16))
+    (outcome,) = made.process(UNIT, [wide])
+    assert isinstance(outcome, Ok) and outcome.sample.label is not None
+    assert outcome.sample.label.dtype == np.uint16
+    np.testing.assert_array_equal(outcome.sample.label, [[300, 65535, 65535, 255]])
 
 
 def test_image_that_is_mostly_doubted_is_dropped_with_a_reason(stage: Curate) -> None:

@@ -11,7 +11,8 @@ import pytest
 from pipeline.datasets import Record, open_dataset
 from pipeline.engine import ErrorBudget, Resources, RunFailed, StageSummary, WorkUnit, make_executor, run_store_stage
 from pipeline.stages import shard
-from pipeline.store import Manifest, SampleReader, Store, kind_of, verify_store
+from pipeline.store import Manifest, Sample, SampleReader, Store, kind_of, verify_store
+from pipeline.taxonomies import CAMVID, CITYSCAPES, translate
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 from tests.pipeline.stages.corruptions import CORRUPTIONS
 
@@ -95,3 +96,23 @@ def test_a_mended_file_leaves_the_dataset_what_it_was(tmp_path: Path) -> None:
     path.write_bytes(whole[:50])
     assert shard.listing_digest({"train": open_dataset("camvid", tmp_path / "data").records("train")}) == before
     assert shard.listing_digest({"train": records[:1]}) != before
+
+
+def test_labels_are_translated_and_all_else_stays(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 5)
+    [unit] = shard.plan({"train": records}, 5)
+    own = list(shard.DatasetSource("camvid", str(tmp_path / "data")).read(unit))
+    translated = list(shard.DatasetSource("camvid", str(tmp_path / "data"), "cityscapes").read(unit))
+    for before, after in zip(own, translated, strict=True):
+        assert isinstance(before, Sample) and isinstance(after, Sample)
+        assert before.label is not None
+        np.testing.assert_array_equal(after.label, translate(before.label, CAMVID, CITYSCAPES))
+        np.testing.assert_array_equal(after.image, before.image)
+        assert (after.key, after.metadata) == (before.key, before.metadata)
+
+
+def test_an_unlabelled_image_stays_unlabelled_in_any_classes(tmp_path: Path) -> None:
+    write_camvid_image(tmp_path, "test", "a", random_image(np.random.default_rng(0), 16, 24))
+    [unit] = shard.plan({"test": open_dataset("camvid", tmp_path).records("test")}, 1)
+    [sample] = shard.DatasetSource("camvid", str(tmp_path), "cityscapes").read(unit)
+    assert isinstance(sample, Sample) and sample.label is None

@@ -1,0 +1,110 @@
+"""ADE20K with the 150 classes of its scene parsing benchmark, as ADEChallengeData2016 unpacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augment.errors import UserError
+from pipeline.datasets.base import Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.tree import Tree
+from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
+from pipeline.taxonomies.ade20k import RAW_IDS
+
+# What the release calls a split, by what LUMEN calls it.
+FOLDERS = {"train": "training", "val": "validation"}
+SCENES_FILE = "sceneCategories.txt"
+# Scenes that are no scene but what was left over.
+NO_SCENE = ("misc", "outliers")
+
+_TRAIN_IDS = train_id_table(RAW_IDS, ADE20K)
+_IS_RAW_ID = np.arange(256) <= max(RAW_IDS)
+
+
+@dataclass(frozen=True)
+class Ade20k:
+    """Reader of ``images/<training|validation>/<name>.jpg`` with ids 0..150 in ``annotations/.../<name>.png``.
+
+    Id 0 is whatever is none of the 150 classes. ``sceneCategories.txt``, where it is there, gives each image its
+    attribute ``scene``. Raises UserError where ``root`` is not such a folder.
+    """
+
+    tree: Tree
+    name: str = "ade20k"
+    taxonomy: Taxonomy = ADE20K
+
+    def __post_init__(self) -> None:
+        require_root(self.tree, "images/training/, annotations/training/, images/validation/, annotations/validation/")
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no ADE20K folder: expected images/training/*.jpg and annotations/training/*.png, "
+                f"found {self.tree.found_in()}"
+            )
+
+    def splits(self) -> list[str]:
+        """``train`` and ``val``, as far as they are on disk."""
+        folders = self.tree.folders("images")
+        return sorted(split for split, folder in FOLDERS.items() if folder in folders)
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key.
+
+        Raises UserError for a split that is absent, empty or labelled in part, and for a broken file of scenes.
+        """
+        folder = FOLDERS.get(split, split)
+        image_folder, label_folder = f"images/{folder}", f"annotations/{folder}"
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        images = by_name(self.tree.files(image_folder, ".jpg"), stem)
+        labels = by_name(self.tree.files(label_folder, ".png"), stem)
+        check_pairs(split, images, labels, f"{self.tree.at(image_folder)}/*.jpg", f"{self.tree.at(label_folder)}/*.png")
+        scenes = self._scenes()
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, name),
+                    split=split,
+                    image=path,
+                    label=labels[name],
+                    attributes={"medium": "photo", **scene_attribute(scenes.get(name))},
+                )
+                for name, path in images.items()
+            ]
+        )
+
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..149, 255).
+
+        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
+        """
+        image = read_image(self.tree, record.image)
+        if record.label is None:
+            return Frame(image)
+        label = map_ids(read_label_ids(self.tree, record.label), _TRAIN_IDS, _IS_RAW_ID, self.tree.at(record.label))
+        check_same_size(image, label, record, record.label)
+        return Frame(image, label)
+
+    def _scenes(self) -> dict[str, str]:
+        try:
+            lines = self.tree.location.read(SCENES_FILE).decode().splitlines()
+        except FileNotFoundError:
+            return {}
+        except UnicodeDecodeError as error:
+            raise UserError(f"damaged text: {self.tree.at(SCENES_FILE)}: {error}") from error
+        scenes = {}
+        for number, line in enumerate(lines, start=1):
+            match line.split():
+                case [name, scene]:
+                    scenes[name] = scene
+                case [_, *_]:
+                    raise UserError(
+                        f"{self.tree.at(SCENES_FILE)}: line {number} is {line!r}: expected an image and its scene"
+                    )
+        return scenes
+
+
+def scene_attribute(scene: str | None) -> dict[str, str]:
+    """The attribute ``scene`` in words, such as ``airport terminal`` of ``airport_terminal``; empty if unknown."""
+    return {"scene": " ".join(scene.replace("_", " ").split())} if scene and scene not in NO_SCENE else {}

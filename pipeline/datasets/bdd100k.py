@@ -1,0 +1,190 @@
+"""BDD100K: the 10,000 images with class labels, and the 100,000 with attributes and boxes, as the archives unpack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+
+from augment.errors import UserError
+from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.tree import Tree
+from pipeline.taxonomies import BDD100K, Taxonomy
+
+Subset: TypeAlias = Literal["10k", "100k"]
+
+SPLITS = ("train", "val", "test")
+MASKS = "labels/sem_seg/masks"
+# Where the release of 2020 and the one before have the boxes and attributes of a split.
+DETECTION_FILES = ("labels/det_20/det_{split}.json", "labels/bdd100k_labels_images_{split}.json")
+
+# The set's words, and those that prompts use.
+TIMES_OF_DAY = {"daytime": "day", "dawn/dusk": "dusk", "night": "night"}
+WEATHERS = {
+    "clear": "clear",
+    "partly cloudy": "cloudy",
+    "overcast": "cloudy",
+    "foggy": "fog",
+    "rainy": "rain",
+    "snowy": "snow",
+}
+SCENES = {"gas stations": "gas station"}
+UNKNOWN = "undefined"
+# Categories that are classes of Cityscapes under another name.
+CATEGORIES = {"pedestrian": "person", "bike": "bicycle", "motor": "motorcycle"}
+
+_IDENTITY = np.arange(256, dtype=np.uint8)
+_IS_TRAIN_ID = BDD100K.is_id[:256]
+
+
+class _Attributes(msgspec.Struct, gc=False):
+    weather: str = UNKNOWN
+    scene: str = UNKNOWN
+    timeofday: str = UNKNOWN
+
+
+class _Corners(msgspec.Struct, gc=False):
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class _Object(msgspec.Struct, gc=False):
+    category: str
+    # Lanes and drivable areas have none.
+    box2d: _Corners | None = None
+
+
+class _Described(msgspec.Struct):
+    name: str
+    attributes: _Attributes | None = None
+
+
+class _Boxed(_Described):
+    labels: list[_Object] | None = None
+
+
+Found = TypeVar("Found", bound=_Described)
+
+
+@dataclass(frozen=True)
+class Bdd100k:
+    """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
+
+    ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``. ``100k``: unlabelled; boxes and
+    attributes from ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``,
+    where these are there. Images of the 10k that these files name too have the attributes, and no boxes. Raises
+    UserError where ``root`` is not such a folder.
+    """
+
+    tree: Tree
+    subset: Subset
+
+    def __post_init__(self) -> None:
+        require_root(self.tree, f"images/{self.subset}/")
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no BDD100K folder: expected images/{self.subset}/train/*.jpg, found "
+                f"{self.tree.found_in('images' if 'images' in self.tree.folders() else '')}"
+            )
+
+    @property
+    def name(self) -> str:
+        """``bdd100k``, or ``bdd100k-100k``."""
+        return "bdd100k" if self.subset == "10k" else "bdd100k-100k"
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of Cityscapes; None for the unlabelled 100k."""
+        return BDD100K if self.subset == "10k" else None
+
+    def splits(self) -> list[str]:
+        """``test``, ``train`` and ``val``, as far as they are on disk."""
+        folders = self.tree.folders(f"images/{self.subset}")
+        return sorted(split for split in SPLITS if split in folders)
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key; of the 100k's ``train`` without those that the 10k hold out.
+
+        Raises UserError for a split that is absent or empty, for one of the 10k but ``test`` that is labelled only in
+        part, and for a damaged file of attributes.
+        """
+        folder = f"images/{self.subset}/{split}"
+        require_split(split, self.splits(), self.tree.at(folder))
+        images, pattern = self._images(self.subset, split), f"{self.tree.at(folder)}/*.jpg"
+        if self.subset == "10k":
+            return sorted_by_key(self._labelled(split, images, pattern))
+        return sorted_by_key(self._unlabelled(split, images, pattern))
+
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3], the boxes, and in the 10k train ids uint8 [H, W] (0..18, 255).
+
+        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
+        """
+        image = read_image(self.tree, record.image)
+        if record.label is None:
+            return Frame(image, boxes=record.boxes)
+        label = map_ids(read_label_ids(self.tree, record.label), _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
+        check_same_size(image, label, record, record.label)
+        return Frame(image, label, boxes=record.boxes)
+
+    def _images(self, subset: Subset, split: str) -> dict[str, str]:
+        return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)
+
+    def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
+        labels = by_name(self.tree.files(f"{MASKS}/{split}", ".png"), stem)
+        check_pairs(split, images, labels, pattern, f"{self.tree.at(MASKS)}/{split}/*.png")
+        # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
+        # the video that the 100k have one of.
+        known = {name: found for other in SPLITS for name, found in self._described(other, list[_Described]).items()}
+        return [
+            Record(make_key(split, name), split, path, labels.get(name), attributes=_attributes(known.get(name)))
+            for name, path in images.items()
+        ]
+
+    def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
+        check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
+        held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
+        known = self._described(split, list[_Boxed])
+        return [
+            Record(
+                make_key(split, name),
+                split,
+                path,
+                attributes=_attributes(known.get(name)),
+                boxes=_boxes(known.get(name)),
+            )
+            for name, path in images.items()
+            if name not in held_out
+        ]
+
+    def _described(self, split: str, kind: type[list[Found]]) -> dict[str, Found]:
+        """What a split's detection file says of each of its images, by name; nothing where there is no file."""
+        for path in (path.format(split=split) for path in DETECTION_FILES):
+            if self.tree.location.exists(path):
+                return {stem(found.name): found for found in read_typed(self.tree, path, kind)}
+        return {}
+
+
+def _attributes(found: _Described | None) -> dict[str, str]:
+    said = found.attributes if found and found.attributes else _Attributes()
+    words = {
+        "weather": WEATHERS.get(said.weather, said.weather),
+        "scene": SCENES.get(said.scene, said.scene),
+        "time_of_day": TIMES_OF_DAY.get(said.timeofday, said.timeofday),
+    }
+    return {"medium": "photo", **{name: word for name, word in words.items() if word != UNKNOWN}}
+
+
+def _boxes(found: _Boxed | None) -> tuple[Box, ...]:
+    return tuple(
+        Box(CATEGORIES.get(thing.category, thing.category), box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
+        for thing in (found.labels or [] if found else [])
+        if (box := thing.box2d) is not None
+    )

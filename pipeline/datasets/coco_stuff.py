@@ -1,0 +1,192 @@
+"""COCO-Stuff: the images, captions and boxes of COCO 2017 with the class labels of stuffthingmaps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from augment.errors import UserError
+from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.tree import Tree
+from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
+from pipeline.taxonomies.coco_stuff import RAW_IDS
+
+# What the release calls a split, by what LUMEN calls it.
+FOLDERS = {"train": "train2017", "val": "val2017", "test": "test2017", "unlabeled": "unlabeled2017"}
+UNLABELLED = ("test", "unlabeled")
+IMAGE_ROOTS = ("images/", "")
+# Where an archive unpacks to, where people and frameworks put it, and beside the images where both unpack to one.
+LABEL_ROOTS = ("stuffthingmaps_trainval2017/", "stuffthingmaps/", "annotations/", "")
+# What mmsegmentation's converter writes beside the originals, or instead of them.
+TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
+
+_TRAIN_IDS = train_id_table(RAW_IDS, COCO_STUFF)
+_IS_RAW_ID = np.isin(np.arange(256), (*RAW_IDS, COCO_STUFF.ignore_index))
+_IDENTITY = np.arange(256, dtype=np.uint8)
+_IS_TRAIN_ID = COCO_STUFF.is_id[:256]
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+
+
+class _Caption(msgspec.Struct, gc=False):
+    image_id: int
+    caption: str
+
+
+class _Captions(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Caption]
+
+
+class _Category(msgspec.Struct, gc=False):
+    id: int
+    name: str
+
+
+class _Object(msgspec.Struct, gc=False):
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: int = 0
+
+
+class _Instances(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Object]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True)
+class CocoStuff:
+    """Reader of ``[images/]<split>2017/<name>.jpg`` with raw ids in ``<labels>/<split>2017/<name>.png``.
+
+    ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or nothing where both
+    archives were unpacked in one place; a raw id is a category minus one, 255 where there is none, and
+    ``<name>_labelTrainIds.png`` serves as well. ``annotations/captions_<split>2017.json`` and
+    ``instances_<split>2017.json`` give captions and boxes where they are there; objects are not told apart in the
+    labels. Raises UserError where ``root`` is not such a folder.
+    """
+
+    tree: Tree
+    name: str = "coco-stuff"
+    taxonomy: Taxonomy = COCO_STUFF
+
+    def __post_init__(self) -> None:
+        require_root(self.tree, "train2017/, val2017/ and stuffthingmaps_trainval2017/")
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no COCO-Stuff folder: expected train2017/*.jpg or images/train2017/*.jpg, "
+                f"found {self.tree.found_in()}"
+            )
+
+    def splits(self) -> list[str]:
+        """``test``, ``train``, ``unlabeled`` and ``val``, as far as they are on disk."""
+        folders = {f"{root}{name}" for root in IMAGE_ROOTS for name in self.tree.folders(root.rstrip("/"))}
+        return sorted(
+            split for split, name in FOLDERS.items() if any(f"{root}{name}" in folders for root in IMAGE_ROOTS)
+        )
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key; ``test`` and ``unlabeled`` may come without labels.
+
+        Captions are in the order of their file; boxes of crowds are left out. Raises UserError for a split that is
+        absent, empty or labelled in part, and for a damaged file of captions or boxes.
+        """
+        folder = FOLDERS.get(split, split)
+        require_split(split, self.splits(), self.tree.at(folder))
+        image_folder = self._first_folder(IMAGE_ROOTS, folder)
+        images = by_name(self.tree.files(image_folder, ".jpg"), stem)
+        labels = self._labels(folder)
+        check_pairs(
+            split,
+            images,
+            labels,
+            f"{self.tree.at(image_folder)}/*.jpg",
+            f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png",
+            unlabelled_splits=UNLABELLED,
+        )
+        captions, boxes = self._captions(folder), self._boxes(folder)
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, name),
+                    split=split,
+                    image=path,
+                    label=labels.get(name),
+                    attributes={"medium": "photo"},
+                    captions=tuple(captions.get(name, ())),
+                    boxes=tuple(boxes.get(name, ())),
+                )
+                for name, path in images.items()
+            ]
+        )
+
+    def load(self, record: Record) -> Frame:
+        """Read RGB uint8 [H, W, 3], the boxes, and train ids uint8 [H, W] (0..170, 255) where there is a label.
+
+        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
+        """
+        image = read_image(self.tree, record.image)
+        if record.label is None:
+            return Frame(image, boxes=record.boxes)
+        ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
+        if record.label.endswith(TRAIN_IDS_SUFFIX):
+            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
+        else:
+            label = map_ids(ids, _TRAIN_IDS, _IS_RAW_ID, where)
+        check_same_size(image, label, record, record.label)
+        return Frame(image, label, boxes=record.boxes)
+
+    def _first_folder(self, roots: tuple[str, ...], folder: str) -> str:
+        return next((f"{root}{folder}" for root in roots if folder in self.tree.folders(root.rstrip("/"))), folder)
+
+    def _labels(self, folder: str) -> dict[str, str]:
+        files = self.tree.files(self._first_folder(LABEL_ROOTS, folder), ".png")
+        converted = [path for path in files if path.endswith(TRAIN_IDS_SUFFIX)]
+        raw = [path for path in files if not path.endswith(TRAIN_IDS_SUFFIX)]
+        return by_name(converted, lambda path: stem(path.removesuffix(TRAIN_IDS_SUFFIX))) | by_name(raw, stem)
+
+    def _captions(self, folder: str) -> dict[str, list[str]]:
+        path = f"annotations/captions_{folder}.json"
+        captions: defaultdict[str, list[str]] = defaultdict(list)
+        if self.tree.location.exists(path):
+            content = read_typed(self.tree, path, _Captions)
+            names = {image.id: stem(image.file_name) for image in content.images}
+            with self._referring(path):
+                for found in content.annotations:
+                    # Some end in a line break.
+                    captions[names[found.image_id]].append(" ".join(found.caption.split()))
+        return captions
+
+    def _boxes(self, folder: str) -> dict[str, list[Box]]:
+        path = f"annotations/instances_{folder}.json"
+        boxes: defaultdict[str, list[Box]] = defaultdict(list)
+        if self.tree.location.exists(path):
+            content = read_typed(self.tree, path, _Instances)
+            names = {image.id: stem(image.file_name) for image in content.images}
+            categories = {category.id: category.name for category in content.categories}
+            with self._referring(path):
+                for found in content.annotations:
+                    if not found.iscrowd:
+                        boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
+        return boxes
+
+    @contextmanager
+    def _referring(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            raise UserError(
+                f"unexpected JSON: {self.tree.at(path)}: an annotation refers to the id {error}, which nothing has"
+            ) from error

@@ -1,0 +1,38 @@
+"""Annotation files that are too large to load as Python objects."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TypeVar
+
+import msgspec
+
+from augment.errors import UserError
+from pipeline.datasets.base import one_line
+from pipeline.datasets.tree import Tree
+
+Content = TypeVar("Content")
+
+
+def read_typed(tree: Tree, path: str, kind: type[Content]) -> Content:
+    """Read a JSON file as a msgspec structure; what the structure has no field for is skipped and takes no memory.
+
+    The file is mapped, so that one of a gigabyte costs no more than what is kept of it. Raises UserError naming a
+    file that is missing, damaged, or lacks what the structure asks for.
+    """
+    try:
+        with tree.location.fetched(path) as file, file.open("rb") as stream:
+            if not file.stat().st_size:
+                raise UserError(f"damaged JSON: {tree.at(path)}: it has no bytes")
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return msgspec.json.decode(data, type=kind)
+    except FileNotFoundError as error:
+        raise UserError(f"missing JSON: {tree.at(path)} is not there") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unreadable(tree.at(path), error) from error
+
+
+def unreadable(where: str, error: Exception) -> UserError:
+    """What to say of a JSON file at ``where`` that msgspec refuses: damaged, or whole but of other content."""
+    fault = "unexpected" if isinstance(error, msgspec.ValidationError) else "damaged"
+    return UserError(f"{fault} JSON: {where}: {one_line(error)}")

@@ -1,0 +1,63 @@
+"""Labels of one set in the classes of another, so that both can be judged together."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+from pipeline.taxonomies.ade20k import ADE20K
+from pipeline.taxonomies.camvid import CAMVID, CAMVID32, SEGNET_GROUPS
+from pipeline.taxonomies.cityscapes import CITYSCAPES
+from pipeline.taxonomies.coco_stuff import COCO_STUFF
+from pipeline.taxonomies.taxonomy import Taxonomy, require_ids
+from pipeline.taxonomies.to_cityscapes import ADE20K_GROUPS, CAMVID32_GROUPS, CAMVID_GROUPS, COCO_STUFF_GROUPS, Groups
+
+# There is no way back from Cityscapes, and none through it from one of these to another: what it does not tell apart
+# is lost on the way, and most classes of the other side would never be met.
+_GROUPS: dict[tuple[Taxonomy, Taxonomy], Groups] = {
+    (CAMVID, CITYSCAPES): CAMVID_GROUPS,
+    (CAMVID32, CITYSCAPES): CAMVID32_GROUPS,
+    (CAMVID32, CAMVID): SEGNET_GROUPS,
+    (ADE20K, CITYSCAPES): ADE20K_GROUPS,
+    (COCO_STUFF, CITYSCAPES): COCO_STUFF_GROUPS,
+}
+
+
+@lru_cache
+def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.uint16]:
+    """The target's train id of every id of the source, its ignore index included: [source.ignore_index + 1].
+
+    The array has the target's dtype; what the target has no class for is ignored. From a taxonomy to itself
+    everything stays. Raises UserError where nothing says what the classes are in the target.
+    """
+    table = np.full(source.ignore_index + 1, target.ignore_index, target.dtype)
+    if source == target:
+        table[: len(source)] = np.arange(len(source))
+    elif (source, target) in _GROUPS:
+        for target_class, source_classes in _GROUPS[source, target].items():
+            for source_class in source_classes:
+                table[source.classes.index(source_class)] = target.classes.index(target_class)
+    else:
+        known = sorted(there.name for here, there in _GROUPS if here == source)
+        raise UserError(
+            f"{source.name} labels have no counterpart in {target.name}: they can stay as they are"
+            + (f" or become {' or '.join(known)}" if known else "")
+        )
+    table.flags.writeable = False
+    return table
+
+
+def translate(
+    label: NDArray[np.unsignedinteger], source: Taxonomy, target: Taxonomy
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Train ids of the source, 8 or 16 bits of any shape, as those of the target in its dtype.
+
+    What the target has no class for becomes its ignore index. Raises UserError as `mapping_table` does, and for an
+    id that is neither a class of the source nor its ignore index.
+    """
+    table = mapping_table(source, target)
+    require_ids(label, source)
+    return table[label]
