@@ -52,8 +52,8 @@ def rare_class_sample(
 ) -> frozenset[str]:
     """``samples`` different images: a class is drawn with P(c), then an image that shows it, each equally likely.
 
-    A class that no image shows, or none that is left, is out of the draw. Fewer images are returned where no more
-    show any class.
+    An image that was taken already is not taken again: a class is drawn anew. A class that no image shows, or none that
+    is left, is out of the draw. Fewer images are returned where no more show any class.
     """
     rng = np.random.default_rng(seed)
     members = _members(counts, rng)
@@ -63,8 +63,6 @@ def rare_class_sample(
     probabilities = rare_class_probabilities(shares[left], temperature) if left else None
     while left and len(chosen) < samples:
         drawn = left[int(rng.choice(len(left), p=probabilities))]
-        while members[drawn] and members[drawn][-1] in chosen:
-            members[drawn].pop()
         if members[drawn]:
             chosen.add(members[drawn].pop())
         else:
