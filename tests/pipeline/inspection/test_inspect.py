@@ -17,7 +17,7 @@ from pipeline.inspection import contact_sheet, dataset_subject, inspect, lines_o
 from pipeline.inspection.statistics import MOST_VALUES, Statistics
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
-from tests.pipeline.datasets.trees import random_image, write_camvid_image
+from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
 
 Output = pytest.CaptureFixture[str]
 
@@ -255,3 +255,19 @@ def test_a_split_that_is_not_there_is_named(generated: Path, capsys: Output) -> 
     assert "has no split 'night': its splits are train, val" in capsys.readouterr().err
     assert guarded(["inspect", str(generated), "--sheet", "sheet.png"]) == 2
     assert "--sheet shows one store" in capsys.readouterr().err
+
+
+def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("test", 2)):
+        for number in range(count):
+            ids = np.full((16, 32), 26, np.uint8)
+            objects = np.where(np.arange(32) < 16, 26_000, 26_001).astype(np.uint16)[None].repeat(16, axis=0)
+            labels = (ids, None, None, objects) if split == "train" and number else ()
+            write_cityscapes_image(tmp_path, split, f"ulm_{number:06d}_000019", random_image(rng, 16, 32), *labels)
+    report = inspect(dataset_subject("cityscapes", str(tmp_path)))
+    # Labels of the test split are withheld by their owner, and not missing.
+    [unpaired] = report.subject.unpaired
+    assert (unpaired.split, unpaired.without_label) == ("train", ("ulm_000000_000019_leftImg8bit.png",))
+    assert (report.splits["train"].samples, report.splits["train"].labelled) == (3, 2)
+    assert (report.total.with_instances, report.total.instances) == (2, 4)
