@@ -76,6 +76,22 @@ def build_parser() -> Parser:
     )
     verify.add_argument("path", metavar="PATH")
 
+    inspect = commands.add_parser("inspect", help="tell what a dataset or a store holds, and what it lacks")
+    inspect.add_argument("target", metavar="TARGET", help="a store, a workspace, or a kind of dataset")
+    inspect.add_argument("root", nargs="?", metavar="ROOT", help="folder or URL of the dataset, where a kind is given")
+    inspect.add_argument("--split", help="this split alone")
+    inspect.add_argument("--limit", type=int, metavar="N", help="at most N images of a split, evenly spaced")
+    inspect.add_argument("--sheet", type=Path, metavar="FILE", help="draw samples and labels into this PNG")
+    inspect.add_argument(
+        "--distance",
+        type=int,
+        choices=range(8),
+        default=4,
+        metavar="BITS",
+        help="near-duplicates differ in at most so many of 64 bits (0 to 7, default 4)",
+    )
+    inspect.add_argument("--json", action="store_true", help="all figures as JSON")
+
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
     retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
     retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
@@ -193,6 +209,28 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
+def inspect_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """Tell what a dataset, a store or the stores of a workspace hold."""
+    from pipeline.inspection import contact_sheet, inspect, lines_of, subjects_of
+
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit {options.limit}: give 1 or more")
+    if options.sheet and options.sheet.suffix.lower() != ".png":
+        raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
+    subjects = subjects_of(options.target, options.root, options.split, options.limit)
+    if options.sheet and len(subjects) > 1:
+        raise UserError(f"--sheet shows one store: give one of {', '.join(each.place for each in subjects.values())}")
+    if options.sheet:
+        options.sheet.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(next(iter(subjects.values()))).save(options.sheet)
+    reports = {name: inspect(subject, options.distance) for name, subject in subjects.items()}
+    if options.json:
+        say(json.dumps({name: report.to_json() for name, report in reports.items()}, indent=2))
+    else:
+        say("\n\n".join("\n".join(lines_of(report)) for report in reports.values()))
+    return 0 if all(report.is_sound for report in reports.values()) else 1
+
+
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
     from pipeline.workflow import read_config, retry
@@ -265,6 +303,7 @@ COMMANDS = {
     "plan": plan_command,
     "status": status_command,
     "verify": verify_command,
+    "inspect": inspect_command,
     "retry": retry_command,
     "report": report_command,
     "export": export_command,

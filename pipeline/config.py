@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -127,6 +128,53 @@ class FolderConfig(Section):
     partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
 
 
+class RareClassConfig(Section):
+    """Rare-class sampling: class c is drawn with P(c) ~ exp((1 - f_c) / T), f_c its share of the pixels."""
+
+    samples: Positive = Field(description="images to take of each split, all of them different")
+    temperature: PositiveFloat = Field(default=0.01, description="T: the lower, the more often the rarest classes")
+
+
+class SamplingConfig(Section):
+    """Which images are taken; exactly one of rare_class, per_class, keys and fraction says how."""
+
+    rare_class: RareClassConfig | None = Field(default=None, description="more of what shows rare classes")
+    per_class: Positive | None = Field(default=None, description="at least so many images of each class, if there are")
+    keys: tuple[str, ...] | AbsolutePath | None = Field(
+        default=None, description="these keys, or a file with a key a line"
+    )
+    fraction: float | None = Field(default=None, gt=0, le=1, description="a random share of the images")
+    splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits to sample, each by itself; others stay whole")
+    seed: Seed = Field(default=0, description="seed of what is drawn")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SamplingConfig:
+        given = [name for name in ("rare_class", "per_class", "keys", "fraction") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give one of rare_class, per_class, keys and fraction, not {' and '.join(given) or 'none'}"
+            )
+        if self.named is not None and not self.named:
+            raise ValueError("keys: there are none")
+        return self
+
+    @property
+    def by_class(self) -> bool:
+        """Whether labels must be read to choose."""
+        return self.rare_class is not None or self.per_class is not None
+
+    @cached_property
+    def named(self) -> tuple[str, ...] | None:
+        """The keys asked for, read from their file where they are in one."""
+        if not isinstance(self.keys, Path):
+            return self.keys
+        try:
+            lines = self.keys.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"keys: {self.keys} cannot be read as a list of keys ({error})") from error
+        return tuple(line.strip() for line in lines if line.strip())
+
+
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
@@ -152,6 +200,7 @@ class DatasetConfig(Section):
     limit: dict[str, Positive] = Field(
         default={}, description="at most so many images of a split, evenly spaced over it"
     )
+    sampling: SamplingConfig | None = Field(default=None, description="which of those to take; null takes all")
     taxonomy: TaxonomyName | None = Field(
         default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
     )
@@ -184,6 +233,8 @@ class DatasetConfig(Section):
             raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
         if unknown := sorted(set(self.limit) - set(self.splits)):
             raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
+            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self
 
 
@@ -261,7 +312,14 @@ class GenerateConfig(Section):
     ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits whose images are used as sources")
+    sampling: SamplingConfig | None = Field(default=None, description="which of those to use; null uses all")
     prompts: PromptConfig = PromptConfig()
+
+    @model_validator(mode="after")
+    def _sampled_splits(self) -> GenerateConfig:
+        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
+            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        return self
 
 
 class JudgeConfig(Section):

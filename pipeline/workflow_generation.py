@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from augment.errors import UserError
@@ -11,11 +12,13 @@ from pipeline.artifact import Artifact, Record, read_record
 from pipeline.config import Config
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.models import basis_digest, identity, label
+from pipeline.sampler import Countable, Sampler
 from pipeline.stages import fit, generate
 from pipeline.stages.adapt import BASIS, TRAINING, Adapt
-from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
+from pipeline.stages.classes import CountClasses
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
-from pipeline.store import JSON, Manifest, taxonomy_of
+from pipeline.store import JSON, Manifest, Store, taxonomy_of
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_layouts import USED, Layouts
 from pipeline.workspace import Workspace, content_digest
@@ -34,15 +37,79 @@ class Generation:
         space = self.workspace
         return [
             ArtifactStep("adapt", space.adapter, self.adapter, self.build_adapter),
-            StoreStep("generate", space.synthetic, self.plan_generate, self.generate_work, self.size),
+            StoreStep(
+                "generate",
+                space.synthetic,
+                self.plan_generate,
+                self.generate_work,
+                self.size,
+                self.prepare,
+                self.clean,
+            ),
         ]
 
     def size(self) -> Size:
-        """Shards and samples of the synthetic store."""
+        """Shards and samples of the synthetic store; at most, before it is known which sources are sampled."""
         settings = self.config.generate
-        counts = [count for split, count in self.layouts.counts().items() if split in settings.splits]
         factor = len(settings.ks) * settings.variants
-        return Size(factor * sum(map(self.layouts.shards_of, counts)), factor * sum(counts))
+        if self.sampler is not None and Store.is_at(self.workspace.layouts) and self.sampler.is_ready():
+            sources = [keys for shard, keys in self.sources().items() if split_of(shard) in settings.splits]
+            return Size(factor * len(sources), factor * sum(map(len, sources)))
+        counts = {split: count for split, count in self.layouts.counts().items() if split in settings.splits}
+        if self.sampler is not None:
+            classes = self.layouts.num_classes()
+            counts = {split: self.sampler.expected(split, count, classes) for split, count in counts.items()}
+        return Size(factor * sum(map(self.layouts.shards_of, counts.values())), factor * sum(counts.values()))
+
+    # sampling
+
+    @cached_property
+    def sampler(self) -> Sampler | None:
+        """What chooses among the sources, where sampling is asked for."""
+        settings = self.config.generate.sampling
+        if settings is None:
+            return None
+        return Sampler(settings, "generate.sampling", self.workspace.source_classes, "generate", self.countable)
+
+    def countable(self) -> Countable:
+        """The labels of the real store's splits that are sampled."""
+        assert self.sampler is not None
+        real, splits = self.layouts.real, self.sampler.settings.splits
+        inputs: dict[str, JSON] = {"real": content_digest(real), "splits": list(splits)}
+        source = StoreSource(self.workspace.real, ("label",))
+        task = CountClasses(source, self.layouts.num_classes(), resources_of(self.config, "shard").resources)
+
+        def units() -> list[WorkUnit]:
+            return [WorkUnit(name, keys) for name, keys in keys_by_shard(real).items() if split_of(name) in splits]
+
+        return Countable(inputs, task, units)
+
+    def prepare(self, tools: Tools) -> None:
+        """Count the classes of the sources, where they are sampled by them and that is not done."""
+        if self.sampler is not None:
+            self.sampler.prepare(tools)
+
+    def clean(self) -> None:
+        """Remove what was prepared."""
+        if self.sampler is not None:
+            self.sampler.discard()
+
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """Keys to generate from, by shard: as in the layout store; what is chosen of sampled splits in full shards."""
+        shards = keys_by_shard(self.layouts.store)
+        if self.sampler is None:
+            return shards
+        sampled = self.sampler.settings.splits
+        keys = {
+            split: [key for shard in shards if split_of(shard) == split for key in shards[shard]] for split in sampled
+        }
+        size = self.config.shard.samples_per_shard
+        packed = {
+            f"{split}-{start // size:06d}": tuple(chosen[start : start + size])
+            for split, chosen in self.sampler.choose(keys).items()
+            for start in range(0, len(chosen), size)
+        }
+        return {**{shard: keys for shard, keys in shards.items() if split_of(shard) not in sampled}, **packed}
 
     @property
     def captions(self) -> Captions:
@@ -128,6 +195,7 @@ class Generation:
             "prompts": settings.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **self.captions.inputs(),
+            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
         }
         manifest = Manifest(
             "synthetic",
@@ -137,8 +205,9 @@ class Generation:
             self.config.shard.image_format,
         )
         choice = settings.splits, settings.ks, settings.variants
-        names = [name for name, *_ in generate.shard_names(sorted(self.layouts.store.done()), *choice)]
-        return StorePlan(manifest, names, lambda: generate.plan(keys_by_shard(self.layouts.store), *choice))
+        sources = sorted(self.layouts.store.done() if self.sampler is None else self.sources())
+        names = [name for name, *_ in generate.shard_names(sources, *choice)]
+        return StorePlan(manifest, names, lambda: generate.plan(self.sources(), *choice))
 
     def generate_work(self) -> tuple[Stage, Source]:
         """Stage and source of generate."""

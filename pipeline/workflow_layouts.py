@@ -16,8 +16,10 @@ from pipeline.datasets import Dataset, FolderOptions, Record, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
+from pipeline.sampler import Countable, Sampler
 from pipeline.stages import extract, fit, shard
 from pipeline.stages.adapt import BASIS
+from pipeline.stages.classes import CountClasses
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
@@ -42,7 +44,7 @@ class Layouts:
         """The stages in order."""
         space = self.workspace
         return [
-            StoreStep("shard", space.real, self.plan_shard, self.shard_work, self.size, self.render, self.unrender),
+            StoreStep("shard", space.real, self.plan_shard, self.shard_work, self.size, self.prepare, self.clean),
             ArtifactStep("fit", space.basis, self.basis, self.build_basis),
             StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.size),
         ]
@@ -66,7 +68,7 @@ class Layouts:
         """What the dataset says of every image that is to be a source, with the values of one of them."""
         if self.config.dataset.render is not None:
             return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
-        said = [record.attributes for split in self.config.generate.splits for record in self.records[split]]
+        said = [record.attributes for split in self.config.generate.splits for record in self.candidates[split]]
         return {name: value for name, value in said[0].items() if all(name in other for other in said)}
 
     # What is there
@@ -103,22 +105,64 @@ class Layouts:
         return open_dataset(self.config.dataset.kind, self.root, self.folder)
 
     @cached_property
+    def candidates(self) -> dict[str, list[Record]]:
+        """The images of each split, thinned to the limit, before any sampling."""
+        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
+
+    @cached_property
     def records(self) -> dict[str, list[Record]]:
         """The chosen images of each split."""
-        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
+        if self.sampler is None:
+            return self.candidates
+        keys = {split: [record.key for record in records] for split, records in self.candidates.items()}
+        chosen = {split: set(found) for split, found in self.sampler.choose(keys).items()}
+        return {
+            split: [record for record in records if record.key in chosen[split]]
+            for split, records in self.candidates.items()
+        }
+
+    @cached_property
+    def sampler(self) -> Sampler | None:
+        """What chooses among the candidates, where sampling is asked for."""
+        settings = self.config.dataset.sampling
+        if settings is None:
+            return None
+        return Sampler(settings, "dataset.sampling", self.workspace.classes, "shard", self.countable)
+
+    def countable(self) -> Countable:
+        """The labels of the splits that are sampled."""
+        assert self.sampler is not None
+        sampled = {split: self.candidates[split] for split in self.sampler.settings.splits}
+        inputs: dict[str, JSON] = {
+            "dataset": self.dataset.name,
+            "listing": shard.listing_digest(sampled),
+            "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
+        }
+        task = CountClasses(self.source(), self.num_classes(), resources_of(self.config, "shard").resources)
+        return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
     # How much it will be
 
     def counts(self) -> dict[str, int]:
-        """Images of each split, known before scenes are rendered."""
+        """Images of each split, known before scenes are rendered; at most, before their classes are counted."""
         render = self.config.dataset.render
-        if render is None or self.scenes().is_done():
+        if render is not None and not self.scenes().is_done():
+            planned = {"train": render.train, "val": render.val}
+            limit = self.config.dataset.limit
+            counts = {
+                split: min(planned[split], limit.get(split, planned[split])) for split in self.config.dataset.splits
+            }
+        elif self.sampler is None or self.sampler.is_ready():
             return {split: len(records) for split, records in self.records.items()}
-        return {
-            split: min(count, self.config.dataset.limit.get(split, count))
-            for split, count in (("train", render.train), ("val", render.val))
-            if split in self.config.dataset.splits
-        }
+        else:
+            counts = {split: len(records) for split, records in self.candidates.items()}
+        if self.sampler is None:
+            return counts
+        return {split: self.sampler.expected(split, count, self.num_classes()) for split, count in counts.items()}
+
+    def num_classes(self) -> int:
+        """Classes of the real store's labels; 0 where nothing is labelled."""
+        return len(self.taxonomy) if self.taxonomy else 0
 
     def size(self) -> Size:
         """Shards and samples of the real store."""
@@ -135,6 +179,18 @@ class Layouts:
         """Rendered scenes, where the dataset is made of them."""
         assert self.config.dataset.render is not None
         return scenes_artifact(self.workspace.scenes, self.config.dataset.render)
+
+    def prepare(self, tools: Tools) -> None:
+        """Draw scenes and count classes, as far as that is asked for and not done."""
+        self.render(tools)
+        if self.sampler is not None:
+            self.sampler.prepare(tools)
+
+    def clean(self) -> None:
+        """Remove what was prepared."""
+        self.unrender()
+        if self.sampler is not None:
+            self.sampler.discard()
 
     def render(self, tools: Tools) -> None:
         """Draw the scenes, where the dataset is made of them and they are not there."""
@@ -157,6 +213,7 @@ class Layouts:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
+            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
         }
@@ -179,8 +236,12 @@ class Layouts:
         """Stage and source of shard."""
         settings = resources_of(self.config, "shard")
         stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
+        return stage, self.source()
+
+    def source(self) -> shard.DatasetSource:
+        """What reads the dataset."""
         dataset = self.config.dataset
-        return stage, shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder)
+        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder)
 
     # fit
 
@@ -212,10 +273,10 @@ class Layouts:
         if self.config.dataset.render is not None:
             return
         for split in splits:
-            bare = [record.image for record in self.records[split] if record.label is None]
+            bare = [record.image for record in self.candidates[split] if record.label is None]
             if bare:
                 raise UserError(
-                    f"dataset: {len(bare)} of {len(self.records[split])} images of {split!r} have no label, such as "
+                    f"dataset: {len(bare)} of {len(self.candidates[split])} images of {split!r} have no label, such as "
                     f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
                     "evaluate.split=null to leave them out for good"
                 )

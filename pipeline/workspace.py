@@ -61,6 +61,16 @@ class Workspace:
         return self._store("real")
 
     @property
+    def classes(self) -> Path:
+        """Artifact: pixels of each class in the dataset's images, where they are sampled by class."""
+        return self.root / "classes.parquet"
+
+    @property
+    def source_classes(self) -> Path:
+        """Artifact: the same of the real store's images, where sources are sampled by class."""
+        return self.root / "source_classes.parquet"
+
+    @property
     def basis(self) -> Path:
         """Artifact: this dataset's own basis, and the one that layouts are written in."""
         return self.root / "basis"

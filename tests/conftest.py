@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pipeline.cli import QUIET
+
 # How long an example takes is the machine's business.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-from pipeline.cli import QUIET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Read when Ray is imported, which test modules do.

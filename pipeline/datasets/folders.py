@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from augment.errors import UserError
 from pipeline.datasets.tree import NO_FOLDER, Tree
+from pipeline.datasets.unpaired import tell_unpaired
 
 # Splits whose annotations owners keep to themselves.
 UNLABELLED_SPLITS = ("test",)
@@ -61,15 +62,17 @@ def check_pairs(
 
     Raises UserError unless each image has its label and each label its image. A split of ``unlabelled_splits`` may
     have no label at all; where a set is ``partly_labelled``, any image may lack one. The patterns say where files of
-    each kind are expected.
+    each kind are expected. Nothing is refused inside ``telling_unpaired``.
     """
+    may_lack = partly_labelled or (split in unlabelled_splits and not labels)
+    if tell_unpaired(split, images, labels, image_pattern, label_pattern, may_lack):
+        return
     if not images:
         found = f"{len(labels)} labels in {label_pattern}" if labels else "none, and no label either"
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
     counts = f"found {len(images)} images and {len(labels)} labels"
-    may_lack = partly_labelled or (split in unlabelled_splits and not labels)
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "

@@ -1,0 +1,118 @@
+"""Which images of a set to take: by the classes they show, by name, or a share of them.
+
+All choices are of distinct images, depend on the keys and the seed alone, and not on the order of the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+from pipeline.datasets.tree import enumerate_some
+
+# Of DAFormer (Hoyer et al., CVPR 2022), which DGInStyle takes over.
+TEMPERATURE = 0.01
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How many pixels of each class every image has: ``pixels`` int64 [N, C], a row for each of ``keys``, sorted."""
+
+    keys: tuple[str, ...]
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, NDArray[np.int64]]], classes: int) -> ClassCounts:
+        """The counts int64 [C] of each key, in whichever order they come."""
+        ordered = sorted(rows, key=lambda row: row[0])
+        pixels = np.stack([counts for _, counts in ordered]) if ordered else np.zeros((0, classes), np.int64)
+        return cls(tuple(key for key, _ in ordered), pixels)
+
+    def among(self, keys: Collection[str]) -> ClassCounts:
+        """The counts of these images alone."""
+        wanted = set(keys)
+        rows = [row for row, key in enumerate(self.keys) if key in wanted]
+        return ClassCounts(tuple(self.keys[row] for row in rows), self.pixels[rows])
+
+
+def rare_class_probabilities(shares: NDArray[np.float64], temperature: float = TEMPERATURE) -> NDArray[np.float64]:
+    """P(c) = exp((1 - f_c) / T) / sum of them over all classes, for the pixel shares f [C]; DAFormer, equation 9."""
+    scores = (1 - shares) / temperature
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()
+
+
+def rare_class_sample(
+    counts: ClassCounts, samples: int, temperature: float = TEMPERATURE, seed: int = 0
+) -> frozenset[str]:
+    """``samples`` different images: a class is drawn with P(c), then an image that shows it, each equally likely.
+
+    An image that was taken already is not taken again: a class is drawn anew. A class that no image shows, or none that
+    is left, is out of the draw. Fewer images are returned where no more show any class.
+    """
+    rng = np.random.default_rng(seed)
+    members = _members(counts, rng)
+    shares = counts.pixels.sum(axis=0) / max(int(counts.pixels.sum()), 1)
+    chosen: set[int] = set()
+    left = [index for index, rows in enumerate(members) if rows]
+    probabilities = rare_class_probabilities(shares[left], temperature) if left else None
+    while left and len(chosen) < samples:
+        drawn = left[int(rng.choice(len(left), p=probabilities))]
+        if members[drawn]:
+            chosen.add(members[drawn].pop())
+        else:
+            left.remove(drawn)
+            probabilities = rare_class_probabilities(shares[left], temperature) if left else None
+    return frozenset(counts.keys[row] for row in chosen)
+
+
+def per_class_sample(counts: ClassCounts, number: int, seed: int = 0) -> frozenset[str]:
+    """Images such that each class is shown by at least ``number`` of them, or by all that show it.
+
+    Classes that few images show come first, and what is taken for them counts for the others too.
+    """
+    members = _members(counts, np.random.default_rng(seed))
+    shows = counts.pixels > 0
+    chosen: set[int] = set()
+    have = np.zeros(shows.shape[1], np.int64)
+    for index in sorted(range(len(members)), key=lambda index: len(members[index])):
+        for row in members[index]:
+            if have[index] >= number:
+                break
+            if row not in chosen:
+                chosen.add(row)
+                have += shows[row]
+    return frozenset(counts.keys[row] for row in chosen)
+
+
+def fraction_sample(keys: Collection[str], share: float, seed: int = 0) -> frozenset[str]:
+    """The nearest whole number to ``share`` (0..1) of the keys, at least one; a larger share contains a smaller."""
+
+    def place(key: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0{key}".encode()).digest()
+
+    return frozenset(sorted(keys, key=place)[: share_of(len(keys), share)])
+
+
+def share_of(count: int, share: float) -> int:
+    """How many ``fraction_sample`` takes of so many keys."""
+    return min(count, max(1, round(share * count)))
+
+
+def named_sample(keys: Collection[str], wanted: Collection[str], where: str) -> frozenset[str]:
+    """The wanted keys; raises UserError naming those that are not among ``keys``, which are those of ``where``."""
+    if unknown := sorted(set(wanted) - set(keys)):
+        raise UserError(
+            f"sampling.keys: {len(unknown)} of {len(wanted)} keys are not in {where}: {enumerate_some(unknown)}"
+        )
+    return frozenset(wanted)
+
+
+def _members(counts: ClassCounts, rng: np.random.Generator) -> list[list[int]]:
+    """Rows of the images that show each class, in random order."""
+    return [rng.permutation(np.flatnonzero(column > 0)).tolist() for column in counts.pixels.T]

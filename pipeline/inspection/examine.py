@@ -1,0 +1,79 @@
+"""Looking at every image of a subject once, on all cores of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pipeline.engine import Failed, Source, WorkUnit
+from pipeline.inspection.duplicates import image_hash
+from pipeline.inspection.statistics import Statistics
+from pipeline.inspection.subject import UNIT
+from pipeline.taxonomies import Taxonomy
+
+# Below so many images a worker process takes longer to start than it saves.
+_WORTH_A_PROCESS = 512
+_UNITS_AHEAD = 4
+
+
+@dataclass
+class Findings:
+    """What was found in some images: their statistics, and the hash of each image that could be read, by key."""
+
+    statistics: Statistics
+    hashes: dict[str, int] = field(default_factory=dict)
+
+    def merge(self, other: Findings) -> None:
+        """Add what was found in others."""
+        self.statistics.merge(other.statistics)
+        self.hashes |= other.hashes
+
+
+@dataclass(frozen=True)
+class Examine:
+    """Reads the images of a unit and counts what they hold; one sample is in memory at a time."""
+
+    source: Source
+    taxonomy: Taxonomy | None
+
+    def __call__(self, unit: WorkUnit) -> Findings:
+        """What was found in one unit."""
+        findings = Findings(Statistics(len(self.taxonomy) if self.taxonomy else 0))
+        ignore_index = self.taxonomy.ignore_index if self.taxonomy else 255
+        for sample in self.source.read(unit):
+            if isinstance(sample, Failed):
+                findings.statistics.fail(sample.key, sample.reason)
+                continue
+            findings.statistics.add(sample, ignore_index)
+            if sample.image is not None:
+                findings.hashes[sample.key] = image_hash(sample.image)
+        return findings
+
+
+def examined(
+    examine: Callable[[WorkUnit], Findings], units: Sequence[WorkUnit], workers: int | None = None
+) -> Iterator[tuple[WorkUnit, Findings]]:
+    """Each unit with its findings, as they complete; ``workers`` None is a process for each core.
+
+    A few units a worker are on their way at any time, so memory does not grow with their number.
+    """
+    workers = min(workers or os.cpu_count() or 1, -(-len(units) * UNIT // _WORTH_A_PROCESS))
+    if workers <= 1:
+        yield from ((unit, examine(unit)) for unit in units)
+        return
+    # Forking a process that holds the threads of a library can hang; a fresh interpreter cannot.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        left = iter(units)
+        running: dict[Future[Findings], WorkUnit] = {}
+        while True:
+            for unit in islice(left, workers * _UNITS_AHEAD - len(running)):
+                running[pool.submit(examine, unit)] = unit
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()

@@ -1,0 +1,100 @@
+"""The whole inspection of a dataset or a store, and its figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from pipeline.inspection.duplicates import DISTANCE, Twin, closest
+from pipeline.inspection.examine import Examine, Findings, examined
+from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
+from pipeline.inspection.subject import Subject
+from pipeline.store import JSON
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        subject: what was looked at.
+        splits: statistics of each split.
+        twins: each image with the nearest of each split, those across splits first; see `closest`.
+        distance: how many of 64 bits near-duplicates may differ in.
+    """
+
+    subject: Subject
+    splits: dict[str, Statistics]
+    twins: Sequence[Twin]
+    distance: int
+
+    @property
+    def total(self) -> Statistics:
+        """Statistics over all splits."""
+        total = Statistics(len(self.subject.taxonomy) if self.subject.taxonomy else 0)
+        for statistics in self.splits.values():
+            total.merge(statistics)
+        return total
+
+    @property
+    def twins_by_split(self) -> Counter[tuple[str, str]]:
+        """How many images of the first split have a near-duplicate in the second; across splits first."""
+        counts = Counter((twin.split, twin.other_split) for twin in self.twins)
+        return Counter(dict(sorted(counts.items(), key=lambda item: (item[0][0] == item[0][1], item[0]))))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each image has its label, each label its image, and all of them could be read."""
+        return not self.subject.unpaired and not self.total.failed and not self.total.strange
+
+    def to_json(self) -> dict[str, JSON]:
+        """All figures as plain values."""
+        taxonomy = self.subject.taxonomy
+        return {
+            "kind": self.subject.name,
+            "place": self.subject.place,
+            "taxonomy": taxonomy.name if taxonomy else None,
+            "sound": self.is_sound,
+            "splits": {name: statistics.to_json(taxonomy) for name, statistics in self.splits.items()},
+            "total": self.total.to_json(taxonomy),
+            "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
+            "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
+            "quarantined": dict(self.subject.quarantined),
+            "near_duplicates": {
+                "distance": self.distance,
+                "counts": [
+                    {"split": split, "other_split": other, "images": count}
+                    for (split, other), count in self.twins_by_split.items()
+                ],
+                "images": [asdict(twin) for twin in self.twins],
+            },
+        }
+
+
+def inspect(
+    subject: Subject, distance: int = DISTANCE, workers: int | None = None, console: Console | None = None
+) -> Report:
+    """Look at every image of the subject once, then for near-duplicates among them.
+
+    The result does not depend on ``workers`` (processes; None is one for each core). A bar is shown on ``console``,
+    standard error unless given, where that is a terminal.
+    """
+    console = console or Console(stderr=True)
+    classes = len(subject.taxonomy) if subject.taxonomy else 0
+    found = {split: Findings(Statistics(classes)) for split in subject.units}
+    split_of = {unit.shard: split for split, units in subject.units.items() for unit in units}
+    units = [unit for of_split in subject.units.values() for unit in of_split]
+    results = examined(Examine(subject.source, subject.taxonomy), units, workers)
+    for unit, findings in track(
+        results, subject.name, len(units), console=console, disable=not console.is_terminal, transient=True
+    ):
+        found[split_of[unit.shard]].merge(findings)
+    images = [(key, split, value) for split, of_split in found.items() for key, value in of_split.hashes.items()]
+    hashes = np.array([value for *_, value in images], np.uint64)
+    twins = closest([key for key, *_ in images], [split for _, split, _ in images], hashes, distance)
+    return Report(subject, {split: of_split.statistics for split, of_split in found.items()}, twins, distance)

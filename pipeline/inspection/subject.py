@@ -1,0 +1,132 @@
+"""What can be inspected, a dataset as it lies on disk or a store, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from augment.errors import UserError
+from pipeline.datasets import DatasetKind, open_dataset
+from pipeline.datasets.unpaired import Unpaired, telling_unpaired
+from pipeline.engine import Source, WorkUnit
+from pipeline.stages import shard
+from pipeline.stages.reading import Part, StoreSource, split_of
+from pipeline.store import Store, taxonomy_of
+from pipeline.store.codec import INSTANCES, LABEL
+from pipeline.store.paths import MANIFEST
+from pipeline.taxonomies import Taxonomy
+from pipeline.workspace import Workspace
+
+# Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
+UNIT = 16
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Images of some splits, and what reads them.
+
+    Attributes:
+        name: the kind of dataset or store.
+        place: its folder or URL.
+        taxonomy: what the ids of its labels mean; None where there is no label.
+        units: a few images each, by split.
+        source: reads a unit's samples.
+        unpaired: images without labels and labels without images, of the splits that have any.
+        quarantined: samples that a store lacks, by kind of reason.
+    """
+
+    name: str
+    place: str
+    taxonomy: Taxonomy | None
+    units: Mapping[str, Sequence[WorkUnit]]
+    source: Source
+    unpaired: Sequence[Unpaired] = ()
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+
+
+def dataset_subject(kind: DatasetKind, root: str, split: str | None = None, limit: int | None = None) -> Subject:
+    """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
+
+    Raises UserError where there is no dataset of that kind, or no such split.
+    """
+    dataset = open_dataset(kind, root)
+    with telling_unpaired() as unpaired:
+        records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
+    chosen = {name: thinned(found, limit) for name, found in records.items()}
+    units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
+    return Subject(dataset.name, root, dataset.taxonomy, units, shard.DatasetSource(kind, root), unpaired)
+
+
+def store_subject(url: str, split: str | None = None, limit: int | None = None) -> Subject:
+    """The committed samples of a store; at most ``limit`` of each split.
+
+    Raises UserError where there is no store, or no such split; CorruptStore where it is damaged.
+    """
+    store = Store.open(url)
+    index = store.index()
+    members: dict[Part, str] = {"image": store.manifest.image_format, "label": LABEL, "instances": INSTANCES}
+    parts = tuple(part for part, extension in members.items() if f"{extension}:offset" in index.column_names)
+    shards = index["shard"].to_pylist()
+    told = index["split"].to_pylist() if "split" in index.column_names else [None] * len(shards)
+    splits = [name or split_of(of_shard) for name, of_shard in zip(told, shards, strict=True)]
+    keys: dict[str, list[str]] = {name: [] for name in ([split] if split else sorted(set(splits)))}
+    for key, name in zip(index["key"].to_pylist(), splits, strict=True):
+        if name in keys:
+            keys[name].append(key)
+    if split and not keys[split]:
+        raise UserError(f"{store.url} has no split {split!r}: its splits are {', '.join(sorted(set(splits)))}")
+    units = {
+        name: [
+            WorkUnit(f"{name}-{start // UNIT:06d}", tuple(chosen[start : start + UNIT]))
+            for chosen in [thinned(found, limit)]
+            for start in range(0, len(chosen), UNIT)
+        ]
+        for name, found in keys.items()
+    }
+    quarantined = store.totals().failure_reasons
+    return Subject(
+        store.manifest.kind,
+        store.url,
+        taxonomy_of(store.manifest),
+        units,
+        StoreSource(store.url, parts),
+        quarantined=quarantined,
+    )
+
+
+def subjects_of(
+    target: str, root: str | None = None, split: str | None = None, limit: int | None = None
+) -> dict[str, Subject]:
+    """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
+
+    Raises UserError where it names none of them.
+    """
+    kinds: dict[str, DatasetKind] = {kind: kind for kind in get_args(DatasetKind)}
+    if root is not None:
+        if target not in kinds:
+            raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
+        return {target: dataset_subject(kinds[target], root, split, limit)}
+    if Store.left_at(target):
+        return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
+    if target in kinds:
+        raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
+    space = Workspace.at(Path(target))
+    # Layouts are features of the real images, with nothing to count.
+    stores = {name: url for name, url in space.stores.items() if url != space.layouts and Store.left_at(url)}
+    if not stores:
+        raise UserError(
+            f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "
+            f"for a dataset give its kind first: {', '.join(kinds)}"
+        )
+    return {name: store_subject(url, split, limit) for name, url in stores.items()}
+
+
+def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most ``limit`` of the items, evenly spaced over them; all of them for None."""
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[index * len(items) // limit] for index in range(limit)]

@@ -1,0 +1,104 @@
+"""An inspection as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pipeline.datasets.tree import enumerate_some
+from pipeline.inspection.inspect import Report
+from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values
+from pipeline.taxonomies import Taxonomy
+
+_MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
+
+
+def lines_of(report: Report) -> Iterator[str]:
+    """What was found, the faults and what leaks between splits before what is only worth knowing."""
+    total, subject = report.total, report.subject
+    splits = ", ".join(f"{name} {statistics.samples}" for name, statistics in report.splits.items())
+    yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
+    yield from _faults(report)
+    yield from _twins(report)
+    yield from _contents(total)
+    if subject.taxonomy and total.labelled:
+        yield from _classes(report, total, subject.taxonomy)
+
+
+def _faults(report: Report) -> Iterator[str]:
+    for unpaired in report.subject.unpaired:
+        place = f"  split {unpaired.split!r}, {unpaired.images} images and {unpaired.labels} labels:"
+        bare, orphans = (
+            enumerate_some(names, _MOST_NAMES) for names in (unpaired.without_label, unpaired.without_image)
+        )
+        if bare:
+            told = f"{len(unpaired.without_label)} images without a label ({bare})"
+            yield f"{place} {told}, expected {unpaired.label_pattern}"
+        if orphans:
+            told = f"{len(unpaired.without_image)} labels without an image ({orphans})"
+            yield f"{place} {told}, expected {unpaired.image_pattern}"
+        if not unpaired.images:
+            yield f"{place} no image, expected {unpaired.image_pattern}"
+    for kind, faults in sorted(report.total.failures.items()):
+        first = next(iter(faults.examples.values()))
+        yield f"  {faults.count} x {kind}, such as {first.removeprefix(f'{kind}: ')}"
+    if report.total.strange:
+        yield f"  {report.total.strange} pixels have ids of no class"
+    for kind, count in sorted(report.subject.quarantined.items()):
+        yield f"  {count} x {kind}: quarantined when the store was made"
+    if report.is_sound:
+        yield "  nothing missing, nothing unreadable"
+
+
+def _twins(report: Report) -> Iterator[str]:
+    """Near-duplicates across splits first: an image that was trained on tells nothing about others."""
+    yield f"near-duplicates (at most {report.distance} of 64 bits of a difference hash apart)"
+    if not report.twins:
+        yield "  none"
+    for (split, other), count in report.twins_by_split.items():
+        samples = report.splits[split].samples
+        yield f"  {count} of {samples} images of {split} have one in {other}"
+        found = [twin for twin in report.twins if (twin.split, twin.other_split) == (split, other)]
+        if split != other:
+            yield from (f"    {twin.key} ~ {twin.other} ({twin.distance} bits)" for twin in found[:_MOST_TWINS])
+
+
+def _contents(total: Statistics) -> Iterator[str]:
+    if total.sizes:
+        sizes = [f"{width}x{height} ({count})" for (height, width), count in total.sizes.most_common(_MOST_SIZES)]
+        more = f" and {len(total.sizes) - _MOST_SIZES} more" if len(total.sizes) > _MOST_SIZES else ""
+        yield f"sizes, width x height: {', '.join(sizes)}{more}"
+    yield f"labelled: {total.labelled}, with captions: {total.captioned}"
+    if total.with_instances:
+        yield f"instances: {total.instances} in {total.with_instances} images"
+    if total.boxes:
+        yield f"boxes: {_counts(total.boxes)}"
+    for name, values in sorted(total.attributes.items()):
+        yield f"{name}: {_values(values)}"
+
+
+def _classes(report: Report, total: Statistics, taxonomy: Taxonomy) -> Iterator[str]:
+    names = taxonomy.classes
+    width = max(map(len, names))
+    yield f"{'class':<{width}}  {'pixels':>8}  {'images':>8}"
+    shares = total.shares
+    for index in sorted(range(len(names)), key=lambda index: -shares[index]):
+        if total.pixels[index]:
+            yield f"{names[index]:<{width}}  {shares[index]:>8.3%}  {total.images_with[index]:>8}"
+    yield f"ignored: {total.ignored_share:.3%} of all labelled pixels; shares above are of the pixels with a class"
+    rule = f"in under {RARE_IMAGES:.0%} of labelled images, or under {RARE_PIXELS:.1%} of pixels"
+    yield f"rare ({rule}): {', '.join(names[index] for index in total.rare()) or 'none'}"
+    if absent := total.absent():
+        yield f"never there: {', '.join(names[index] for index in absent)}"
+    for split, statistics in report.splits.items():
+        if lacking := [names[index] for index in statistics.absent() if index not in absent]:
+            yield f"not in {split}: {', '.join(lacking)}"
+
+
+def _values(values: Values) -> str:
+    return "too many different values to count" if values.counts is None else _counts(values.counts)
+
+
+def _counts(counts: Counter[str]) -> str:
+    more = f" and {len(counts) - _MOST_VALUES} more" if len(counts) > _MOST_VALUES else ""
+    return ", ".join(f"{value} ({count})" for value, count in counts.most_common(_MOST_VALUES)) + more

@@ -1,0 +1,273 @@
+"""`lumen inspect` counts what is there, tells what is missing, and refuses nothing that it can describe."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augment.errors import UserError
+from pipeline.cli import guarded
+from pipeline.engine import Failed
+from pipeline.inspection import contact_sheet, dataset_subject, inspect, lines_of, store_subject
+from pipeline.inspection.statistics import MOST_VALUES, Statistics
+from pipeline.store import Manifest, Sample, Store
+from pipeline.taxonomies import CAMVID
+from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
+
+Output = pytest.CaptureFixture[str]
+
+
+def write_tree(root: Path, splits: dict[str, int], seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    for split, count in splits.items():
+        for number in range(count):
+            label = rng.integers(0, 12, (16, 24), dtype=np.uint8)
+            write_camvid_image(root, split, f"{number:04d}", random_image(rng, 16, 24), label)
+
+
+def test_the_count_is_that_of_a_loop_over_the_files(camvid_root: Path) -> None:
+    report = inspect(dataset_subject("camvid", str(camvid_root)), workers=1)
+    total, pixels, seen, sizes = 0, Counter[int](), Counter[int](), Counter[tuple[int, ...]]()
+    for path in sorted(camvid_root.glob("*annot/*.png")):
+        label = np.asarray(Image.open(path))
+        total += 1
+        sizes[label.shape] += 1
+        for index in range(12):
+            found = int((label == index).sum())
+            pixels[index] += found
+            seen[index] += found > 0
+    told = json.loads(json.dumps(report.to_json()))["total"]
+    assert told["samples"] == told["labelled"] == total == 468
+    assert told["sizes"] == [{"height": h, "width": w, "images": n} for (h, w), n in sizes.items()]
+    of_classes = sum(pixels[index] for index in range(11))
+    for index, name in enumerate(CAMVID.classes):
+        assert told["classes"][name]["pixels"] == pixels[index]
+        assert told["classes"][name]["images"] == seen[index]
+        assert told["classes"][name]["share"] == pytest.approx(pixels[index] / of_classes)
+    assert told["ignored"]["pixels"] == pixels[11]
+    assert told["attributes"]["time_of_day"] == {"day": 406, "dusk": 62}
+    assert report.splits["train"].samples == 367
+    assert report.is_sound
+
+
+def test_the_figures_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.inspection.examine._WORTH_A_PROCESS", 16)
+    write_tree(tmp_path, {"train": 40, "val": 20})
+    (tmp_path / "train" / "0003.png").write_bytes(b"")
+    subject = dataset_subject("camvid", str(tmp_path))
+    assert inspect(subject, workers=2).to_json() == inspect(subject, workers=1).to_json()
+
+
+def test_a_half_extracted_set_is_described(tmp_path: Path, capsys: Output) -> None:
+    write_tree(tmp_path, {"train": 6, "val": 3, "test": 1})
+    for path in ("trainannot/0001.png", "trainannot/0004.png", "train/0002.png"):
+        (tmp_path / path).unlink()
+    (tmp_path / "train" / "0005.png").write_bytes(b"no image")
+    (tmp_path / "train" / "0000.png").write_bytes(b"")
+    assert guarded(["inspect", "camvid", str(tmp_path), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["camvid"]
+    assert told["unpaired"] == [
+        {
+            "split": "train",
+            "images": 5,
+            "labels": 4,
+            "images_without_label": ["0001.png", "0004.png"],
+            "labels_without_image": ["0002.png"],
+        }
+    ]
+    assert not told["sound"]
+    assert {kind: row["images"] for kind, row in told["splits"]["train"]["unreadable"].items()} == {
+        "empty image": 1,
+        "unidentified image": 1,
+    }
+    assert told["splits"]["train"]["samples"] == 3
+    assert told["splits"]["val"]["labelled"] == 3
+    assert guarded(["inspect", "camvid", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "2 images without a label (0001.png, 0004.png), expected" in text
+    assert "1 labels without an image (0002.png)" in text
+    assert "1 x empty image, such as" in text
+    assert "nothing missing" not in text
+
+
+def test_a_split_without_any_image_is_described(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": 2, "val": 2})
+    for path in (tmp_path / "val").iterdir():
+        path.unlink()
+    report = inspect(dataset_subject("camvid", str(tmp_path)))
+    assert report.splits["val"].samples == 0
+    assert not report.is_sound
+    assert any("split 'val', 0 images and 2 labels: no image" in line for line in lines_of(report))
+
+
+def test_a_reader_refuses_again_after_an_inspection(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": 2})
+    (tmp_path / "trainannot" / "0001.png").unlink()
+    from pipeline.datasets import open_dataset
+
+    dataset_subject("camvid", str(tmp_path))
+    with pytest.raises(UserError, match="1 of its images have no label"):
+        open_dataset("camvid", tmp_path).records("train")
+
+
+def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -> None:
+    write_tree(tmp_path, {"train": 4, "val": 2})
+    noise = Image.fromarray(random_image(np.random.default_rng(9), 12, 16))
+    noise.resize((240, 180), Image.Resampling.BICUBIC).save(tmp_path / "train" / "0007.png")
+    noise.resize((320, 240), Image.Resampling.BICUBIC).save(tmp_path / "val" / "0009.jpg", quality=70)
+    for split, name, size in (("train", "0007", (180, 240)), ("val", "0009", (240, 320))):
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{split}annot" / f"{name}.png")
+    assert guarded(["inspect", "camvid", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["camvid"]["near_duplicates"]
+    assert told["counts"] == [
+        {"split": "train", "other_split": "val", "images": 1},
+        {"split": "val", "other_split": "train", "images": 1},
+    ]
+    assert {row["key"] for row in told["images"]} == {"train_0007", "val_0009"}
+    assert guarded(["inspect", "camvid", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  1 of 3 images of val have one in train" in lines
+
+
+def test_rare_and_absent_classes_follow_the_stated_rule() -> None:
+    statistics = Statistics(4)
+    for number in range(200):
+        label = np.zeros((100, 100), np.uint8)
+        label[0, :20] = 1  # 0.2 % of the pixels of every image
+        if number == 0:
+            label[50:] = 2  # half of one image, which is 0.5 % of them
+        statistics.add(Sample(f"k{number}", label=label), 255)
+    assert statistics.rare() == [2]
+    assert statistics.absent() == [3]
+    assert statistics.shares[1] == pytest.approx(0.002)
+
+
+def test_an_attribute_with_too_many_values_is_not_kept_whatever_the_order() -> None:
+    parts = []
+    for start in (0, MOST_VALUES - 1):
+        part = Statistics(0)
+        for number in range(start, start + MOST_VALUES):
+            part.add(Sample(f"k{number}", metadata={"prompt": f"p{number}", "k": number % 3}), 255)
+        parts.append(part)
+    whole = Statistics(0)
+    for part in reversed(parts):
+        whole.merge(part)
+    assert parts[0].attributes["prompt"].counts is not None
+    assert whole.attributes["prompt"].counts is None
+    assert whole.attributes["k"].counts == Counter({"0": 668, "1": 666, "2": 666})
+
+
+def test_objects_boxes_and_captions_of_a_store_are_counted(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "s"), Manifest("real", "camvid", {"height": 8, "width": 8}))
+    instances = np.zeros((8, 8), np.uint16)
+    instances[0], instances[1] = 1, 700
+    box = {"category": "car", "left": 0, "top": 0, "width": 2, "height": 2}
+    image, label = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    metadata = {"split": "train", "boxes": [box, box], "captions": ["a street"], "weather": "rain"}
+    store.write_shard(
+        "train-000000",
+        [Sample("a", image, label, metadata=metadata, instances=instances), Sample("b", image, label)],
+    )
+    told = inspect(store_subject(store.url)).to_json()["total"]
+    assert isinstance(told, dict)
+    assert told["instances"] == {"images": 1, "objects": 2}
+    assert told["boxes"] == {"car": 2}
+    assert told["captioned"] == 1
+    assert told["attributes"] == {"weather": {"rain": 1}}
+
+
+def test_all_stores_of_a_workspace_are_told_by_name(generated: Path, capsys: Output) -> None:
+    assert guarded(["inspect", str(generated), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["real", "synthetic"]
+    assert told["synthetic"]["total"]["attributes"]["k"] == {"0": 14, "4": 14}
+    assert told["real"]["splits"]["train"]["samples"] == 5
+    assert guarded(["inspect", str(generated / "real"), "--split", "val"]) == 0
+    assert "real in" in (text := capsys.readouterr().out)
+    assert "2 samples (val 2)" in text
+
+
+def test_a_limit_thins_every_split(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": 20, "val": 3})
+    subject = dataset_subject("camvid", str(tmp_path), limit=5)
+    keys = {split: [key for unit in units for key in unit.keys] for split, units in subject.units.items()}
+    assert keys["train"] == [f"train_{number:04d}" for number in range(0, 20, 4)]
+    assert len(keys["val"]) == 3
+
+
+def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -> None:
+    write_tree(tmp_path / "data", {"train": 3, "val": 2})
+    flat = np.full((16, 24, 3), (250, 10, 200), np.uint8)
+    write_camvid_image(tmp_path / "data", "train", "0000", flat, np.full((16, 24), 2, np.uint8))
+    (tmp_path / "data" / "val" / "0001.png").write_bytes(b"")
+    sheet = tmp_path / "new" / "sheet.png"
+    assert guarded(["inspect", "camvid", str(tmp_path / "data"), "--sheet", str(sheet)]) == 1
+    pixels = np.asarray(Image.open(sheet).convert("RGB")).reshape(-1, 3)
+    colors = {tuple(color) for color in pixels[::5].tolist()}
+    assert (250, 10, 200) in colors
+    assert CAMVID.palette[2] in colors
+    assert np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path / "data")), 1)).shape[1] < 500
+
+
+def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": 2})
+    Image.fromarray(np.full((16, 24), 77, np.uint8)).save(tmp_path / "trainannot" / "0001.png")
+    report = inspect(dataset_subject("camvid", str(tmp_path)))
+    assert report.total.failures["unknown label id"].count == 1
+    [sample] = [item for unit in report.subject.units["train"] for item in report.subject.source.read(unit)][1:]
+    assert isinstance(sample, Failed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "neither a store"),
+        (["camvid"], "give its folder too"),
+        (["holiday", "photos"], "no kind of dataset: give one of cityscapes"),
+        (["camvid", "nowhere"], "does not exist"),
+        (["camvid", "nowhere", "--limit", "0"], "give 1 or more"),
+        (["camvid", "nowhere", "--sheet", "a.gif"], ".png"),
+        (["camvid", "nowhere", "--distance", "9"], "--distance"),
+    ],
+    ids=str,
+)
+def test_a_users_mistake_is_one_line(
+    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = guarded(["inspect", *arguments])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+
+
+def test_a_split_that_is_not_there_is_named(generated: Path, capsys: Output) -> None:
+    assert guarded(["inspect", str(generated / "real"), "--split", "night"]) == 2
+    assert "has no split 'night': its splits are train, val" in capsys.readouterr().err
+    assert guarded(["inspect", str(generated), "--sheet", "sheet.png"]) == 2
+    assert "--sheet shows one store" in capsys.readouterr().err
+
+
+def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("test", 2)):
+        for number in range(count):
+            ids = np.full((16, 32), 26, np.uint8)
+            objects = np.where(np.arange(32) < 16, 26_000, 26_001).astype(np.uint16)[None].repeat(16, axis=0)
+            labels = (ids, None, None, objects) if split == "train" and number else ()
+            write_cityscapes_image(tmp_path, split, f"ulm_{number:06d}_000019", random_image(rng, 16, 32), *labels)
+    report = inspect(dataset_subject("cityscapes", str(tmp_path)))
+    # Labels of the test split are withheld by their owner, and not missing.
+    [unpaired] = report.subject.unpaired
+    assert (unpaired.split, unpaired.without_label) == ("train", ("ulm_000000_000019_leftImg8bit.png",))
+    assert (report.splits["train"].samples, report.splits["train"].labelled) == (3, 2)
+    assert (report.total.with_instances, report.total.instances) == (2, 4)
