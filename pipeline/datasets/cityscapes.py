@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, RecordError, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Frame, Record, RecordError, Size, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.images import map_ids, read_frame, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CITYSCAPES, Taxonomy
 
@@ -92,21 +92,21 @@ class Cityscapes:
             ]
         )
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..18, 255).
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.tree, record.image)
+        frame = read_frame(self.tree, record.image, at_least)
         if record.label is None:
-            return Frame(image)
+            return frame
         ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
         if record.label.endswith(TRAIN_IDS_SUFFIX):
             label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
         else:
             label = map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label)
+        check_same_size(frame, label, record, record.label)
+        return replace(frame, label=label)
 
     def _files(self, folder: str, suffix: str) -> dict[str, str]:
         """Files of every city that end in ``suffix``, by city and image id."""

@@ -6,13 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.datasets.base import RecordError
+from pipeline.datasets.base import Frame, RecordError, Size
 from pipeline.datasets.decoding import LOSSLESS_FORMATS, opened
 from pipeline.datasets.tree import Tree
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
 _SIXTEEN_BIT_MAX = 65535
+# The tag that says how the camera was held, and its values for the four ways that exchange height and width.
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
+_REDUCTIONS = (8, 4, 2)
 
 
 def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
@@ -21,14 +24,27 @@ def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
     Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
     Raises RecordError naming a file that cannot be read.
     """
+    return read_frame(tree, path).image
+
+
+def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
+    """Read an image as ``read_image`` does, as a frame without annotations.
+
+    A JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is ``at_least`` so high and wide, as it is
+    seen upright; libjpeg then leaves the finer frequencies out. Raises RecordError naming a file that cannot be read.
+    """
     where = tree.at(path)
     with opened(tree.read(path, "image"), where, "image") as file:
+        turned = file.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+        width, height = reversed(file.size) if turned else file.size
+        reduction = _reduce(file, at_least[::-1] if turned else at_least) if at_least else 1
         image = ImageOps.exif_transpose(file)
         if image.mode in _SIXTEEN_BIT:
             image = Image.fromarray(_to_eight_bits(np.asarray(image), where))
         elif image.mode == "F":
             raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
-        return np.array(image.convert("RGB"))
+        pixels = np.array(image.convert("RGB"))
+    return Frame(pixels, size=(height, width), reduction=reduction) if reduction > 1 else Frame(pixels)
 
 
 def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
@@ -72,6 +88,16 @@ def map_ids(
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
+
+
+def _reduce(file: Image.Image, at_least: Size) -> int:
+    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller."""
+    room = min(file.height // at_least[0], file.width // at_least[1])
+    reduction = next((factor for factor in _REDUCTIONS if factor <= room), 1)
+    if file.format != "JPEG" or reduction == 1:
+        return 1
+    file.draft(None, (file.width // reduction, file.height // reduction))
+    return reduction
 
 
 def _to_eight_bits(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
