@@ -8,7 +8,8 @@ from typing import Literal
 from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.cityscapes import Cityscapes
-from pipeline.datasets.geometry import Geometry, resize_frame
+from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
+from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
 
 DatasetKind = Literal["cityscapes", "camvid"]
@@ -21,10 +22,15 @@ __all__ = [
     "DatasetKind",
     "Frame",
     "Geometry",
+    "Mode",
     "Record",
     "RecordError",
+    "Resample",
+    "Tiles",
+    "View",
     "open_dataset",
     "resize_frame",
+    "show",
 ]
 
 

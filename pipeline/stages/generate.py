@@ -16,7 +16,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
-from pipeline.stages.shard import BOXES
+from pipeline.stages.shard import BOXES, CONTENT, REGION
 from pipeline.store import JSON, Sample
 
 if TYPE_CHECKING:
@@ -152,6 +152,5 @@ class Generate:
             "basis": self.provenance.basis,
         }
         key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
-        if BOXES in sample.metadata:
-            metadata[BOXES] = sample.metadata[BOXES]
+        metadata |= {name: sample.metadata[name] for name in (BOXES, REGION, CONTENT) if name in sample.metadata}
         return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

@@ -8,24 +8,25 @@ from dataclasses import asdict, dataclass
 from functools import cache
 
 from pipeline.datasets import (
-    Box,
     Dataset,
     DatasetKind,
     Frame,
     Geometry,
     Record,
     RecordError,
+    View,
     open_dataset,
-    resize_frame,
+    show,
 )
-from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, Sample, fingerprint
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
 CAPTIONS, BOXES = "captions", "boxes"
+# The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
+REGION, CONTENT = "region", "content"
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -42,20 +43,28 @@ def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) ->
     return chosen
 
 
-def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> list[WorkUnit]:
-    """One unit for every `samples_per_shard` records of a split, in their order.
+def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:
+    """How many images fill a shard with samples; one whose tiles are more than that is not torn apart."""
+    return max(1, samples_per_shard // (geometry.views_per_image if geometry else 1))
+
+
+def plan(
+    records: Mapping[str, Sequence[Record]], samples_per_shard: int, geometry: Geometry | None = None
+) -> list[WorkUnit]:
+    """One unit for every `samples_per_shard` samples of a split, in the order of their records.
 
     A unit carries its records, so that no worker lists the folder.
     """
+    images = images_per_shard(samples_per_shard, geometry)
     return [
         WorkUnit(
-            f"{split}-{start // samples_per_shard:06d}",
-            tuple(record.key for record in chunk),
+            f"{split}-{start // images:06d}",
+            tuple(key for record in chunk for key in (geometry.keys(record.key) if geometry else [record.key])),
             {"records": [record.to_json() for record in chunk]},
         )
         for split, items in records.items()
-        for start in range(0, len(items), samples_per_shard)
-        for chunk in [items[start : start + samples_per_shard]]
+        for start in range(0, len(items), images)
+        for chunk in [items[start : start + images]]
     ]
 
 
@@ -75,29 +84,62 @@ def opened(kind: DatasetKind, root: str) -> Dataset:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder."""
+    """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
+
+    ``geometry`` None leaves frames at their size on disk.
+    """
 
     kind: DatasetKind
     root: str
+    geometry: Geometry | None = None
+
+    @property
+    def keys_a_read(self) -> int:
+        """Samples of one image, which is decoded once for all of them."""
+        return self.geometry.views_per_image if self.geometry else 1
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """Frames at their size on disk; one that cannot be read is a failure."""
+        """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
         dataset = opened(self.kind, self.root)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
-        for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
-            try:
-                frame = dataset.load(record)
-            except RecordError as error:
-                yield Failed(record.key, str(error), traceback.format_exc())
+        for row in rows:
+            keys = [key for key in self._keys(row["key"]) if key in wanted]  # type: ignore
+            if not keys:
                 continue
-            yield sample_of(record.key, frame, self.metadata(dataset, record))
+            record = Record.from_json(row)  # type: ignore
+            try:
+                yield from (sample for sample in self._samples(dataset, record) if sample.key in wanted)
+            except RecordError as error:
+                yield from (Failed(key, str(error), traceback.format_exc()) for key in keys)
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
         captions: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
         return {**record.attributes, **captions, "dataset": dataset.name, "split": record.split, "source": record.image}
+
+    def _keys(self, key: str) -> list[str]:
+        return self.geometry.keys(key) if self.geometry else [key]
+
+    def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
+        frame = dataset.load(record, self.geometry.at_least if self.geometry else None)
+        metadata = self.metadata(dataset, record)
+        if self.geometry is None:
+            yield sample_of(record.key, frame, metadata)
+            return
+        ignore_index = dataset.taxonomy.ignore_index if dataset.taxonomy else 0
+        for view in self.geometry.views(record.key, frame.full_size):
+            shown = show(frame, view, self.geometry, ignore_index)
+            yield sample_of(view.key, shown, {**metadata, **position(view, self.geometry)})
+
+
+def position(view: View, geometry: Geometry) -> dict[str, JSON]:
+    """Where a sample lies in its source, for its metadata; nothing where it shows the whole, stretched."""
+    if geometry.mode == "resize":
+        return {}
+    content: dict[str, JSON] = {CONTENT: asdict(view.content)} if geometry.mode == "letterbox" else {}
+    return {REGION: asdict(view.region), **content}
 
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
@@ -106,20 +148,10 @@ def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
     return Sample(key, frame.image, frame.label, instances=frame.instances, metadata={**metadata, **boxes})
 
 
-def frame_of(sample: Sample) -> Frame:
-    """The frame that `sample_of` made a sample of."""
-    assert sample.image is not None
-    boxes = sample.metadata.get(BOXES, [])
-    assert isinstance(boxes, Sequence)
-    return Frame(sample.image, sample.label, sample.instances, tuple(Box(**box) for box in boxes))  # type: ignore
-
-
 @dataclass(frozen=True)
 class Shard:
-    """Brings image and annotations to the working size, together."""
+    """Writes samples as they come: their source reads and resizes them, in the threads that decode."""
 
-    height: int
-    width: int
     resources: Resources
     batch_size: int
     name: str = "shard"
@@ -128,17 +160,5 @@ class Shard:
         """Nothing to load."""
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Resize every frame."""
-        return [Ok(self.resized(sample)) for sample in batch]
-
-    def resized(self, sample: Sample) -> Sample:
-        """The sample at the working size.
-
-        Raises:
-            InvalidSample: it is smaller than one cell of the latent grid.
-        """
-        frame = frame_of(sample)
-        height, width = frame.image.shape[:2]
-        if min(height, width) < LATENT_STRIDE:
-            raise InvalidSample(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
-        return sample_of(sample.key, resize_frame(frame, Geometry(self.height, self.width)), sample.metadata)
+        """Every sample, as it is."""
+        return [Ok(sample) for sample in batch]
