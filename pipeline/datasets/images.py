@@ -38,12 +38,14 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
         turned = file.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
         width, height = reversed(file.size) if turned else file.size
         reduction = _reduce(file, at_least[::-1] if turned else at_least) if at_least else 1
-        image = ImageOps.exif_transpose(file)
+        # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
+        ImageOps.exif_transpose(file, in_place=True)
+        image: Image.Image = file
         if image.mode in _SIXTEEN_BIT:
             image = Image.fromarray(_to_eight_bits(np.asarray(image), where))
         elif image.mode == "F":
             raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
-        pixels = np.array(image.convert("RGB"))
+        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return Frame(pixels, size=(height, width), reduction=reduction) if reduction > 1 else Frame(pixels)
 
 
@@ -80,11 +82,13 @@ def map_ids(
 
     Raises RecordError naming the file, every id that is not known, and how many pixels have one.
     """
-    present, counts = np.unique(ids, return_counts=True)
+    # Counting is several times faster than the sorting of np.unique.
+    counts = np.bincount(ids.ravel())
+    present = np.flatnonzero(counts)
     strange = np.array([value >= len(known) or not known[value] for value in present])
     if strange.any():
         raise RecordError(
-            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[strange].sum()} pixels): "
+            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[present[strange]].sum()} pixels): "
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
@@ -115,5 +119,5 @@ def _ranges(ids: NDArray[np.intp]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
 
 
-def _some(ids: NDArray[np.unsignedinteger], limit: int = 8) -> str:
+def _some(ids: NDArray[np.intp], limit: int = 8) -> str:
     return str(ids[:limit].tolist()) + (f" and {len(ids) - limit} more" if len(ids) > limit else "")
