@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -238,11 +238,59 @@ class DatasetConfig(Section):
         return self
 
 
-class GeometryConfig(Section):
+class SizeConfig(Section):
     """The working size of image, label and layout; both sides are multiples of the latent stride 8."""
 
     height: int = Field(multiple_of=8, ge=32, le=2048, description="pixels")
     width: int = Field(multiple_of=8, ge=32, le=4096, description="pixels")
+
+
+class TilesConfig(Section):
+    """A grid of equal tiles that large images are cut into."""
+
+    rows: int = Field(ge=1, le=64, description="tiles from top to bottom")
+    columns: int = Field(ge=1, le=64, description="tiles from left to right")
+    overlap: float = Field(default=0.0, ge=0, le=0.9, description="share of its side that a tile has of its neighbour")
+
+
+class GeometryConfig(SizeConfig):
+    """The working size, and how images of other sizes and proportions come to it."""
+
+    mode: Literal["resize", "crop", "random_crop", "letterbox", "tiles"] = Field(
+        default="resize",
+        description="'resize' stretches the image; 'crop' shows the largest centred part of these proportions, "
+        "'random_crop' a smaller one anywhere; 'letterbox' shows the whole between bars; 'tiles' makes many samples "
+        "of each image",
+    )
+    resample: Literal["bilinear", "area"] = Field(
+        default="bilinear", description="filter of images; 'area' is the mean of what is covered"
+    )
+    smallest: float = Field(
+        default=0.5, gt=0, le=1, description="for random_crop: side of the smallest part, as a share of the largest's"
+    )
+    tiles: TilesConfig | None = Field(default=None, description="for mode 'tiles': the grid")
+    reduced_jpeg: bool = Field(
+        default=False, description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left; faster"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GeometryConfig:
+        if (self.mode == "tiles") != (self.tiles is not None):
+            raise ValueError(
+                f"mode {self.mode!r} takes no tiles section"
+                if self.tiles
+                else "mode 'tiles' needs tiles={rows: 2, columns: 3, overlap: 0.25} or other numbers"
+            )
+        if "smallest" in self.model_fields_set and self.mode != "random_crop":
+            raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
+        if self.reduced_jpeg and self.resample == "area":
+            raise ValueError("reduced_jpeg needs resample 'bilinear': areas do not fall on pixels of a smaller image")
+        return self
+
+    def beyond_size(self) -> dict[str, dict[str, Any]]:
+        """What changes samples besides their size, for a fingerprint; nothing where all is as by default."""
+        set_here = self.model_dump(exclude_defaults=True, exclude={"height", "width"})
+        return {"geometry": set_here} if set_here else {}
 
 
 class BackboneConfig(Section):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from augment.errors import UserError
-from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, GeometryConfig, Name, Section, Seed
+from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, Name, Section, Seed, SizeConfig
 from pipeline.lock import sole_run
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
@@ -31,7 +31,7 @@ class SourceConfig(Section):
     """Training images and how crops are cut from them."""
 
     dataset: DatasetConfig
-    geometry: GeometryConfig
+    geometry: SizeConfig
     crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
     smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
     weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")

@@ -12,7 +12,7 @@ from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import TRAIN_SPLIT, Config, StageName
-from pipeline.datasets import Dataset, FolderOptions, Record, open_dataset
+from pipeline.datasets import Dataset, FolderOptions, Geometry, Record, Tiles, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
 from pipeline.rendering import render_once, scenes_artifact
@@ -78,6 +78,13 @@ class Layouts:
         """Height and width of the working size."""
         return {"height": self.config.geometry.height, "width": self.config.geometry.width}
 
+    @cached_property
+    def frame_geometry(self) -> Geometry:
+        """How images and labels come to the working size."""
+        settings = self.config.geometry.model_dump(exclude_none=True)
+        tiles = settings.pop("tiles", None)
+        return Geometry(**settings, tiles=Tiles(**tiles) if tiles else None)
+
     @property
     def real(self) -> Store:
         """The real store."""
@@ -138,12 +145,16 @@ class Layouts:
             "listing": shard.listing_digest(sampled),
             "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
         }
-        task = CountClasses(self.source(), self.num_classes(), resources_of(self.config, "shard").resources)
+        task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
     # How much it will be
 
     def counts(self) -> dict[str, int]:
+        """Samples of each split, known before scenes are rendered; at most, before their classes are counted."""
+        return {split: count * self.frame_geometry.views_per_image for split, count in self.image_counts().items()}
+
+    def image_counts(self) -> dict[str, int]:
         """Images of each split, known before scenes are rendered; at most, before their classes are counted."""
         render = self.config.dataset.render
         if render is not None and not self.scenes().is_done():
@@ -171,7 +182,8 @@ class Layouts:
 
     def shards_of(self, count: int) -> int:
         """Shards that so many samples of one split fill."""
-        return -(-count // self.config.shard.samples_per_shard)
+        images = shard.images_per_shard(self.config.shard.samples_per_shard, self.frame_geometry)
+        return -(-count // (images * self.frame_geometry.views_per_image))
 
     # shard
 
@@ -208,7 +220,7 @@ class Layouts:
         """The real store: every chosen image at the working size."""
         if self.config.dataset.render is not None:
             self.scenes().require_match("shard")
-        units = shard.plan(self.records, self.config.shard.samples_per_shard)
+        units = shard.plan(self.records, self.config.shard.samples_per_shard, self.frame_geometry)
         inputs: dict[str, JSON] = {
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
@@ -216,6 +228,7 @@ class Layouts:
             **({"sampling": self.sampler.inputs()} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
+            **self.config.geometry.beyond_size(),
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
@@ -234,14 +247,13 @@ class Layouts:
 
     def shard_work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
-        settings = resources_of(self.config, "shard")
-        stage = shard.Shard(self.config.geometry.height, self.config.geometry.width, **settings.of_stage)
-        return stage, self.source()
+        stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
+        return stage, self.source(self.frame_geometry)
 
-    def source(self) -> shard.DatasetSource:
-        """What reads the dataset."""
+    def source(self, geometry: Geometry | None) -> shard.DatasetSource:
+        """What reads the dataset; geometry None leaves its images at their size."""
         dataset = self.config.dataset
-        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder)
+        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder, geometry)
 
     # fit
 

@@ -15,7 +15,8 @@ from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.folder import Folder, FolderOptions
 from pipeline.datasets.folders import unpacked
-from pipeline.datasets.geometry import Geometry, resize_frame
+from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
+from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
 
 DatasetKind = Literal[
@@ -47,10 +48,15 @@ __all__ = [
     "FolderOptions",
     "Frame",
     "Geometry",
+    "Mode",
     "Record",
     "RecordError",
+    "Resample",
+    "Tiles",
+    "View",
     "open_dataset",
     "resize_frame",
+    "show",
 ]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.images import map_ids, read_frame, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
@@ -74,17 +74,17 @@ class Ade20k:
             ]
         )
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..149, 255).
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.tree, record.image)
+        frame = read_frame(self.tree, record.image, at_least)
         if record.label is None:
-            return Frame(image)
+            return frame
         label = map_ids(read_label_ids(self.tree, record.label), _TRAIN_IDS, _IS_RAW_ID, self.tree.at(record.label))
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label)
+        check_same_size(frame, label, record, record.label)
+        return replace(frame, label=label)
 
     def _scenes(self) -> dict[str, str]:
         try:

@@ -18,6 +18,8 @@ from pipeline.taxonomies import Taxonomy
 
 Role: TypeAlias = Literal["image", "label"]
 Label: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+# Height and width in pixels, as numpy counts.
+Size: TypeAlias = tuple[int, int]
 
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -47,12 +49,21 @@ class Frame:
 
     ``image`` is RGB uint8 [H, W, 3]; ``label`` train ids [H, W], uint8 or, where the taxonomy has more than 255
     classes, uint16; ``instances`` uint16 [H, W], a number from 1 for each object and 0 where there is none.
+    ``size`` is given where the image was decoded at 1/``reduction`` of the size that its file has: annotations and
+    boxes count in pixels of the file.
     """
 
     image: NDArray[np.uint8]
     label: Label | None = None
     instances: NDArray[np.uint16] | None = None
     boxes: tuple[Box, ...] = ()
+    size: Size | None = None
+    reduction: int = 1
+
+    @property
+    def full_size(self) -> Size:
+        """Height and width of the image in its file."""
+        return self.size or (self.image.shape[0], self.image.shape[1])
 
 
 # A dataset may have a million of them.
@@ -109,9 +120,10 @@ class Dataset(Protocol):
         """
         ...
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read an image with its label, instances and boxes, as far as the record has them.
 
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that is ``at_least`` so large; labels never are.
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
         ...
@@ -140,11 +152,12 @@ def sorted_by_key(records: Sequence[Record]) -> list[Record]:
     return [by_key[key] for key in sorted(by_key)]
 
 
-def check_same_size(image: NDArray[np.uint8], annotation: Label, record: Record, path: str) -> None:
+def check_same_size(frame: Frame, annotation: Label, record: Record, path: str) -> None:
     """Raise RecordError where an annotation, read from ``path``, does not lie on its image pixel by pixel."""
-    if image.shape[:2] != annotation.shape:
+    height, width = frame.full_size
+    if (height, width) != annotation.shape:
         raise RecordError(
-            f"size mismatch: {record.image} is {image.shape[0]}x{image.shape[1]} pixels (height x width) but "
+            f"size mismatch: {record.image} is {height}x{width} pixels (height x width) but "
             f"{PurePath(path).name} is {annotation.shape[0]}x{annotation.shape[1]}"
         )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Box, Frame, Record, Size, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.images import map_ids, read_frame, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import BDD100K, Taxonomy
@@ -122,17 +122,17 @@ class Bdd100k:
             return sorted_by_key(self._labelled(split, images, pattern))
         return sorted_by_key(self._unlabelled(split, images, pattern))
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read RGB uint8 [H, W, 3], the boxes, and in the 10k train ids uint8 [H, W] (0..18, 255).
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.tree, record.image)
+        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
         if record.label is None:
-            return Frame(image, boxes=record.boxes)
+            return frame
         label = map_ids(read_label_ids(self.tree, record.label), _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label, boxes=record.boxes)
+        check_same_size(frame, label, record, record.label)
+        return replace(frame, label=label)
 
     def _images(self, subset: Subset, split: str) -> dict[str, str]:
         return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)

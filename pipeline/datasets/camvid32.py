@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.camvid import IMAGE_SUFFIXES, USUAL_SPLITS, attributes_of
 from pipeline.datasets.colors import map_colors
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import read_image, read_label_colors
+from pipeline.datasets.images import read_frame, read_label_colors
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
@@ -93,17 +93,17 @@ class CamVid32:
             ]
         )
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..30, 255 for void).
 
         Raises RecordError naming the file that cannot be read, has unknown colours, or has another size.
         """
-        image = read_image(self.tree, record.image)
+        frame = read_frame(self.tree, record.image, at_least)
         if record.label is None:
-            return Frame(image)
+            return frame
         label = map_colors(read_label_colors(self.tree, record.label), _TRAIN_IDS, self.tree.at(record.label))
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label)
+        check_same_size(frame, label, record, record.label)
+        return replace(frame, label=label)
 
     def _lists(self) -> list[str]:
         return [split for split in USUAL_SPLITS if self.tree.location.exists(f"{split}.txt")]

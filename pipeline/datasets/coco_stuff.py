@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Frame, Record, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Box, Frame, Record, Size, check_same_size, make_key, sorted_by_key
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_image, read_label_ids
+from pipeline.datasets.images import map_ids, read_frame, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
@@ -132,21 +132,21 @@ class CocoStuff:
             ]
         )
 
-    def load(self, record: Record) -> Frame:
+    def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read RGB uint8 [H, W, 3], the boxes, and train ids uint8 [H, W] (0..170, 255) where there is a label.
 
         Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
         """
-        image = read_image(self.tree, record.image)
+        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
         if record.label is None:
-            return Frame(image, boxes=record.boxes)
+            return frame
         ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
         if record.label.endswith(TRAIN_IDS_SUFFIX):
             label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
         else:
             label = map_ids(ids, _TRAIN_IDS, _IS_RAW_ID, where)
-        check_same_size(image, label, record, record.label)
-        return Frame(image, label, boxes=record.boxes)
+        check_same_size(frame, label, record, record.label)
+        return replace(frame, label=label)
 
     def _first_folder(self, roots: tuple[str, ...], folder: str) -> str:
         return next((f"{root}{folder}" for root in roots if folder in self.tree.folders(root.rstrip("/"))), folder)

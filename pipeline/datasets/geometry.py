@@ -1,32 +1,78 @@
-"""The working size, and the one way an image and its label get to it."""
+"""The working size, and which part of an image a sample of that size shows."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Literal, TypeAlias
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Frame
-
-Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedinteger])
+from pipeline.datasets.base import RecordError, Size
 
 LATENT_STRIDE = 8
+# A photograph decoded at 1/2, 1/4 or 1/8 keeps at least so many pixels for each that is wanted: docs/datasets.md.
+REDUCTION_MARGIN = 2
+
+Mode: TypeAlias = Literal["resize", "crop", "random_crop", "letterbox", "tiles"]
+Resample: TypeAlias = Literal["bilinear", "area"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of whole pixels, counted from the left and the top edge."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class View:
+    """What one sample shows: ``region`` of its source, in pixels of the file, is drawn on ``content`` of the sample.
+
+    ``content`` is the whole sample in every mode but letterbox.
+    """
+
+    key: str
+    region: Region
+    content: Region
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A grid of equal tiles, each sharing at least ``overlap`` (0..0.9) of its side with its neighbour."""
+
+    rows: int
+    columns: int
+    overlap: float = 0.0
+
+    def reach(self, count: int) -> float:
+        """How many tiles without overlap would be as long as ``count`` tiles are with it."""
+        return 1 + (count - 1) * (1 - self.overlap)
+
+    def spans(self, length: int, count: int) -> list[tuple[int, int]]:
+        """Start and size of ``count`` tiles over a side of ``length`` pixels; together they cover all of it."""
+        size = min(length, -int(-length // self.reach(count)))
+        return [(i * (length - size) // max(count - 1, 1), size) for i in range(count)]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Height and width in pixels that every sample of a store has.
+    """Height and width in pixels that every sample of a store has, and how an image comes to have them.
 
-    Raises UserError unless both are positive multiples of 8, the stride of the latent grid: a strided
-    convolution would drop the remainder without a word.
+    ``smallest`` (0..1) is the least part of the largest window, side by side, that a random crop takes. Raises
+    UserError unless height and width are positive multiples of 8, the stride of the latent grid: a strided
+    convolution would drop the remainder without a word. A backbone of any patch is fed multiples of the same 8.
     """
 
     height: int
     width: int
+    mode: Mode = "resize"
+    resample: Resample = "bilinear"
+    smallest: float = 0.5
+    tiles: Tiles | None = None
+    reduced_jpeg: bool = False
 
     def __post_init__(self) -> None:
         for name, size in (("height", self.height), ("width", self.width)):
@@ -36,55 +82,91 @@ class Geometry:
                 raise UserError(
                     f"geometry.{name} is {size}: it must be a multiple of {LATENT_STRIDE}, such as {nearest}"
                 )
+        if (self.mode == "tiles") != (self.tiles is not None):
+            raise UserError(f"geometry.mode is {self.mode!r}: 'tiles', and no other mode, takes geometry.tiles")
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> Size:
         """(height, width), as numpy counts."""
         return self.height, self.width
 
+    @property
+    def views_per_image(self) -> int:
+        """Samples that are made of each image."""
+        return self.tiles.rows * self.tiles.columns if self.tiles else 1
 
-def resize_image(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    """Resize uint8 [H, W, 3] by a triangle filter that widens as the image shrinks, so nothing aliases.
+    @property
+    def at_least(self) -> Size | None:
+        """The size that an image must have when decoded to be sharp in every view of it; None for its full size.
 
-    Pixel centres are aligned; an image that has the size already is returned with the same values.
-    """
-    if image.shape[:2] == geometry.shape:
-        return image
-    resized = Image.fromarray(image).resize((geometry.width, geometry.height), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+        Fractional areas would not fall on whole pixels of a reduced image, so that ``area`` takes the full size.
+        """
+        if not self.reduced_jpeg or self.resample == "area":
+            return None
+        down = across = float(REDUCTION_MARGIN)
+        if self.tiles:
+            down, across = down * self.tiles.reach(self.tiles.rows), across * self.tiles.reach(self.tiles.columns)
+        elif self.mode == "random_crop":
+            down, across = down / self.smallest, across / self.smallest
+        return -int(-self.height * down // 1), -int(-self.width * across // 1)
 
+    def keys(self, key: str) -> list[str]:
+        """The keys of the samples that are made of the image ``key``, known before it is read."""
+        if not self.tiles:
+            return [key]
+        return [f"{key}_r{row}_c{column}" for row in range(self.tiles.rows) for column in range(self.tiles.columns)]
 
-def resize_label(label: Ids, geometry: Geometry) -> Ids:
-    """Resize ids [H, W] by reading the source pixel that holds each target pixel's centre."""
-    rows = _centres(label.shape[0], geometry.height)
-    columns = _centres(label.shape[1], geometry.width)
-    return label[rows[:, None], columns]
+    def views(self, key: str, size: Size) -> list[View]:
+        """What the samples of the image ``key`` of this size (height, width) show, in the order of ``keys``.
 
+        Raises RecordError where a tile would have to be enlarged, or no pixel of the image would be left.
+        """
+        height, width = size
+        if min(size) < LATENT_STRIDE:
+            raise RecordError(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
+        whole = Region(0, 0, self.width, self.height)
+        match self.mode:
+            case "resize":
+                return [View(key, Region(0, 0, width, height), whole)]
+            case "crop":
+                return [View(key, placed(window(size, self.shape), size), whole)]
+            case "random_crop":
+                return [View(key, self._random(key, size), whole)]
+            case "letterbox":
+                return [View(key, Region(0, 0, width, height), placed(window(self.shape, size), self.shape))]
+            case "tiles":
+                regions = self._grid(size)
+                return [View(name, region, whole) for name, region in zip(self.keys(key), regions, strict=True)]
 
-def _centres(source: int, target: int) -> NDArray[np.intp]:
-    # floor((i + 1/2) * source / target), in integers: the same on every machine.
-    return (2 * np.arange(target) + 1) * source // (2 * target)
+    def _random(self, key: str, size: Size) -> Region:
+        """Numbers come from a digest of the key, not from a generator whose stream another release may change."""
+        digest = hashlib.sha256(f"random_crop {key}".encode()).digest()
+        share, down, across = (int.from_bytes(digest[i : i + 6]) / 2**48 for i in (0, 6, 12))
+        scale = self.smallest + (1 - self.smallest) * share
+        height, width = (max(1, round(side * scale)) for side in window(size, self.shape))
+        return placed((height, width), size, down, across)
 
-
-def resize_frame(frame: Frame, geometry: Geometry) -> Frame:
-    """Bring an image and its annotations to the working size.
-
-    Raises UserError where an annotation differs in size from the image: they would not belong together pixel by pixel.
-    """
-    height, width = frame.image.shape[:2]
-    for name, annotation in (("label", frame.label), ("instance map", frame.instances)):
-        if annotation is not None and annotation.shape != (height, width):
-            raise UserError(
-                f"the image is {height}x{width} pixels (height x width) but its {name} is "
-                f"{annotation.shape[0]}x{annotation.shape[1]}: they must have one size"
+    def _grid(self, size: Size) -> list[Region]:
+        assert self.tiles is not None
+        rows, columns = self.tiles.spans(size[0], self.tiles.rows), self.tiles.spans(size[1], self.tiles.columns)
+        height, width = rows[0][1], columns[0][1]
+        if height < self.height or width < self.width:
+            raise RecordError(
+                f"tile too small: {height}x{width} pixels (height x width) of an image of {size[0]}x{size[1]} would be "
+                f"enlarged to {self.height}x{self.width}: take fewer geometry.tiles, or a smaller geometry"
             )
-    down, across = geometry.height / height, geometry.width / width
-    return Frame(
-        resize_image(frame.image, geometry),
-        None if frame.label is None else resize_label(frame.label, geometry),
-        None if frame.instances is None else resize_label(frame.instances, geometry),
-        tuple(
-            Box(box.category, box.left * across, box.top * down, box.width * across, box.height * down)
-            for box in frame.boxes
-        ),
-    )
+        return [Region(left, top, width, height) for top, _ in rows for left, _ in columns]
+
+
+def window(size: Size, shape: Size) -> Size:
+    """The largest height and width within ``size`` that have the proportions of ``shape``, in whole pixels."""
+    height, width = size
+    if width * shape[0] >= height * shape[1]:
+        return height, min(width, max(1, (2 * height * shape[1] + shape[0]) // (2 * shape[0])))
+    return min(height, max(1, (2 * width * shape[0] + shape[1]) // (2 * shape[1]))), width
+
+
+def placed(inner: Size, outer: Size, down: float = 0.5, across: float = 0.5) -> Region:
+    """A rectangle within another; ``down`` and ``across`` run from 0, its upper and left edge, towards 1."""
+    (height, width), (outer_height, outer_width) = inner, outer
+    return Region(int((outer_width - width + 1) * across), int((outer_height - height + 1) * down), width, height)

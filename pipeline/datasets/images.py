@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.datasets.base import RecordError
+from pipeline.datasets.base import Frame, RecordError, Size
 from pipeline.datasets.decoding import LOSSLESS_FORMATS, opened
 from pipeline.datasets.tree import Tree
 
@@ -16,6 +16,9 @@ _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
 _COLOURED = ("RGB", "RGBA", "P")
 _SIXTEEN_BIT_MAX = 65535
+# The tag that says how the camera was held, and its values for the four ways that exchange height and width.
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
+_REDUCTIONS = (8, 4, 2)
 
 TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
 
@@ -26,14 +29,29 @@ def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
     Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
     Raises RecordError naming a file that cannot be read.
     """
+    return read_frame(tree, path).image
+
+
+def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
+    """Read an image as ``read_image`` does, as a frame without annotations.
+
+    A JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is ``at_least`` so high and wide, as it is
+    seen upright; libjpeg then leaves the finer frequencies out. Raises RecordError naming a file that cannot be read.
+    """
     where = tree.at(path)
     with opened(tree.read(path, "image"), where, "image") as file:
-        image = ImageOps.exif_transpose(file)
+        turned = file.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+        width, height = reversed(file.size) if turned else file.size
+        reduction = _reduce(file, at_least[::-1] if turned else at_least) if at_least else 1
+        # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
+        ImageOps.exif_transpose(file, in_place=True)
+        image: Image.Image = file
         if image.mode in _SIXTEEN_BIT:
             image = Image.fromarray(_to_eight_bits(np.asarray(image), where))
         elif image.mode == "F":
             raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
-        return np.array(image.convert("RGB"))
+        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return Frame(pixels, size=(height, width), reduction=reduction) if reduction > 1 else Frame(pixels)
 
 
 def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
@@ -79,11 +97,13 @@ def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[
 
     Raises RecordError naming the file, every id that is not known, and how many pixels have one.
     """
-    present, counts = np.unique(ids, return_counts=True)
+    # Counting is several times faster than the sorting of np.unique.
+    counts = np.bincount(ids.ravel())
+    present = np.flatnonzero(counts)
     strange = np.array([value >= len(known) or not known[value] for value in present])
     if strange.any():
         raise RecordError(
-            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[strange].sum()} pixels): "
+            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[present[strange]].sum()} pixels): "
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
@@ -92,6 +112,16 @@ def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[
 def _require_lossless(file: Image.Image, where: str) -> None:
     if file.format not in LOSSLESS_FORMATS:
         raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+
+
+def _reduce(file: Image.Image, at_least: Size) -> int:
+    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller."""
+    room = min(file.height // at_least[0], file.width // at_least[1])
+    reduction = next((factor for factor in _REDUCTIONS if factor <= room), 1)
+    if file.format != "JPEG" or reduction == 1:
+        return 1
+    file.draft(None, (file.width // reduction, file.height // reduction))
+    return reduction
 
 
 def _to_eight_bits(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
@@ -109,5 +139,5 @@ def _ranges(ids: NDArray[np.intp]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
 
 
-def _some(ids: NDArray[np.unsignedinteger], limit: int = 8) -> str:
+def _some(ids: NDArray[np.intp], limit: int = 8) -> str:
     return str(ids[:limit].tolist()) + (f" and {len(ids) - limit} more" if len(ids) > limit else "")

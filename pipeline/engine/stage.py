@@ -98,6 +98,11 @@ class UnitTask(Protocol[R_co]):
         """Do the unit. It may be called again for the same unit where a worker was lost."""
 
 
+def keys_a_read(source: Source) -> int:
+    """How many successive keys of a source come of one file and are best read together; one, unless it says so."""
+    return int(getattr(source, "keys_a_read", 1))
+
+
 def units_at_once(task: UnitTask[object]) -> int:
     """How many units of a task a worker may have in hand; one, unless it says that ``run`` bears more."""
     return int(getattr(task, "units_at_once", 1))

@@ -21,7 +21,7 @@ from pipeline.engine.disk import full_disk_told
 from pipeline.engine.errors import DeviceFault, is_device_fault
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
-from pipeline.engine.stage import Resources, Source, Stage
+from pipeline.engine.stage import Resources, Source, Stage, keys_a_read
 from pipeline.engine.unit import WorkUnit
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
 from pipeline.store.writer import ShardWriter
@@ -107,10 +107,9 @@ class ShardTask:
         return started
 
     def _read(self, unit: WorkUnit, decoders: ThreadPoolExecutor, threads: int) -> Iterator[Sample | Failed]:
-        parts = (
-            replace(unit, keys=unit.keys[start : start + _KEYS_A_READ])
-            for start in range(0, len(unit.keys), _KEYS_A_READ)
-        )
+        together = keys_a_read(self.source)
+        step = together * -(-_KEYS_A_READ // together)
+        parts = (replace(unit, keys=unit.keys[start : start + step]) for start in range(0, len(unit.keys), step))
         for samples in ordered(decoders, lambda part: list(self.source.read(part)), parts, threads + 1):
             yield from samples
 

@@ -16,7 +16,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
-from pipeline.stages.shard import BOXES
+from pipeline.stages.shard import BOXES, CONTENT, REGION
 from pipeline.stages.wording import caption_of, content_attributes
 from pipeline.store import JSON, LABELLED, Sample
 
@@ -149,5 +149,6 @@ class Generate:
             "basis": self.provenance.basis,
         }
         key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
-        metadata |= {name: sample.metadata[name] for name in (BOXES, LABELLED) if name in sample.metadata}
+        kept = (BOXES, LABELLED, REGION, CONTENT)
+        metadata |= {name: sample.metadata[name] for name in kept if name in sample.metadata}
         return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

@@ -9,7 +9,6 @@ from functools import cache
 
 from augment.errors import UserError
 from pipeline.datasets import (
-    Box,
     Dataset,
     DatasetKind,
     Folder,
@@ -18,20 +17,22 @@ from pipeline.datasets import (
     Geometry,
     Record,
     RecordError,
+    View,
     open_dataset,
-    resize_frame,
+    show,
 )
-from pipeline.datasets.geometry import LATENT_STRIDE
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import JSON, LABELLED, InvalidSample, Sample, fingerprint
+from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
 # Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
 CAPTIONS, BOXES = "captions", "boxes"
+# The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
+REGION, CONTENT = "region", "content"
 
 
 def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
@@ -48,21 +49,27 @@ def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) ->
     return chosen
 
 
-def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int) -> Plan:
-    """One unit for every `samples_per_shard` records of a split, in their order.
+def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:
+    """How many images fill a shard with samples; one whose tiles are more than that is not torn apart."""
+    return max(1, samples_per_shard // (geometry.views_per_image if geometry else 1))
+
+
+def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int, geometry: Geometry | None = None) -> Plan:
+    """One unit for every `samples_per_shard` samples of a split, in the order of their records.
 
     A unit carries its records, so that no worker lists the folder.
     """
-    starts = [(split, start) for split in records for start in range(0, len(records[split]), samples_per_shard)]
+    images = images_per_shard(samples_per_shard, geometry)
+    starts = [(split, start) for split in records for start in range(0, len(records[split]), images)]
 
     def shard(split: str, start: int) -> str:
-        return f"{split}-{start // samples_per_shard:06d}"
+        return f"{split}-{start // images:06d}"
 
     def unit(row: int) -> WorkUnit:
         split, start = starts[row]
-        chunk = records[split][start : start + samples_per_shard]
-        keys = tuple(record.key for record in chunk)
-        return WorkUnit(shard(split, start), keys, {"records": [record.to_json() for record in chunk]})
+        chunk = records[split][start : start + images]
+        keys = (key for record in chunk for key in (geometry.keys(record.key) if geometry else [record.key]))
+        return WorkUnit(shard(split, start), tuple(keys), {"records": [record.to_json() for record in chunk]})
 
     return PlanOnDemand.over([shard(split, start) for split, start in starts], unit)
 
@@ -113,33 +120,39 @@ def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Datase
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder.
+    """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``folder`` says where things lie in a dataset of kind ``folder``.
+    ``folder`` says where things lie in a dataset of kind ``folder``. ``geometry`` None leaves frames at their size on
+    disk.
     """
 
     kind: DatasetKind
     root: str
     taxonomy: str | None = None
     folder: FolderOptions | None = None
+    geometry: Geometry | None = None
+
+    @property
+    def keys_a_read(self) -> int:
+        """Samples of one image, which is decoded once for all of them."""
+        return self.geometry.views_per_image if self.geometry else 1
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """Frames at their size on disk; one that cannot be read is a failure."""
+        """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
         dataset = opened(self.kind, self.root, self.folder)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
-        for record in (Record.from_json(row) for row in rows if row["key"] in wanted):  # type: ignore
-            try:
-                frame = dataset.load(record)
-            except RecordError as error:
-                yield Failed(record.key, str(error), traceback.format_exc())
+        for row in rows:
+            keys = [key for key in self._keys(row["key"]) if key in wanted]  # type: ignore
+            if not keys:
                 continue
-            # To know its own classes a dataset may have to read thousands of files.
-            if self.taxonomy is not None:
-                frame = translated(frame, dataset.taxonomy, named_taxonomy(self.taxonomy))
-            yield sample_of(record.key, frame, self.metadata(dataset, record))
+            record = Record.from_json(row)  # type: ignore
+            try:
+                yield from (sample for sample in self._samples(dataset, record) if sample.key in wanted)
+            except RecordError as error:
+                yield from (Failed(key, str(error), traceback.format_exc()) for key in keys)
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
         """What is known of an image, and where it comes from."""
@@ -148,6 +161,30 @@ class DatasetSource:
             known[LABELLED] = False
         return {**record.attributes, **known, "dataset": dataset.name, "split": record.split, "source": record.image}
 
+    def _keys(self, key: str) -> list[str]:
+        return self.geometry.keys(key) if self.geometry else [key]
+
+    def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
+        frame = dataset.load(record, self.geometry.at_least if self.geometry else None)
+        # To know its own classes a dataset may have to read thousands of files.
+        if self.taxonomy is not None:
+            frame = translated(frame, dataset.taxonomy, named_taxonomy(self.taxonomy))
+        metadata = self.metadata(dataset, record)
+        if self.geometry is None:
+            yield sample_of(record.key, frame, metadata)
+            return
+        for view in self.geometry.views(record.key, frame.full_size):
+            shown = show(frame, view, self.geometry)
+            yield sample_of(view.key, shown, {**metadata, **position(view, self.geometry)})
+
+
+def position(view: View, geometry: Geometry) -> dict[str, JSON]:
+    """Where a sample lies in its source, for its metadata; nothing where it shows the whole, stretched."""
+    if geometry.mode == "resize":
+        return {}
+    content: dict[str, JSON] = {CONTENT: asdict(view.content)} if geometry.mode == "letterbox" else {}
+    return {REGION: asdict(view.region), **content}
+
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
     """A frame as a sample; its boxes go into the metadata."""
@@ -155,20 +192,10 @@ def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
     return Sample(key, frame.image, frame.label, instances=frame.instances, metadata={**metadata, **boxes})
 
 
-def frame_of(sample: Sample) -> Frame:
-    """The frame that `sample_of` made a sample of."""
-    assert sample.image is not None
-    boxes = sample.metadata.get(BOXES, [])
-    assert isinstance(boxes, Sequence)
-    return Frame(sample.image, sample.label, sample.instances, tuple(Box(**box) for box in boxes))  # type: ignore
-
-
 @dataclass(frozen=True)
 class Shard:
-    """Brings image and annotations to the working size, together."""
+    """Writes samples as they come: their source reads and resizes them, in the threads that decode."""
 
-    height: int
-    width: int
     resources: Resources
     batch_size: int
     name: str = "shard"
@@ -177,17 +204,5 @@ class Shard:
         """Nothing to load."""
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Resize every frame."""
-        return [Ok(self.resized(sample)) for sample in batch]
-
-    def resized(self, sample: Sample) -> Sample:
-        """The sample at the working size.
-
-        Raises:
-            InvalidSample: it is smaller than one cell of the latent grid.
-        """
-        frame = frame_of(sample)
-        height, width = frame.image.shape[:2]
-        if min(height, width) < LATENT_STRIDE:
-            raise InvalidSample(f"image too small: {height}x{width} pixels (height x width), less than {LATENT_STRIDE}")
-        return sample_of(sample.key, resize_frame(frame, Geometry(self.height, self.width)), sample.metadata)
+        """Every sample, as it is."""
+        return [Ok(sample) for sample in batch]

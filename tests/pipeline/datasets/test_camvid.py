@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.datasets import RecordError, open_dataset
+from pipeline.datasets import Geometry, RecordError, open_dataset, show
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 
 
@@ -140,3 +140,31 @@ def test_the_real_dusk_frames_are_the_dark_ones(camvid_root: Path) -> None:
         brightness[record.attributes["time_of_day"]].append(float(dataset.load(record).image.mean()))
     assert len(brightness["dusk"]) >= 4
     assert np.mean(brightness["dusk"]) < 0.7 * np.mean(brightness["day"])
+
+
+def test_a_photograph_may_be_decoded_smaller_and_its_label_never_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 11, (64, 95), dtype=np.uint8)
+    write_camvid_image(tmp_path, "train", "a", random_image(rng, 64, 95), label, suffix=".jpg")
+    dataset = open_dataset("camvid", tmp_path)
+    [record] = dataset.records("train")
+    frame = dataset.load(record, (32, 40))
+    assert (frame.image.shape, frame.reduction, frame.full_size) == ((32, 48, 3), 2, (64, 95))
+    np.testing.assert_array_equal(frame.label, label)
+    # As small as this photograph of 95 columns when both are halved and rounded up, and yet not its label.
+    Image.fromarray(np.zeros((64, 96), np.uint8)).save(tmp_path / "trainannot" / "a.png")
+    with pytest.raises(RecordError, match=r"^size mismatch: .*a\.jpg is 64x95 pixels .* a\.png is 64x96"):
+        dataset.load(record, (32, 40))
+
+
+def test_what_is_decoded_smaller_looks_the_same_at_the_working_size(camvid_root: Path) -> None:
+    dataset = open_dataset("camvid", camvid_root)
+    geometry = Geometry(88, 120, "crop", reduced_jpeg=True)
+    for record in dataset.records("train")[::60]:
+        small, full = dataset.load(record, geometry.at_least), dataset.load(record)
+        assert (small.reduction, full.reduction) == (2, 1)
+        [view] = geometry.views(record.key, full.full_size)
+        once, other = (show(frame, view, geometry) for frame in (small, full))
+        error = np.mean((once.image.astype(float) - other.image) ** 2)
+        assert 10 * np.log10(255**2 / error) >= 40, "the promise of docs/datasets.md, in dB"
+        np.testing.assert_array_equal(once.label, other.label)

@@ -1,29 +1,18 @@
-"""The working size, and what resizing may and may not do to pixels and ids."""
+"""The working size, and which part of an image each sample shows."""
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from augment.errors import UserError
-from pipeline.datasets import Frame
-from pipeline.datasets.geometry import Geometry, resize_frame, resize_image, resize_label
-
-sides = st.integers(1, 40)
-working_sides = st.integers(1, 6).map(lambda n: 8 * n)
-geometries = st.builds(Geometry, working_sides, working_sides)
-labels = hnp.arrays(st.sampled_from([np.uint8, np.uint16]), st.tuples(sides, sides))
-
-
-def centre(target: int, source_size: int, target_size: int) -> int:
-    """The source pixel that the centre of a target pixel falls into, in exact arithmetic."""
-    return math.floor((target + Fraction(1, 2)) * Fraction(source_size, target_size))
+from pipeline.datasets import Geometry, RecordError, Tiles
+from pipeline.datasets.geometry import Region
+from tests.pipeline.datasets.geometries import any_geometry, source_sizes, tilings
 
 
 @pytest.mark.parametrize(
@@ -42,73 +31,111 @@ def test_a_size_off_the_latent_grid_is_one_clear_line(height: int, width: int, t
 
 
 @settings(deadline=None)
-@given(labels, geometries)
-def test_a_label_is_read_at_pixel_centres(label: np.ndarray, geometry: Geometry) -> None:
-    resized = resize_label(label, geometry)
-    assert resized.shape == geometry.shape
-    assert resized.dtype == label.dtype
-    rows = [centre(row, label.shape[0], geometry.height) for row in range(geometry.height)]
-    columns = [centre(column, label.shape[1], geometry.width) for column in range(geometry.width)]
-    assert resized.tolist() == [[label[row, column] for column in columns] for row in rows]
+@given(any_geometry, source_sizes)
+def test_keys_are_known_before_an_image_is_read_and_regions_lie_in_it(
+    geometry: Geometry, size: tuple[int, int]
+) -> None:
+    views = geometry.views("key", size)
+    assert [view.key for view in views] == geometry.keys("key")
+    assert len(views) == geometry.views_per_image == len({view.key for view in views})
+    for view in views:
+        for part, (height, width) in ((view.region, size), (view.content, geometry.shape)):
+            assert part.width >= 1 and part.height >= 1 and part.left >= 0 and part.top >= 0
+            assert part.left + part.width <= width and part.top + part.height <= height
 
 
 @settings(deadline=None)
-@given(labels, geometries)
-def test_resizing_invents_no_id(label: np.ndarray, geometry: Geometry) -> None:
-    assert set(np.unique(resize_label(label, geometry))) <= set(np.unique(label))
+@given(tilings, source_sizes)
+def test_tiles_cover_every_pixel_and_overlap_as_asked(geometry: Geometry, size: tuple[int, int]) -> None:
+    assert geometry.tiles is not None
+    seen = np.zeros(size, int)
+    regions = [view.region for view in geometry.views("key", size)]
+    for region in regions:
+        seen[region.top : region.top + region.height, region.left : region.left + region.width] += 1
+    assert seen.min() >= 1
+    assert len({(region.height, region.width) for region in regions}) == 1
+    lefts, tops = sorted({region.left for region in regions}), sorted({region.top for region in regions})
+    assert (len(tops), len(lefts)) == (geometry.tiles.rows, geometry.tiles.columns)
+    for starts, side in ((lefts, regions[0].width), (tops, regions[0].height)):
+        # Starts are whole pixels, so that a gap may be one pixel wider than its share.
+        assert all(side - (b - a) >= geometry.tiles.overlap * side - 1 for a, b in pairwise(starts))
+
+
+def test_a_cityscapes_frame_in_six_tiles() -> None:
+    geometry = Geometry(512, 768, "tiles", tiles=Tiles(2, 3, 0.25))
+    views = geometry.views("frankfurt", (1024, 2048))
+    assert [view.key for view in views] == [f"frankfurt_r{row}_c{column}" for row in range(2) for column in range(3)]
+    assert views[0].region == Region(0, 0, 820, 586)
+    assert views[4].region == Region(614, 438, 820, 586)
+    assert views[5].region == Region(1228, 438, 820, 586)
+
+
+def test_a_tile_that_would_be_enlarged_is_refused_in_one_line() -> None:
+    with pytest.raises(RecordError) as error:
+        Geometry(512, 768, "tiles", tiles=Tiles(2, 2)).views("key", (1024, 1400))
+    assert str(error.value) == (
+        "tile too small: 512x700 pixels (height x width) of an image of 1024x1400 would be enlarged to 512x768: "
+        "take fewer geometry.tiles, or a smaller geometry"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "region"),
+    [
+        ((100, 300), Region(50, 0, 200, 100)),
+        ((300, 100), Region(0, 125, 100, 50)),
+        ((100, 200), Region(0, 0, 200, 100)),
+        ((101, 200), Region(0, 1, 200, 100)),
+    ],
+)
+def test_a_crop_is_the_largest_part_of_the_right_proportions_in_the_middle(
+    size: tuple[int, int], region: Region
+) -> None:
+    [view] = Geometry(64, 128, "crop").views("key", size)
+    assert view.region == region
+
+
+def test_a_letterbox_shows_the_whole_in_its_proportions() -> None:
+    [view] = Geometry(64, 128, "letterbox").views("key", (100, 100))
+    assert (view.region, view.content) == (Region(0, 0, 100, 100), Region(32, 0, 64, 64))
+    [view] = Geometry(64, 128, "letterbox").views("key", (100, 400))
+    assert view.content == Region(0, 16, 128, 32)
+
+
+def test_a_random_crop_depends_on_the_key_alone_and_uses_the_whole_range() -> None:
+    geometry = Geometry(64, 128, "random_crop", smallest=0.5)
+    regions = [geometry.views(f"key{number}", (500, 800))[0].region for number in range(400)]
+    assert regions == [geometry.views(f"key{number}", (500, 800))[0].region for number in range(400)]
+    widths = np.array([region.width for region in regions])
+    assert 400 <= widths.min() < 420 and 780 < widths.max() <= 800
+    assert all(abs(region.width - 2 * region.height) <= 2 for region in regions)
+    room = np.array([(500 - region.height, region.top) for region in regions if region.height < 450])
+    assert (room[:, 1] / room[:, 0]).min() < 0.02 and (room[:, 1] / room[:, 0]).max() > 0.98
+    # A change of the numbers would make another store under the same fingerprint.
+    assert geometry.views("train_0001", (500, 800))[0].region == Region(12, 117, 732, 366)
+
+
+@given(st.sampled_from(["resize", "crop", "letterbox", "random_crop"]))
+def test_only_tiles_take_a_grid(mode: str) -> None:
+    with pytest.raises(UserError, match=r"geometry.mode is .*geometry.tiles"):
+        Geometry(8, 8, mode, tiles=Tiles(1, 1))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"geometry.mode is 'tiles'"):
+        Geometry(8, 8, "tiles")
 
 
 @settings(deadline=None)
-@given(st.data(), geometries)
-def test_the_same_size_changes_nothing(data: st.DataObject, geometry: Geometry) -> None:
-    image = data.draw(hnp.arrays(np.uint8, (*geometry.shape, 3)))
-    label = data.draw(hnp.arrays(np.uint8, geometry.shape))
-    same = resize_frame(Frame(image, label), geometry)
-    same_image, same_label = same.image, same.label
-    np.testing.assert_array_equal(same_image, image)
-    np.testing.assert_array_equal(same_label, label)
-
-
-@settings(deadline=None)
-@given(geometries, st.integers(1, 4))
-def test_enlarging_by_a_whole_factor_and_back_is_lossless_for_labels(geometry: Geometry, factor: int) -> None:
-    label = np.arange(geometry.height * geometry.width, dtype=np.uint16).reshape(geometry.shape)
-    larger = resize_label(label, Geometry(geometry.height * factor, geometry.width * factor))
-    np.testing.assert_array_equal(larger, np.kron(label, np.ones((factor, factor), np.uint16)))
-    np.testing.assert_array_equal(resize_label(larger, geometry), label)
-
-
-def test_shrinking_an_image_averages_instead_of_dropping_pixels() -> None:
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, ::2] = 200
-    shrunk = resize_image(stripes, Geometry(16, 16))
-    # Without a filter every target pixel would hit a stripe of one and the same colour.
-    assert np.abs(shrunk.astype(int) - 100).max() <= 8
-
-
-def test_an_image_and_its_label_stay_on_top_of_each_other() -> None:
-    label = np.zeros((120, 200), np.uint8)
-    label[30:90, 50:150] = 1
-    image = np.repeat(label[..., None] * 255, 3, axis=2)
-    small = resize_frame(Frame(image, label), Geometry(48, 80))
-    small_image, small_label = small.image, small.label
-    assert small_label is not None
-    np.testing.assert_array_equal(small_image[..., 0] > 127, small_label == 1)
-
-
-@settings(deadline=None)
-@given(geometries)
-def test_a_flat_image_stays_flat(geometry: Geometry) -> None:
-    image = np.full((21, 34, 3), (3, 128, 250), np.uint8)
-    assert (resize_image(image, geometry) == (3, 128, 250)).all()
-
-
-def test_an_unlabelled_image_stays_unlabelled() -> None:
-    frame = resize_frame(Frame(np.zeros((9, 9, 3), np.uint8)), Geometry(8, 16))
-    assert frame.image.shape == (8, 16, 3)
-    assert frame.label is None
-
-
-def test_a_label_of_another_size_is_refused() -> None:
-    with pytest.raises(UserError, match=r"10x20 pixels.*label is 20x10"):
-        resize_frame(Frame(np.zeros((10, 20, 3), np.uint8), np.zeros((20, 10), np.uint8)), Geometry(8, 8))
+@given(any_geometry, source_sizes)
+def test_an_image_that_is_at_least_as_large_as_asked_has_twice_the_pixels_of_every_view(
+    geometry: Geometry, size: tuple[int, int]
+) -> None:
+    if geometry.resample == "area":
+        return
+    least = Geometry(**{**vars(geometry), "reduced_jpeg": True}).at_least
+    assert least is not None and geometry.at_least is None
+    for reduction in (1, 2, 4, 8):
+        if size[0] // reduction < least[0] or size[1] // reduction < least[1]:
+            continue
+        for view in geometry.views("key", size):
+            # A region is rounded to whole pixels.
+            assert view.region.height + 1 >= 2 * reduction * view.content.height
+            assert view.region.width + 1 >= 2 * reduction * view.content.width

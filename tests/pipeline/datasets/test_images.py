@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets import RecordError
-from pipeline.datasets.images import read_image, read_label_ids
+from pipeline.datasets.images import read_frame, read_image, read_label_ids
 from pipeline.datasets.tree import Tree
 
 ORIENTATION = 0x0112
@@ -139,3 +139,63 @@ def test_a_colour_map_is_no_label(tmp_path: Path, rgb: np.ndarray) -> None:
     Image.fromarray(rgb).save(tmp_path / "a.png")
     with pytest.raises(RecordError, match=r"^wrong label mode: .*a\.png has mode RGB: expected one channel"):
         read_label_ids(Tree(tmp_path), "a.png")
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """A picture of large shapes without symmetry."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [np.sin(rows / (9 + i) + columns / (17 - 3 * i) + i) + columns / width for i in range(3)]
+    return (np.stack(waves, 2) * 60 + 100).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "reduction"),
+    [((97, 30), 1), ((96, 152), 1), ((96, 151), 2), ((48, 75), 4), ((49, 75), 2), ((24, 37), 8), ((1, 1), 8)],
+)
+def test_a_photograph_is_decoded_as_small_as_may_be(tmp_path: Path, at_least: tuple[int, int], reduction: int) -> None:
+    Image.fromarray(smooth(193, 303)).save(tmp_path / "a.jpg", quality=95)
+    frame = read_frame(Tree(tmp_path), "a.jpg", at_least)
+    assert (frame.reduction, frame.full_size) == (reduction, (193, 303))
+    assert frame.image.shape[:2] == (-(-193 // reduction), -(-303 // reduction))
+    assert all(side >= least for side, least in zip(frame.image.shape, at_least, strict=False)) or reduction == 1
+
+
+def test_only_jpeg_is_decoded_smaller_and_only_when_asked(tmp_path: Path) -> None:
+    image = smooth(64, 96)
+    for name in ("a.png", "a.jpg", "a.webp"):
+        Image.fromarray(image).save(tmp_path / name)
+    assert read_frame(Tree(tmp_path), "a.jpg").reduction == 1
+    for name in ("a.png", "a.webp"):
+        frame = read_frame(Tree(tmp_path), name, (8, 8))
+        assert (frame.reduction, frame.image.shape) == (1, (64, 96, 3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photograph_is_measured_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(smooth(64, 192)).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    upright = read_image(Tree(tmp_path), "a.jpg")
+    height, width = upright.shape[:2]
+    frame = read_frame(Tree(tmp_path), "a.jpg", (height // 4, width // 4))
+    assert (frame.reduction, frame.full_size) == (4, (height, width))
+    assert read_frame(Tree(tmp_path), "a.jpg", (width // 4, height // 4)).reduction == 1
+    means = upright.reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3))
+    assert np.abs(frame.image - means).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_photographs_are_decoded_smaller_too(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(smooth(64, 96)).convert(mode).save(tmp_path / "a.jpg", quality=95)
+    frame = read_frame(Tree(tmp_path), "a.jpg", (30, 40))
+    assert frame.image.shape == (32, 48, 3)
+    whole = read_image(Tree(tmp_path), "a.jpg")
+    assert np.abs(frame.image - whole.reshape(32, 2, 48, 2, 3).mean((1, 3))).mean() < 3
+
+
+def test_a_label_is_read_as_it_lies_whatever_its_orientation(tmp_path: Path) -> None:
+    ids = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(ids).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_label_ids(Tree(tmp_path), "a.png"), ids)

@@ -10,7 +10,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from augment.errors import UserError
-from pipeline.datasets import Record, RecordError, open_dataset
+from pipeline.datasets import Geometry, Record, RecordError, open_dataset
 from pipeline.datasets.base import Box
 from pipeline.datasets.tree import Tree
 from pipeline.engine import ErrorBudget, Resources, make_executor, run_store_stage
@@ -40,8 +40,8 @@ def sharded(root: str, url: str) -> Store:
     dataset = open_dataset("cityscapes", root)
     records = {"train": dataset.records("train")}
     store = Store.create(url, Manifest("real", "cityscapes", {"height": 16, "width": 32}, {}))
-    stage = shard.Shard(16, 32, Resources(), 4)
-    source = shard.DatasetSource("cityscapes", root)
+    stage = shard.Shard(Resources(), 4)
+    source = shard.DatasetSource("cityscapes", root, geometry=Geometry(16, 32))
     units = shard.plan(records, 2)
     run_store_stage(stage, source, store, units, make_executor("serial"), ErrorBudget(), lambda _: None)
     return store

@@ -228,7 +228,7 @@ def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
     [
         (["nowhere"], "neither a store"),
         (["camvid"], "give its folder too"),
-        (["holiday", "photos"], "no kind of dataset: give one of cityscapes"),
+        (["holiday", "photos"], "no kind of dataset: give one of rendered, cityscapes"),
         (["camvid", "nowhere"], "does not exist"),
         (["camvid", "nowhere", "--limit", "0"], "give 1 or more"),
         (["camvid", "nowhere", "--sheet", "a.gif"], ".png"),

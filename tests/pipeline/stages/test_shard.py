@@ -8,8 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets import Record, open_dataset
-from pipeline.engine import ErrorBudget, Resources, RunFailed, StageSummary, WorkUnit, make_executor, run_store_stage
+from pipeline.datasets import CamVid, Frame, Geometry, Record, Tiles, open_dataset
+from pipeline.datasets.geometry import Region
+from pipeline.datasets.resampling import resize_label
+from pipeline.engine import (
+    ErrorBudget,
+    Resources,
+    RunFailed,
+    StageSummary,
+    WorkUnit,
+    make_executor,
+    retry_store_stage,
+    run_store_stage,
+)
 from pipeline.stages import shard
 from pipeline.store import Manifest, Sample, SampleReader, Store, kind_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, translate
@@ -19,21 +30,24 @@ from tests.pipeline.stages.corruptions import CORRUPTIONS
 # Pillow warns of a bomb's size before it is refused.
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
-GEOMETRY = {"height": 16, "width": 24}
-STAGE = shard.Shard(16, 24, Resources(), batch_size=8)
+PLAIN = Geometry(16, 24)
+STAGE = shard.Shard(Resources(), batch_size=8)
 
 
-def write_tree(root: Path, count: int) -> list[Record]:
+def write_tree(root: Path, count: int, height: int = 16, width: int = 24) -> list[Record]:
     rng = np.random.default_rng(0)
     for number in range(count):
-        label = rng.integers(0, 12, (16, 24), dtype=np.uint8)
-        write_camvid_image(root, "train", f"{number:05d}", random_image(rng, 16, 24), label)
+        label = rng.integers(0, 12, (height, width), dtype=np.uint8)
+        write_camvid_image(root, "train", f"{number:05d}", random_image(rng, height, width), label)
     return open_dataset("camvid", root).records("train")
 
 
-def run(root: Path, store_url: Path, units: list[WorkUnit], budget: ErrorBudget) -> tuple[Store, StageSummary]:
-    store = Store.create(str(store_url), Manifest("real", "camvid", GEOMETRY))
-    source = shard.DatasetSource("camvid", str(root))
+def run(
+    root: Path, store_url: Path, units: list[WorkUnit], budget: ErrorBudget, geometry: Geometry = PLAIN
+) -> tuple[Store, StageSummary]:
+    size = {"height": geometry.height, "width": geometry.width}
+    store = Store.create(str(store_url), Manifest("real", "camvid", size))
+    source = shard.DatasetSource("camvid", str(root), geometry=geometry)
     return store, run_store_stage(STAGE, source, store, units, make_executor("serial"), budget, lambda _: None)
 
 
@@ -119,3 +133,92 @@ def test_an_unlabelled_image_stays_unlabelled_in_any_classes(tmp_path: Path) -> 
     [unit] = shard.plan({"test": open_dataset("camvid", tmp_path).records("test")}, 1)
     [sample] = shard.DatasetSource("camvid", str(tmp_path), "cityscapes").read(unit)
     assert isinstance(sample, Sample) and sample.label is None
+
+
+TILED = Geometry(16, 24, "tiles", tiles=Tiles(2, 2, 0.25))
+
+
+def test_a_unit_of_tiles_keeps_those_of_an_image_together(tmp_path: Path) -> None:
+    records = write_tree(tmp_path, 5, 32, 48)
+    units = shard.plan({"train": records}, 10, TILED)
+    assert [len(unit.keys) for unit in units] == [8, 8, 4]
+    assert [key for unit in units for key in unit.keys] == [key for r in records for key in TILED.keys(r.key)]
+    assert [len(unit.keys) for unit in shard.plan({"train": records}, 3, TILED)] == [4] * 5
+
+
+def test_tiles_are_samples_that_say_where_they_lie(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 3, 32, 48)
+    dataset = open_dataset("camvid", tmp_path / "data")
+    units = shard.plan({"train": records}, 8, TILED)
+    store, summary = run(tmp_path / "data", tmp_path / "store", units, ErrorBudget(), TILED)
+    assert summary.samples == 12
+    assert verify_store(store.url) == []
+    reader = SampleReader(store)
+    assert list(reader.keys) == [key for unit in units for key in unit.keys]
+    for record in records:
+        label = dataset.load(record).label
+        assert label is not None
+        for key in TILED.keys(record.key):
+            sample = reader.read(key)
+            region = Region(**sample.metadata["region"])  # type: ignore[arg-type]
+            assert sample.metadata["source"] == record.image
+            np.testing.assert_array_equal(sample.label, resize_label(label, region, Region(0, 0, 24, 16)))
+
+
+def test_a_bad_file_quarantines_all_its_tiles_and_a_retry_mends_them(tmp_path: Path) -> None:
+    root, records = tmp_path / "data", write_tree(tmp_path / "data", 4, 32, 48)
+    units = shard.plan({"train": records}, 8, TILED)
+    undisturbed, _ = run(root, tmp_path / "undisturbed", units, ErrorBudget(), TILED)
+    path = root / records[1].image
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60])
+
+    store, summary = run(root, tmp_path / "store", units, ErrorBudget(), TILED)
+
+    assert [row["key"] for row in store.quarantine().to_pylist()] == TILED.keys(records[1].key)
+    assert (summary.samples, summary.failures) == (12, 4)
+    path.write_bytes(whole)
+    source = shard.DatasetSource("camvid", str(root), geometry=TILED)
+    retried = retry_store_stage(STAGE, source, store, units, make_executor("serial"), lambda _: None)
+    assert (retried.mended, retried.failures) == (4, 0)
+    digests = [{r.shard: r.sha256 for r in found.receipts()} for found in (store, undisturbed)]
+    assert digests[0] == digests[1]
+    assert verify_store(store.url) == []
+
+
+def test_an_image_is_decoded_once_for_all_its_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    six = Geometry(16, 24, "tiles", tiles=Tiles(2, 3))
+    records = write_tree(tmp_path / "data", 4, 32, 72)
+    loaded: list[str] = []
+    load = CamVid.load
+
+    def counted(self: CamVid, record: Record, at_least: tuple[int, int] | None = None) -> Frame:
+        loaded.append(record.key)
+        return load(self, record, at_least)
+
+    monkeypatch.setattr(CamVid, "load", counted)
+    run(tmp_path / "data", tmp_path / "store", shard.plan({"train": records}, 24, six), ErrorBudget(), six)
+    assert sorted(loaded) == [record.key for record in records]
+
+
+def test_bars_are_ignored_and_a_sample_says_what_it_shows(tmp_path: Path) -> None:
+    geometry = Geometry(16, 48, "letterbox")
+    records = write_tree(tmp_path / "data", 2)
+    store, _ = run(tmp_path / "data", tmp_path / "store", shard.plan({"train": records}, 2), ErrorBudget(), geometry)
+    sample = SampleReader(store).read(records[0].key)
+    assert sample.label is not None
+    bar = np.ones((16, 48), bool)
+    bar[:, 12:36] = False
+    assert (sample.label[bar] == CAMVID.ignore_index).all()
+    label = open_dataset("camvid", tmp_path / "data").load(records[0]).label
+    np.testing.assert_array_equal(sample.label[:, 12:36], label)
+    assert sample.metadata["region"] == {"left": 0, "top": 0, "width": 24, "height": 16}
+    assert sample.metadata["content"] == {"left": 12, "top": 0, "width": 24, "height": 16}
+
+
+def test_a_plain_resize_says_nothing_of_regions(tmp_path: Path) -> None:
+    records = write_tree(tmp_path / "data", 1)
+    [unit] = shard.plan({"train": records}, 1)
+    [sample] = shard.DatasetSource("camvid", str(tmp_path / "data"), geometry=Geometry(8, 8)).read(unit)
+    assert isinstance(sample, Sample)
+    assert not {"region", "content"} & set(sample.metadata)

@@ -1,0 +1,114 @@
+"""The one way an image and its annotations get to the working size."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from augment.errors import UserError
+from pipeline.datasets.base import Box, Frame, Size
+from pipeline.datasets.geometry import Geometry, Region, Resample, View
+
+Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedinteger])
+
+# ImageNet's mean colour, which backbones subtract: what they see of the bars of a letterbox is zero.
+PADDING = (124, 116, 104)
+
+
+def show(frame: Frame, view: View, geometry: Geometry, ignore_index: int | None = None) -> Frame:
+    """Bring what a view shows of an image and of its annotations to the working size.
+
+    Outside the view's content the image has the mean colour of ImageNet, the instance map 0 and the label
+    ``ignore_index``; None is the highest value of its dtype, as every taxonomy has it. Boxes are cut off at the edges
+    of the region; those with less than a pixel left are dropped. Raises UserError where an annotation differs in size
+    from the image: they would not belong together pixel by pixel.
+    """
+    _check_sizes(frame)
+    region, content, shape = view.region, view.content, geometry.shape
+    image = resize_image(frame.image, region, (content.height, content.width), geometry.resample, frame.reduction)
+    label = None if frame.label is None else resize_label(frame.label, region, content)
+    if label is not None:
+        highest = np.iinfo(label.dtype).max
+        label = padded(label, content, shape, int(highest) if ignore_index is None else ignore_index)
+    instances = None if frame.instances is None else resize_label(frame.instances, region, content)
+    return Frame(
+        padded(image, content, shape, PADDING),
+        label,
+        None if instances is None else padded(instances, content, shape, 0),
+        tuple(moved for box in frame.boxes if (moved := moved_box(box, region, content))),
+    )
+
+
+def resize_frame(frame: Frame, geometry: Geometry) -> Frame:
+    """Bring a whole frame to the working size, whatever the geometry's mode; see ``show``."""
+    (height, width), whole = frame.full_size, Region(0, 0, geometry.width, geometry.height)
+    return show(frame, View("", Region(0, 0, width, height), whole), geometry)
+
+
+def resize_image(
+    image: NDArray[np.uint8], region: Region, shape: Size, resample: Resample = "bilinear", reduction: int = 1
+) -> NDArray[np.uint8]:
+    """Resize a region of uint8 [H, W, 3] to ``shape`` (height, width); pixel centres are aligned.
+
+    ``bilinear`` is a triangle filter that widens as the image shrinks, so nothing aliases. ``area`` is the mean of the
+    source pixels that a target pixel covers, parts of pixels counted as such; where a side is enlarged it is bilinear.
+    The region counts in pixels of the file, of which one of ``image`` covers ``reduction`` x ``reduction``.
+    """
+    height, width = shape
+    right, bottom = region.left + region.width, region.top + region.height
+    if reduction == 1:
+        cut = np.ascontiguousarray(image[region.top : bottom, region.left : right])
+        if cut.shape[:2] == shape:
+            return cut
+        if resample == "area" and region.height >= height and region.width >= width:
+            return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    box = (region.left / reduction, region.top / reduction, right / reduction, bottom / reduction)
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box))
+
+
+def resize_label(label: Ids, region: Region, shape: Region) -> Ids:
+    """Resize a region of ids [H, W] to the size of another by reading the pixel that holds each target's centre."""
+    rows = region.top + _centres(region.height, shape.height)
+    columns = region.left + _centres(region.width, shape.width)
+    return label[rows[:, None], columns]
+
+
+def _centres(source: int, target: int) -> NDArray[np.intp]:
+    # floor((i + 1/2) * source / target), in integers: the same on every machine.
+    return (2 * np.arange(target) + 1) * source // (2 * target)
+
+
+def padded(array: Ids, content: Region, shape: Size, value: int | tuple[int, ...]) -> Ids:
+    """An array of ``shape`` (height, width) that is ``value`` but for the content; the same where that fills it."""
+    if array.shape[:2] == shape:
+        return array
+    whole = np.empty((*shape, *array.shape[2:]), array.dtype)
+    whole[:] = value
+    whole[content.top : content.top + content.height, content.left : content.left + content.width] = array
+    return whole
+
+
+def moved_box(box: Box, region: Region, content: Region) -> Box | None:
+    """A box in pixels of the sample, cut off at the region; None where less than a pixel's area is left."""
+    across, down = content.width / region.width, content.height / region.height
+    left = (max(box.left - region.left, 0)) * across
+    top = (max(box.top - region.top, 0)) * down
+    right = min(box.left + box.width - region.left, region.width) * across
+    bottom = min(box.top + box.height - region.top, region.height) * down
+    if right <= left or bottom <= top or (right - left) * (bottom - top) < 1:
+        return None
+    return Box(box.category, content.left + left, content.top + top, right - left, bottom - top)
+
+
+def _check_sizes(frame: Frame) -> None:
+    height, width = frame.full_size
+    for name, annotation in (("label", frame.label), ("instance map", frame.instances)):
+        if annotation is not None and annotation.shape != (height, width):
+            raise UserError(
+                f"the image is {height}x{width} pixels (height x width) but its {name} is "
+                f"{annotation.shape[0]}x{annotation.shape[1]}: they must have one size"
+            )
