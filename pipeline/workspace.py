@@ -133,7 +133,8 @@ class Workspace:
     @property
     def artifacts(self) -> list[Path]:
         """Artifacts that nothing but a run writes, whether they are there or not; anybody may write the report anew."""
-        return [self.scenes, self.basis, self.adapter, self.judge, self.scale, self.comparison, self.evaluation]
+        tables = [self.classes, self.source_classes, self.comparison, self.evaluation]
+        return [self.scenes, self.basis, self.adapter, self.judge, self.scale, *tables]
 
     def _store(self, name: str) -> str:
         return f"{self.store_root or self.root}/{name}"
