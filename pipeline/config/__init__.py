@@ -1,0 +1,26 @@
+"""What a run can be told: every key, its range, and what it means."""
+
+from __future__ import annotations
+
+from pipeline.config.data import DatasetConfig, RenderConfig, SamplingConfig, SizeConfig
+from pipeline.config.generation import BackboneConfig
+from pipeline.config.run import Config
+from pipeline.config.sections import STAGES, TRAIN_SPLIT, AbsolutePath, Name, Section, Seed, StageName
+from pipeline.config.value import mix_weights
+
+__all__ = [
+    "STAGES",
+    "TRAIN_SPLIT",
+    "AbsolutePath",
+    "BackboneConfig",
+    "Config",
+    "DatasetConfig",
+    "Name",
+    "RenderConfig",
+    "SamplingConfig",
+    "Section",
+    "Seed",
+    "SizeConfig",
+    "StageName",
+    "mix_weights",
+]

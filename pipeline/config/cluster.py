@@ -1,0 +1,51 @@
+"""Where the work is done, and how many failures it bears; nothing here changes a result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.sections import Positive, PositiveFloat, Section, StageName
+
+
+class ErrorBudgetConfig(Section):
+    """How many bad samples a stage may meet before the run stops."""
+
+    rate: float = Field(default=0.01, ge=0, le=1, description="share of the samples")
+    minimum: int = Field(default=10, ge=0, description="failures that are always borne")
+
+
+class StageResources(Section):
+    """What one worker of a stage takes; none of it changes a result."""
+
+    num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
+    num_gpus: float = Field(default=0, ge=0, description="accelerators a worker; any makes it run there")
+    workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
+    threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
+    batch_size: Positive = Field(default=8, description="samples a forward pass")
+    unit_timeout: PositiveFloat | None = Field(
+        default=None,
+        description="seconds without a finished shard after which a worker hangs and is replaced (a serial run has "
+        "none to replace it by: it warns and waits); null waits for ever",
+    )
+    setup_timeout: PositiveFloat | None = Field(
+        default=None,
+        description="seconds that a worker may take to load its model, which unit_timeout does not count; be generous; "
+        "null waits for ever",
+    )
+
+
+class ClusterConfig(Section):
+    """Where the work is done."""
+
+    executor: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or this process alone")
+    address: str | None = Field(
+        default=None, description="address of a Ray cluster, 'auto', or null for RAY_ADDRESS, else this machine"
+    )
+    default: StageResources = Field(default=StageResources(), description="resources of a stage that has no own entry")
+    stages: dict[StageName, StageResources] = Field(default={}, description="stage -> resources")
+
+    def resources(self, stage: StageName) -> StageResources:
+        """Resources of one worker of `stage`."""
+        return self.stages.get(stage, self.default)

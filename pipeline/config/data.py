@@ -1,0 +1,231 @@
+"""Where images come from, which of them are taken, and how they come to the working size."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from pipeline.config.sections import (
+    TRAIN_SPLIT,
+    AbsolutePath,
+    Positive,
+    PositiveFloat,
+    Section,
+    Seed,
+    Splits,
+    TaxonomyName,
+    Url,
+)
+
+
+class RenderConfig(Section):
+    """Scenes that `dataset.kind: rendered` draws into `<workspace>/scenes` where they are absent."""
+
+    train: int = Field(default=64, ge=1, le=100_000, description="training scenes")
+    val: int = Field(default=16, ge=1, le=100_000, description="validation scenes")
+    height: int = Field(default=192, ge=64, le=2048, description="height of a rendered scene in pixels")
+    width: int = Field(default=384, ge=64, le=4096, description="width of a rendered scene in pixels")
+    seed: Seed = Field(default=0, description="seed of the scenes")
+
+
+def folder_template(path: str) -> str:
+    rest = path.replace("{split}", "", 1)
+    if not path or path.startswith("/") or ".." in path.split("/") or "{" in rest or "}" in rest:
+        raise ValueError(f"{path!r}: give a folder below the dataset's root, with at most one {{split}} in it")
+    return path
+
+
+FolderTemplate = Annotated[str, AfterValidator(folder_template)]
+
+
+class FolderConfig(Section):
+    """Where things lie in a dataset of kind 'folder', below its root; {split} stands for a split's name."""
+
+    images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
+    masks: FolderTemplate = Field(default="masks/{split}", description="class values, PNG; named as the images")
+    instances: FolderTemplate = Field(default="instances/{split}", description="object numbers, 16-bit PNG; optional")
+    mask_suffix: str = Field(default="", description="what follows an image's name in that of its mask, e.g. '_mask'")
+    classes: str | None = Field(
+        default=None, description="file of class names; null is classes.txt, classes.csv or classes.json in the root"
+    )
+    ignore_index: int | None = Field(
+        default=None, ge=0, le=65535, description="value in masks that is no class; null is 255, or 65535 in 16 bits"
+    )
+    partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
+
+
+class RareClassConfig(Section):
+    """Rare-class sampling: class c is drawn with P(c) ~ exp((1 - f_c) / T), f_c its share of the pixels."""
+
+    samples: Positive = Field(description="images to take of each split, all of them different")
+    temperature: PositiveFloat = Field(default=0.01, description="T: the lower, the more often the rarest classes")
+
+
+class SamplingConfig(Section):
+    """Which images are taken; exactly one of rare_class, per_class, keys and fraction says how."""
+
+    rare_class: RareClassConfig | None = Field(default=None, description="more of what shows rare classes")
+    per_class: Positive | None = Field(default=None, description="at least so many images of each class, if there are")
+    keys: tuple[str, ...] | AbsolutePath | None = Field(
+        default=None, description="these keys, or a file with a key a line"
+    )
+    fraction: float | None = Field(default=None, gt=0, le=1, description="a random share of the images")
+    splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits to sample, each by itself; others stay whole")
+    seed: Seed = Field(default=0, description="seed of what is drawn")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SamplingConfig:
+        given = [name for name in ("rare_class", "per_class", "keys", "fraction") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give one of rare_class, per_class, keys and fraction, not {' and '.join(given) or 'none'}"
+            )
+        if self.named is not None and not self.named:
+            raise ValueError("keys: there are none")
+        return self
+
+    @property
+    def by_class(self) -> bool:
+        """Whether labels must be read to choose."""
+        return self.rare_class is not None or self.per_class is not None
+
+    @cached_property
+    def named(self) -> tuple[str, ...] | None:
+        """The keys asked for, read from their file where they are in one."""
+        if not isinstance(self.keys, Path):
+            return self.keys
+        try:
+            lines = self.keys.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"keys: {self.keys} cannot be read as a list of keys ({error})") from error
+        return tuple(line.strip() for line in lines if line.strip())
+
+
+class DatasetConfig(Section):
+    """Where the real images and their labels come from."""
+
+    kind: Literal[
+        "rendered",
+        "cityscapes",
+        "cityscapes-coarse",
+        "camvid",
+        "camvid-32",
+        "folder",
+        "ade20k",
+        "ade20k-full",
+        "bdd100k",
+        "bdd100k-100k",
+        "coco-stuff",
+    ] = Field(description="layout of the dataset on disk")
+    root: Url | None = Field(
+        default=None,
+        validate_default=True,
+        description="its folder or URL, e.g. s3://bucket/cityscapes; none where it is rendered",
+    )
+    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits to read; 'train' must be one of them")
+    limit: dict[str, Positive] = Field(
+        default={}, description="at most so many images of a split, evenly spaced over it"
+    )
+    sampling: SamplingConfig | None = Field(default=None, description="which of those to take; null takes all")
+    taxonomy: TaxonomyName | None = Field(
+        default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
+    )
+    folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
+    render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
+
+    @field_validator("root")
+    @classmethod
+    def _given(cls, root: str | None, section: ValidationInfo) -> str | None:
+        # Said of the key itself, which is another one where several datasets are read.
+        if root is None and (kind := section.data.get("kind", "rendered")) != "rendered":
+            raise ValueError(f"give the folder or URL that kind {kind!r} is read from")
+        return root
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetConfig:
+        if self.folder is not None and self.kind != "folder":
+            raise ValueError(f"kind {self.kind!r} takes no folder section")
+        if self.kind == "rendered":
+            if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
+                raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
+            if self.root is not None or self.render is None:
+                raise ValueError(
+                    "kind 'rendered' takes a render section and no root; to read a folder choose another kind, "
+                    "such as cityscapes"
+                )
+        elif self.render is not None:
+            raise ValueError(f"kind {self.kind!r} takes no render section")
+        if TRAIN_SPLIT not in self.splits:
+            raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
+        if unknown := sorted(set(self.limit) - set(self.splits)):
+            raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
+            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        return self
+
+
+class SizeConfig(Section):
+    """The working size of image, label and layout; both sides are multiples of the latent stride 8."""
+
+    height: int = Field(multiple_of=8, ge=32, le=2048, description="pixels")
+    width: int = Field(multiple_of=8, ge=32, le=4096, description="pixels")
+
+
+class TilesConfig(Section):
+    """A grid of equal tiles that large images are cut into."""
+
+    rows: int = Field(ge=1, le=64, description="tiles from top to bottom")
+    columns: int = Field(ge=1, le=64, description="tiles from left to right")
+    overlap: float = Field(default=0.0, ge=0, le=0.9, description="share of its side that a tile has of its neighbour")
+
+
+class GeometryConfig(SizeConfig):
+    """The working size, and how images of other sizes and proportions come to it."""
+
+    mode: Literal["resize", "crop", "random_crop", "letterbox", "tiles"] = Field(
+        default="resize",
+        description="'resize' stretches the image; 'crop' shows the largest centred part of these proportions, "
+        "'random_crop' a smaller one anywhere; 'letterbox' shows the whole between bars; 'tiles' makes many samples "
+        "of each image",
+    )
+    resample: Literal["bilinear", "area"] = Field(
+        default="bilinear", description="filter of images; 'area' is the mean of what is covered"
+    )
+    smallest: float = Field(
+        default=0.5, gt=0, le=1, description="for random_crop: side of the smallest part, as a share of the largest's"
+    )
+    tiles: TilesConfig | None = Field(default=None, description="for mode 'tiles': the grid")
+    reduced_jpeg: bool = Field(
+        default=False, description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left; faster"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GeometryConfig:
+        if (self.mode == "tiles") != (self.tiles is not None):
+            raise ValueError(
+                f"mode {self.mode!r} takes no tiles section"
+                if self.tiles
+                else "mode 'tiles' needs tiles={rows: 2, columns: 3, overlap: 0.25} or other numbers"
+            )
+        if "smallest" in self.model_fields_set and self.mode != "random_crop":
+            raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
+        if self.reduced_jpeg and self.resample == "area":
+            raise ValueError("reduced_jpeg needs resample 'bilinear': areas do not fall on pixels of a smaller image")
+        return self
+
+    def beyond_size(self) -> dict[str, dict[str, Any]]:
+        """What changes samples besides their size, for a fingerprint; nothing where all is as by default."""
+        set_here = self.model_dump(exclude_defaults=True, exclude={"height", "width"})
+        return {"geometry": set_here} if set_here else {}
+
+
+class ShardConfig(Section):
+    """How samples lie on disk."""
+
+    samples_per_shard: int = Field(
+        default=256, ge=1, le=100_000, description="samples a shard: a work unit of every stage"
+    )
+    image_format: Literal["png", "jpg", "webp"] = Field(default="png", description="format of images; labels are png")

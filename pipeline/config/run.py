@@ -1,0 +1,80 @@
+"""The configuration of a whole run."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from pipeline.config.cluster import ClusterConfig, ErrorBudgetConfig
+from pipeline.config.data import DatasetConfig, GeometryConfig, ShardConfig
+from pipeline.config.generation import (
+    AdaptConfig,
+    BackboneConfig,
+    CaptionsConfig,
+    GenerateConfig,
+    GeneratorConfig,
+    LayoutConfig,
+)
+from pipeline.config.sections import TRAIN_SPLIT, AbsolutePath, Name, Section, Seed, Url
+from pipeline.config.value import CurateConfig, DownstreamConfig, EvaluateConfig, JudgeConfig, mix_weights
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: Name = Field(description="name of the run, the title of its report")
+    workspace: AbsolutePath = Field(description="folder that all stages write to")
+    stores: Url | None = Field(
+        default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"
+    )
+    seed: Seed = Field(default=0, description="seed of everything drawn while generating")
+    dataset: DatasetConfig
+    geometry: GeometryConfig
+    backbone: BackboneConfig
+    layout: LayoutConfig = LayoutConfig()
+    captions: CaptionsConfig = CaptionsConfig()
+    generator: GeneratorConfig
+    adapt: AdaptConfig = AdaptConfig()
+    generate: GenerateConfig
+    judge: JudgeConfig = JudgeConfig()
+    curate: CurateConfig = CurateConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    shard: ShardConfig = ShardConfig()
+    error_budget: ErrorBudgetConfig = ErrorBudgetConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if (largest := max(self.generate.ks)) > self.layout.k_max:
+            raise ValueError(
+                f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
+                f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
+            )
+        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
+            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
+            raise ValueError(
+                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
+                "null measures nothing"
+            )
+        if self.evaluate.split == TRAIN_SPLIT:
+            raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
+        needed: dict[str, str] = {}
+        if self.evaluate.split is not None:
+            needed[self.evaluate.split] = "evaluate.split"
+            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        for split, reader in needed.items():
+            if split not in self.generate.splits:
+                raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")
+        if self.generator.adapter is None:
+            if self.layout.basis == "adapter":
+                raise ValueError("layout.basis: 'adapter' needs generator.adapter; a new adapter takes basis 'own'")
+            if self.adapt.steps == 0:
+                raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
+        elif self.layout.basis == "own" and self.adapt.steps == 0:
+            raise ValueError(
+                "layout.basis: 'own' gives the adapter components that it was not trained on; "
+                "give adapt.steps, or take basis 'adapter'"
+            )
+        return self
