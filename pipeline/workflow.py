@@ -56,7 +56,7 @@ def steps_of(config: Config) -> list[Step]:
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     captions, generation = Captions(config, workspace, layouts), Generation(config, workspace, layouts)
-    steps = [*layouts.steps(), *captions.steps(), *generation.steps()]
+    steps = [*layouts.data.steps(), *layouts.steps(), *captions.steps(), *generation.steps()]
     return steps if config.evaluate.split is None else [*steps, *Value(config, workspace, layouts).steps()]
 
 
@@ -106,6 +106,7 @@ def check(config: Config, stages: Sequence[StageName]) -> None:
     """
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
+    layouts.data.check()
     layouts.check()
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)

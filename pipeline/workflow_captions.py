@@ -28,7 +28,7 @@ class Captions:
         """The stage, or none."""
         if self.config.captions.model is None:
             return []
-        return [StoreStep("caption", self.workspace.captions, self.plan, self.work, self.layouts.size)]
+        return [StoreStep("caption", self.workspace.captions, self.plan, self.work, self.layouts.data.size)]
 
     def plan(self) -> StorePlan:
         """The store of captions: the shards of the real store once more."""

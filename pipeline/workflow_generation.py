@@ -55,11 +55,11 @@ class Generation:
         if self.sampler is not None and Store.is_at(self.workspace.layouts) and self.sampler.is_ready():
             sources = [keys for shard, keys in self.sources().items() if split_of(shard) in settings.splits]
             return Size(factor * len(sources), factor * sum(map(len, sources)))
-        counts = {split: count for split, count in self.layouts.counts().items() if split in settings.splits}
+        counts = {split: count for split, count in self.layouts.data.counts().items() if split in settings.splits}
         if self.sampler is not None:
-            classes = self.layouts.num_classes()
+            classes = self.layouts.data.num_classes()
             counts = {split: self.sampler.expected(split, count, classes) for split, count in counts.items()}
-        return Size(factor * sum(map(self.layouts.shards_of, counts.values())), factor * sum(counts.values()))
+        return Size(factor * sum(map(self.layouts.data.shards_of, counts.values())), factor * sum(counts.values()))
 
     # sampling
 
@@ -77,7 +77,7 @@ class Generation:
         real, splits = self.layouts.real, self.sampler.settings.splits
         inputs: dict[str, JSON] = {"real": content_digest(real), "splits": list(splits)}
         source = StoreSource(self.workspace.real, ("label",))
-        task = CountClasses(source, self.layouts.num_classes(), resources_of(self.config, "shard").resources)
+        task = CountClasses(source, self.layouts.data.num_classes(), resources_of(self.config, "shard").resources)
 
         def units() -> list[WorkUnit]:
             return [WorkUnit(name, keys) for name, keys in keys_by_shard(real).items() if split_of(name) in splits]
@@ -200,7 +200,7 @@ class Generation:
         manifest = Manifest(
             "synthetic",
             self.layouts.real.manifest.taxonomy,
-            self.layouts.geometry,
+            self.layouts.data.geometry,
             inputs,
             self.config.shard.image_format,
         )

@@ -1,29 +1,24 @@
-"""The beginning of the way: from a dataset to neural layouts."""
+"""From the real store to neural layouts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
-from augment.prompts import DETAILS, expand
-from pipeline.artifact import Artifact, discard
-from pipeline.config import TRAIN_SPLIT, Config, StageName
-from pipeline.datasets import Dataset, FolderOptions, Geometry, Record, Tiles, open_dataset
+from pipeline.artifact import Artifact
+from pipeline.config import TRAIN_SPLIT, Config
 from pipeline.engine import Source, Stage
 from pipeline.models import adapter_components, adapter_folder, basis_digest, identity, require_fit
-from pipeline.rendering import render_once, scenes_artifact
-from pipeline.sampler import Countable, Sampler
-from pipeline.stages import extract, fit, shard
+from pipeline.stages import extract, fit
 from pipeline.stages.adapt import BASIS
-from pipeline.stages.classes import CountClasses
 from pipeline.stages.reading import StoreSource, keys_by_shard
-from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
+from pipeline.steps import ArtifactStep, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
-from pipeline.taxonomies import CITYSCAPES, Taxonomy, named_taxonomy, taxonomy_entry
+from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace, content_digest
 
 if TYPE_CHECKING:
@@ -35,227 +30,41 @@ USED, OWN = "layouts", "own"
 
 @dataclass
 class Layouts:
-    """Plans the stages shard, fit and extract of one run."""
+    """Plans the stages fit and extract of one run."""
 
     config: Config
     workspace: Workspace
+
+    @cached_property
+    def data(self) -> RealData:
+        """The real images."""
+        return RealData(self.config, self.workspace)
 
     def steps(self) -> list[Step]:
         """The stages in order."""
         space = self.workspace
         return [
-            StoreStep("shard", space.real, self.plan_shard, self.shard_work, self.size, self.prepare, self.clean),
             ArtifactStep("fit", space.basis, self.basis, self.build_basis),
-            StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.size),
+            StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.data.size),
         ]
 
     def check(self) -> None:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: dataset or adapter are missing or do not fit, or a prompt asks for what the dataset does not
-                say of its images, or its labels cannot be had in the classes asked for.
+            UserError: the adapter is missing or does not fit.
         """
-        self.counts()
-        shard.translation(self.own_taxonomy, self.taxonomy)
         self.adapter_basis_digest()
-        prompts = self.config.generate.prompts
-        known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
-        for template in prompts.templates:
-            expand(template, known, "")
-
-    def known_attributes(self) -> dict[str, str]:
-        """What the dataset says of every image that is to be a source, with the values of one of them."""
-        if self.config.dataset.render is not None:
-            return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
-        said = [record.attributes for split in self.config.generate.splits for record in self.candidates[split]]
-        return {name: value for name, value in said[0].items() if all(name in other for other in said)}
-
-    # What is there
-
-    @property
-    def geometry(self) -> dict[str, int]:
-        """Height and width of the working size."""
-        return {"height": self.config.geometry.height, "width": self.config.geometry.width}
-
-    @cached_property
-    def frame_geometry(self) -> Geometry:
-        """How images and labels come to the working size."""
-        settings = self.config.geometry.model_dump(exclude_none=True)
-        tiles = settings.pop("tiles", None)
-        return Geometry(**settings, tiles=Tiles(**tiles) if tiles else None)
 
     @property
     def real(self) -> Store:
         """The real store."""
-        return Store.open(self.workspace.real)
+        return self.data.store
 
     @property
     def store(self) -> Store:
         """The layout store."""
         return Store.open(self.workspace.layouts)
-
-    @property
-    def root(self) -> str:
-        """The folder or URL of the dataset."""
-        return self.config.dataset.root or str(self.workspace.scenes)
-
-    @property
-    def folder(self) -> FolderOptions | None:
-        """Where things lie in a plain folder, where that is stated."""
-        options = self.config.dataset.folder
-        return None if options is None else FolderOptions(**options.model_dump())
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The dataset, which must be there."""
-        return open_dataset(self.config.dataset.kind, self.root, self.folder)
-
-    @cached_property
-    def candidates(self) -> dict[str, list[Record]]:
-        """The images of each split, thinned to the limit, before any sampling."""
-        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
-
-    @cached_property
-    def records(self) -> dict[str, list[Record]]:
-        """The chosen images of each split."""
-        if self.sampler is None:
-            return self.candidates
-        keys = {split: [record.key for record in records] for split, records in self.candidates.items()}
-        chosen = {split: set(found) for split, found in self.sampler.choose(keys).items()}
-        return {
-            split: [record for record in records if record.key in chosen[split]]
-            for split, records in self.candidates.items()
-        }
-
-    @cached_property
-    def sampler(self) -> Sampler | None:
-        """What chooses among the candidates, where sampling is asked for."""
-        settings = self.config.dataset.sampling
-        if settings is None:
-            return None
-        return Sampler(settings, "dataset.sampling", self.workspace.classes, "shard", self.countable)
-
-    def countable(self) -> Countable:
-        """The labels of the splits that are sampled."""
-        assert self.sampler is not None
-        sampled = {split: self.candidates[split] for split in self.sampler.settings.splits}
-        inputs: dict[str, JSON] = {
-            "dataset": self.dataset.name,
-            "listing": shard.listing_digest(sampled),
-            "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
-        }
-        task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
-        return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
-
-    # How much it will be
-
-    def counts(self) -> dict[str, int]:
-        """Samples of each split, known before scenes are rendered; at most, before their classes are counted."""
-        return {split: count * self.frame_geometry.views_per_image for split, count in self.image_counts().items()}
-
-    def image_counts(self) -> dict[str, int]:
-        """Images of each split, known before scenes are rendered; at most, before their classes are counted."""
-        render = self.config.dataset.render
-        if render is not None and not self.scenes().is_done():
-            planned = {"train": render.train, "val": render.val}
-            limit = self.config.dataset.limit
-            counts = {
-                split: min(planned[split], limit.get(split, planned[split])) for split in self.config.dataset.splits
-            }
-        elif self.sampler is None or self.sampler.is_ready():
-            return {split: len(records) for split, records in self.records.items()}
-        else:
-            counts = {split: len(records) for split, records in self.candidates.items()}
-        if self.sampler is None:
-            return counts
-        return {split: self.sampler.expected(split, count, self.num_classes()) for split, count in counts.items()}
-
-    def num_classes(self) -> int:
-        """Classes of the real store's labels; 0 where nothing is labelled."""
-        return len(self.taxonomy) if self.taxonomy else 0
-
-    def size(self) -> Size:
-        """Shards and samples of the real store."""
-        counts = self.counts()
-        return Size(sum(self.shards_of(count) for count in counts.values()), sum(counts.values()))
-
-    def shards_of(self, count: int) -> int:
-        """Shards that so many samples of one split fill."""
-        images = shard.images_per_shard(self.config.shard.samples_per_shard, self.frame_geometry)
-        return -(-count // (images * self.frame_geometry.views_per_image))
-
-    # shard
-
-    def scenes(self) -> Artifact:
-        """Rendered scenes, where the dataset is made of them."""
-        assert self.config.dataset.render is not None
-        return scenes_artifact(self.workspace.scenes, self.config.dataset.render)
-
-    def prepare(self, tools: Tools) -> None:
-        """Draw scenes and count classes, as far as that is asked for and not done."""
-        self.render(tools)
-        if self.sampler is not None:
-            self.sampler.prepare(tools)
-
-    def clean(self) -> None:
-        """Remove what was prepared."""
-        self.unrender()
-        if self.sampler is not None:
-            self.sampler.discard()
-
-    def render(self, tools: Tools) -> None:
-        """Draw the scenes, where the dataset is made of them and they are not there."""
-        if self.config.dataset.render is not None:
-            workers = tools.config.cluster.resources("shard").workers
-            count = None if workers == "auto" else workers
-            render_once(self.workspace.scenes, self.config.dataset.render, count, tools.report)
-
-    def unrender(self) -> None:
-        """Remove rendered scenes."""
-        if self.config.dataset.render is not None:
-            discard(self.workspace.scenes)
-
-    def plan_shard(self) -> StorePlan:
-        """The real store: every chosen image at the working size."""
-        if self.config.dataset.render is not None:
-            self.scenes().require_match("shard")
-        units = shard.plan(self.records, self.config.shard.samples_per_shard, self.frame_geometry)
-        inputs: dict[str, JSON] = {
-            "dataset": self.dataset.name,
-            "listing": shard.listing_digest(self.records),
-            "samples_per_shard": self.config.shard.samples_per_shard,
-            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
-            **shard.translation(self.own_taxonomy, self.taxonomy),
-            **shard.mask_values(self.dataset),
-            **self.config.geometry.beyond_size(),
-        }
-        taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
-        manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
-        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
-
-    @property
-    def own_taxonomy(self) -> Taxonomy | None:
-        """The classes of the dataset on disk, known before scenes are rendered; None where it has no labels."""
-        return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
-
-    @property
-    def taxonomy(self) -> Taxonomy | None:
-        """The classes of the labels in the real store and in all that follow from it, if there are labels."""
-        name = self.config.dataset.taxonomy
-        return self.own_taxonomy if name is None else named_taxonomy(name)
-
-    def shard_work(self) -> tuple[Stage, Source]:
-        """Stage and source of shard."""
-        stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
-        return stage, self.source(self.frame_geometry)
-
-    def source(self, geometry: Geometry | None) -> shard.DatasetSource:
-        """What reads the dataset; geometry None leaves its images at their size."""
-        dataset = self.config.dataset
-        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder, geometry)
-
-    # fit
 
     def start_adapter(self) -> Path | None:
         """Folder of the adapter to start from, if any; checked against what the layouts will be.
@@ -275,23 +84,6 @@ class Layouts:
             )
         require_fit(folder, self.config.generator.base)
         return folder
-
-    def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
-        """Check that every image of these splits is labelled, which these stages need.
-
-        Raises:
-            UserError: one is not.
-        """
-        if self.config.dataset.render is not None:
-            return
-        for split in splits:
-            bare = [record.image for record in self.candidates[split] if record.label is None]
-            if bare:
-                raise UserError(
-                    f"dataset: {len(bare)} of {len(self.candidates[split])} images of {split!r} have no label, such as "
-                    f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
-                    "evaluate.split=null to leave them out for good"
-                )
 
     def adapter_basis_digest(self) -> str | None:
         """Digest of the basis that `adapter_basis` names."""
@@ -343,8 +135,6 @@ class Layouts:
         facts |= basis_facts(own, used, moments)
         return f"{moments.count} feature vectors; {facts['summary']}"
 
-    # extract
-
     def plan_extract(self) -> StorePlan:
         """The layout store: the shards of the real store once more."""
         inputs: dict[str, JSON] = {
@@ -353,7 +143,7 @@ class Layouts:
             "basis": basis_digest(self.workspace.basis / USED),
             "k_max": self.config.layout.k_max,
         }
-        manifest = Manifest("layouts", None, self.geometry, inputs)
+        manifest = Manifest("layouts", None, self.data.geometry, inputs)
         return StorePlan(manifest, sorted(self.real.done()), lambda: extract.plan(keys_by_shard(self.real)))
 
     def extract_work(self) -> tuple[Stage, Source]:

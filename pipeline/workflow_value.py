@@ -73,7 +73,7 @@ class Value:
             UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
-            self.layouts.require_labels((TRAIN_SPLIT, self.split), needing)
+            self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
         from downstream.models import segmenter_config
 
         settings, geometry = self.config.downstream, self.config.geometry
@@ -236,7 +236,7 @@ class Value:
         manifest = Manifest(
             "curated",
             self.real.manifest.taxonomy,
-            self.layouts.geometry,
+            self.layouts.data.geometry,
             inputs,
             self.config.shard.image_format,
         )
@@ -258,9 +258,9 @@ class Value:
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
-        count = self.layouts.counts()[TRAIN_SPLIT] if TRAIN_SPLIT in self.config.generate.splits else 0
+        count = self.layouts.data.counts()[TRAIN_SPLIT] if TRAIN_SPLIT in self.config.generate.splits else 0
         factor = len(self.config.generate.ks) * self.config.generate.variants
-        return Size(factor * self.layouts.shards_of(count), factor * count)
+        return Size(factor * self.layouts.data.shards_of(count), factor * count)
 
     # compare
 

@@ -185,7 +185,7 @@ def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Co
             "error_budget.rate=0.5",
         )
     )
-    assert one.layouts.plan_shard().manifest == many.layouts.plan_shard().manifest
+    assert one.layouts.data.plan().manifest == many.layouts.data.plan().manifest
     assert one.layouts.basis().fingerprint == many.layouts.basis().fingerprint
     assert one.layouts.plan_extract().manifest == many.layouts.plan_extract().manifest
     assert one.adapter().fingerprint == many.adapter().fingerprint

@@ -1,0 +1,257 @@
+"""The very beginning of the way: from a dataset on disk to the store of real samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from augment.errors import UserError
+from augment.prompts import DETAILS, expand
+from pipeline.artifact import Artifact, discard
+from pipeline.config import Config, StageName
+from pipeline.datasets import Dataset, FolderOptions, Geometry, Record, Tiles, open_dataset
+from pipeline.engine import Source, Stage
+from pipeline.rendering import render_once, scenes_artifact
+from pipeline.sampler import Countable, Sampler
+from pipeline.stages import shard
+from pipeline.stages.classes import CountClasses
+from pipeline.steps import Size, Step, StorePlan, StoreStep, Tools, resources_of
+from pipeline.store import JSON, Manifest, Store
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, named_taxonomy, taxonomy_entry
+from pipeline.workspace import Workspace
+
+
+@dataclass
+class RealData:
+    """Plans the stage shard of one run, and knows the images that it writes."""
+
+    config: Config
+    workspace: Workspace
+
+    def steps(self) -> list[Step]:
+        """The stage."""
+        return [
+            StoreStep("shard", self.workspace.real, self.plan, self.work, self.size, self.prepare, self.clean),
+        ]
+
+    def check(self) -> None:
+        """Look at what comes from outside, before anything is written.
+
+        Raises:
+            UserError: the dataset is missing or does not fit, a prompt asks for what it does not say of its images, or
+                its labels cannot be had in the classes asked for.
+        """
+        self.counts()
+        shard.translation(self.own_taxonomy, self.taxonomy)
+        prompts = self.config.generate.prompts
+        known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
+        for template in prompts.templates:
+            expand(template, known, "")
+
+    def known_attributes(self) -> dict[str, str]:
+        """What the dataset says of every image that is to be a source, with the values of one of them."""
+        if self.config.dataset.render is not None:
+            return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
+        said = [record.attributes for split in self.config.generate.splits for record in self.candidates[split]]
+        return {name: value for name, value in said[0].items() if all(name in other for other in said)}
+
+    # How images come to the working size
+
+    @property
+    def geometry(self) -> dict[str, int]:
+        """Height and width of the working size."""
+        return {"height": self.config.geometry.height, "width": self.config.geometry.width}
+
+    @cached_property
+    def frame_geometry(self) -> Geometry:
+        """How images and labels come to the working size."""
+        settings = self.config.geometry.model_dump(exclude_none=True)
+        tiles = settings.pop("tiles", None)
+        return Geometry(**settings, tiles=Tiles(**tiles) if tiles else None)
+
+    @property
+    def store(self) -> Store:
+        """The real store."""
+        return Store.open(self.workspace.real)
+
+    @property
+    def root(self) -> str:
+        """The folder or URL of the dataset."""
+        return self.config.dataset.root or str(self.workspace.scenes)
+
+    @property
+    def folder(self) -> FolderOptions | None:
+        """Where things lie in a plain folder, where that is stated."""
+        options = self.config.dataset.folder
+        return None if options is None else FolderOptions(**options.model_dump())
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset, which must be there."""
+        return open_dataset(self.config.dataset.kind, self.root, self.folder)
+
+    # Which images
+
+    @cached_property
+    def candidates(self) -> dict[str, list[Record]]:
+        """The images of each split, thinned to the limit, before any sampling."""
+        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
+
+    @cached_property
+    def records(self) -> dict[str, list[Record]]:
+        """The chosen images of each split."""
+        if self.sampler is None:
+            return self.candidates
+        keys = {split: [record.key for record in records] for split, records in self.candidates.items()}
+        chosen = {split: set(found) for split, found in self.sampler.choose(keys).items()}
+        return {
+            split: [record for record in records if record.key in chosen[split]]
+            for split, records in self.candidates.items()
+        }
+
+    @cached_property
+    def sampler(self) -> Sampler | None:
+        """What chooses among the candidates, where sampling is asked for."""
+        settings = self.config.dataset.sampling
+        if settings is None:
+            return None
+        return Sampler(settings, "dataset.sampling", self.workspace.classes, "shard", self.countable)
+
+    def countable(self) -> Countable:
+        """The labels of the splits that are sampled."""
+        assert self.sampler is not None
+        sampled = {split: self.candidates[split] for split in self.sampler.settings.splits}
+        inputs: dict[str, JSON] = {
+            "dataset": self.dataset.name,
+            "listing": shard.listing_digest(sampled),
+            "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
+        }
+        task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
+        return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
+
+    # What their labels mean
+
+    @property
+    def own_taxonomy(self) -> Taxonomy | None:
+        """The classes of the dataset on disk, known before scenes are rendered; None where it has no labels."""
+        return CITYSCAPES if self.config.dataset.render is not None else self.dataset.taxonomy
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the labels in the real store and in all that follow from it, if there are labels."""
+        name = self.config.dataset.taxonomy
+        return self.own_taxonomy if name is None else named_taxonomy(name)
+
+    def num_classes(self) -> int:
+        """Classes of the real store's labels; 0 where nothing is labelled."""
+        return len(self.taxonomy) if self.taxonomy else 0
+
+    def source(self, geometry: Geometry | None) -> shard.DatasetSource:
+        """What reads the dataset; geometry None leaves its images at their size."""
+        dataset = self.config.dataset
+        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder, geometry)
+
+    def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
+        """Check that every image of these splits is labelled, which these stages need.
+
+        Raises:
+            UserError: one is not.
+        """
+        if self.config.dataset.render is not None:
+            return
+        for split in splits:
+            bare = [record.image for record in self.candidates[split] if record.label is None]
+            if bare:
+                raise UserError(
+                    f"dataset: {len(bare)} of {len(self.candidates[split])} images of {split!r} have no label, such as "
+                    f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
+                    "evaluate.split=null to leave them out for good"
+                )
+
+    # How much it will be
+
+    def counts(self) -> dict[str, int]:
+        """Samples of each split, known before scenes are rendered; at most, before their classes are counted."""
+        return {split: count * self.frame_geometry.views_per_image for split, count in self.image_counts().items()}
+
+    def image_counts(self) -> dict[str, int]:
+        """Images of each split, known before scenes are rendered; at most, before their classes are counted."""
+        render = self.config.dataset.render
+        if render is not None and not self.scenes().is_done():
+            planned = {"train": render.train, "val": render.val}
+            limit = self.config.dataset.limit
+            counts = {
+                split: min(planned[split], limit.get(split, planned[split])) for split in self.config.dataset.splits
+            }
+        elif self.sampler is None or self.sampler.is_ready():
+            return {split: len(records) for split, records in self.records.items()}
+        else:
+            counts = {split: len(records) for split, records in self.candidates.items()}
+        if self.sampler is None:
+            return counts
+        return {split: self.sampler.expected(split, count, self.num_classes()) for split, count in counts.items()}
+
+    def size(self) -> Size:
+        """Shards and samples of the real store."""
+        counts = self.counts()
+        return Size(sum(self.shards_of(count) for count in counts.values()), sum(counts.values()))
+
+    def shards_of(self, count: int) -> int:
+        """Shards that so many samples of one split fill."""
+        images = shard.images_per_shard(self.config.shard.samples_per_shard, self.frame_geometry)
+        return -(-count // (images * self.frame_geometry.views_per_image))
+
+    # The store
+
+    def prepare(self, tools: Tools) -> None:
+        """Draw scenes and count classes, as far as that is asked for and not done."""
+        self.render(tools)
+        if self.sampler is not None:
+            self.sampler.prepare(tools)
+
+    def clean(self) -> None:
+        """Remove what was prepared."""
+        self.unrender()
+        if self.sampler is not None:
+            self.sampler.discard()
+
+    def scenes(self) -> Artifact:
+        """Rendered scenes, where the dataset is made of them."""
+        assert self.config.dataset.render is not None
+        return scenes_artifact(self.workspace.scenes, self.config.dataset.render)
+
+    def render(self, tools: Tools) -> None:
+        """Draw the scenes, where the dataset is made of them and they are not there."""
+        if self.config.dataset.render is not None:
+            workers = tools.config.cluster.resources("shard").workers
+            count = None if workers == "auto" else workers
+            render_once(self.workspace.scenes, self.config.dataset.render, count, tools.report)
+
+    def unrender(self) -> None:
+        """Remove rendered scenes."""
+        if self.config.dataset.render is not None:
+            discard(self.workspace.scenes)
+
+    def plan(self) -> StorePlan:
+        """The real store: every chosen image at the working size."""
+        if self.config.dataset.render is not None:
+            self.scenes().require_match("shard")
+        units = shard.plan(self.records, self.config.shard.samples_per_shard, self.frame_geometry)
+        inputs: dict[str, JSON] = {
+            "dataset": self.dataset.name,
+            "listing": shard.listing_digest(self.records),
+            "samples_per_shard": self.config.shard.samples_per_shard,
+            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
+            **shard.translation(self.own_taxonomy, self.taxonomy),
+            **shard.mask_values(self.dataset),
+            **self.config.geometry.beyond_size(),
+        }
+        taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
+        manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
+
+    def work(self) -> tuple[Stage, Source]:
+        """Stage and source of shard."""
+        stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
+        return stage, self.source(self.frame_geometry)
