@@ -210,7 +210,7 @@ class GeometryConfig(SizeConfig):
                 if self.tiles
                 else "mode 'tiles' needs tiles={rows: 2, columns: 3, overlap: 0.25} or other numbers"
             )
-        if "smallest" in self.model_fields_set and self.mode != "random_crop":
+        if self.smallest != type(self).model_fields["smallest"].default and self.mode != "random_crop":
             raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
         if self.reduced_jpeg and self.resample == "area":
             raise ValueError("reduced_jpeg needs resample 'bilinear': areas do not fall on pixels of a smaller image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,11 @@ def test_command_line_tells_a_mistake_in_one_line_and_exits_with_2(
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "space").exists()
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "unlabelled"])
+def test_a_configuration_reads_again_as_it_was_kept(recipe: str, tmp_path: Path) -> None:
+    config = load_config(recipe, ["dataset.root=/data"] if recipe == "unlabelled" else [])
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(json.dumps(config.model_dump(mode="json")))
+    assert load_config(str(kept)) == config
