@@ -19,6 +19,7 @@ from pipeline.config.sections import (
     TaxonomyName,
     Url,
 )
+from pipeline.kinds import DatasetKind
 
 
 class RenderConfig(Section):
@@ -107,19 +108,7 @@ class SamplingConfig(Section):
 class DatasetConfig(Section):
     """Where the real images and their labels come from."""
 
-    kind: Literal[
-        "rendered",
-        "cityscapes",
-        "cityscapes-coarse",
-        "camvid",
-        "camvid-32",
-        "folder",
-        "ade20k",
-        "ade20k-full",
-        "bdd100k",
-        "bdd100k-100k",
-        "coco-stuff",
-    ] = Field(description="layout of the dataset on disk")
+    kind: DatasetKind = Field(description="layout of the dataset on disk")
     root: Url | None = Field(
         default=None,
         validate_default=True,

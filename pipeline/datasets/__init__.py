@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pipeline.datasets.ade20k import Ade20k
 from pipeline.datasets.ade20k_full import Ade20kFull
@@ -18,20 +17,7 @@ from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
 from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
-
-DatasetKind = Literal[
-    "rendered",
-    "cityscapes",
-    "cityscapes-coarse",
-    "camvid",
-    "camvid-32",
-    "folder",
-    "ade20k",
-    "ade20k-full",
-    "bdd100k",
-    "bdd100k-100k",
-    "coco-stuff",
-]
+from pipeline.kinds import DatasetKind
 
 __all__ = [
     "Ade20k",
