@@ -9,7 +9,7 @@ from pipeline.taxonomies.coco_stuff import COCO_STUFF
 from pipeline.taxonomies.mapping import mapping_table, translate
 from pipeline.taxonomies.registry import TAXONOMIES, named_taxonomy, taxonomy_entry, taxonomy_of_entry
 from pipeline.taxonomies.taxonomy import Taxonomy, colorize, require_ids, train_id_table
-from pipeline.taxonomies.user import read_classes, taxonomy_of_classes
+from pipeline.taxonomies.user import taxonomy_of_classes
 
 __all__ = [
     "ADE20K",
@@ -23,7 +23,6 @@ __all__ = [
     "colorize",
     "mapping_table",
     "named_taxonomy",
-    "read_classes",
     "require_ids",
     "taxonomy_entry",
     "taxonomy_of_classes",

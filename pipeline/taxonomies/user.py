@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,33 +31,6 @@ def distinct_palette(count: int) -> tuple[Color, ...]:
     numbers = np.arange(1, count + 1)
     channels = [sum((numbers >> 3 * bit + channel & 1) << 7 - bit for bit in range(8)) for channel in range(3)]
     return tuple((int(red), int(green), int(blue)) for red, green, blue in zip(*channels, strict=True))
-
-
-def read_classes(path: Path) -> Taxonomy:
-    """The taxonomy that a classes file describes, named after the file.
-
-    A ``.json`` file is an object with ``classes`` and, if wished, ``palette``, ``things`` and ``ignore_index``; any
-    other file is text with one class a line. The order is that of the ids in the labels, from 0. Raises UserError,
-    naming the file, where it is missing or is neither.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return _from_object(path.stem, text)
-        return taxonomy_of_classes(path.stem, [line.strip() for line in text.splitlines() if line.strip()])
-    except FileNotFoundError as error:
-        raise UserError(f"classes file {path} does not exist: give one class a line, or a JSON object") from error
-    except (ValueError, OSError, UserError) as error:
-        raise UserError(f"classes file {path}: {error}") from error
-
-
-def _from_object(name: str, text: str) -> Taxonomy:
-    fields = json.loads(text)
-    classes = fields.get("classes") if isinstance(fields, dict) else None
-    if not isinstance(classes, list) or not classes:
-        raise UserError('expected a JSON object with "classes": [a name for each id, from 0]')
-    plain = taxonomy_to_json(taxonomy_of_classes(name, [str(entry) for entry in classes]))
-    return taxonomy_from_json({**plain, **fields})
 
 
 def taxonomy_to_json(taxonomy: Taxonomy) -> dict[str, Any]:

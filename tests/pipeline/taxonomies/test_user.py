@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from augment.errors import UserError
 from pipeline.taxonomies import (
     CITYSCAPES,
     TAXONOMIES,
-    Taxonomy,
     colorize,
-    read_classes,
     taxonomy_entry,
     taxonomy_of_classes,
     taxonomy_of_entry,
@@ -58,44 +55,6 @@ def test_other_classes_under_a_known_name_are_written_whole() -> None:
     entry = taxonomy_entry(impostor)
     assert isinstance(entry, dict)
     assert taxonomy_of_entry(entry) == impostor != CITYSCAPES
-
-
-def test_a_text_file_has_a_class_a_line(tmp_path: Path) -> None:
-    (tmp_path / "harbour.txt").write_text("ship\nopen sea\n\n quay \n")
-    assert read_classes(tmp_path / "harbour.txt") == taxonomy_of_classes("harbour", ["ship", "open sea", "quay"])
-
-
-def test_a_json_file_may_give_colours_and_things(tmp_path: Path) -> None:
-    path = tmp_path / "harbour.json"
-    path.write_text('{"classes": ["ship", "sea"], "palette": [[9, 8, 7], [0, 0, 255]], "things": ["ship"]}')
-    assert read_classes(path) == Taxonomy("harbour", ("ship", "sea"), ((9, 8, 7), (0, 0, 255)), things=("ship",))
-    path.write_text('{"classes": ["ship", "sea"]}')
-    assert read_classes(path) == taxonomy_of_classes("harbour", ["ship", "sea"])
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("{", "Expecting property name"),
-        ("[1]", 'expected a JSON object with "classes"'),
-        ('{"classes": []}', 'expected a JSON object with "classes"'),
-        ('{"classes": ["a", "a"]}', "two classes are called 'a'"),
-        ('{"classes": ["a"], "colours": []}', "a taxonomy has no 'colours': it has name, classes, palette"),
-        ('{"classes": ["a"], "palette": [["red", 0, 0]]}', r"palette\.0\.0: Input should be a valid integer"),
-        ('{"classes": ["a"], "palette": []}', "1 classes but 0 colours"),
-    ],
-)
-def test_a_wrong_classes_file_is_named_with_what_is_wrong(tmp_path: Path, content: str, said: str) -> None:
-    path = tmp_path / "mine.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=rf"^classes file .*mine\.json: .*{said}") as raised:
-        read_classes(path)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_missing_classes_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.txt does not exist: give one class a line"):
-        read_classes(tmp_path / "nowhere.txt")
 
 
 def test_an_unknown_name_is_told_with_those_there_are() -> None:
