@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.base import Frame, Record, RecordError, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import map_ids, read_frame, read_label_ids
 from pipeline.datasets.tree import Tree
@@ -22,13 +24,14 @@ LABEL_IDS_SUFFIX = "_labelIds.png"
 TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
 INSTANCE_IDS_SUFFIX = "_instanceIds.png"
 ATTRIBUTES_SUFFIX = "_attributes.json"
+# No file of the official archives: exports of other sets in this format say with it what their train ids mean.
+CLASSES = "classes.json"
 # Owners keep the annotations of the one to themselves, and have drawn no fine ones for the other.
 UNLABELLED_SPLITS = {"gtFine": ("test", "train_extra"), "gtCoarse": ("test",)}
 
 _TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
 _IS_LABEL_ID = np.arange(256) < len(LABELS)
 _IDENTITY = np.arange(256, dtype=np.uint8)
-_IS_TRAIN_ID = (np.arange(256) < len(CITYSCAPES)) | (np.arange(256) == CITYSCAPES.ignore_index)
 
 # The value of an object in an instanceIds file is its label id times this, plus its number.
 INSTANCE_BASE = 1000
@@ -48,7 +51,6 @@ class Cityscapes:
     tree: Tree
     name: str = "cityscapes"
     annotation: Literal["gtFine", "gtCoarse"] = "gtFine"
-    taxonomy: Taxonomy = CITYSCAPES
 
     def __post_init__(self) -> None:
         require_root(self.tree, f"leftImg8bit/ and {self.annotation}/")
@@ -57,6 +59,13 @@ class Cityscapes:
                 f"{self.tree} is no Cityscapes folder: expected "
                 f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX}, found {self.tree.found_in()}"
             )
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The 19 classes, unless a file in the root says that ``labelTrainIds`` hold others."""
+        if not self.tree.location.exists(CLASSES):
+            return CITYSCAPES
+        return read_classes_file(self.tree, CLASSES, None).taxonomy
 
     def splits(self) -> list[str]:
         """Names of the folders in ``leftImg8bit``, sorted."""
@@ -121,7 +130,9 @@ class Cityscapes:
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)
         if path.endswith(TRAIN_IDS_SUFFIX):
-            return map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
+            return map_ids(ids, _IDENTITY, self.taxonomy.is_id[:256], where)
+        if self.taxonomy != CITYSCAPES:
+            raise RecordError(f"foreign label ids: {where} has ids of Cityscapes, but {CLASSES} states other classes")
         return map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
 
     def _instances(self, path: str) -> NDArray[np.uint16]:

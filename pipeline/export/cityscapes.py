@@ -20,6 +20,7 @@ from pipeline.datasets.cityscapes import (
     LABEL_IDS_SUFFIX,
     TRAIN_IDS_SUFFIX,
 )
+from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.source import Item, Source, png
@@ -42,8 +43,9 @@ class CityscapesFormat:
     """``leftImg8bit``, ``gtFine`` and ``attributes``, by split and city, all of them PNG.
 
     Labels are ``labelTrainIds`` and ``color``; with the classes of Cityscapes also ``labelIds`` and, where a sample
-    has instances, ``instanceIds``. Objects that lie on ignored pixels are not written, as those have no label id.
-    Raises UserError for labels of 16 bits.
+    has instances, ``instanceIds``. Other classes stand in ``classes.json``, which the reader of this project looks at.
+    Objects that lie on ignored pixels are not written, as those have no label id. Raises UserError for labels of 16
+    bits.
     """
 
     def __init__(self, source: Source, destination: Destination) -> None:
@@ -87,7 +89,9 @@ class CityscapesFormat:
         """Nothing is noted."""
 
     def finish(self) -> None:
-        """Nothing is left to write."""
+        """Write the classes, where they are not those of Cityscapes."""
+        if self._source.taxonomy not in (None, CITYSCAPES):
+            write_classes(self._source, self._destination)
 
 
 def label_files(sample: Sample, taxonomy: Taxonomy) -> dict[str, NDArray[np.uint8] | NDArray[np.uint16]]:

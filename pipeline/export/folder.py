@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.source import Item, Source
 from pipeline.store.codec import INSTANCES, LABEL
-from pipeline.taxonomies.user import taxonomy_to_json
-
-CLASSES = "classes.json"
 
 
 class FolderFormat:
@@ -46,8 +43,5 @@ class FolderFormat:
 
     def finish(self) -> None:
         """Write the classes, where there are masks that have them."""
-        taxonomy = self._source.taxonomy
-        if taxonomy is None or not self._has_masks:
-            return
-        content = json.dumps(taxonomy_to_json(taxonomy), ensure_ascii=False, indent=2)
-        self._destination.write(CLASSES, f"{content}\n".encode())
+        if self._source.taxonomy is not None and self._has_masks:
+            write_classes(self._source, self._destination)

@@ -15,7 +15,9 @@ from augment.errors import UserError
 from pipeline.datasets import open_dataset
 from pipeline.export import export_store
 from pipeline.export.cityscapes import instance_ids
+from pipeline.store import Sample
 from pipeline.store.codec import ImageFormat
+from pipeline.taxonomies import ADE20K, CAMVID
 from pipeline.taxonomies.cityscapes import LABELS
 from tests.pipeline.export.stores import read, sample, write_store
 
@@ -108,6 +110,19 @@ def test_camvid_comes_back_pixel_by_pixel(tmp_path: Path, camvid_root: Path) -> 
     export_store(str(tmp_path / "s"), str(tmp_path / "out"), "cityscapes")
     exported = open_dataset("cityscapes", tmp_path / "out")
     assert not list(tmp_path.glob("out/gtFine/**/*labelIds.png"))
+    assert exported.taxonomy == CAMVID
     for record, made in zip(exported.records("val"), samples, strict=True):
         np.testing.assert_array_equal(exported.load(record).image, made.image)
         np.testing.assert_array_equal(exported.load(record).label, made.label)
+
+
+def test_classes_beyond_those_of_cityscapes_come_back_with_their_names(tmp_path: Path) -> None:
+    label = np.random.default_rng(0).choice([*range(150), 255], (16, 24)).astype(np.uint8)
+    image = np.zeros((16, 24, 3), np.uint8)
+    sample = Sample("train_a", image, label, metadata={"split": "train", "dataset": "ade20k"})
+    write_store(tmp_path / "s", [sample], taxonomy="ade20k")
+    export_store(str(tmp_path / "s"), str(tmp_path / "out"), "cityscapes")
+    exported = open_dataset("cityscapes", tmp_path / "out")
+    assert exported.taxonomy == ADE20K
+    [record] = exported.records("train")
+    np.testing.assert_array_equal(exported.load(record).label, label)
