@@ -211,8 +211,12 @@ def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
 def index_of(steps: Sequence[Step], stage: StageName) -> int:
     """Where a stage stands; raises UserError where the run leaves it out."""
     if stage not in names(steps):
-        missing = "captions.model" if stage == "caption" else "a labelled split, and evaluate.split"
-        raise UserError(f"{stage} is no stage of this run: it needs {missing}, which is null")
+        why = (
+            "captions.model is null; name an image-to-text model"
+            if stage == "caption"
+            else "evaluate.split is null; name a labelled split that is held out"
+        )
+        raise UserError(f"{stage} is no stage of this run: {why}")
     return names(steps).index(stage)
 
 

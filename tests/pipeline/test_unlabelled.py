@@ -92,7 +92,7 @@ def test_only_stages_that_need_labels_refuse_a_set_without(plain: Callable[..., 
 @pytest.mark.parametrize("stage", ["judge", "report"])
 def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Config], stage: StageName) -> None:
     for selection in (Selection(until=stage), Selection(only=stage)):
-        with pytest.raises(UserError, match=rf"^{stage} is no stage of this run: .* evaluate\.split is null"):
+        with pytest.raises(UserError, match=rf"^{stage} is no stage of this run: evaluate\.split is null"):
             run(plain(), selection, print)
 
 

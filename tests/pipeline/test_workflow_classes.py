@@ -16,7 +16,7 @@ from pipeline.stages import shard
 from pipeline.steps import Tools
 from pipeline.store import FingerprintMismatch, SampleReader, Store, taxonomy_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, TAXONOMIES, translate
-from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
 
@@ -41,20 +41,20 @@ def cityscapes(tmp_path: Path) -> Path:
     return tmp_path / "streets"
 
 
-def layouts(kind: str, root: Path, workspace: Path, *overrides: str) -> Layouts:
+def real_data(kind: str, root: Path, workspace: Path, *overrides: str) -> RealData:
     settings = ["geometry={height: 32, width: 48}", "cluster.executor=serial", f"workspace={workspace}"]
     config: Config = load_config(kind, [*settings, f"dataset.root={root}", *overrides])
-    return Layouts(config, Workspace.of(config))
+    return RealData(config, Workspace.of(config))
 
 
-def sharded(made: Layouts) -> Store:
+def sharded(made: RealData) -> Store:
     made.steps()[0].run(Tools(made.config, lambda _: None))
-    return made.real
+    return made.store
 
 
 def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscapes: Path, tmp_path: Path) -> None:
-    own = sharded(layouts("cityscapes", cityscapes, tmp_path / "a"))
-    brought = sharded(layouts("camvid", camvid, tmp_path / "b", "dataset.taxonomy=cityscapes"))
+    own = sharded(real_data("cityscapes", cityscapes, tmp_path / "a"))
+    brought = sharded(real_data("camvid", camvid, tmp_path / "b", "dataset.taxonomy=cityscapes"))
     assert taxonomy_of(brought.manifest) == taxonomy_of(own.manifest) == CITYSCAPES
     assert verify_store(brought.url) == []
 
@@ -72,27 +72,27 @@ def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscape
 
 
 def test_without_a_wish_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Path) -> None:
-    plain = layouts("camvid", camvid, tmp_path / "a").plan_shard().manifest
-    named = layouts("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan_shard().manifest
+    plain = real_data("camvid", camvid, tmp_path / "a").plan().manifest
+    named = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan().manifest
     assert named.fingerprint == plain.fingerprint
     assert (plain.taxonomy, set(plain.inputs)) == ("camvid", {"dataset", "listing", "samples_per_shard"})
 
 
 def test_other_classes_make_another_store_and_that_is_told(camvid: Path, tmp_path: Path) -> None:
-    sharded(layouts("camvid", camvid, tmp_path / "a"))
+    sharded(real_data("camvid", camvid, tmp_path / "a"))
     with pytest.raises(FingerprintMismatch, match=r"taxonomy: stored \"camvid\", asked \"cityscapes\""):
-        sharded(layouts("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
+        sharded(real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
 
 
 def test_a_changed_table_makes_another_store(camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = layouts("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes")
-    before = made.plan_shard().manifest
+    made = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes")
+    before = made.plan().manifest
     monkeypatch.setattr("pipeline.stages.shard.mapping_table", lambda *_: np.zeros(256, np.uint8))
-    assert made.plan_shard().manifest.fingerprint != before.fingerprint
+    assert made.plan().manifest.fingerprint != before.fingerprint
 
 
 def test_classes_that_cannot_be_had_are_refused_before_anything_is_written(camvid: Path, tmp_path: Path) -> None:
-    made = layouts("camvid", camvid, tmp_path / "a", "dataset.taxonomy=ade20k")
+    made = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=ade20k")
     said = r"dataset\.taxonomy=ade20k: camvid labels have no counterpart in ade20k: they can stay .* become cityscapes"
     with pytest.raises(UserError, match=said):
         made.check()
@@ -109,4 +109,4 @@ def test_labels_that_are_not_there_cannot_be_translated() -> None:
 def test_rendered_scenes_are_known_to_be_cityscapes_before_they_are_drawn(tmp_path: Path, name: str) -> None:
     config = load_config("quickstart", [f"workspace={tmp_path / 'a'}", f"dataset.taxonomy={name}"])
     with pytest.raises(UserError, match="cityscapes labels have no counterpart"):
-        Layouts(config, Workspace.of(config)).check()
+        RealData(config, Workspace.of(config)).check()
