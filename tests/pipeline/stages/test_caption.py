@@ -61,7 +61,7 @@ def test_run_with_a_model_prompts_with_its_captions(tmp_path: Path, configure: C
 def test_recipe_without_a_model_has_no_such_stage(tmp_path: Path, configure: Configure) -> None:
     assert "caption" not in [step.name for step in steps_of(configure(tmp_path))]
     for selection in (Selection(only="caption"), Selection(until="caption")):
-        with pytest.raises(UserError, match=r"caption is no stage of this run: it needs captions\.model"):
+        with pytest.raises(UserError, match=r"caption is no stage of this run: captions\.model is null"):
             run(configure(tmp_path), selection, print)
 
 
