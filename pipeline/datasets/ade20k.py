@@ -67,7 +67,7 @@ class Ade20k:
                     key=make_key(split, name),
                     split=split,
                     image=path,
-                    label=labels[name],
+                    label=labels.get(name),
                     attributes={"medium": "photo", **scene_attribute(scenes.get(name))},
                 )
                 for name, path in images.items()

@@ -121,8 +121,8 @@ class Ade20kFull:
                     key=make_key(split, name),
                     split=split,
                     image=path,
-                    label=labels[name],
-                    instances=labels[name],
+                    label=labels.get(name),
+                    instances=labels.get(name),
                     attributes={"medium": "photo", **scene_attribute(PurePosixPath(path).parent.name)},
                 )
                 for name, path in images.items()

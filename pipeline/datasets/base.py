@@ -74,7 +74,7 @@ class Record:
     ``key`` is unique over all splits and matches ``[A-Za-z0-9_-]+``. ``image``, ``label`` and ``instances`` are
     paths below the dataset's root with forward slashes, so that a record is the same wherever the dataset lies;
     ``label`` is None for an unlabelled image. ``attributes`` says what captions need: ``medium`` always, others
-    where known. ``captions`` are sentences that people wrote of it. ``boxes`` count in pixels of the image on disk.
+    where known. ``captions`` are sentences that people wrote of it. ``boxes`` count in pixels of the upright image.
     """
 
     key: str

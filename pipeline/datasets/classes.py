@@ -55,7 +55,7 @@ def read_classes_file(tree: Tree, path: str, ignored: int | None) -> MaskClasses
     ``classes`` and whatever else a `Taxonomy` has. Raises UserError, naming the file, for any other.
     """
     try:
-        text = tree.location.read(path)[:MAX_CHARACTERS].decode()
+        text = tree.location.read(path)[:MAX_CHARACTERS].decode("utf-8-sig")
         classes = _parsed(path.rpartition(".")[2].lower(), text)
         return _without(classes, ignored)
     except FileNotFoundError as error:
@@ -68,7 +68,8 @@ def _parsed(suffix: str, text: str) -> MaskClasses:
     if suffix == "csv":
         return _of_rows(list(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)))
     if suffix != "json":
-        return _of_rows([{"name": line} for line in text.splitlines() if line.strip()])
+        # A blank line in between would be a class without a name, and is told so.
+        return _of_rows([{"name": line} for line in text.rstrip().splitlines()])
     content = json.loads(text)
     if isinstance(content, dict):
         taxonomy = _of_object(content)

@@ -109,12 +109,13 @@ class Folder:
             for folder in self.tree.folders(parent)
             if folder.startswith(start) and folder.endswith(end) and len(folder) > len(start) + len(end)
         ]
-        annotations = [self._annotations(name) for name in names]
+        # Masks may lie beside the images of their own split.
+        apart = {folder for name in names for folder in self._annotations(name) if folder != self._images(name)}
         return [
             name
             for name in names
             if (not rest or self._exists(self._images(name)))
-            and not any(_holds(self._images(name), folder) for folders in annotations for folder in folders)
+            and not any(_holds(self._images(name), folder) for folder in apart)
         ]
 
     def records(self, split: str) -> list[Record]:

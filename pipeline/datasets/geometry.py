@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -54,7 +55,11 @@ class Tiles:
     def spans(self, length: int, count: int) -> list[tuple[int, int]]:
         """Start and size of ``count`` tiles over a side of ``length`` pixels; together they cover all of it."""
         size = min(length, -int(-length // self.reach(count)))
-        return [(i * (length - size) // max(count - 1, 1), size) for i in range(count)]
+        # Starts are whole pixels, so that two of them may be a pixel too far apart.
+        steps = max(count - 1, 1)
+        while size < length and math.ceil((length - size) / steps) > size * (1 - self.overlap) + 1e-9:
+            size += 1
+        return [(i * (length - size) // steps, size) for i in range(count)]
 
 
 @dataclass(frozen=True)

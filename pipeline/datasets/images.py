@@ -17,8 +17,11 @@ _INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
 _COLOURED = ("RGB", "RGBA", "P")
 _SIXTEEN_BIT_MAX = 65535
 # The tag that says how the camera was held, and its values for the four ways that exchange height and width.
-_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
+_ORIENTATION, _UPRIGHT, _ON_THEIR_SIDE = 0x0112, 1, (5, 6, 7, 8)
 _REDUCTIONS = (8, 4, 2)
+# Bit depth and colour type in a PNG's header, and by how much grey values of so few bits come out too large.
+_PNG_KIND = slice(24, 26)
+_SPREAD = {bytes((2, 0)): 85, bytes((4, 0)): 17}
 
 TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
 
@@ -40,9 +43,12 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
     """
     where = tree.at(path)
     with opened(tree.read(path, "image"), where, "image") as file:
-        turned = file.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+        orientation = file.getexif().get(_ORIENTATION, _UPRIGHT)
+        turned = orientation in _ON_THEIR_SIDE
         width, height = reversed(file.size) if turned else file.size
-        reduction = _reduce(file, at_least[::-1] if turned else at_least) if at_least else 1
+        # An image that will be turned would have the narrower pixels of a last column at the wrong end.
+        whole = orientation != _UPRIGHT
+        reduction = _reduce(file, at_least[::-1] if turned else at_least, whole) if at_least else 1
         # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
         ImageOps.exif_transpose(file, in_place=True)
         image: Image.Image = file
@@ -60,8 +66,8 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     A palette file gives its indices. Raises RecordError for a file that cannot be read, holds colours, or is
     compressed with loss.
     """
-    where = tree.at(path)
-    with opened(tree.read(path, "label"), where, "label") as file:
+    where, data = tree.at(path), tree.read(path, "label")
+    with opened(data, where, "label") as file:
         _require_lossless(file, where)
         if file.mode not in _INDEXED:
             raise RecordError(
@@ -71,7 +77,8 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     if ids.dtype == bool:
         return ids.astype(np.uint8)
     if ids.dtype == np.uint8:
-        return ids
+        # Pillow spreads grey of few bits over the whole range.
+        return ids // _SPREAD.get(data[_PNG_KIND], 1) if file.format == "PNG" else ids
     if ids.min() < 0 or ids.max() > _SIXTEEN_BIT_MAX:
         raise RecordError(
             f"label ids out of range: {where} has {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
@@ -114,10 +121,14 @@ def _require_lossless(file: Image.Image, where: str) -> None:
         raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
 
 
-def _reduce(file: Image.Image, at_least: Size) -> int:
-    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller."""
+def _reduce(file: Image.Image, at_least: Size, whole: bool) -> int:
+    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller.
+
+    ``whole`` asks for a part that both sides are a multiple of.
+    """
     room = min(file.height // at_least[0], file.width // at_least[1])
-    reduction = next((factor for factor in _REDUCTIONS if factor <= room), 1)
+    fitting = (factor for factor in _REDUCTIONS if factor <= room)
+    reduction = next((n for n in fitting if not whole or file.height % n == file.width % n == 0), 1)
     if file.format != "JPEG" or reduction == 1:
         return 1
     file.draft(None, (file.width // reduction, file.height // reduction))

@@ -94,9 +94,10 @@ class Location:
             listed = self._call("list", directory, self.fs.ls, self.full(directory).rstrip("/"), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        names = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry["type"] == "directory") for entry in listed)
         # Some object stores list the directory itself, as an empty file.
-        return sorted(found for found in names if found[0] != directory.rsplit("/", 1)[-1])
+        itself = self.full(directory).strip("/")
+        entries = ((entry["name"].strip("/"), entry["type"] == "directory") for entry in listed)
+        return sorted((path.rsplit("/", 1)[-1], is_folder) for path, is_folder in entries if path != itself)
 
     def find(self, directory: str) -> list[str]:
         """The paths of all files below a directory, at any depth, relative to the root and sorted."""

@@ -61,7 +61,7 @@ def test_images_alone_are_a_set_without_labels(tmp_path: Path, image: np.ndarray
 def test_masks_hold_the_values_of_the_classes(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     objects = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) * 300
     write_folder_image(tmp_path, "train", "town/a.jpg", image, mask, objects)
-    (tmp_path / "classes.txt").write_text("road\n\n sky \ncar\n")
+    (tmp_path / "classes.txt").write_text("road\n sky \ncar\n\n")
     dataset = pickle.loads(pickle.dumps(open_dataset("folder", tmp_path)))
     assert dataset.taxonomy.classes == ("road", "sky", "car")
     [record] = dataset.records("train")
@@ -227,6 +227,7 @@ def test_annotations_of_another_size_are_told(tmp_path: Path, image: np.ndarray,
     ("name", "content", "told"),
     [
         ("classes.txt", "\n \n", "names no class"),
+        ("classes.txt", "road\n\ncar\n", "class 2 of 3 has no name"),
         ("classes.txt", "road\nroad\n", "two classes are called 'road'"),
         ("classes.csv", "label,r,g,b\nroad,1,2,3\n", "class 1 of 1 has no name: expected the fields name, id, r, g, b"),
         ("classes.csv", "id,name\nx,road\n", "class 'road' has id='x': expected a whole number"),
@@ -284,3 +285,24 @@ def test_wrong_roots_and_splits_say_what_was_expected_where(tmp_path: Path, imag
         UserError, match=r"split 'train' has no image: expected .*/train/\*\*/\*\.png or \*\.jpg, found"
     ):
         dataset.records("train")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    for name, text in (("classes.txt", "road\nsky\ncar\n"), ("classes.csv", "name\nroad\nsky\ncar\n")):
+        labelled(tmp_path / name, image, mask)
+        (tmp_path / name / "classes.txt").unlink()
+        (tmp_path / name / name).write_text(text, encoding="utf-8-sig")
+        taxonomy = open_dataset("folder", tmp_path / name).taxonomy
+        assert taxonomy is not None
+        assert taxonomy.classes == ("road", "sky", "car")
+
+
+def test_masks_may_lie_beside_their_images(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    for split in ("train", "val"):
+        save(tmp_path / split / "a.png", image)
+        save(tmp_path / split / "a_mask.png", mask)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    dataset = open_dataset("folder", tmp_path, FolderOptions(images="{split}", masks="{split}", mask_suffix="_mask"))
+    assert dataset.splits() == ["train", "val"]
+    [record] = dataset.records("val")
+    assert (record.image, record.label) == ("val/a.png", "val/a_mask.png")

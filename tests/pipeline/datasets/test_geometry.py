@@ -58,7 +58,7 @@ def test_tiles_cover_every_pixel_and_overlap_as_asked(geometry: Geometry, size: 
     assert (len(tops), len(lefts)) == (geometry.tiles.rows, geometry.tiles.columns)
     for starts, side in ((lefts, regions[0].width), (tops, regions[0].height)):
         # Starts are whole pixels, so that a gap may be one pixel wider than its share.
-        assert all(side - (b - a) >= geometry.tiles.overlap * side - 1 for a, b in pairwise(starts))
+        assert all(side - (b - a) >= geometry.tiles.overlap * side - 1e-9 for a, b in pairwise(starts))
 
 
 def test_a_cityscapes_frame_in_six_tiles() -> None:

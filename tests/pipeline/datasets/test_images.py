@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +201,23 @@ def test_a_label_is_read_as_it_lies_whatever_its_orientation(tmp_path: Path) -> 
     exif[ORIENTATION] = 6
     Image.fromarray(ids).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_label_ids(Tree(tmp_path), "a.png"), ids)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_gives_the_ids_as_stored(tmp_path: Path, bits: int) -> None:
+    ids = np.arange(2**bits, dtype=np.uint8)[None].repeat(3, axis=0)
+    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in ids)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    sealed = [(struct.pack(">I", len(data)), kind + data) for kind, data in chunks]
+    packed = (length + body + struct.pack(">I", zlib.crc32(body)) for length, body in sealed)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    np.testing.assert_array_equal(read_label_ids(Tree(tmp_path), "a.png"), ids)
+
+
+def test_a_mirrored_photograph_is_decoded_whole_where_pixels_would_be_cut(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 2
+    Image.fromarray(np.zeros((64, 65, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    frame = read_frame(Tree(tmp_path), "a.jpg", (8, 8))
+    assert (frame.reduction, frame.image.shape) == (1, (64, 65, 3))

@@ -89,3 +89,9 @@ def test_a_record_survives_as_json() -> None:
     bare = Record("k", "train", "a.png")
     for record in (full, bare):
         assert Record.from_json(record.to_json()) == record
+
+
+def test_a_folder_in_a_bucket_may_be_called_as_the_one_above_it(bucket: str) -> None:
+    S3FileSystem().pipe_file(f"{bucket}/images/images/x.png", b"x")
+    assert Tree(f"{bucket}/images").folders() == ["images"]
+    assert Tree(bucket).folders("images") == ["images"]

@@ -18,6 +18,7 @@ from pipeline.inspection.statistics import MOST_VALUES, Statistics
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
 from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
+from tests.pipeline.datasets.trees_sets import write_ade20k_image
 
 Output = pytest.CaptureFixture[str]
 
@@ -271,3 +272,12 @@ def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> No
     assert (unpaired.split, unpaired.without_label) == ("train", ("ulm_000000_000019_leftImg8bit.png",))
     assert (report.splits["train"].samples, report.splits["train"].labelled) == (3, 2)
     assert (report.total.with_instances, report.total.instances) == (2, 4)
+
+
+def test_an_image_of_ade20k_without_its_annotation_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        ids = rng.integers(0, 151, (16, 24), dtype=np.uint8)
+        write_ade20k_image(tmp_path, "training", name, random_image(rng, 16, 24), ids if name == "a" else None)
+    report = inspect(dataset_subject("ade20k", str(tmp_path)))
+    assert any("1 images without a label (b.jpg)" in line for line in lines_of(report))
