@@ -103,6 +103,8 @@ class StoreStep:
         expected: how much that is, known from the beginning.
         prepare: makes what the stage reads, where that is part of the step.
         clean: removes it.
+        grows_with: the stage that it makes a shard of the same name of each shard of; as that one may grow, what its
+            shards hold is no input of the store.
     """
 
     name: StageName
@@ -112,6 +114,7 @@ class StoreStep:
     expected: Callable[[], Size]
     prepare: Callable[[Tools], None] = nothing
     clean: Callable[[], None] = nothing
+    grows_with: StageName | None = None
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""

@@ -19,7 +19,7 @@ from pipeline.config import Config, StageName
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
-from pipeline.store import FingerprintMismatch, Totals
+from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -142,10 +142,24 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
     select(steps, Selection(only=stage))
     require_models(config, [stage])
     with sole_run(config.workspace):
+        forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if summary.mended and (stale := first_stale(config, steps[steps.index(step) + 1 :])):
         report(stale)
+
+
+def forget_followers(steps: Sequence[Step], step: StoreStep) -> None:
+    """Remove what a later stage has made of shards that a retry may change; the next run makes it anew.
+
+    Before the retry: a kill behind it would leave what was made of the old shards, and nothing would tell.
+    """
+    changing = [receipt.shard for receipt in Store.open(step.url).receipts() if receipt.failures]
+    for other in steps:
+        if isinstance(other, StoreStep) and other.grows_with == step.name and Store.is_at(other.url):
+            store = Store.open(other.url)
+            for shard in changing:
+                store.discard(shard)
 
 
 @contextmanager

@@ -52,6 +52,7 @@ class Value:
                 self.curated_size,
                 self.fit_scale,
                 self.unfit,
+                grows_with="generate",
             ),
             ArtifactStep(
                 "compare",

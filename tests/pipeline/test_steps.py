@@ -9,7 +9,8 @@ import pytest
 from pipeline.compose import load_config
 from pipeline.engine import WorkUnit
 from pipeline.steps import Size, StorePlan, StoreStep, Tools
-from pipeline.store import FingerprintMismatch, Store
+from pipeline.store import Failure, FingerprintMismatch, Store
+from pipeline.workflow import forget_followers
 from tests.pipeline.engine import stages
 
 
@@ -62,3 +63,17 @@ def test_a_shard_of_other_samples_is_refused_with_both_ways_out(tmp_path: Path, 
     with pytest.raises(FingerprintMismatch, match=r"shard train-000000 .*another workspace.*--redo generate"):
         step(url, changed).run(tools)
     assert Store.open(url).done() == {"train-000000"}
+
+
+def test_what_was_made_of_a_shard_with_failures_is_made_anew_after_a_retry(tmp_path: Path, tools: Tools) -> None:
+    units = stages.plan(3)
+    source, follower = step(str(tmp_path / "source"), units), step(str(tmp_path / "follower"), units)
+    follower.run(tools)
+    follower.grows_with = "generate"
+    store = Store.create(source.url, source.plan().manifest)
+    for number, unit in enumerate(units):
+        failures = [Failure(unit.keys[0], "generate", "unreadable image: x")] if number == 1 else []
+        store.write_shard(unit.shard, [], failures, unit=unit.fingerprint)
+    forget_followers([source, follower], source)
+    assert Store.open(follower.url).done() == {units[0].shard, units[2].shard}
+    assert not follower.is_done()
