@@ -112,6 +112,9 @@ class Artifact:
         if not self.path.suffix:
             write_record(scratch / RECORD, record)
             shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            # A kill between the two files must not leave new bytes beside a record that vouches for the old ones.
+            record_path(self.path).unlink(missing_ok=True)
         scratch.replace(self.path)
         if self.path.suffix:
             write_record(record_path(self.path), record)

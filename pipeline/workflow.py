@@ -24,7 +24,7 @@ from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_value import Value
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, kept_config
 
 # Where so many sections differ, it is another recipe and no change of one.
 MANY_SECTIONS = 3
@@ -176,11 +176,7 @@ def told_whose(config: Config) -> Iterator[None]:
 
 def other_recipe(config: Config) -> list[str]:
     """The sections that differ from those the workspace was run with, where it is another recipe that they make."""
-    path = Workspace.of(config).config
-    if not path.is_file():
-        return []
-    kept = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(kept, dict)
+    kept = kept_config(Workspace.of(config).config)
     asked = config.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
     changed = [section for section, value in asked.items() if section in kept and kept[section] != value]
     return changed if {"name", "dataset"} & set(changed) or len(changed) >= MANY_SECTIONS else []
@@ -256,4 +252,4 @@ def read_config(root: Path) -> Config:
     path = Workspace(root).config
     if not path.is_file():
         raise UserError(f"{root} is no workspace: {path.name} is missing; give the folder that lumen run wrote to")
-    return load_config(str(path), [f"workspace={root}"])
+    return load_config(str(path)).model_copy(update={"workspace": root.expanduser().absolute()})

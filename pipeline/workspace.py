@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
+from augment.errors import UserError
 from pipeline.compose import KEPT_CONFIG
 from pipeline.store.canonical import fingerprint
 
@@ -36,8 +39,7 @@ class Workspace:
     @classmethod
     def at(cls, root: Path) -> Workspace:
         """The workspace in a folder, its stores where the last run put them."""
-        config = cls(root).config
-        return cls(root, OmegaConf.load(config).get("stores") if config.is_file() else None)
+        return cls(root, kept_config(cls(root).config).get("stores"))
 
     @property
     def config(self) -> Path:
@@ -138,6 +140,23 @@ class Workspace:
 
     def _store(self, name: str) -> str:
         return f"{self.store_root or self.root}/{name}"
+
+
+def kept_config(path: Path) -> dict[str, Any]:
+    """What a run has kept of its configuration; nothing where there is no file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        kept = OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(kept, dict):
+        raise UserError(f"{path} is damaged: it holds no configuration; give the run's own command again")
+    return {str(key): value for key, value in kept.items()}
 
 
 def content_digest(store: Store) -> str:

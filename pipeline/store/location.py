@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -211,13 +211,14 @@ class Location:
 
     def remove_tree(self) -> None:
         """Remove the root with everything below it, if it is there."""
-        if self.is_local:
-            shutil.rmtree(self.root, ignore_errors=True)
+        if not self.is_local:
+            with suppress(FileNotFoundError):
+                self._call("remove", "", self.fs.rm, self.root, recursive=True)
             return
-        try:
-            self._call("remove", "", self.fs.rm, self.root, recursive=True)
-        except FileNotFoundError:
-            return
+        # Whatever cannot be removed is told, but for what somebody else removes meanwhile.
+        while os.path.lexists(self.root):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self.root)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -283,11 +284,12 @@ def _stamp(parts: object) -> int:
 
 
 def _is_orphan(scratch_name: str) -> bool:
-    rest, pid, _, _ = scratch_name.rsplit(".", 3)
-    if not rest.endswith(f".{socket.gethostname()}"):
+    rest, *owner = scratch_name.rsplit(".", 3)
+    # Scratch files of other machines, and files of somebody else.
+    if len(owner) < 3 or not owner[0].isdigit() or not rest.endswith(f".{socket.gethostname()}"):
         return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(owner[0]), 0)
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -111,3 +111,10 @@ def test_a_folder_of_something_else_is_a_users_mistake(space: Path) -> None:
         (space / name).unlink()
     with pytest.raises(UserError, match="is neither a store"):
         verify(str(space))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "\x00"])
+def test_a_damaged_configuration_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml is damaged: "):
+        verify(str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -221,3 +222,13 @@ def test_a_shard_name_has_an_index(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path), manifest())
     with pytest.raises(UserError, match="train-000000"):
         store.write_shard("train", [])
+
+
+def test_files_that_are_nobodys_scratch_stay_where_they_are(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "store"), manifest())
+    scratch = tmp_path / "store" / ".scratch"
+    scratch.mkdir(exist_ok=True)
+    for name in ("notes.tmp", f"a.tar.{socket.gethostname()}.x.y.tmp"):
+        (scratch / name).touch()
+    assert store.sweep() == 0
+    assert len(list(scratch.iterdir())) == 2
