@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from pipeline.engine import ErrorBudget, Resources, RunFailed, UnitFailed, make_executor, run_store_stage
+from pipeline.engine import ErrorBudget, Resources, RunFailed, UnitFailed, WorkUnit, make_executor, run_store_stage
 from pipeline.engine.ray_executor import RayExecutor
 from pipeline.store import Store, examine_store, verify_store
 from tests.pipeline.engine import stages
@@ -153,3 +156,55 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
     ballast.unlink()
     run_store_stage(stages.Variants(), stages.Noise(), store, UNITS, executor, ErrorBudget(), print)
     assert [r.sha256 for r in store.receipts()] == [r.sha256 for r in whole.receipts()]
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Unit 2 takes its worker down, once two others are in it or after a while."""
+
+    log: str
+    units_at_once: int = 3
+    resources: Resources = field(default_factory=lambda: Resources(workers=1))
+    name: str = "deadly"
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def run(self, unit: WorkUnit) -> str:
+        self.note(unit, "in")
+        if unit.shard.endswith("2"):
+            until = time.monotonic() + 3
+            while time.monotonic() < until and self.others() < 2:
+                time.sleep(0.02)
+            self.note(unit, f"with {self.others()}")
+            os._exit(1)
+        time.sleep(0.5)
+        self.note(unit, "out")
+        return unit.shard
+
+    def note(self, unit: WorkUnit, what: str) -> None:
+        with Path(self.log).open("a") as log:
+            log.write(f"{os.getpid()} {unit.shard} {what}\n")
+
+    def others(self) -> int:
+        mine = [
+            line.split()[2] for line in Path(self.log).read_text().splitlines() if line.startswith(f"{os.getpid()} ")
+        ]
+        return mine.count("in") - mine.count("out") - 1
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_no_unit_is_blamed_for_the_one_beside_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    blamed: list[str] = []
+
+    def give_up(unit: WorkUnit, _reason: str, _traceback: str) -> str:
+        blamed.append(unit.shard)
+        return unit.shard
+
+    units = [WorkUnit(f"train-{number:06d}", (f"k{number}",)) for number in range(6)]
+    results = RayExecutor(max_attempts=2).map(Deadly(str(log)), units, give_up)
+    assert sorted(unit.shard for unit, _ in results) == [unit.shard for unit in units]
+    assert blamed == ["train-000002"]
+    company = [line.rpartition(" ")[2] for line in log.read_text().splitlines() if " with " in line]
+    assert company == ["2", "0"]
