@@ -163,7 +163,7 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
-    if (options.only or options.until or "report") == "report":
+    if (options.only or options.until or "report") == "report" and config.evaluate.split is not None:
         say(f"report: {Workspace.of(config).report / 'index.html'}")
     return 0
 
@@ -235,8 +235,7 @@ def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int
     """Run quarantined samples again."""
     from pipeline.workflow import read_config, retry
 
-    retry(read_config(options.workspace), options.stage, say)
-    return 0
+    return 1 if retry(read_config(options.workspace), options.stage, say).failures else 0
 
 
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:

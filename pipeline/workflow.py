@@ -16,6 +16,7 @@ from augment.lumen import zoo
 from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
+from pipeline.engine.retry import RetrySummary
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
@@ -125,7 +126,7 @@ def require_models(config: Config, stages: Sequence[StageName]) -> None:
         require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
 
 
-def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> None:
+def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> RetrySummary:
     """Run what a stage has put in quarantine again, its cause being mended; its other samples stay as they are.
 
     Raises:
@@ -146,7 +147,8 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> No
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if summary.mended and (stale := first_stale(config, steps[steps.index(step) + 1 :])):
-        report(stale)
+        report(f"what was made of {stage} before does not go with it any more: {stale}")
+    return summary
 
 
 def forget_followers(steps: Sequence[Step], step: StoreStep) -> None:

@@ -91,6 +91,8 @@ def run_store_stage(
     store.note_made()
     store.sweep()
     store.fold()
+    if not done_before:
+        tally.require_some()
     return tally.summary(len(plan), done_before, time.monotonic() - started)
 
 
@@ -116,6 +118,14 @@ class _Tally:
             raise RunFailed(
                 f"{self._name}: {self._failures} of {seen} samples failed, over the budget ({self._budget}): "
                 f"{top_reasons(self._failure_reasons)}; see {self._url}/quarantine"
+            )
+
+    def require_some(self) -> None:
+        """Raise RunFailed where every sample has failed, be they as few as the budget bears."""
+        if self._failures and not self._samples and not self._dropped:
+            raise RunFailed(
+                f"{self._name}: all {self._failures} samples failed: {top_reasons(self._failure_reasons)}; "
+                f"see {self._url}/quarantine"
             )
 
     def summary(self, units: int, done_before: int, seconds: float) -> StageSummary:
