@@ -449,7 +449,7 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"shard: 1 x truncated image: {remedy}"
-    assert guarded(["retry", str(copied), "shard"]) == 0
+    assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
 
