@@ -55,6 +55,8 @@ def _twins(report: Report) -> Iterator[str]:
     yield f"near-duplicates (at most {report.distance} of 64 bits of a difference hash apart)"
     if not report.twins:
         yield "  none"
+    if report.flat:
+        yield f"  not compared: {report.flat} images of almost no contrast"
     for (split, other), count in report.twins_by_split.items():
         samples = report.splits[split].samples
         yield f"  {count} of {samples} images of {split} have one in {other}"
