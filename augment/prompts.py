@@ -18,6 +18,8 @@ WEATHERS = ("clear", "cloudy", "fog", "rain", "snow")
 DETAILS = ("time_of_day", "weather")
 # Sets that say any of these of an image are of streets, or say what else it shows.
 TELLING = ("scene", "city", *DETAILS)
+# What a caption knows nothing of where it is drawn, besides the details.
+CAPTIONED = ("medium", "scene")
 # More would hardly be heard, and small classes are often a few stray pixels.
 CLASSES_NAMED = 4
 
@@ -50,18 +52,20 @@ def describe(
 
     Args:
         attributes: what is known of the image; see `caption`.
-        drawn: attributes that it shall have instead. Captions and classes know nothing of them: they are added.
+        drawn: attributes that it shall have instead. Captions and classes know nothing of them: they are added, but
+            for a scene, which stands in place of the classes.
         captions: sentences written of the image; one is drawn.
         classes: names of the classes in it, the largest first.
         generator: draws the caption; nothing is drawn where there are none.
     """
     changed = {**attributes, **drawn}
     if captions:
-        subject = captions[int(generator.integers(len(captions)))]
-    elif changed.get("medium", "photo") != "photo" or any(attributes.get(name) for name in TELLING):
+        words = captions[int(generator.integers(len(captions)))]
+        return ", ".join([words, *(drawn[name] for name in CAPTIONED if drawn.get(name)), *details(drawn)])
+    told = drawn.get("scene") or any(attributes.get(name) for name in TELLING)
+    if told or changed.get("medium", "photo") != "photo":
         return caption(changed)
-    else:
-        subject = f"a photo with {', '.join(classes[:CLASSES_NAMED])}" if classes else "a photo"
+    subject = f"a photo with {', '.join(classes[:CLASSES_NAMED])}" if classes else "a photo"
     return ", ".join([subject, *details(drawn)])
 
 

@@ -259,8 +259,11 @@ def export_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit}: give 1 or more")
-    count = export_store(options.store, options.destination, options.format, options.split, options.limit)
-    say(f"{count} samples in {options.destination}")
+    done = export_store(options.store, options.destination, options.format, options.split, options.limit)
+    # Our reader of folders takes masks for all images of a split, or for none, unless it is told otherwise.
+    in_part = options.format == "folder" and done.labelled_in_part
+    hint = f", {done.labelled} of them labelled: read it with dataset.folder.partly_labelled=true" if in_part else ""
+    say(f"{done.samples} samples in {options.destination}{hint}")
     return 0
 
 

@@ -19,6 +19,7 @@ from pipeline.datasets.cityscapes import (
     INSTANCE_IDS_SUFFIX,
     LABEL_IDS_SUFFIX,
     TRAIN_IDS_SUFFIX,
+    UNLABELLED_SPLITS,
 )
 from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
@@ -33,6 +34,7 @@ COLOR_SUFFIX = "_color.png"
 
 _NAME = re.compile(r"[a-z-]+_\d{6}_\d{6}")
 _FRAMES = 1_000_000
+_ANNOTATION = "gtFine"
 # The label id of each train id; what is ignored becomes 0, unlabeled.
 _LABEL_IDS = np.zeros(256, np.uint8)
 _LABEL_IDS[: len(LABEL_IDS)] = LABEL_IDS
@@ -68,6 +70,17 @@ class CityscapesFormat:
             replace(item, name=f"{_city(item.dataset)}_{item.number // _FRAMES:06d}_{item.number % _FRAMES:06d}")
             for item in items
         ]
+
+    def check(self, items: Sequence[Item]) -> None:
+        """Raise UserError for a split without all of its labels; only test and train_extra may have none at all."""
+        for split in sorted({item.split for item in items}):
+            labelled = [item.labelled for item in items if item.split == split]
+            if all(labelled) or (split in UNLABELLED_SPLITS[_ANNOTATION] and not any(labelled)):
+                continue
+            raise UserError(
+                f"{self._source.store.url}: {labelled.count(False)} of {len(labelled)} samples of split {split!r} have "
+                "no label, and Cityscapes wants one for each: export it with --format folder"
+            )
 
     def write(self, item: Item) -> Written:
         """Write image, label files and attributes."""

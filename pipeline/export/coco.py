@@ -60,6 +60,9 @@ class CocoFormat:
         """The items as they are."""
         return list(items)
 
+    def check(self, items: Sequence[Item]) -> None:
+        """Any image may lack a label."""
+
     def write(self, item: Item) -> Written:
         """Write image and segment map."""
         sample, data = self._source.sample(item.key), self._source.image(item.key)

@@ -26,6 +26,9 @@ class FolderFormat:
         """The items as they are."""
         return list(items)
 
+    def check(self, items: Sequence[Item]) -> None:
+        """Any image may lack a label."""
+
     def write(self, item: Item) -> Written:
         """Copy the members of a sample."""
         source = self._source

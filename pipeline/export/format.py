@@ -26,6 +26,10 @@ class Format(Protocol):
         """All items of the store, called as the format wants it."""
         ...
 
+    def check(self, items: Sequence[Item]) -> None:
+        """Raise UserError where the format cannot hold these items, the ones to export, together."""
+        ...
+
     def write(self, item: Item) -> Written:
         """Write the files of one sample; called from several threads."""
         ...

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.engine.overlap import ordered
@@ -26,10 +27,19 @@ FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
 TABLE = "metadata.jsonl"
 
 
+@dataclass(frozen=True)
+class Exported:
+    """How many samples an export wrote, how many have a label, and whether any split has some without and some with."""
+
+    samples: int
+    labelled: int
+    labelled_in_part: bool
+
+
 def export_store(
     url: str, destination: str, format_name: FormatName, splits: Sequence[str] = (), limit: int | None = None
-) -> int:
-    """Write the samples of a store to a folder or URL that is absent or empty; returns how many.
+) -> Exported:
+    """Write the samples of a store to a folder or URL that is absent or empty; says how many.
 
     Memory holds a few samples at a time, and for COCO the annotations. ``splits`` and ``limit`` (of each split)
     choose samples and change no name. ``metadata.jsonl``, written last, has a line for each sample: its key, split
@@ -42,6 +52,7 @@ def export_store(
     with new_destination(destination) as target:
         writer = FORMATS[format_name](source, target)
         items = select(writer.named(source.items()), splits, limit)
+        writer.check(items)
         workers = os.cpu_count() or 1
         with target.lines(TABLE) as table, ThreadPoolExecutor(workers) as pool:
             written = ordered(pool, writer.write, items, 2 * workers)
@@ -49,7 +60,9 @@ def export_store(
                 table.write(_line(item, entry.file_name, entry.metadata))
                 writer.collect(item, entry)
             writer.finish()
-    return len(items)
+    kinds = {(item.split, item.labelled) for item in items}
+    in_part = len(kinds) > len({split for split, _ in kinds})
+    return Exported(len(items), sum(item.labelled for item in items), in_part)
 
 
 def _line(item: Item, file_name: str, metadata: object) -> str:

@@ -25,7 +25,7 @@ class Item:
     """A sample of the store.
 
     ``number`` is its place among all samples of its split, by key and from 1, whichever of them are exported.
-    ``name`` is that of its files, without suffix, unique in its split.
+    ``name`` is that of its files, without suffix, unique in its split. ``labelled`` says whether it has a label.
     """
 
     key: str
@@ -33,6 +33,7 @@ class Item:
     number: int
     dataset: str
     name: str
+    labelled: bool
 
 
 class Source:
@@ -72,18 +73,19 @@ class Source:
         Raises UserError where a sample does not say its split.
         """
         rows = _rows(self.reader.index, self.image_format)
-        bare = [key for key, split, _ in rows if split is None]
+        bare = [key for key, split, *_ in rows if split is None]
         if bare:
             raise UserError(
                 f"{self.store.url}: {len(bare)} samples have no 'split' in their metadata, such as {bare[0]}"
             )
-        prefixed = all(key.startswith(f"{split}_") and key != f"{split}_" for key, split, _ in rows)
+        prefixed = all(key.startswith(f"{split}_") and key != f"{split}_" for key, split, *_ in rows)
         counts: Counter[str] = Counter()
         items = []
-        for key, split, dataset in sorted(rows, key=lambda row: (str(row[1]), row[0])):
+        for key, split, dataset, labelled in sorted(rows, key=lambda row: (str(row[1]), row[0])):
             counts[str(split)] += 1
             name = key.removeprefix(f"{split}_") if prefixed else key
-            items.append(Item(key, str(split), counts[str(split)], dataset or self.store.manifest.kind, name))
+            number, origin = counts[str(split)], dataset or self.store.manifest.kind
+            items.append(Item(key, str(split), number, origin, name, labelled))
         return items
 
     def sample(self, key: str) -> Sample:
@@ -141,11 +143,13 @@ def _thinned(items: Sequence[Item], limit: int | None) -> Iterable[Item]:
     return (items[index * len(items) // count] for index in range(count))
 
 
-def _rows(index: pa.Table, image_format: str) -> list[tuple[str, str | None, str | None]]:
+def _rows(index: pa.Table, image_format: str) -> list[tuple[str, str | None, str | None, bool]]:
     absent = [None] * len(index)
     columns = {name: index[name].to_pylist() for name in index.column_names if name in ("split", *DATASET_COLUMNS)}
     own, other = (columns.get(name, absent) for name in DATASET_COLUMNS)
     datasets = [one or another for one, another in zip(own, other, strict=True)]
     keys, sizes = index["key"].to_pylist(), index[f"{image_format}:size"].to_pylist()
-    rows = zip(keys, columns.get("split", absent), datasets, sizes, strict=True)
-    return [(key, split, dataset) for key, split, dataset, size in rows if size is not None]
+    label_column = f"{LABEL}:size"
+    labels = index[label_column].to_pylist() if label_column in index.column_names else absent
+    rows = zip(keys, columns.get("split", absent), datasets, sizes, labels, strict=True)
+    return [(key, split, dataset, label is not None) for key, split, dataset, size, label in rows if size is not None]

@@ -14,6 +14,8 @@ from PIL import Image
 DISTANCE = 4
 MOST_DISTANCE = 7
 _SIDE = 8
+# Grey levels between the darkest and the brightest cell; below, noise or nothing decides the bits.
+_LEAST_CONTRAST = 2.0
 _CANDIDATES_AT_ONCE = 1 << 22
 _BITS_SET = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
@@ -29,13 +31,16 @@ class Twin:
     distance: int
 
 
-def image_hash(image: NDArray[np.uint8]) -> int:
+def image_hash(image: NDArray[np.uint8]) -> int | None:
     """The difference hash of RGB uint8 [H, W, 3]: where brightness grows to the right on a grid of 8 x 9 cells.
 
-    64 bits, row by row. It stays nearly the same under compression, resizing and changes of brightness.
+    64 bits, row by row. It stays nearly the same under compression, resizing and changes of brightness. None
+    for an image of almost no contrast, such as a black one, which any other such image would be a duplicate of.
     """
     # Fractions of a grey level decide between cells that are nearly alike.
     grey = np.asarray(Image.fromarray(image).convert("L").convert("F").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX))
+    if np.ptp(grey) < _LEAST_CONTRAST:
+        return None
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 

@@ -22,15 +22,17 @@ _UNITS_AHEAD = 4
 
 @dataclass
 class Findings:
-    """What was found in some images: their statistics, and the hash of each image that could be read, by key."""
+    """What was found in some images: statistics, hashes by key, and how many are too flat to have a hash."""
 
     statistics: Statistics
     hashes: dict[str, int] = field(default_factory=dict)
+    flat: int = 0
 
     def merge(self, other: Findings) -> None:
         """Add what was found in others."""
         self.statistics.merge(other.statistics)
         self.hashes |= other.hashes
+        self.flat += other.flat
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class Examine:
                 continue
             findings.statistics.add(sample, ignore_index)
             if sample.image is not None:
-                findings.hashes[sample.key] = image_hash(sample.image)
+                if (value := image_hash(sample.image)) is None:
+                    findings.flat += 1
+                else:
+                    findings.hashes[sample.key] = value
         return findings
 
 

@@ -26,12 +26,14 @@ class Report:
         splits: statistics of each split.
         twins: each image with the nearest of each split, those across splits first; see `closest`.
         distance: how many of 64 bits near-duplicates may differ in.
+        flat: images of almost no contrast, which are compared with none.
     """
 
     subject: Subject
     splits: dict[str, Statistics]
     twins: Sequence[Twin]
     distance: int
+    flat: int
 
     @property
     def total(self) -> Statistics:
@@ -67,6 +69,7 @@ class Report:
             "quarantined": dict(self.subject.quarantined),
             "near_duplicates": {
                 "distance": self.distance,
+                "not_compared": self.flat,
                 "counts": [
                     {"split": split, "other_split": other, "images": count}
                     for (split, other), count in self.twins_by_split.items()
@@ -97,4 +100,5 @@ def inspect(
     images = [(key, split, value) for split, of_split in found.items() for key, value in of_split.hashes.items()]
     hashes = np.array([value for *_, value in images], np.uint64)
     twins = closest([key for key, *_ in images], [split for _, split, _ in images], hashes, distance)
-    return Report(subject, {split: of_split.statistics for split, of_split in found.items()}, twins, distance)
+    flat = sum(of_split.flat for of_split in found.values())
+    return Report(subject, {split: of_split.statistics for split, of_split in found.items()}, twins, distance, flat)

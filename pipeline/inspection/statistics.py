@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from pipeline.stages.shard import BOXES, CAPTIONS
 from pipeline.store import JSON, Sample, kind_of
 from pipeline.taxonomies import Taxonomy
+
+_Value = TypeVar("_Value", str, tuple[int, int])
 
 # A class is rare where it is in a smaller share of the labelled images, or of the pixels that have a class.
 RARE_IMAGES, RARE_PIXELS = 0.01, 0.001
@@ -22,6 +25,11 @@ PROVENANCE = frozenset(
 # An attribute with more values than this is none that anyone reads the counts of.
 MOST_VALUES = 1000
 MOST_EXAMPLES = 5
+
+
+def ranked(counts: Counter[_Value]) -> list[tuple[_Value, int]]:
+    """Values with their counts, the most frequent first and equally frequent ones in the order of the values."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 @dataclass
@@ -159,8 +167,7 @@ class Statistics:
             "labelled": self.labelled,
             "captioned": self.captioned,
             "sizes": [
-                {"height": height, "width": width, "images": count}
-                for (height, width), count in self.sizes.most_common()
+                {"height": height, "width": width, "images": count} for (height, width), count in ranked(self.sizes)
             ],
             "classes": {
                 name: {
@@ -177,7 +184,7 @@ class Statistics:
             "instances": {"images": self.with_instances, "objects": self.instances},
             "boxes": dict(sorted(self.boxes.items())),
             "attributes": {
-                name: None if values.counts is None else dict(values.counts.most_common())
+                name: None if values.counts is None else dict(ranked(values.counts))
                 for name, values in sorted(self.attributes.items())
             },
             "unreadable": {

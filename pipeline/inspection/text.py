@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pipeline.datasets.tree import enumerate_some
 from pipeline.inspection.inspect import Report
-from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values
+from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
 from pipeline.taxonomies import Taxonomy
 
 _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
@@ -55,6 +55,8 @@ def _twins(report: Report) -> Iterator[str]:
     yield f"near-duplicates (at most {report.distance} of 64 bits of a difference hash apart)"
     if not report.twins:
         yield "  none"
+    if report.flat:
+        yield f"  not compared: {report.flat} images of almost no contrast"
     for (split, other), count in report.twins_by_split.items():
         samples = report.splits[split].samples
         yield f"  {count} of {samples} images of {split} have one in {other}"
@@ -65,7 +67,7 @@ def _twins(report: Report) -> Iterator[str]:
 
 def _contents(total: Statistics) -> Iterator[str]:
     if total.sizes:
-        sizes = [f"{width}x{height} ({count})" for (height, width), count in total.sizes.most_common(_MOST_SIZES)]
+        sizes = [f"{width}x{height} ({count})" for (height, width), count in ranked(total.sizes)[:_MOST_SIZES]]
         more = f" and {len(total.sizes) - _MOST_SIZES} more" if len(total.sizes) > _MOST_SIZES else ""
         yield f"sizes, width x height: {', '.join(sizes)}{more}"
     yield f"labelled: {total.labelled}, with captions: {total.captioned}"
@@ -101,4 +103,4 @@ def _values(values: Values) -> str:
 
 def _counts(counts: Counter[str]) -> str:
     more = f" and {len(counts) - _MOST_VALUES} more" if len(counts) > _MOST_VALUES else ""
-    return ", ".join(f"{value} ({count})" for value, count in counts.most_common(_MOST_VALUES)) + more
+    return ", ".join(f"{value} ({count})" for value, count in ranked(counts)[:_MOST_VALUES]) + more

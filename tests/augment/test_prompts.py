@@ -39,6 +39,9 @@ CLASSES = ("road", "building", "car", "sky", "person")
         ({"medium": "rendered"}, {}, [], CLASSES, "a rendered street"),
         ({"medium": "photo"}, {"weather": "fog"}, [], CLASSES, "a photo with road, building, car, sky, fog"),
         ({"medium": "photo"}, {"season": "winter"}, [], ["bed"], "a photo with bed"),
+        ({"medium": "photo"}, {"scene": "tunnel", "weather": "rain"}, [], CLASSES, "a photo of a tunnel, rain"),
+        ({"medium": "photo"}, {"medium": "painting"}, ["a cat"], CLASSES, "a cat, painting"),
+        ({"medium": "photo"}, {"scene": "tunnel", "weather": "rain"}, ["a cat"], [], "a cat, tunnel, rain"),
         ({"medium": "photo"}, {}, [], [], "a photo"),
     ],
 )

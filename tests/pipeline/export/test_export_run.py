@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.export import FORMATS, export_store
-from pipeline.store import CorruptStore, Store
+from pipeline.datasets import open_dataset
+from pipeline.export import FORMATS, FormatName, export_store
+from pipeline.store import CorruptStore, Sample, Store
 from tests.pipeline.export.stores import read, sample, write_store
 
 TEN = [sample(f"{split}_s{number}", split) for split in ("train", "val") for number in range(5)]
@@ -67,7 +69,7 @@ def test_destination_that_holds_something_is_left_as_it_is(tmp_path: Path) -> No
             export_store(str(tmp_path / "store"), str(place), "folder")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
     (tmp_path / "empty").mkdir()
-    assert export_store(str(tmp_path / "store"), str(tmp_path / "empty"), "folder") == 10
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "empty"), "folder").samples == 10
 
 
 def test_nothing_is_left_of_an_export_that_fails(tmp_path: Path) -> None:
@@ -89,24 +91,65 @@ def test_store_without_images_or_without_classes_is_refused(tmp_path: Path) -> N
         export_store(str(tmp_path / "bare"), str(tmp_path / "out"), "folder")
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_sample_without_label_is_an_image_alone(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["folder", "coco"])
+def test_sample_without_label_is_an_image_alone(tmp_path: Path, name: FormatName) -> None:
     bare = sample("train_z", "train")
     bare = type(bare)(bare.key, bare.image, metadata=bare.metadata)
     write_store(tmp_path / "store", [TEN[0], bare])
-    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), name) == 2  # type: ignore[arg-type]
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), name).samples == 2
     write_store(tmp_path / "unlabelled", [bare], taxonomy=None)
-    assert export_store(str(tmp_path / "unlabelled"), str(tmp_path / "alone"), name) == 1  # type: ignore[arg-type]
+    assert export_store(str(tmp_path / "unlabelled"), str(tmp_path / "alone"), name).samples == 1
     pictures = {path.relative_to(tmp_path / "alone").as_posix() for path in (tmp_path / "alone").rglob("*.png")}
     assert pictures == {str(row["file_name"]) for row in table(tmp_path / "alone")}
+
+
+def without_label(key: str, split: str) -> Sample:
+    return replace(sample(key, split), label=None, instances=None)
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        ([*TEN, without_label("val_z", "val")], "1 of 6 samples of split 'val' have no label"),
+        ([without_label("train_z", "train")], "1 of 1 samples of split 'train' have no label"),
+        ([*TEN, sample("test_a", "test"), without_label("test_z", "test")], "1 of 2 samples of split 'test'"),
+    ],
+)
+def test_cityscapes_export_that_could_not_be_read_back_is_refused(
+    tmp_path: Path, samples: list[Sample], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "store", samples)
+    assert guarded(["export", str(tmp_path / "store"), str(tmp_path / "out"), "--format", "cityscapes"]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert "--format folder" in message
+    assert message.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_cityscapes_export_may_have_a_test_split_without_labels(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", [*TEN, without_label("test_z", "test")])
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "cityscapes").labelled == 10
+    assert len(open_dataset("cityscapes", tmp_path / "out").records("test")) == 1
+
+
+def test_folder_export_says_how_to_read_what_is_labelled_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "store", [*TEN, without_label("val_z", "val")])
+    for split, told in (("train", False), ("val", True)):
+        command = ["export", str(tmp_path / "store"), str(tmp_path / split), "--format", "folder", "--split", split]
+        assert guarded(command) == 0
+        output = capsys.readouterr()
+        assert ("dataset.folder.partly_labelled=true" in output.out + output.err) == told
 
 
 def test_export_goes_to_a_bucket_from_a_bucket(tmp_path: Path, bucket: str) -> None:
     write_store(tmp_path / "store", TEN[:2])
     store = Store.create(f"{bucket}/store", Store.open(str(tmp_path / "store")).manifest)
     store.write_shard("all-000000", read(tmp_path / "store").values())
-    assert export_store(store.url, f"{bucket}/out", "folder") == 2
-    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder") == 2
+    assert export_store(store.url, f"{bucket}/out", "folder").samples == 2
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").samples == 2
     here = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     from pipeline.store.location import Location
 

@@ -40,7 +40,9 @@ def scene(seed: int) -> Image.Image:
 
 
 def hash_of(image: Image.Image) -> int:
-    return image_hash(np.asarray(image.convert("RGB")))
+    value = image_hash(np.asarray(image.convert("RGB")))
+    assert value is not None
+    return value
 
 
 def bits_between(one: int, other: int) -> int:
@@ -51,6 +53,11 @@ def bits_between(one: int, other: int) -> int:
 def test_an_edited_copy_is_near_its_original(edit: Callable[[Image.Image], Image.Image]) -> None:
     for seed in range(20):
         assert bits_between(hash_of(scene(seed)), hash_of(edit(scene(seed)))) <= DISTANCE
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_flat_image_has_no_hash(grey: int) -> None:
+    assert image_hash(np.full((48, 64, 3), grey, np.uint8)) is None
 
 
 def test_other_scenes_are_far_away() -> None:

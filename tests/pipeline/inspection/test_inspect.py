@@ -64,6 +64,29 @@ def test_the_figures_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: p
     assert inspect(subject, workers=2).to_json() == inspect(subject, workers=1).to_json()
 
 
+def test_the_order_of_equal_counts_does_not_depend_on_who_ended_first() -> None:
+    parts = []
+    for height, weather in ((8, "snow"), (16, "fog"), (4, "rain")):
+        parts.append(Statistics(0))
+        parts[-1].add(Sample(weather, np.zeros((height, 4, 3), np.uint8), metadata={"weather": weather}), 255)
+    told = []
+    for order in (parts, parts[::-1]):
+        total = Statistics(0)
+        for part in order:
+            total.merge(part)
+        told.append(json.dumps(total.to_json(None)))
+    assert told[0] == told[1]
+    assert list(json.loads(told[0])["attributes"]["weather"]) == ["fog", "rain", "snow"]
+
+
+def test_flat_images_are_counted_and_not_compared(tmp_path: Path) -> None:
+    for split, grey in (("train", 0), ("val", 128)):
+        write_camvid_image(tmp_path, split, "0", np.full((16, 24, 3), grey, np.uint8), np.zeros((16, 24), np.uint8))
+    report = inspect(dataset_subject("camvid", str(tmp_path)), workers=1)
+    assert (report.flat, list(report.twins)) == (2, [])
+    assert "  not compared: 2 images of almost no contrast" in lines_of(report)
+
+
 def test_a_half_extracted_set_is_described(tmp_path: Path, capsys: Output) -> None:
     write_tree(tmp_path, {"train": 6, "val": 3, "test": 1})
     for path in ("trainannot/0001.png", "trainannot/0004.png", "train/0002.png"):
