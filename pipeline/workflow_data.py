@@ -126,6 +126,8 @@ class RealData:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(sampled),
             "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
+            **shard.translation(self.own_taxonomy, self.taxonomy),
+            **shard.mask_values(self.dataset),
         }
         task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
