@@ -142,8 +142,27 @@ def test_other_images_are_refused_until_the_stage_is_redone(tmp_path: Path, conf
 def test_an_image_that_does_not_read_is_not_drawn(tmp_path: Path, configure: Configure) -> None:
     root, space = camvid(tmp_path / "data", {"train": 6, "val": 1}), tmp_path / "space"
     (root / "trainannot" / "004.png").write_bytes(b"")
-    run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), print)
+    lines: list[str] = []
+    run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), lines.append)
     assert keys_of(space / "real", "train") == {f"train_00{number}" for number in (0, 1, 2, 3, 5)}
+    assert "shard: 1 labels could not be read and are not counted" in lines
+
+
+def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_told(tmp_path: Path, configure: Configure) -> None:
+    root, space = camvid(tmp_path / "data", {"train": 2, "val": 1}), tmp_path / "space"
+    labels = sorted((root / "trainannot").iterdir())
+    whole = [path.read_bytes() for path in labels]
+    for path in labels:
+        path.write_bytes(b"")
+    config = of_camvid(configure, root, space, "dataset.sampling={per_class: 9}")
+    with pytest.raises(UserError, match=r"no label could be read .* train_000: .*000\.png"):
+        run(config, Selection(only="shard"), print)
+    assert not list(space.glob("*classes*"))
+    # Once they are mended the same run counts them.
+    for path, content in zip(labels, whole, strict=True):
+        path.write_bytes(content)
+    run(config, Selection(only="shard"), print)
+    assert len(keys_of(space / "real", "train")) == 2
 
 
 @pytest.mark.parametrize(
