@@ -140,8 +140,9 @@ class Sampler:
         return min(count, len(settings.named))
 
     def inputs(self) -> dict[str, JSON]:
-        """What the choice depends on beside the images; a list of keys by its digest, wherever it is written."""
+        """What the choice depends on beside the images; a list of keys by its digest, for which nothing is drawn."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)
         if self.settings.named is not None:
             settings["keys"] = fingerprint(sorted(self.settings.named))
+            del settings["seed"]
         return settings
