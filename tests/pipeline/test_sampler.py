@@ -212,6 +212,15 @@ def test_a_fraction_and_a_file_of_keys_need_no_label(tmp_path: Path, configure: 
     assert not list(tmp_path.glob("*/classes.*"))
 
 
+def test_sampled_tiles_are_planned_in_the_shards_they_will_be_packed_in(tmp_path: Path, configure: Configure) -> None:
+    root = camvid(tmp_path / "data", {"train": 10, "val": 1})
+    tiles = ("geometry.mode=tiles", "+geometry.tiles={rows: 2, columns: 2}", "shard.samples_per_shard=5")
+    half = ("generate.sampling={fraction: 0.5}", "generate.ks=[4]", "generate.variants=1")
+    config = of_camvid(configure, root, tmp_path / "space", *tiles, *half)
+    planned = {row.stage: row for row in progress(steps_of(config))}["generate"]
+    assert (planned.units, planned.samples) == (4 + 1, 20 + 4)
+
+
 def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = camvid(tmp_path / "data", {"train": 3, "val": 1})
     arguments = ["run", "camvid", f"dataset.root={root}", "--workspace", str(tmp_path / "space")]
