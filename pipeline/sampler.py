@@ -67,8 +67,10 @@ class Sampler:
         countable = self.countable()
         units = countable.units()
         tools.report(f"{self.stage}: counting the classes of {sum(len(unit.keys) for unit in units)} images")
-        counts = count_classes(countable.task, units, tools.executor)
-        with self.artifact().building() as path:
+        counts, unread = count_classes(countable.task, units, tools.executor)
+        if unread:
+            tools.report(f"{self.stage}: {unread} labels could not be read and are not counted")
+        with self.artifact().building({"unread": unread}) as path:
             write_counts(counts, path)
 
     def discard(self) -> None:
@@ -82,13 +84,15 @@ class Sampler:
 
         Raises:
             ArtifactMismatch: those there are were made of other images.
+            UserError: they are counted anew, and no label could be read.
         """
         artifact = self.artifact()
         artifact.require_match(self.stage)
         if artifact.is_done():
             return read_counts(self.path)
         countable = self.countable()
-        return count_classes(countable.task, countable.units(), make_executor("serial"))
+        counts, _ = count_classes(countable.task, countable.units(), make_executor("serial"))
+        return counts
 
     def choose(self, keys: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
         """The keys of each split, thinned in the splits that are sampled; their order stays.
@@ -136,8 +140,9 @@ class Sampler:
         return min(count, len(settings.named))
 
     def inputs(self) -> dict[str, JSON]:
-        """What the choice depends on beside the images; a list of keys by its digest, wherever it is written."""
+        """What the choice depends on beside the images; a list of keys by its digest, for which nothing is drawn."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)
         if self.settings.named is not None:
             settings["keys"] = fingerprint(sorted(self.settings.named))
+            del settings["seed"]
         return settings

@@ -126,6 +126,8 @@ class RealData:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(sampled),
             "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
+            **shard.translation(self.own_taxonomy, self.taxonomy),
+            **shard.mask_values(self.dataset),
         }
         task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
@@ -153,18 +155,22 @@ class RealData:
         return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder, geometry)
 
     def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
-        """Check that every image of these splits is labelled, which these stages need.
+        """Check that every chosen image of these splits is labelled, which these stages need.
 
         Raises:
             UserError: one is not.
         """
         if self.config.dataset.render is not None:
             return
-        for split in splits:
-            bare = [record.image for record in self.candidates[split] if record.label is None]
+        # A choice by class takes labelled images only, and is not known before they are counted.
+        sampling = self.config.dataset.sampling
+        by_class = sampling.splits if sampling is not None and sampling.by_class else ()
+        chosen = self.candidates if by_class else self.records
+        for split in (split for split in splits if split not in by_class):
+            bare = [record.image for record in chosen[split] if record.label is None]
             if bare:
                 raise UserError(
-                    f"dataset: {len(bare)} of {len(self.candidates[split])} images of {split!r} have no label, such as "
+                    f"dataset: {len(bare)} of {len(chosen[split])} images of {split!r} have no label, such as "
                     f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
                     "evaluate.split=null to leave them out for good"
                 )

@@ -59,7 +59,13 @@ class Generation:
         if self.sampler is not None:
             classes = self.layouts.data.num_classes()
             counts = {split: self.sampler.expected(split, count, classes) for split, count in counts.items()}
-        return Size(factor * sum(map(self.layouts.data.shards_of, counts.values())), factor * sum(counts.values()))
+        # What is chosen is packed anew, image by image of the store: tiles of one source may part.
+        size, sampled = self.config.shard.samples_per_shard, self.sampler.settings.splits if self.sampler else ()
+        shards = (
+            -(-count // size) if split in sampled else self.layouts.data.shards_of(count)
+            for split, count in counts.items()
+        )
+        return Size(factor * sum(shards), factor * sum(counts.values()))
 
     # sampling
 

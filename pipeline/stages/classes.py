@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from augment.errors import UserError
 from pipeline.datasets.sampling import ClassCounts
 from pipeline.engine import Executor, Failed, Resources, Source, WorkUnit
 
 
 @dataclass(frozen=True)
 class CountClasses:
-    """Counts the pixels of each class in the labels of a unit; what has no label or does not read is left out.
+    """Counts the pixels of each class in the labels of a unit; what has no label is left out.
 
     Attributes:
         source: reads the labels.
@@ -33,19 +34,33 @@ class CountClasses:
     def setup(self) -> None:
         """Nothing to load."""
 
-    def run(self, unit: WorkUnit) -> list[tuple[str, NDArray[np.int64]]]:
-        """The key and the counts int64 [C] of each labelled image."""
-        return [
-            (sample.key, np.bincount(sample.label.ravel(), minlength=self.classes)[: self.classes].astype(np.int64))
-            for sample in self.source.read(unit)
-            if not isinstance(sample, Failed) and sample.label is not None
-        ]
+    def run(self, unit: WorkUnit) -> list[tuple[str, NDArray[np.int64]] | Failed]:
+        """The key and the counts int64 [C] of each labelled image, and what could not be read."""
+        found: list[tuple[str, NDArray[np.int64]] | Failed] = []
+        for sample in self.source.read(unit):
+            if isinstance(sample, Failed):
+                found.append(sample)
+            elif sample.label is not None:
+                pixels = np.bincount(sample.label.ravel(), minlength=self.classes)[: self.classes]
+                found.append((sample.key, pixels.astype(np.int64)))
+        return found
 
 
-def count_classes(task: CountClasses, units: Sequence[WorkUnit], executor: Executor) -> ClassCounts:
-    """The counts of all labelled images of the units."""
-    rows = (row for _, found in executor.map(task, units) for row in found)
-    return ClassCounts.of(rows, task.classes)
+def count_classes(task: CountClasses, units: Sequence[WorkUnit], executor: Executor) -> tuple[ClassCounts, int]:
+    """The counts of all labelled images of the units, and how many more could not be read.
+
+    Raises:
+        UserError: some could not be read, and no label could.
+    """
+    rows: list[tuple[str, NDArray[np.int64]]] = []
+    failures: list[Failed] = []
+    for _, found in executor.map(task, units):
+        rows += [row for row in found if not isinstance(row, Failed)]
+        failures += [row for row in found if isinstance(row, Failed)]
+    if failures and not rows:
+        first = failures[0]
+        raise UserError(f"no label could be read to count its classes; of {first.key}: {first.reason}")
+    return ClassCounts.of(rows, task.classes), len(failures)
 
 
 def write_counts(counts: ClassCounts, path: Path) -> None:

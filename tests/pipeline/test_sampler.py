@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
+from pipeline.artifact import read_record
 from pipeline.cli import guarded
 from pipeline.compose import load_config
 from pipeline.config import Config
@@ -19,7 +20,7 @@ from pipeline.stages.classes import read_counts, write_counts
 from pipeline.store import SampleReader, Store
 from pipeline.verification import verify
 from pipeline.workflow import Selection, run, steps_of
-from tests.pipeline.datasets.trees import random_image, write_camvid_image
+from tests.pipeline.datasets.trees import random_image, save, write_camvid_image
 
 Configure = Callable[..., Config]
 RARE = ("generate.sampling={rare_class: {samples: 3, temperature: 0.05}}", "generate.ks=[4]", "generate.variants=1")
@@ -141,8 +142,56 @@ def test_other_images_are_refused_until_the_stage_is_redone(tmp_path: Path, conf
 def test_an_image_that_does_not_read_is_not_drawn(tmp_path: Path, configure: Configure) -> None:
     root, space = camvid(tmp_path / "data", {"train": 6, "val": 1}), tmp_path / "space"
     (root / "trainannot" / "004.png").write_bytes(b"")
-    run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), print)
+    lines: list[str] = []
+    run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), lines.append)
     assert keys_of(space / "real", "train") == {f"train_00{number}" for number in (0, 1, 2, 3, 5)}
+    assert "shard: 1 labels could not be read and are not counted" in lines
+
+
+def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_told(tmp_path: Path, configure: Configure) -> None:
+    root, space = camvid(tmp_path / "data", {"train": 2, "val": 1}), tmp_path / "space"
+    labels = sorted((root / "trainannot").iterdir())
+    whole = [path.read_bytes() for path in labels]
+    for path in labels:
+        path.write_bytes(b"")
+    config = of_camvid(configure, root, space, "dataset.sampling={per_class: 9}")
+    with pytest.raises(UserError, match=r"no label could be read .* train_000: .*000\.png"):
+        run(config, Selection(only="shard"), print)
+    assert not list(space.glob("*classes*"))
+    # Once they are mended the same run counts them.
+    for path, content in zip(labels, whole, strict=True):
+        path.write_bytes(content)
+    run(config, Selection(only="shard"), print)
+    assert len(keys_of(space / "real", "train")) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "classes"),
+    [("{ignore_index: 9}", "id,name\n1,road\n2,car\n"), ("{}", "id,name\n1,road\n3,car\n")],
+)
+def test_class_counts_are_refused_where_masks_mean_something_else(
+    tmp_path: Path, configure: Configure, options: str, classes: str
+) -> None:
+    root, space, rng = tmp_path / "data", tmp_path / "space", np.random.default_rng(0)
+    for split in ("train", "val"):
+        save(root / "images" / split / "0.png", random_image(rng, 32, 64))
+        save(root / "masks" / split / "0.png", rng.integers(1, 3, (32, 64), np.uint8))
+    common = ("dataset=folder", f"dataset.root={root}", "~dataset.render", "dataset.sampling={per_class: 1}")
+    (root / "classes.csv").write_text("id,name\n1,road\n2,car\n")
+    run(configure(space, *common), Selection(only="shard"), print)
+    shutil.rmtree(space / "real")
+    (root / "classes.csv").write_text(classes)
+    with pytest.raises(UserError, match=r"classes\.parquet was made from other inputs .*masks"):
+        run(configure(space, *common, f"dataset.folder={options}"), Selection(only="shard"), print)
+
+
+def test_class_counts_say_how_labels_were_translated(tmp_path: Path, configure: Configure) -> None:
+    root, space = camvid(tmp_path / "data", {"train": 2, "val": 1}), tmp_path / "space"
+    translated = ("dataset.sampling={per_class: 1}", "dataset.taxonomy=cityscapes")
+    run(of_camvid(configure, root, space, *translated), Selection(only="shard"), print)
+    record = read_record(space / "classes.parquet")
+    assert record is not None
+    assert record.inputs["translation"] == Store.open(str(space / "real")).manifest.inputs["translation"]
 
 
 def test_a_fraction_and_a_file_of_keys_need_no_label(tmp_path: Path, configure: Configure) -> None:
@@ -157,10 +206,19 @@ def test_a_fraction_and_a_file_of_keys_need_no_label(tmp_path: Path, configure: 
     named = of_camvid(configure, root, tmp_path / "named", f"dataset.sampling={{keys: {listed}}}")
     run(named, Selection(only="shard"), print)
     assert keys_of(tmp_path / "named" / "real", "train") == {"train_002", "train_007"}
-    # The same keys, written elsewhere, are the same choice.
-    again = of_camvid(configure, root, tmp_path / "named", "dataset.sampling={keys: [train_002, train_007]}")
+    # The same keys, written elsewhere, are the same choice, and nothing is drawn by a seed.
+    again = of_camvid(configure, root, tmp_path / "named", "dataset.sampling={keys: [train_002, train_007], seed: 7}")
     assert steps_of(again)[0].is_done()
     assert not list(tmp_path.glob("*/classes.*"))
+
+
+def test_sampled_tiles_are_planned_in_the_shards_they_will_be_packed_in(tmp_path: Path, configure: Configure) -> None:
+    root = camvid(tmp_path / "data", {"train": 10, "val": 1})
+    tiles = ("geometry.mode=tiles", "+geometry.tiles={rows: 2, columns: 2}", "shard.samples_per_shard=5")
+    half = ("generate.sampling={fraction: 0.5}", "generate.ks=[4]", "generate.variants=1")
+    config = of_camvid(configure, root, tmp_path / "space", *tiles, *half)
+    planned = {row.stage: row for row in progress(steps_of(config))}["generate"]
+    assert (planned.units, planned.samples) == (4 + 1, 20 + 4)
 
 
 def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

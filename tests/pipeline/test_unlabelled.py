@@ -17,6 +17,8 @@ from pipeline.planning import progress
 from pipeline.store import SampleReader, Store
 from pipeline.verification import verify
 from pipeline.workflow import Selection, read_config, run, steps_of
+from pipeline.workflow_data import RealData
+from pipeline.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, save
 
 MEASURED = "evaluate.split=val"
@@ -94,6 +96,34 @@ def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Confi
     for selection in (Selection(until=stage), Selection(only=stage)):
         with pytest.raises(UserError, match=rf"^{stage} is no stage of this run: evaluate\.split is null"):
             run(plain(), selection, print)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "refused"),
+    [
+        ("{keys: [%s]}", False),
+        ("{per_class: 1}", False),
+        ("{per_class: 1, splits: [val]}", True),
+        ("{fraction: 1}", True),
+        ("null", True),
+    ],
+)
+def test_labels_are_asked_for_only_of_the_images_that_sampling_takes(
+    plain: Callable[..., Config], photographs: Path, sampling: str, refused: bool
+) -> None:
+    (photographs / "aside").rename(photographs / "masks")
+    (photographs / "classes.txt").write_text("even\nodd\n")
+    (photographs / "masks" / "train" / "0.png").unlink()
+    part = "dataset.folder={partly_labelled: true}"
+    whole = RealData(plain(part), Workspace.of(plain(part)))
+    [key] = [record.key for record in whole.candidates["train"] if record.image.endswith("1.png")]
+    config = plain(part, f"dataset.sampling={sampling.replace('%s', key)}")
+    data = RealData(config, Workspace.of(config))
+    if refused:
+        with pytest.raises(UserError, match=r"1 of 3 images of 'train' have no label"):
+            data.require_labels(("train", "val"), ("judge",))
+    else:
+        data.require_labels(("train", "val"), ("judge",))
 
 
 @pytest.mark.parametrize("bare", ["train", "val", "one image"])
