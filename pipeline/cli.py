@@ -17,6 +17,7 @@ from pipeline.compose import load_config, recipes
 from pipeline.config import STAGES, Config
 
 if TYPE_CHECKING:
+    from pipeline.datasets import FolderOptions
     from pipeline.planning import Row
 
 INTERRUPTED = 130
@@ -135,7 +136,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Split a command line into known arguments and overrides, in whichever order they stand."""
     parser = build_parser()
     known, rest = parser.parse_known_args(arguments)
-    if rest and ("config" not in known or any(item.startswith("-") for item in rest)):
+    if rest and (("config" not in known and known.command != "inspect") or any(item.startswith("-") for item in rest)):
         wrong = next((item for item in rest if item.startswith("-")), rest[0])
         parser.error(f"{known.command}: unrecognized argument {wrong}")
     return known, rest
@@ -209,7 +210,20 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def inspect_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+def folder_options(overrides: Sequence[str]) -> FolderOptions | None:
+    """Where things lie in a plain folder, where `dataset.folder.KEY=VALUE` states it."""
+    from pipeline.compose import validate
+    from pipeline.config import FolderConfig
+    from pipeline.datasets import FolderOptions
+
+    prefix = "dataset.folder."
+    if wrong := next((item for item in overrides if not item.startswith(prefix) or "=" not in item), None):
+        raise UserError(f"{wrong!r}: of a dataset that is looked at only {prefix}KEY=VALUE can be set")
+    given = dict(item.removeprefix(prefix).split("=", 1) for item in overrides)
+    return FolderOptions(**validate(given, FolderConfig).model_dump()) if given else None
+
+
+def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Tell what a dataset, a store or the stores of a workspace hold."""
     from pipeline.inspection import contact_sheet, inspect, lines_of, subjects_of
 
@@ -217,7 +231,7 @@ def inspect_command(options: argparse.Namespace, _overrides: Sequence[str]) -> i
         raise UserError(f"--limit {options.limit}: give 1 or more")
     if options.sheet and options.sheet.suffix.lower() != ".png":
         raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
-    subjects = subjects_of(options.target, options.root, options.split, options.limit)
+    subjects = subjects_of(options.target, options.root, options.split, options.limit, folder_options(overrides))
     if options.sheet and len(subjects) > 1:
         raise UserError(f"--sheet shows one store: give one of {', '.join(each.place for each in subjects.values())}")
     if options.sheet:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from augment.errors import UserError
-from pipeline.datasets import DatasetKind, open_dataset
+from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import shard
@@ -48,17 +48,25 @@ class Subject:
     quarantined: Mapping[str, int] = field(default_factory=dict)
 
 
-def dataset_subject(kind: DatasetKind, root: str, split: str | None = None, limit: int | None = None) -> Subject:
+def dataset_subject(
+    kind: DatasetKind,
+    root: str,
+    split: str | None = None,
+    limit: int | None = None,
+    folder: FolderOptions | None = None,
+) -> Subject:
     """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
 
     Raises UserError where there is no dataset of that kind, or no such split.
     """
-    dataset = open_dataset(kind, root)
+    dataset = open_dataset(kind, root, folder)
     with telling_unpaired() as unpaired:
         records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
     chosen = {name: thinned(found, limit) for name, found in records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
-    return Subject(dataset.name, root, dataset.taxonomy, units, shard.DatasetSource(kind, root), unpaired)
+    return Subject(
+        dataset.name, root, dataset.taxonomy, units, shard.DatasetSource(kind, root, folder=folder), unpaired
+    )
 
 
 def store_subject(url: str, split: str | None = None, limit: int | None = None) -> Subject:
@@ -99,9 +107,15 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
 
 
 def subjects_of(
-    target: str, root: str | None = None, split: str | None = None, limit: int | None = None
+    target: str,
+    root: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    folder: FolderOptions | None = None,
 ) -> dict[str, Subject]:
     """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
+
+    ``folder`` says where things lie in a plain folder.
 
     Raises UserError where it names none of them.
     """
@@ -109,7 +123,7 @@ def subjects_of(
     if root is not None:
         if target not in kinds:
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit)}
+        return {target: dataset_subject(kinds[target], root, split, limit, folder)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if target in kinds:

@@ -17,7 +17,7 @@ from pipeline.inspection import contact_sheet, dataset_subject, inspect, lines_o
 from pipeline.inspection.statistics import MOST_VALUES, Statistics
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
-from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
+from tests.pipeline.datasets.trees import random_image, save, write_camvid_image, write_cityscapes_image
 from tests.pipeline.datasets.trees_sets import write_ade20k_image
 
 Output = pytest.CaptureFixture[str]
@@ -304,3 +304,13 @@ def test_an_image_of_ade20k_without_its_annotation_is_told(tmp_path: Path) -> No
         write_ade20k_image(tmp_path, "training", name, random_image(rng, 16, 24), ids if name == "a" else None)
     report = inspect(dataset_subject("ade20k", str(tmp_path)))
     assert any("1 images without a label (b.jpg)" in line for line in lines_of(report))
+
+
+def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: Path, capsys: Output) -> None:
+    for number in range(3):
+        save(tmp_path / "photos" / f"{number}.png", random_image(np.random.default_rng(number), 16, 24))
+    assert guarded(["inspect", "folder", str(tmp_path), "dataset.folder.images=photos"]) == 0
+    assert "3 samples (train 3)" in capsys.readouterr().out
+    for wrong, told in (("dataset.folder.image=x", "images"), ("generate.ks=[1]", "only dataset.folder.KEY=VALUE")):
+        assert guarded(["inspect", "folder", str(tmp_path), wrong]) == 2
+        assert told in capsys.readouterr().err
