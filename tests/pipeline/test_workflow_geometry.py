@@ -11,7 +11,7 @@ from pipeline.compose import load_config
 from pipeline.datasets import Tiles
 from pipeline.engine import ErrorBudget, make_executor, run_store_stage
 from pipeline.store import Store, verify_store
-from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 
@@ -28,22 +28,22 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def layouts(root: Path, *overrides: str) -> Layouts:
+def real_data(root: Path, *overrides: str) -> RealData:
     base = ("geometry.height=32", "geometry.width=48", "shard.samples_per_shard=9", "~dataset.limit")
     named = (f"dataset.root={root}", f"workspace={root.parent / 'work'}", "cluster.executor=serial")
     config = load_config("camvid", [*base, *named, *overrides])
-    return Layouts(config, Workspace.of(config))
+    return RealData(config, Workspace.of(config))
 
 
 def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
-    run = layouts(root, TILES)
+    run = real_data(root, TILES)
     assert run.frame_geometry.tiles == Tiles(2, 2, 0.25)
     assert run.counts() == {"train": 20, "val": 8}
-    plan = run.plan_shard()
+    plan = run.plan()
     units = list(plan.units())
     assert run.size().units == len(units) == len(plan.shards) == 4
     assert run.size().samples == sum(len(unit.keys) for unit in units) == 28
-    stage, source = run.shard_work()
+    stage, source = run.work()
     store = Store.create(str(root.parent / "store"), plan.manifest)
     executor = make_executor("serial")
     summary = run_store_stage(stage, source, store, units, executor, ErrorBudget(), lambda _: None)
@@ -52,10 +52,10 @@ def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
 
 
 def test_only_what_changes_samples_is_part_of_the_fingerprint(root: Path) -> None:
-    plain = layouts(root).plan_shard().manifest
+    plain = real_data(root).plan().manifest
     assert set(plain.inputs) == {"dataset", "listing", "samples_per_shard"}
     # As it was before there were other modes, so that stores of that time go on.
-    assert layouts(root, "geometry.mode=resize").plan_shard().manifest == plain
+    assert real_data(root, "geometry.mode=resize").plan().manifest == plain
     others = [
         ("geometry.mode=crop",),
         ("geometry.mode=random_crop",),
@@ -66,5 +66,5 @@ def test_only_what_changes_samples_is_part_of_the_fingerprint(root: Path) -> Non
         (TILES,),
         ("geometry={mode: tiles, tiles: {rows: 2, columns: 2}}",),
     ]
-    fingerprints = {layouts(root, *overrides).plan_shard().manifest.fingerprint for overrides in others}
+    fingerprints = {real_data(root, *overrides).plan().manifest.fingerprint for overrides in others}
     assert len(fingerprints | {plain.fingerprint}) == len(others) + 1
