@@ -75,7 +75,7 @@ def test_segments_become_classes_and_numbered_objects(root: Path) -> None:
     train_ids = {0: 255, 5_000_000: person, 300: person, 70_000: person, 9: rug, 16_777_215: brush}
     objects = {70_000: 1, 5_000_000: 2, 16_777_215: 3}
     assert frame.label is not None and frame.instances is not None
-    assert (frame.label.dtype, frame.instances.dtype) == (np.uint8, np.uint16)
+    assert (frame.label.dtype.name, frame.instances.dtype.name) == ("uint8", "uint16")
     np.testing.assert_array_equal(frame.label, np.vectorize(train_ids.get)(IDS))
     np.testing.assert_array_equal(frame.instances, np.vectorize(lambda number: objects.get(number, 0))(IDS))
     np.testing.assert_array_equal(first_of(root, NAMES[1]).instances, np.zeros((4, 6)))

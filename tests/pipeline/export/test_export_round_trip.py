@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def samples(draw: st.DrawFn, key: str, split: str, taxonomy: Taxonomy | None, al
         label = draw(hnp.arrays(taxonomy.dtype, SHAPE, elements=ids))
         instances = draw(st.none() | hnp.arrays(np.uint16, SHAPE, elements=st.integers(0, 3) | st.just(65535)))
     image = draw(hnp.arrays(np.uint8, (*SHAPE, 3)))
-    metadata = {"medium": "photo", "dataset": "made", "split": split, **draw(FACTS)}
+    metadata: dict[str, Any] = {"medium": "photo", "dataset": "made", "split": split, **draw(FACTS)}
     return Sample(key, image, label, instances=instances, metadata=metadata)
 
 
