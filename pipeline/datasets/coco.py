@@ -25,7 +25,7 @@ PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO = "panoptic", "instances", "captions",
 # The first of them that a split has says which images are in it.
 FILES = (PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO)
 
-_FILE = re.compile(rf"({'|'.join(FILES)})_(.+)")
+_FILE = re.compile(rf"(?:{'|'.join(FILES)})_(.+)")
 _YEAR = re.compile(r"\d{4}$")
 _SPLITS = {folder: split for split, folder in FOLDERS.items()}
 
@@ -103,13 +103,10 @@ class Coco:
         """
         require_split(split, self.splits(), self.tree.at(split))
         folder = self._folders[split]
-        files = self._files(folder)
-        panoptic = read_typed(self.tree, files[PANOPTIC], Panoptic) if PANOPTIC in files else None
-        labels = self._labels(folder, panoptic)
-        images = self._images(split, folder, panoptic)
-        self._check_labels(split, folder, images, labels)
+        images, labels = self._pairs(split, folder)
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
-        boxes = read_boxes(self.tree, _path(INSTANCES, folder), without_suffix, with_masks=panoptic is None)
+        with_masks = PANOPTIC not in self._files(folder)
+        boxes = read_boxes(self.tree, _path(INSTANCES, folder), without_suffix, with_masks=with_masks)
         return sorted_by_key(
             [
                 Record(
@@ -146,7 +143,7 @@ class Coco:
         """What files and folders call each split."""
         present = {*self.tree.folders(), *self.tree.folders("images")}
         names = self.tree.location.names("annotations", ".json")
-        described = {match[2]: match[1] for name in names if (match := _FILE.fullmatch(name))}
+        described = {match[1] for name in names if (match := _FILE.fullmatch(name))}
         # One archive has the files of all of COCO's splits. Images of other sets may lie in one folder for all splits.
         folders = {folder for folder in described if folder in present or not _YEAR.search(folder)}
         return {_SPLITS.get(folder, folder): folder for folder in sorted(folders | present & _SPLITS.keys())}
@@ -154,6 +151,15 @@ class Coco:
     def _files(self, folder: str) -> dict[str, str]:
         paths = {kind: _path(kind, folder) for kind in FILES}
         return {kind: path for kind, path in paths.items() if self.tree.location.exists(path)}
+
+    def _pairs(self, split: str, folder: str) -> tuple[dict[str, str], _Labels]:
+        """Images of a split by name, and their labels; the panoptic file is let go of before others are read."""
+        listing = next(iter(self._files(folder).values()), None)
+        panoptic = read_typed(self.tree, listing, Panoptic) if listing == _path(PANOPTIC, folder) else None
+        labels = self._labels(folder, panoptic)
+        images = self._images(split, folder, listing, panoptic)
+        self._check_labels(split, folder, images, labels)
+        return images, labels
 
     def _labels(self, folder: str, panoptic: Panoptic | None) -> _Labels:
         maps, taxonomy = _maps(folder), self.taxonomy
@@ -164,14 +170,11 @@ class Coco:
         with referring(self.tree, _path(PANOPTIC, folder)):
             paths = {names[found.image_id]: f"{maps}/{found.file_name}" for found in panoptic.annotations}
             legends = {names[found.image_id]: legend.describe(found.segments_info) for found in panoptic.annotations}
-        have_objects = any(
-            legend.is_object(segment) for found in panoptic.annotations for segment in found.segments_info
-        )
+        segments = (segment for found in panoptic.annotations for segment in found.segments_info)
         there = {name: path for name, path in paths.items() if path in on_disk}
-        return _Labels(there, legends, on_disk.difference(paths.values()), have_objects)
+        return _Labels(there, legends, on_disk.difference(paths.values()), any(map(legend.is_object, segments)))
 
-    def _images(self, split: str, folder: str, panoptic: Panoptic | None) -> dict[str, str]:
-        listing = next(iter(self._files(folder).values()), None)
+    def _images(self, split: str, folder: str, listing: str | None, panoptic: Panoptic | None) -> dict[str, str]:
         if listing is None:
             return find_images(self.tree, split, folder)
         content = panoptic or read_typed(self.tree, listing, Listed)
