@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Box, Record, make_key, sorted_by_key
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_frame, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import BDD100K, Taxonomy
@@ -74,7 +75,7 @@ Found = TypeVar("Found", bound=_Described)
 
 
 @dataclass(frozen=True)
-class Bdd100k:
+class Bdd100k(Dataset):
     """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
 
     ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``. ``100k``: unlabelled; boxes and
@@ -122,17 +123,12 @@ class Bdd100k:
             return sorted_by_key(self._labelled(split, images, pattern))
         return sorted_by_key(self._unlabelled(split, images, pattern))
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], the boxes, and in the 10k train ids uint8 [H, W] (0..18, 255).
-
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..18, 255), in the 10k; see `Dataset`."""
         if record.label is None:
-            return frame
-        label = map_ids(read_label_ids(self.tree, record.label), _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label)
+            return Annotations()
+        ids = read_label_ids(self.tree, record.label)
+        return Annotations(map_ids(ids, _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label)))
 
     def _images(self, subset: Subset, split: str) -> dict[str, str]:
         return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import read_frame, read_label_ids
+from pipeline.datasets.images import read_label_ids
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -46,7 +47,7 @@ class FolderOptions:
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Dataset):
     """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
@@ -151,21 +152,15 @@ class Folder:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W].
-
-        Raises RecordError naming the file that cannot be read, has values of no class, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
         label = instances = None
         if record.label is not None:
             assert self.classes is not None
             label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
-            check_same_size(frame, label, record, record.label)
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
-            check_same_size(frame, instances, record, record.instances)
-        return replace(frame, label=label, instances=instances)
+        return Annotations(label, instances)
 
     def _images(self, split: str) -> str:
         return _path(self.options.images, split)
