@@ -19,6 +19,7 @@ from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_colors
 from pipeline.datasets.json_files import unreadable
+from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
@@ -165,7 +166,4 @@ def _instances(indices: NDArray[np.uint16], blue: NDArray[np.uint8]) -> NDArray[
     """
     codes = blue.astype(np.uint32) * (NUM_CLASSES + 1) + indices
     codes[(blue == 0) | (indices == 0)] = 0
-    is_present = np.zeros(256 * (NUM_CLASSES + 1), np.bool_)
-    is_present[codes] = True
-    is_present[0] = False
-    return np.cumsum(is_present, dtype=np.uint16)[codes] * (codes > 0)
+    return number_codes(codes)
