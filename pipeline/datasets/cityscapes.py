@@ -16,6 +16,7 @@ from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import map_ids, read_label_ids
+from pipeline.datasets.table import NOTHING, Facts, read_table
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
@@ -98,6 +99,7 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
+        told = self._facts
         return sorted_by_key(
             [
                 Record(
@@ -110,6 +112,8 @@ class Cityscapes(Dataset):
                         "medium": "photo",
                         **attributes.get(identity, {"city": PurePosixPath(identity).parent.name}),
                     },
+                    captions=told.get(path, NOTHING).captions,
+                    boxes=told.get(path, NOTHING).boxes,
                 )
                 for identity, path in images.items()
             ]
@@ -121,6 +125,10 @@ class Cityscapes(Dataset):
             None if record.label is None else self._label(record.label),
             None if record.instances is None else self._instances(record.instances),
         )
+
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        return read_table(self.tree)
 
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)

@@ -16,6 +16,7 @@ from pipeline.datasets.classes import MaskClasses, read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids
+from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -52,8 +53,8 @@ class Folder(Dataset):
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
     ``instances``, 16-bit files with a number for each object and 0 elsewhere. A split without a folder of masks is
-    unlabelled. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
-    both there or both absent.
+    unlabelled. ``metadata.jsonl`` may tell more of each image; see `read_table`. Raises UserError where ``root`` is not
+    such a folder, and where masks and the file of classes are not both there or both absent.
     """
 
     tree: Tree
@@ -138,6 +139,7 @@ class Folder(Dataset):
             unlabelled_splits=() if self._has_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
         )
+        told = self._facts
         return sorted_by_key(
             [
                 Record(
@@ -146,7 +148,9 @@ class Folder(Dataset):
                     image=path,
                     label=labels.get(name),
                     instances=instances.get(name),
-                    attributes={"medium": "photo"},
+                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
+                    captions=told.get(path, NOTHING).captions,
+                    boxes=told.get(path, NOTHING).boxes,
                 )
                 for name, path in images.items()
             ]
@@ -161,6 +165,16 @@ class Folder(Dataset):
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)
+
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        table, folders = read_table(self.tree), [self._images(split) for split in self.splits()]
+        if table and not any(_holds(folder, path) for path in table for folder in folders):
+            raise UserError(
+                f"{self.tree.at(TABLE)} names none of the images: expected paths such as "
+                f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(table))}"
+            )
+        return table
 
     def _images(self, split: str) -> str:
         return _path(self.options.images, split)
@@ -194,4 +208,4 @@ def _path(template: str, split: str) -> str:
 
 
 def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
+    return not folder or path == folder or path.startswith(f"{folder}/")

@@ -22,6 +22,7 @@ from pipeline.datasets import (
     show,
 )
 from pipeline.datasets.base import Label
+from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
@@ -30,8 +31,6 @@ from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
-# Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
-CAPTIONS, BOXES = "captions", "boxes"
 # The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
 REGION, CONTENT = "region", "content"
 
