@@ -16,4 +16,5 @@ DatasetKind = Literal[
     "bdd100k",
     "bdd100k-100k",
     "coco-stuff",
+    "coco",
 ]

@@ -11,6 +11,7 @@ from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.coco import Coco
 from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder import Folder, FolderOptions
@@ -29,6 +30,7 @@ __all__ = [
     "CamVid",
     "CamVid32",
     "Cityscapes",
+    "Coco",
     "CocoStuff",
     "Dataset",
     "DatasetKind",
@@ -79,3 +81,5 @@ def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | No
             return Bdd100k(unpacked(tree, "bdd100k"), "100k")
         case "coco-stuff":
             return CocoStuff(tree)
+        case "coco":
+            return Coco(tree)

@@ -73,6 +73,7 @@ class Record:
     paths below the dataset's root with forward slashes, so that a record is the same wherever the dataset lies;
     ``label`` is None for an unlabelled image. ``attributes`` says what captions need: ``medium`` always, others
     where known. ``captions`` are sentences that people wrote of it. ``boxes`` count in pixels of the upright image.
+    ``legend`` says what the values in a label stand for where that is another thing in each image.
     """
 
     key: str
@@ -83,6 +84,7 @@ class Record:
     attributes: dict[str, str] = field(default_factory=dict)
     captions: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
+    legend: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values, empty ones left out."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Record, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
+from pipeline.datasets.coco_files import read_boxes, read_captions
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
-from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
 from pipeline.taxonomies.coco_stuff import RAW_IDS
@@ -33,39 +29,6 @@ _TRAIN_IDS = train_id_table(RAW_IDS, COCO_STUFF)
 _IS_RAW_ID = np.isin(np.arange(256), (*RAW_IDS, COCO_STUFF.ignore_index))
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = COCO_STUFF.is_id[:256]
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: int
-    file_name: str
-
-
-class _Caption(msgspec.Struct, gc=False):
-    image_id: int
-    caption: str
-
-
-class _Captions(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Caption]
-
-
-class _Category(msgspec.Struct, gc=False):
-    id: int
-    name: str
-
-
-class _Object(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
-
-
-class _Instances(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Object]
-    categories: list[_Category]
 
 
 @dataclass(frozen=True)
@@ -117,7 +80,8 @@ class CocoStuff(Dataset):
             f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png",
             unlabelled_splits=UNLABELLED,
         )
-        captions, boxes = self._captions(folder), self._boxes(folder)
+        captions = read_captions(self.tree, f"annotations/captions_{folder}.json", stem)
+        boxes = read_boxes(self.tree, f"annotations/instances_{folder}.json", stem)
         return sorted_by_key(
             [
                 Record(
@@ -150,37 +114,3 @@ class CocoStuff(Dataset):
         converted = [path for path in files if path.endswith(TRAIN_IDS_SUFFIX)]
         raw = [path for path in files if not path.endswith(TRAIN_IDS_SUFFIX)]
         return by_name(converted, lambda path: stem(path.removesuffix(TRAIN_IDS_SUFFIX))) | by_name(raw, stem)
-
-    def _captions(self, folder: str) -> dict[str, list[str]]:
-        path = f"annotations/captions_{folder}.json"
-        captions: defaultdict[str, list[str]] = defaultdict(list)
-        if self.tree.location.exists(path):
-            content = read_typed(self.tree, path, _Captions)
-            names = {image.id: stem(image.file_name) for image in content.images}
-            with self._referring(path):
-                for found in content.annotations:
-                    # Some end in a line break.
-                    captions[names[found.image_id]].append(" ".join(found.caption.split()))
-        return captions
-
-    def _boxes(self, folder: str) -> dict[str, list[Box]]:
-        path = f"annotations/instances_{folder}.json"
-        boxes: defaultdict[str, list[Box]] = defaultdict(list)
-        if self.tree.location.exists(path):
-            content = read_typed(self.tree, path, _Instances)
-            names = {image.id: stem(image.file_name) for image in content.images}
-            categories = {category.id: category.name for category in content.categories}
-            with self._referring(path):
-                for found in content.annotations:
-                    if not found.iscrowd:
-                        boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
-        return boxes
-
-    @contextmanager
-    def _referring(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except KeyError as error:
-            raise UserError(
-                f"unexpected JSON: {self.tree.at(path)}: an annotation refers to the id {error}, which nothing has"
-            ) from error

@@ -14,6 +14,7 @@ from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets.table import BOXES, CAPTIONS
+from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.segments import Segment, find_segments, to_colors
@@ -38,9 +39,11 @@ class CocoFormat:
     """``<split>/<name>``, the store's bytes, and ``annotations/`` with the JSON files of each split.
 
     ``panoptic_<split>.json`` with ``panoptic_<split>/<name>.png`` holds the labels; ``instances_<split>.json`` the
-    objects, as run-length masks where a sample has an instance map and else as boxes; ``captions_<split>.json`` the
-    captions. A file without entries is not written. A category's id is the train id plus 1; categories that boxes
-    alone have follow after the classes. A class's objects that are not told apart are one segment with ``iscrowd``.
+    objects, as run-length masks where a sample has an instance map, and all boxes; ``captions_<split>.json`` the
+    captions. A file without entries is not written; a split without any has ``image_info_<split>.json``. A category's
+    id is the train id plus 1; categories that boxes alone have follow after the classes, which ``classes.json`` has
+    too. A class's objects that are not told apart are one segment with ``iscrowd``; ``instance_number`` is that of
+    each other object in the store. Objects on ignored pixels or on stuff are not written.
 
     Raises UserError where there are instances and pycocotools is not installed.
     """
@@ -76,7 +79,7 @@ class CocoFormat:
             self._destination.write(_segment_map(item), png(Image.fromarray(to_colors(ids))))
             notes[SEGMENTS] = [self._of_segment(segment) for segment in segments]
             if sample.instances is not None:
-                objects = [self._of_object(segment, ids) for segment in segments if segment.instance]
+                objects += [self._of_object(segment, ids) for segment in segments if segment.instance]
         notes[OBJECTS] = objects
         notes[SENTENCES] = list(_entries(sample, CAPTIONS))
         return Written(path, sample.metadata, notes)
@@ -103,19 +106,20 @@ class CocoFormat:
         categories = [self._category(number, name) for name, number in ids.items()]
         for name, split in self._splits.items():
             objects = [{**entry, "category_id": ids[entry.pop("category")]} for entry in split.objects]
-            self._write_json(f"panoptic_{name}", split.images, split.panoptic, categories[: len(self._classes)])
-            self._write_json(f"instances_{name}", split.images, objects, categories)
-            self._write_json(f"captions_{name}", split.images, split.captions, None)
+            files: dict[str, dict[str, Any]] = {
+                "panoptic": {"annotations": split.panoptic, "categories": categories[: len(self._classes)]},
+                "instances": {"annotations": objects, "categories": categories},
+                "captions": {"annotations": split.captions},
+            }
+            written = {kind: content for kind, content in files.items() if content["annotations"]}
+            for kind, content in (written or {"image_info": {}}).items():
+                self._write_json(f"{kind}_{name}", {"images": split.images, **content})
+        if any(split.panoptic for split in self._splits.values()):
+            write_classes(self._source, self._destination)
 
-    def _write_json(
-        self, name: str, images: list[Any], annotations: list[Any], categories: list[dict[str, Any]] | None
-    ) -> None:
-        if not annotations:
-            return
-        content: dict[str, Any] = {"info": {}, "licenses": [], "images": images, "annotations": annotations}
-        if categories is not None:
-            content["categories"] = categories
-        self._destination.write(f"annotations/{name}.json", json.dumps(content, ensure_ascii=False).encode())
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        whole = {"info": {}, "licenses": [], **content}
+        self._destination.write(f"annotations/{name}.json", json.dumps(whole, ensure_ascii=False).encode())
 
     def _category(self, number: int, name: str) -> dict[str, Any]:
         taxonomy = self._source.taxonomy
@@ -131,12 +135,14 @@ class CocoFormat:
 
     def _of_segment(self, segment: Segment) -> dict[str, Any]:
         crowd = not segment.instance and self._classes[segment.train_id] in self._things
+        number = {"instance_number": segment.instance} if segment.instance else {}
         return {
             "id": segment.id,
             "category_id": segment.train_id + 1,
             "area": segment.area,
             "bbox": segment.box,
             "iscrowd": int(crowd),
+            **number,
         }
 
     def _of_object(self, segment: Segment, ids: NDArray[np.int32]) -> dict[str, Any]:

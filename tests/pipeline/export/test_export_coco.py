@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools.coco import COCO
 
+from pipeline.datasets import open_dataset
 from pipeline.export import export_store
 from pipeline.export.segments import find_segments, to_colors
 from pipeline.taxonomies import CAMVID, CITYSCAPES
@@ -105,6 +106,23 @@ def test_pycocotools_gives_the_masks_and_captions_back(exported: Path) -> None:
     assert not (exported / "out/annotations/captions_train.json").exists()
 
 
+def test_our_reader_finds_the_masks_of_pycocotools(exported: Path) -> None:
+    objects = COCO(str(exported / "out/annotations/instances_val.json"))
+    dataset = open_dataset("coco", exported / "out")
+    assert dataset.taxonomy == CITYSCAPES
+    for image_id, image in objects.imgs.items():
+        [record] = [one for one in dataset.records("val") if one.image == f"val/{image['file_name']}"]
+        frame = dataset.load(record)
+        assert frame.instances is not None and frame.label is not None
+        numbers = []
+        for annotation in objects.loadAnns(objects.getAnnIds(imgIds=image_id)):
+            mask = objects.annToMask(annotation).astype(bool)
+            numbers += np.unique(frame.instances[mask]).tolist()
+            np.testing.assert_array_equal(mask, frame.instances == numbers[-1])
+            assert np.unique(frame.label[mask]).tolist() == [annotation["category_id"] - 1]
+        assert sorted(numbers) == [number for number in np.unique(frame.instances) if number] != []
+
+
 def test_things_that_nobody_told_apart_are_a_crowd(tmp_path: Path) -> None:
     write_store(tmp_path / "store", [sample("val_a", "val", objects=0)])
     export_store(str(tmp_path / "store"), str(tmp_path / "out"), "coco")
@@ -141,7 +159,6 @@ def test_a_set_that_names_no_things_tells_all_its_objects_apart(tmp_path: Path) 
 
 
 def test_camvid_comes_back_pixel_by_pixel(tmp_path: Path, camvid_root: Path) -> None:
-    from pipeline.datasets import open_dataset
     from pipeline.stages.shard import sample_of
 
     dataset = open_dataset("camvid", camvid_root)

@@ -1,0 +1,205 @@
+"""COCO's own formats: panoptic segments as labels and objects, boxes and captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from augment.errors import UserError
+from pipeline.datasets.base import Record, make_key, sorted_by_key
+from pipeline.datasets.cityscapes import CLASSES
+from pipeline.datasets.classes import read_classes_file
+from pipeline.datasets.coco_files import Listed, names_by_id, read_boxes, read_captions, referring
+from pipeline.datasets.coco_images import find_images, folder_of, without_suffix
+from pipeline.datasets.coco_stuff import FOLDERS
+from pipeline.datasets.dataset import Annotations, Dataset
+from pipeline.datasets.folders import check_pairs, require_root, require_split
+from pipeline.datasets.images import read_label_colors
+from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
+from pipeline.datasets.table import NOTHING, Facts, read_table
+from pipeline.datasets.tree import Tree
+from pipeline.taxonomies import Taxonomy
+
+PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO = "panoptic", "instances", "captions", "image_info"
+# The first of them that a split has says which images are in it.
+FILES = (PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO)
+
+_FILE = re.compile(rf"({'|'.join(FILES)})_(.+)")
+_YEAR = re.compile(r"\d{4}$")
+_SPLITS = {folder: split for split, folder in FOLDERS.items()}
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Segment maps that are there and legends of all, by name of the image; ``strays`` are maps of none."""
+
+    paths: Mapping[str, str]
+    legends: Mapping[str, str]
+    strays: frozenset[str]
+    have_objects: bool
+
+
+@dataclass(frozen=True)
+class Coco(Dataset):
+    """Reader of ``[images/]<split>/**`` with the files of COCO in ``annotations/``.
+
+    ``panoptic_<split>.json`` and ``panoptic_<split>/*.png`` hold labels and objects, ``instances_<split>.json`` boxes,
+    ``captions_<split>.json`` captions; ``image_info_<split>.json`` lists images that have nothing of it.
+    ``metadata.jsonl`` in the root may hold attributes. Images may also lie where their file names lead to from
+    ``images/`` or the root. ``train2017`` is the split ``train``, and so are its like. Raises UserError where ``root``
+    is not such a folder.
+    """
+
+    tree: Tree
+    name: str = "coco"
+
+    def __post_init__(self) -> None:
+        require_root(self.tree, "annotations/ and the folders of images, such as train2017/ and val2017/")
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no COCO folder: expected annotations/{PANOPTIC}_<split>.json, "
+                f"{INSTANCES}_<split>.json or {CAPTIONS}_<split>.json, and <split>/** or images/<split>/**, "
+                f"found {self.tree.found_in()}"
+            )
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy | None:
+        """The categories of the panoptic files by their ids; None where there is no such file.
+
+        ``classes.json``, which exports have in the root, adds what categories do not say. Raises UserError where it or
+        the splits disagree.
+        """
+        paths = [path for folder in self._folders.values() if (path := self._files(folder).get(PANOPTIC))]
+        if not paths:
+            return None
+        found = [in_order(read_typed(self.tree, path, Categories).categories) for path in paths]
+        if other := next((path for path, categories in zip(paths, found, strict=True) if categories != found[0]), None):
+            raise UserError(
+                f"{self.tree.at(other)} has other categories than {self.tree.at(paths[0])}: expected the same ids, "
+                "names, colours and things in all splits"
+            )
+        taxonomy = taxonomy_of_categories(found[0], self.tree.at(paths[0]))
+        if not self.tree.location.exists(CLASSES):
+            return taxonomy
+        stated = read_classes_file(self.tree, CLASSES, None).taxonomy
+        if stated.classes != taxonomy.classes:
+            raise UserError(
+                f"{self.tree.at(CLASSES)} names other classes than {self.tree.at(paths[0])}: expected the names of its "
+                "categories in the order of their ids"
+            )
+        return stated
+
+    def splits(self) -> list[str]:
+        """Names of the splits that are on disk, sorted."""
+        return sorted(self._folders)
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key.
+
+        Unlabelled are the images of a split without ``panoptic_<split>.json``, and those that this file lists but has
+        no segment map of. Boxes are those of objects without a mask where there is such a file, and else of all but
+        crowds. Raises UserError for a split that is absent or empty, a damaged file, and where images, files and
+        segment maps do not name each other.
+        """
+        require_split(split, self.splits(), self.tree.at(split))
+        folder = self._folders[split]
+        files = self._files(folder)
+        panoptic = read_typed(self.tree, files[PANOPTIC], Panoptic) if PANOPTIC in files else None
+        labels = self._labels(folder, panoptic)
+        images = self._images(split, folder, panoptic)
+        self._check_labels(split, folder, images, labels)
+        captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
+        boxes = read_boxes(self.tree, _path(INSTANCES, folder), without_suffix, with_masks=panoptic is None)
+        told = self._facts
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, name),
+                    split=split,
+                    image=path,
+                    label=labels.paths.get(name),
+                    instances=labels.paths.get(name) if labels.have_objects else None,
+                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
+                    captions=tuple(captions.get(name, ())),
+                    boxes=tuple(boxes.get(name, ())),
+                    legend=labels.legends.get(name, ""),
+                )
+                for name, path in images.items()
+            ]
+        )
+
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids [H, W], uint8 or uint16 as the categories need, and objects uint16 [H, W]; see `Dataset`."""
+        if record.label is None:
+            return Annotations()
+        colors = read_label_colors(self.tree, record.label)
+        label, instances = paint(colors, record.legend, self.tree.at(record.label))
+        return Annotations(label, instances if record.instances else None)
+
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        return read_table(self.tree)
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        """What files and folders call each split."""
+        present = {*self.tree.folders(), *self.tree.folders("images")}
+        names = self.tree.location.names("annotations", ".json")
+        described = {match[2]: match[1] for name in names if (match := _FILE.fullmatch(name))}
+        # One archive has the files of all of COCO's splits. Images of other sets may lie in one folder for all splits.
+        folders = {folder for folder in described if folder in present or not _YEAR.search(folder)}
+        return {_SPLITS.get(folder, folder): folder for folder in sorted(folders | present & _SPLITS.keys())}
+
+    def _files(self, folder: str) -> dict[str, str]:
+        paths = {kind: _path(kind, folder) for kind in FILES}
+        return {kind: path for kind, path in paths.items() if self.tree.location.exists(path)}
+
+    def _labels(self, folder: str, panoptic: Panoptic | None) -> _Labels:
+        maps, taxonomy = _maps(folder), self.taxonomy
+        on_disk = frozenset(self.tree.files(maps, ".png"))
+        if panoptic is None or taxonomy is None:
+            return _Labels({}, {}, on_disk, have_objects=False)
+        names, legend = names_by_id(panoptic.images, without_suffix), Legend.of(in_order(panoptic.categories), taxonomy)
+        with referring(self.tree, _path(PANOPTIC, folder)):
+            paths = {names[found.image_id]: f"{maps}/{found.file_name}" for found in panoptic.annotations}
+            legends = {names[found.image_id]: legend.describe(found.segments_info) for found in panoptic.annotations}
+        have_objects = any(
+            legend.is_object(segment) for found in panoptic.annotations for segment in found.segments_info
+        )
+        there = {name: path for name, path in paths.items() if path in on_disk}
+        return _Labels(there, legends, on_disk.difference(paths.values()), have_objects)
+
+    def _images(self, split: str, folder: str, panoptic: Panoptic | None) -> dict[str, str]:
+        listing = next(iter(self._files(folder).values()), None)
+        if listing is None:
+            return find_images(self.tree, split, folder)
+        content = panoptic or read_typed(self.tree, listing, Listed)
+        listed = {without_suffix(image.file_name): image.file_name for image in content.images}
+        return find_images(self.tree, split, folder, listed, listing)
+
+    def _check_labels(self, split: str, folder: str, images: Mapping[str, str], labels: _Labels) -> None:
+        """Hold images and segment maps against each other, but for images that are listed without a map."""
+        described = self.tree.at(_path(PANOPTIC, folder))
+        # A map that no image has is called by its path, which is the name of no image.
+        found = {name: path for name, path in labels.paths.items() if name in images}
+        found |= {path: path for path in labels.strays}
+        check_pairs(
+            split,
+            images,
+            found,
+            f"{self.tree.at(folder_of(self.tree, folder))}/** with a segment map that {described} describes",
+            f"{self.tree.at(_maps(folder))}/*.png that {described} describes",
+            unlabelled_splits=(),
+            partly_labelled=(images.keys() - found.keys()).isdisjoint(labels.legends),
+        )
+
+
+def _path(kind: str, folder: str) -> str:
+    return f"annotations/{kind}_{folder}.json"
+
+
+def _maps(folder: str) -> str:
+    return f"annotations/{PANOPTIC}_{folder}"

@@ -1,0 +1,120 @@
+"""The JSON files of COCO that list images, captions and objects."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import msgspec
+
+from augment.errors import UserError
+from pipeline.datasets.base import Box
+from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.tree import Tree
+
+# COCO numbers its images; some sets in its formats call them by name.
+ImageId: TypeAlias = int | str
+
+
+class Image(msgspec.Struct, gc=False):
+    """An image by its id in this file; its name may hold folders."""
+
+    id: ImageId
+    file_name: str
+
+
+class Listed(msgspec.Struct):
+    """What every one of the files begins with."""
+
+    images: list[Image]
+
+
+class _Caption(msgspec.Struct, gc=False):
+    image_id: ImageId
+    caption: str
+
+
+class _Captions(Listed):
+    annotations: list[_Caption]
+
+
+class Category(msgspec.Struct, gc=False):
+    """A category; ids may have gaps."""
+
+    id: int
+    name: str
+
+
+class _Polygon(msgspec.Struct, array_like=True, gc=False):
+    """Its coordinates are not read."""
+
+
+class _RunLengths(msgspec.Struct, gc=False):
+    """Its counts are not read."""
+
+
+class _Object(msgspec.Struct, gc=False):
+    image_id: ImageId
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: int = 0
+    segmentation: list[_Polygon] | _RunLengths | None = None
+
+
+class _Instances(Listed):
+    annotations: list[_Object]
+    categories: list[Category]
+
+
+def names_by_id(images: Sequence[Image], name_of: Callable[[str], str]) -> dict[ImageId, str]:
+    """What ``name_of`` makes of each image's file name, by the image's id."""
+    return {image.id: name_of(image.file_name) for image in images}
+
+
+def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[str, list[str]]:
+    """The captions of each image by its name, in the order of the file; nothing where it is not there.
+
+    Raises UserError naming a file that is damaged or refers to no image.
+    """
+    captions: defaultdict[str, list[str]] = defaultdict(list)
+    if tree.location.exists(path):
+        content = read_typed(tree, path, _Captions)
+        names = names_by_id(content.images, name_of)
+        with referring(tree, path):
+            for found in content.annotations:
+                # Some end in a line break.
+                captions[names[found.image_id]].append(" ".join(found.caption.split()))
+    return captions
+
+
+def read_boxes(
+    tree: Tree, path: str, name_of: Callable[[str], str], *, with_masks: bool = True
+) -> dict[str, list[Box]]:
+    """The boxes of each image by its name, in the order of the file; nothing where it is not there.
+
+    Crowds are left out, and unless ``with_masks`` so are objects that have a mask. Raises UserError naming a file that
+    is damaged or refers to no image or category.
+    """
+    boxes: defaultdict[str, list[Box]] = defaultdict(list)
+    if tree.location.exists(path):
+        content = read_typed(tree, path, _Instances)
+        names = names_by_id(content.images, name_of)
+        categories = {category.id: category.name for category in content.categories}
+        with referring(tree, path):
+            for found in content.annotations:
+                if not found.iscrowd and (with_masks or not found.segmentation):
+                    boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
+    return boxes
+
+
+@contextmanager
+def referring(tree: Tree, path: str) -> Iterator[None]:
+    """Turn the KeyError of an id that a file refers to and nothing has into a UserError that names the file."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(
+            f"unexpected JSON: {tree.at(path)}: an annotation refers to the id {error}, which nothing has"
+        ) from error
