@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUBJECTS = {"photo": "a photo of a street", "rendered": "a rendered street"}
+# What an image of a medium is called, where that is not the medium itself.
+NOUNS = {"rendered": "rendered image", "synthetic": "synthetic image"}
 TIMES_OF_DAY = ("day", "dusk", "night")
 WEATHERS = ("clear", "cloudy", "fog", "rain", "snow")
 DETAILS = ("time_of_day", "weather")
+# Media of images that may show anything; those of all others are of streets.
+UNTOLD = ("photo", "synthetic")
 # Sets that say any of these of an image are of streets, or say what else it shows.
 TELLING = ("scene", "city", *DETAILS)
 # What a caption knows nothing of where it is drawn, besides the details.
@@ -32,10 +36,15 @@ def caption(attributes: Mapping[str, str]) -> str:
     """
     medium = attributes.get("medium", "photo")
     if scene := attributes.get("scene"):
-        subject = f"a {medium} of {'an' if scene[0] in 'aeiou' else 'a'} {scene}"
+        subject = f"{noun(medium)} of {'an' if scene[0] in 'aeiou' else 'a'} {scene}"
     else:
-        subject = SUBJECTS.get(medium, f"a {medium} of a street")
+        subject = SUBJECTS.get(medium, f"{noun(medium)} of a street")
     return ", ".join([subject, *details(attributes)])
+
+
+def noun(medium: str) -> str:
+    """What an image of a medium is called, such as `a synthetic image`."""
+    return f"a {NOUNS.get(medium, medium)}"
 
 
 def describe(
@@ -47,8 +56,8 @@ def describe(
 ) -> str:
     """Say what an image shows, by the best that is known of it.
 
-    That is one of its captions; else its attributes, where they tell more than that it is a photo; else its classes,
-    as in `a photo with road, building, car`; else that it is a photo.
+    That is one of its captions; else its attributes, where they tell more than that it is a photo or synthetic; else
+    its classes, as in `a photo with road, building, car`; else that it is one.
 
     Args:
         attributes: what is known of the image; see `caption`.
@@ -58,15 +67,16 @@ def describe(
         classes: names of the classes in it, the largest first.
         generator: draws the caption; nothing is drawn where there are none.
     """
-    changed = {**attributes, **drawn}
+    changed = {"medium": "photo", **attributes, **drawn}
     if captions:
         words = captions[int(generator.integers(len(captions)))]
         return ", ".join([words, *(drawn[name] for name in CAPTIONED if drawn.get(name)), *details(drawn)])
     told = drawn.get("scene") or any(attributes.get(name) for name in TELLING)
-    if told or changed.get("medium", "photo") != "photo":
+    if told or changed["medium"] not in UNTOLD:
         return caption(changed)
-    subject = f"a photo with {', '.join(classes[:CLASSES_NAMED])}" if classes else "a photo"
-    return ", ".join([subject, *details(drawn)])
+    subject = noun(changed["medium"])
+    with_classes = f"{subject} with {', '.join(classes[:CLASSES_NAMED])}" if classes else subject
+    return ", ".join([with_classes, *details(drawn)])
 
 
 def details(attributes: Mapping[str, str]) -> list[str]:

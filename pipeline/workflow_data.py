@@ -129,7 +129,9 @@ class RealData:
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
         }
-        task = CountClasses(self.source(None), self.num_classes(), resources_of(self.config, "shard").resources)
+        settings = self.config.dataset
+        labels = shard.LabelSource(settings.kind, self.root, settings.taxonomy, self.folder)
+        task = CountClasses(labels, self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
     # What their labels mean
@@ -148,11 +150,6 @@ class RealData:
     def num_classes(self) -> int:
         """Classes of the real store's labels; 0 where nothing is labelled."""
         return len(self.taxonomy) if self.taxonomy else 0
-
-    def source(self, geometry: Geometry | None) -> shard.DatasetSource:
-        """What reads the dataset; geometry None leaves its images at their size."""
-        dataset = self.config.dataset
-        return shard.DatasetSource(dataset.kind, self.root, dataset.taxonomy, self.folder, geometry)
 
     def require_labels(self, splits: Sequence[str], stages: Sequence[StageName]) -> None:
         """Check that every chosen image of these splits is labelled, which these stages need.
@@ -260,4 +257,5 @@ class RealData:
     def work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
-        return stage, self.source(self.frame_geometry)
+        settings = self.config.dataset
+        return stage, shard.DatasetSource(settings.kind, self.root, settings.taxonomy, self.folder, self.frame_geometry)

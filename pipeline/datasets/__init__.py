@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pipeline.datasets.ade20k import Ade20k
 from pipeline.datasets.ade20k_full import Ade20kFull
-from pipeline.datasets.base import Box, Dataset, Frame, Record, RecordError
+from pipeline.datasets.base import Box, Frame, Record, RecordError
 from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.coco import Coco
 from pipeline.datasets.coco_stuff import CocoStuff
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder import Folder, FolderOptions
 from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
@@ -23,6 +24,7 @@ from pipeline.kinds import DatasetKind
 __all__ = [
     "Ade20k",
     "Ade20kFull",
+    "Annotations",
     "Bdd100k",
     "Box",
     "CamVid",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_frame, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
@@ -25,7 +26,7 @@ _IS_RAW_ID = np.arange(256) <= max(RAW_IDS)
 
 
 @dataclass(frozen=True)
-class Ade20k:
+class Ade20k(Dataset):
     """Reader of ``images/<training|validation>/<name>.jpg`` with ids 0..150 in ``annotations/.../<name>.png``.
 
     Id 0 is whatever is none of the 150 classes. ``sceneCategories.txt``, where it is there, gives each image its
@@ -74,17 +75,12 @@ class Ade20k:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..149, 255).
-
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..149, 255); see `Dataset`."""
         if record.label is None:
-            return frame
-        label = map_ids(read_label_ids(self.tree, record.label), _TRAIN_IDS, _IS_RAW_ID, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label)
+            return Annotations()
+        ids = read_label_ids(self.tree, record.label)
+        return Annotations(map_ids(ids, _TRAIN_IDS, _IS_RAW_ID, self.tree.at(record.label)))
 
     def _scenes(self) -> dict[str, str]:
         try:

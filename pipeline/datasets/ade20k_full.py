@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.ade20k import FOLDERS, scene_attribute
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_frame, read_label_colors
+from pipeline.datasets.images import map_ids, read_label_colors
 from pipeline.datasets.json_files import unreadable
+from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
@@ -50,7 +52,7 @@ class _Described(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Ade20kFull:
+class Ade20kFull(Dataset):
     """Reader of ``images/ADE/<training|validation>/<kind of scene>/<scene>/<name>.jpg`` with ``<name>_seg.png``.
 
     The class of a pixel is red // 10 * 256 + green of ``_seg.png``, 0 for none; its blue tells the objects of an
@@ -129,20 +131,14 @@ class Ade20kFull:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], train ids uint16 [H, W] (0..3687, 65535) and instances uint16 [H, W].
-
-        Instances count from 1 in the order of their blue values. Raises RecordError naming the file that cannot be
-        read, has unknown classes, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint16 [H, W] (0..3687, 65535) and objects numbered in the order of their blue; see `Dataset`."""
         if record.label is None:
-            return frame
+            return Annotations()
         colors = read_label_colors(self.tree, record.label)
         indices = colors[..., 0].astype(np.uint16) // 10 * 256 + colors[..., 1]
         label = map_ids(indices, _TRAIN_IDS, _IS_INDEX, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label, instances=_instances(indices, colors[..., 2]))
+        return Annotations(label, _instances(indices, colors[..., 2]))
 
     def _objects(self, paths: list[str]) -> Iterator[_Object]:
         for start in range(0, len(paths), _AT_A_TIME):
@@ -170,7 +166,4 @@ def _instances(indices: NDArray[np.uint16], blue: NDArray[np.uint8]) -> NDArray[
     """
     codes = blue.astype(np.uint32) * (NUM_CLASSES + 1) + indices
     codes[(blue == 0) | (indices == 0)] = 0
-    is_present = np.zeros(256 * (NUM_CLASSES + 1), np.bool_)
-    is_present[codes] = True
-    is_present[0] = False
-    return np.cumsum(is_present, dtype=np.uint16)[codes] * (codes > 0)
+    return number_codes(codes)

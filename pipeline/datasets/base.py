@@ -1,4 +1,4 @@
-"""What every dataset reader offers, and what each of its images is called."""
+"""An image of a dataset: what is known of it before it is read, and what it holds."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.taxonomies import Taxonomy
 
 Role: TypeAlias = Literal["image", "label"]
 Label: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -100,37 +98,6 @@ class Record:
         return cls(**{**values, "captions": captions, "boxes": boxes})
 
 
-class Dataset(Protocol):
-    """Labelled or unlabelled images as their owner distributes them. Picklable, holds no open file."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def taxonomy(self) -> Taxonomy | None:
-        """What the train ids mean; None where no image has a label."""
-        ...
-
-    def splits(self) -> list[str]:
-        """Names of the splits that are on disk, sorted."""
-        ...
-
-    def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key, never empty.
-
-        Raises UserError for a split that is absent, empty, or labelled only in part.
-        """
-        ...
-
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read an image with its label, instances and boxes, as far as the record has them.
-
-        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that is ``at_least`` so large; labels never are.
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        ...
-
-
 def make_key(split: str, stem: str) -> str:
     """Name an image so that no two splits share a key: the split, then its file name without the suffix.
 
@@ -152,16 +119,6 @@ def sorted_by_key(records: Sequence[Record]) -> list[Record]:
                 f"{other.image} and {record.image} have the same name but for the suffix: remove one of them"
             )
     return [by_key[key] for key in sorted(by_key)]
-
-
-def check_same_size(frame: Frame, annotation: Label, record: Record, path: str) -> None:
-    """Raise RecordError where an annotation, read from ``path``, does not lie on its image pixel by pixel."""
-    height, width = frame.full_size
-    if (height, width) != annotation.shape:
-        raise RecordError(
-            f"size mismatch: {record.image} is {height}x{width} pixels (height x width) but "
-            f"{PurePath(path).name} is {annotation.shape[0]}x{annotation.shape[1]}"
-        )
 
 
 def one_line(error: BaseException) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Box, Record, make_key, sorted_by_key
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_frame, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_bytes, read_label_ids
 from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import BDD100K, Taxonomy
 
@@ -20,6 +23,7 @@ Subset: TypeAlias = Literal["10k", "100k"]
 
 SPLITS = ("train", "val", "test")
 MASKS = "labels/sem_seg/masks"
+OBJECT_MASKS = "labels/ins_seg/bitmasks"
 # Where the release of 2020 and the one before have the boxes and attributes of a split.
 DETECTION_FILES = ("labels/det_20/det_{split}.json", "labels/bdd100k_labels_images_{split}.json")
 
@@ -38,6 +42,8 @@ UNKNOWN = "undefined"
 # Categories that are classes of Cityscapes under another name.
 CATEGORIES = {"pedestrian": "person", "bike": "bicycle", "motor": "motorcycle"}
 
+# Bits of an object mask's second channel; the others are `truncated` and `occluded`.
+_IGNORED, _CROWD = 1, 2
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = BDD100K.is_id[:256]
 
@@ -74,10 +80,11 @@ Found = TypeVar("Found", bound=_Described)
 
 
 @dataclass(frozen=True)
-class Bdd100k:
+class Bdd100k(Dataset):
     """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
 
-    ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``. ``100k``: unlabelled; boxes and
+    ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png`` and objects, where these are there,
+    in ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``: unlabelled; boxes and
     attributes from ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``,
     where these are there. Images of the 10k that these files name too have the attributes, and no boxes. Raises
     UserError where ``root`` is not such a folder.
@@ -122,17 +129,15 @@ class Bdd100k:
             return sorted_by_key(self._labelled(split, images, pattern))
         return sorted_by_key(self._unlabelled(split, images, pattern))
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], the boxes, and in the 10k train ids uint8 [H, W] (0..18, 255).
-
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
-        if record.label is None:
-            return frame
-        label = map_ids(read_label_ids(self.tree, record.label), _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W], in the 10k; see `Dataset`."""
+        label = instances = None
+        if record.label is not None:
+            ids = read_label_ids(self.tree, record.label)
+            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
+        if record.instances is not None:
+            instances = number_objects(read_label_bytes(self.tree, record.instances))
+        return Annotations(label, instances)
 
     def _images(self, subset: Subset, split: str) -> dict[str, str]:
         return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)
@@ -140,11 +145,19 @@ class Bdd100k:
     def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
         labels = by_name(self.tree.files(f"{MASKS}/{split}", ".png"), stem)
         check_pairs(split, images, labels, pattern, f"{self.tree.at(MASKS)}/{split}/*.png")
+        objects = by_name(self.tree.files(f"{OBJECT_MASKS}/{split}", ".png"), stem)
         # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
         # the video that the 100k have one of.
         known = {name: found for other in SPLITS for name, found in self._described(other, list[_Described]).items()}
         return [
-            Record(make_key(split, name), split, path, labels.get(name), attributes=_attributes(known.get(name)))
+            Record(
+                make_key(split, name),
+                split,
+                path,
+                labels.get(name),
+                objects.get(name),
+                attributes=_attributes(known.get(name)),
+            )
             for name, path in images.items()
         ]
 
@@ -170,6 +183,17 @@ class Bdd100k:
             if self.tree.location.exists(path):
                 return {stem(found.name): found for found in read_typed(self.tree, path, kind)}
         return {}
+
+
+def number_objects(masks: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Number the objects of an instance mask [H, W, 4] from 1, in ascending order of their ids.
+
+    Of its four bytes the first is the category, 0 for none, the second holds bits, and the others are the object's id.
+    Crowds and ignored objects are no object.
+    """
+    category, bits, high, low = np.moveaxis(masks, -1, 0)
+    codes = high.astype(np.uint32) * 256 + low + 1
+    return number_codes(np.where((category > 0) & (bits & (_IGNORED | _CROWD) == 0), codes, 0))
 
 
 def _attributes(found: _Described | None) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.camvid import IMAGE_SUFFIXES, USUAL_SPLITS, attributes_of
 from pipeline.datasets.colors import map_colors
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import read_frame, read_label_colors
+from pipeline.datasets.images import read_label_colors
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
@@ -37,7 +38,7 @@ def usual_split(name: str) -> Literal["train", "val", "test"]:
 
 
 @dataclass(frozen=True)
-class CamVid32:
+class CamVid32(Dataset):
     """Reader of ``701_StillsRaw_full/<name>.png`` with RGB labels in ``LabeledApproved_full/<name>_L.png``.
 
     The owner states no splits: where ``train.txt``, ``val.txt`` and ``test.txt`` lie in the root they list the names
@@ -93,17 +94,12 @@ class CamVid32:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3] and train ids uint8 [H, W] (0..30, 255 for void).
-
-        Raises RecordError naming the file that cannot be read, has unknown colours, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..30, 255 for void); see `Dataset`."""
         if record.label is None:
-            return frame
-        label = map_colors(read_label_colors(self.tree, record.label), _TRAIN_IDS, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label)
+            return Annotations()
+        colors = read_label_colors(self.tree, record.label)
+        return Annotations(map_colors(colors, _TRAIN_IDS, self.tree.at(record.label)))
 
     def _lists(self) -> list[str]:
         return [split for split in USUAL_SPLITS if self.tree.location.exists(f"{split}.txt")]

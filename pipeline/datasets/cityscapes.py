@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, RecordError, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, RecordError, make_key, sorted_by_key
 from pipeline.datasets.classes import read_classes_file
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import map_ids, read_frame, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_ids
+from pipeline.datasets.table import NOTHING, Facts, read_table
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
@@ -39,7 +41,7 @@ _HAS_OBJECTS = np.array([label.evaluated and label.has_instances for label in LA
 
 
 @dataclass(frozen=True)
-class Cityscapes:
+class Cityscapes(Dataset):
     """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` in its stead.
 
     Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those; objects are read from the
@@ -97,6 +99,7 @@ class Cityscapes:
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
+        told = self._facts
         return sorted_by_key(
             [
                 Record(
@@ -109,23 +112,23 @@ class Cityscapes:
                         "medium": "photo",
                         **attributes.get(identity, {"city": PurePosixPath(identity).parent.name}),
                     },
+                    captions=told.get(path, NOTHING).captions,
+                    boxes=told.get(path, NOTHING).boxes,
                 )
                 for identity, path in images.items()
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W].
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W]; see `Dataset`."""
+        return Annotations(
+            None if record.label is None else self._label(record.label),
+            None if record.instances is None else self._instances(record.instances),
+        )
 
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
-        label = None if record.label is None else self._label(record.label)
-        instances = None if record.instances is None else self._instances(record.instances)
-        for path, annotation in ((record.label, label), (record.instances, instances)):
-            if path is not None and annotation is not None:
-                check_same_size(frame, annotation, record, path)
-        return replace(frame, label=label, instances=instances)
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        return read_table(self.tree)
 
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.cityscapes import CLASSES
 from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.coco_files import Listed, names_by_id, read_boxes, read_captions, referring
 from pipeline.datasets.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.coco_stuff import FOLDERS
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import check_pairs, require_root, require_split
-from pipeline.datasets.images import read_frame, read_label_colors
+from pipeline.datasets.images import read_label_colors
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
+from pipeline.datasets.table import NOTHING, Facts, read_table
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -41,13 +43,14 @@ class _Labels:
 
 
 @dataclass(frozen=True)
-class Coco:
+class Coco(Dataset):
     """Reader of ``[images/]<split>/**`` with the files of COCO in ``annotations/``.
 
     ``panoptic_<split>.json`` and ``panoptic_<split>/*.png`` hold labels and objects, ``instances_<split>.json`` boxes,
-    ``captions_<split>.json`` captions; ``image_info_<split>.json`` lists images that have nothing of it. Images may
-    also lie where their file names lead to from ``images/`` or the root. ``train2017`` is the split ``train``, and so
-    are its like. Raises UserError where ``root`` is not such a folder.
+    ``captions_<split>.json`` captions; ``image_info_<split>.json`` lists images that have nothing of it.
+    ``metadata.jsonl`` in the root may hold attributes. Images may also lie where their file names lead to from
+    ``images/`` or the root. ``train2017`` is the split ``train``, and so are its like. Raises UserError where ``root``
+    is not such a folder.
     """
 
     tree: Tree
@@ -107,6 +110,7 @@ class Coco:
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
         with_masks = PANOPTIC not in self._files(folder)
         boxes = read_boxes(self.tree, _path(INSTANCES, folder), without_suffix, with_masks=with_masks)
+        told = self._facts
         return sorted_by_key(
             [
                 Record(
@@ -115,7 +119,7 @@ class Coco:
                     image=path,
                     label=labels.paths.get(name),
                     instances=labels.paths.get(name) if labels.have_objects else None,
-                    attributes={"medium": "photo"},
+                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
                     captions=tuple(captions.get(name, ())),
                     boxes=tuple(boxes.get(name, ())),
                     legend=labels.legends.get(name, ""),
@@ -124,19 +128,17 @@ class Coco:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], the boxes, and where there is a label train ids [H, W] and objects uint16 [H, W].
-
-        Raises RecordError naming the file that cannot be read, has segments that nothing describes, or has another
-        size.
-        """
-        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids [H, W], uint8 or uint16 as the categories need, and objects uint16 [H, W]; see `Dataset`."""
         if record.label is None:
-            return frame
+            return Annotations()
         colors = read_label_colors(self.tree, record.label)
         label, instances = paint(colors, record.legend, self.tree.at(record.label))
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label, instances=instances if record.instances else None)
+        return Annotations(label, instances if record.instances else None)
+
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        return read_table(self.tree)
 
     @cached_property
     def _folders(self) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.coco_files import read_boxes, read_captions
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_frame, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
 from pipeline.taxonomies.coco_stuff import RAW_IDS
@@ -31,7 +32,7 @@ _IS_TRAIN_ID = COCO_STUFF.is_id[:256]
 
 
 @dataclass(frozen=True)
-class CocoStuff:
+class CocoStuff(Dataset):
     """Reader of ``[images/]<split>2017/<name>.jpg`` with raw ids in ``<labels>/<split>2017/<name>.png``.
 
     ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or nothing where both
@@ -96,21 +97,14 @@ class CocoStuff:
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], the boxes, and train ids uint8 [H, W] (0..170, 255) where there is a label.
-
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
-        """
-        frame = replace(read_frame(self.tree, record.image, at_least), boxes=record.boxes)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..170, 255); see `Dataset`."""
         if record.label is None:
-            return frame
+            return Annotations()
         ids, where = read_label_ids(self.tree, record.label), self.tree.at(record.label)
         if record.label.endswith(TRAIN_IDS_SUFFIX):
-            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where)
-        else:
-            label = map_ids(ids, _TRAIN_IDS, _IS_RAW_ID, where)
-        check_same_size(frame, label, record, record.label)
-        return replace(frame, label=label)
+            return Annotations(map_ids(ids, _IDENTITY, _IS_TRAIN_ID, where))
+        return Annotations(map_ids(ids, _TRAIN_IDS, _IS_RAW_ID, where))
 
     def _first_folder(self, roots: tuple[str, ...], folder: str) -> str:
         return next((f"{root}{folder}" for root in roots if folder in self.tree.folders(root.rstrip("/"))), folder)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from augment.errors import UserError
-from pipeline.datasets.base import Frame, Record, Size, check_same_size, make_key, sorted_by_key
+from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
+from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import read_frame, read_label_ids
+from pipeline.datasets.images import read_label_ids
+from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -46,13 +48,13 @@ class FolderOptions:
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Dataset):
     """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
     ``instances``, 16-bit files with a number for each object and 0 elsewhere. A split without a folder of masks is
-    unlabelled. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
-    both there or both absent.
+    unlabelled. ``metadata.jsonl`` may tell more of each image; see `read_table`. Raises UserError where ``root`` is not
+    such a folder, and where masks and the file of classes are not both there or both absent.
     """
 
     tree: Tree
@@ -137,6 +139,7 @@ class Folder:
             unlabelled_splits=() if self._has_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
         )
+        told = self._facts
         return sorted_by_key(
             [
                 Record(
@@ -145,27 +148,33 @@ class Folder:
                     image=path,
                     label=labels.get(name),
                     instances=instances.get(name),
-                    attributes={"medium": "photo"},
+                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
+                    captions=told.get(path, NOTHING).captions,
+                    boxes=told.get(path, NOTHING).boxes,
                 )
                 for name, path in images.items()
             ]
         )
 
-    def load(self, record: Record, at_least: Size | None = None) -> Frame:
-        """Read RGB uint8 [H, W, 3], train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W].
-
-        Raises RecordError naming the file that cannot be read, has values of no class, or has another size.
-        """
-        frame = read_frame(self.tree, record.image, at_least)
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
         label = instances = None
         if record.label is not None:
             assert self.classes is not None
             label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
-            check_same_size(frame, label, record, record.label)
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
-            check_same_size(frame, instances, record, record.instances)
-        return replace(frame, label=label, instances=instances)
+        return Annotations(label, instances)
+
+    @cached_property
+    def _facts(self) -> dict[str, Facts]:
+        table, folders = read_table(self.tree), [self._images(split) for split in self.splits()]
+        if table and not any(_holds(folder, path) for path in table for folder in folders):
+            raise UserError(
+                f"{self.tree.at(TABLE)} names none of the images: expected paths such as "
+                f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(table))}"
+            )
+        return table
 
     def _images(self, split: str) -> str:
         return _path(self.options.images, split)
@@ -199,4 +208,4 @@ def _path(template: str, split: str) -> str:
 
 
 def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
+    return not folder or path == folder or path.startswith(f"{folder}/")

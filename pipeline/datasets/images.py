@@ -91,12 +91,15 @@ def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
 
     Raises RecordError for a file that cannot be read, has no colours, or is compressed with loss.
     """
-    where = tree.at(path)
-    with opened(tree.read(path, "label"), where, "label") as file:
-        _require_lossless(file, where)
-        if file.mode not in _COLOURED:
-            raise RecordError(f"wrong label mode: {where} has mode {file.mode}: expected 8-bit colours")
-        return np.array(file.convert("RGB"))
+    return _read_channels(tree, path, _COLOURED, "RGB", "8-bit colours")
+
+
+def read_label_bytes(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """Read a label whose pixels are four bytes, saved as RGBA, uint8 [H, W, 4], exactly as stored.
+
+    Raises RecordError for a file that cannot be read, has other channels, or is compressed with loss.
+    """
+    return _read_channels(tree, path, ("RGBA",), "RGBA", "the four channels RGBA")
 
 
 def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[np.bool_], where: str) -> TrainIds:
@@ -114,6 +117,15 @@ def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
+
+
+def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, expected: str) -> NDArray[np.uint8]:
+    where = tree.at(path)
+    with opened(tree.read(path, "label"), where, "label") as file:
+        _require_lossless(file, where)
+        if file.mode not in modes:
+            raise RecordError(f"wrong label mode: {where} has mode {file.mode}: expected {expected}")
+        return np.array(file.convert(mode))
 
 
 def _require_lossless(file: Image.Image, where: str) -> None:

@@ -90,8 +90,7 @@ class CityscapesFormat:
         if sample.label is not None and taxonomy is not None:
             for suffix, array in label_files(sample, taxonomy).items():
                 self._destination.write(f"gtFine/{place}_gtFine{suffix}", png(Image.fromarray(array)))
-        # What a synthetic sample's metadata says is where it comes from, not what it shows.
-        if self._source.store.manifest.kind == "real" and (attributes := content_attributes(sample)):
+        if attributes := content_attributes(sample):
             content = json.dumps(attributes, ensure_ascii=False, sort_keys=True) + "\n"
             self._destination.write(f"attributes/{place}{ATTRIBUTES_SUFFIX}", content.encode())
         path = f"leftImg8bit/{place}{IMAGE_SUFFIX}"

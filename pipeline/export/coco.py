@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import UserError
+from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.segments import Segment, find_segments, to_colors
 from pipeline.export.source import Item, Source, png
-from pipeline.stages.shard import BOXES, CAPTIONS
 from pipeline.store import Sample
 
 # What a sample's notes hold, each a list of annotations.

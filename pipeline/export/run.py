@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.datasets.table import TABLE
 from pipeline.engine.overlap import ordered
 from pipeline.export.cityscapes import CityscapesFormat
 from pipeline.export.coco import CocoFormat
@@ -23,8 +24,6 @@ FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
     "folder": FolderFormat,
     "coco": CocoFormat,
 }
-# Which file each sample has become, and all that the store said of it.
-TABLE = "metadata.jsonl"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.stages.shard import BOXES, CAPTIONS
+from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.store import JSON, Sample, kind_of
 from pipeline.taxonomies import Taxonomy
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.datasets.table import CAPTIONS
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.stages.shard import CAPTIONS
 from pipeline.store.sample import Sample
 
 if TYPE_CHECKING:

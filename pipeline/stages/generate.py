@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from augment.prompts import draw_domain, expand
+from pipeline.datasets.table import BOXES
 from pipeline.engine.outcome import Ok, Outcome
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import split_of
-from pipeline.stages.shard import BOXES, CONTENT, REGION
+from pipeline.stages.shard import CONTENT, REGION
 from pipeline.stages.wording import caption_of, content_attributes
 from pipeline.store import JSON, LABELLED, Sample
 
 if TYPE_CHECKING:
     from augment.lumen.sampler import LayoutSampler, Request
+
+
+SYNTHETIC = {"medium": "synthetic"}
 
 
 def shard_name(source: str, k: int, variant: int) -> str:
@@ -62,6 +66,14 @@ class Provenance:
     base: str
     adapter: str
     basis: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An image to paint, and the attributes of its content: its source's, with what was drawn in their place."""
+
+    request: Request
+    attributes: dict[str, str]
 
 
 @dataclass
@@ -111,14 +123,14 @@ class Generate:
         """One image for each sample with layout and label; its annotations are passed on as they are."""
         assert self._sampler is not None
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
-        requests = [self.request(sample, k, variant) for sample in batch]
-        images = self._sampler.generate(requests)
+        wishes = [self.wish(sample, k, variant) for sample in batch]
+        images = self._sampler.generate([wish.request for wish in wishes])
         return [
-            Ok(self.paired(sample, request, variant, image))
-            for sample, request, image in zip(batch, requests, images, strict=True)
+            Ok(self.paired(sample, wish, variant, image))
+            for sample, wish, image in zip(batch, wishes, images, strict=True)
         ]
 
-    def request(self, sample: Sample, k: int, variant: int) -> Request:
+    def wish(self, sample: Sample, k: int, variant: int) -> Wish:
         """What to paint: all that is drawn comes from the source's key, k and variant.
 
         The prompt does not depend on k: the ks of a variant differ in noise and in how much layout they use.
@@ -130,13 +142,16 @@ class Generate:
         template = self.templates[int(draws.integers(len(self.templates)))]
         drawn = draw_domain(self.domains, draws)
         words = caption_of(sample, drawn, self.classes, draws)
-        prompt = expand(template, {**content_attributes(sample), **drawn}, words)
+        attributes = {**content_attributes(sample), **drawn}
+        prompt = expand(template, attributes, words)
         seed = stable_seed("noise", self.seed, sample.key, k, variant)
-        return Request(sample.layout, k, prompt, seed, self.negative_prompt)
+        return Wish(Request(sample.layout, k, prompt, seed, self.negative_prompt), {**attributes, **SYNTHETIC})
 
-    def paired(self, sample: Sample, request: Request, variant: int, image: np.ndarray) -> Sample:
-        """The new image with the source's annotations and the whole of its provenance."""
+    def paired(self, sample: Sample, wish: Wish, variant: int, image: np.ndarray) -> Sample:
+        """The new image with the source's annotations, what it was meant to show, and the whole of its provenance."""
+        request = wish.request
         metadata: dict[str, JSON] = {
+            **wish.attributes,
             "source_key": sample.key,
             "source_dataset": sample.metadata["dataset"],
             "split": sample.metadata["split"],

@@ -21,6 +21,8 @@ from pipeline.datasets import (
     open_dataset,
     show,
 )
+from pipeline.datasets.base import Label
+from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine.stage import Resources
@@ -29,8 +31,6 @@ from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
-# Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
-CAPTIONS, BOXES = "captions", "boxes"
 # The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
 REGION, CONTENT = "region", "content"
 
@@ -105,13 +105,6 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
     return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
 
 
-def translated(frame: Frame, own: Taxonomy | None, target: Taxonomy) -> Frame:
-    """The frame with its label in the target's classes, or as it is where it has none or has them already."""
-    if frame.label is None or own is None or own == target:
-        return frame
-    return replace(frame, label=translate(frame.label, own, target))
-
-
 @cache
 def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Dataset:
     """The dataset, its folders looked at once in each process."""
@@ -164,11 +157,15 @@ class DatasetSource:
     def _keys(self, key: str) -> list[str]:
         return self.geometry.keys(key) if self.geometry else [key]
 
+    def _translated(self, dataset: Dataset, label: Label | None) -> Label | None:
+        # To know its own classes a dataset may have to read thousands of files.
+        if self.taxonomy is None or label is None or dataset.taxonomy is None:
+            return label
+        return translate(label, dataset.taxonomy, named_taxonomy(self.taxonomy))
+
     def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
         frame = dataset.load(record, self.geometry.at_least if self.geometry else None)
-        # To know its own classes a dataset may have to read thousands of files.
-        if self.taxonomy is not None:
-            frame = translated(frame, dataset.taxonomy, named_taxonomy(self.taxonomy))
+        frame = replace(frame, label=self._translated(dataset, frame.label))
         metadata = self.metadata(dataset, record)
         if self.geometry is None:
             yield sample_of(record.key, frame, metadata)
@@ -176,6 +173,14 @@ class DatasetSource:
         for view in self.geometry.views(record.key, frame.full_size):
             shown = show(frame, view, self.geometry)
             yield sample_of(view.key, shown, {**metadata, **position(view, self.geometry)})
+
+
+@dataclass(frozen=True)
+class LabelSource(DatasetSource):
+    """Reads the labels alone, at their size on disk; images without one come without one."""
+
+    def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
+        yield Sample(record.key, label=self._translated(dataset, dataset.annotations(record).label))
 
 
 def position(view: View, geometry: Geometry) -> dict[str, JSON]:

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from augment.prompts import describe
-from pipeline.stages.shard import CAPTIONS
+from pipeline.datasets.table import CAPTIONS, attributes_in
 from pipeline.store import Sample
-
-# What the real store says about a sample that is no attribute of its content.
-ORIGIN = ("dataset", "split", "source")
 
 
 def content_attributes(sample: Sample) -> dict[str, str]:
-    """What is known of a real image's content: its medium, time of day, weather and whatever else."""
-    return {name: value for name, value in sample.metadata.items() if isinstance(value, str) and name not in ORIGIN}
+    """What is known of an image's content: its medium, time of day, weather and whatever else."""
+    return attributes_in(sample.metadata)
 
 
 def captions_of(sample: Sample) -> list[str]:

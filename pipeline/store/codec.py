@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -21,9 +22,10 @@ INSTANCES = "instances.png"
 LAYOUT = "layout.npy"
 METADATA = "json"
 
-# JPEG is the one lossy choice; 4:4:4 keeps colour edges where the label has them.
+# Matching runs of one value alone, zlib takes a quarter of its time for 7 % more bytes of a photograph and fewer of a
+# label. JPEG is the one lossy choice; 4:4:4 keeps colour edges where the label has them.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"},
+    "png": {"format": "PNG", "compress_type": zlib.Z_RLE},
     "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     "webp": {"format": "WEBP", "lossless": True, "quality": 50, "exact": True},
 }

@@ -20,6 +20,9 @@ def test_caption_names_what_is_known_and_nothing_else() -> None:
     ("attributes", "told"),
     [
         ({"medium": "photo", "scene": "airport terminal"}, "a photo of an airport terminal"),
+        ({"medium": "synthetic", "scene": "highway"}, "a synthetic image of a highway"),
+        ({"medium": "rendered", "scene": "tunnel", "weather": "fog"}, "a rendered image of a tunnel, fog"),
+        ({"medium": "synthetic", "weather": "fog"}, "a synthetic image of a street, fog"),
         ({"scene": "highway", "weather": "snow", "time_of_day": "night"}, "a photo of a highway, night, snow"),
     ],
 )
@@ -43,6 +46,8 @@ CLASSES = ("road", "building", "car", "sky", "person")
         ({"medium": "photo"}, {"medium": "painting"}, ["a cat"], CLASSES, "a cat, painting"),
         ({"medium": "photo"}, {"scene": "tunnel", "weather": "rain"}, ["a cat"], [], "a cat, tunnel, rain"),
         ({"medium": "photo"}, {}, [], [], "a photo"),
+        ({"medium": "synthetic"}, {}, [], ["bed", "lamp"], "a synthetic image with bed, lamp"),
+        ({"medium": "synthetic"}, {"medium": "photo", "weather": "fog"}, [], ["bed"], "a photo with bed, fog"),
     ],
 )
 def test_image_is_described_by_the_best_that_is_known_of_it(

@@ -139,13 +139,24 @@ def test_other_images_are_refused_until_the_stage_is_redone(tmp_path: Path, conf
     assert len(keys_of(space / "real", "train")) == 4
 
 
-def test_an_image_that_does_not_read_is_not_drawn(tmp_path: Path, configure: Configure) -> None:
+def test_an_image_whose_label_does_not_read_is_not_drawn(tmp_path: Path, configure: Configure) -> None:
     root, space = camvid(tmp_path / "data", {"train": 6, "val": 1}), tmp_path / "space"
     (root / "trainannot" / "004.png").write_bytes(b"")
     lines: list[str] = []
     run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), lines.append)
     assert keys_of(space / "real", "train") == {f"train_00{number}" for number in (0, 1, 2, 3, 5)}
     assert "shard: 1 labels could not be read and are not counted" in lines
+
+
+def test_counting_classes_reads_no_image(tmp_path: Path, configure: Configure) -> None:
+    root, space = camvid(tmp_path / "data", {"train": 6, "val": 1}), tmp_path / "space"
+    (root / "train" / "004.png").write_bytes(b"")
+    lines: list[str] = []
+    run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), lines.append)
+    assert len(read_counts(space / "classes.parquet").keys) == 6
+    assert not [line for line in lines if "not counted" in line]
+    # The image is at fault, and is told so by the stage that reads it.
+    assert Store.open(str(space / "real")).totals().failure_reasons == {"empty image": 1}
 
 
 def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_told(tmp_path: Path, configure: Configure) -> None:

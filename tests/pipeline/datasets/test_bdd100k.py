@@ -11,7 +11,7 @@ from augment.errors import UserError
 from augment.prompts import TIMES_OF_DAY, WEATHERS
 from pipeline.datasets import Box, RecordError, bdd100k, open_dataset
 from pipeline.taxonomies import CITYSCAPES
-from tests.pipeline.datasets.trees import random_image
+from tests.pipeline.datasets.trees import random_image, save
 from tests.pipeline.datasets.trees_sets import bdd100k_frame, write_bdd100k_image, write_json
 
 SHAPE = (20, 16)
@@ -45,6 +45,28 @@ def test_masks_are_train_ids_of_cityscapes_as_they_are(
     assert frame.label is not None
     np.testing.assert_array_equal(frame.label, train_ids)
     assert dataset.taxonomy == CITYSCAPES
+
+
+def test_objects_of_the_10k_are_numbered_and_crowds_are_none(
+    tmp_path: Path, image: np.ndarray, train_ids: np.ndarray
+) -> None:
+    write_bdd100k_image(tmp_path, "10k", "train", "a", image, train_ids)
+    write_bdd100k_image(tmp_path, "10k", "train", "b", image, train_ids)
+    # Category, bits (truncated, occluded, crowd, ignore), and the id, of which no byte is transparency.
+    objects = {(3, 0b1100, 300): 2, (3, 0, 7): 1, (1, 0b0010, 8): 0, (4, 0b0001, 9): 0, (0, 0, 0): 0, (8, 0, 65535): 3}
+    masks, expected = np.zeros((*SHAPE, 4), np.uint8), np.zeros(SHAPE, np.uint16)
+    for row, ((category, bits, number), place) in enumerate(objects.items()):
+        masks[row] = category, bits, number >> 8, number & 255
+        expected[row] = place
+    save(tmp_path / "labels/ins_seg/bitmasks/train/a.png", masks)
+    dataset = open_dataset("bdd100k", tmp_path)
+    a, b = (dataset.load(record) for record in dataset.records("train"))
+    assert a.instances is not None
+    np.testing.assert_array_equal(a.instances, expected)
+    assert (a.instances.dtype, b.instances) == (np.uint16, None)
+    save(tmp_path / "labels/ins_seg/bitmasks/train/a.png", masks[..., :3])
+    with pytest.raises(RecordError, match=r"wrong label mode: .*a\.png has mode RGB: expected the four channels RGBA"):
+        dataset.load(dataset.records("train")[0])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from pipeline.datasets import FolderOptions, Frame, Record, open_dataset
 from pipeline.export import FormatName, export_store
 from pipeline.stages.shard import sample_of
+from pipeline.stages.wording import content_attributes
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, Taxonomy, taxonomy_entry, taxonomy_of_classes
 
@@ -38,6 +39,9 @@ FACTS = st.fixed_dictionaries(
     optional={
         "captions": st.lists(TEXTS, min_size=1, max_size=2),
         "boxes": st.lists(BOXES, min_size=1, max_size=2),
+        "medium": st.sampled_from(["photo", "synthetic"]),
+        "weather": TEXTS,
+        "prompt": TEXTS,
     },
 )
 
@@ -90,7 +94,7 @@ def exported(content: Content, name: FormatName) -> Iterator[Path]:
 
 
 def read_again(content: Content, folder: Path, name: FormatName, options: FolderOptions | None = None) -> list[Found]:
-    """Every image that the reader finds, after a look at its pixels, split and classes."""
+    """Every image that the reader finds, after a look at its pixels, split, classes and facts."""
     dataset = open_dataset(name, folder, options)
     lines = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
     keys, by_key = {line["file_name"]: line["key"] for line in lines}, {made.key: made for made in content.samples}
@@ -101,6 +105,9 @@ def read_again(content: Content, folder: Path, name: FormatName, options: Folder
     found = [Found(record, dataset.load(record), by_key[keys[record.image]]) for record in records]
     for record, frame, made in found:
         assert record.split == made.metadata["split"]
+        assert record.attributes == content_attributes(made)
+        assert list(record.captions) == made.metadata.get("captions", [])
+        assert sample_of(record.key, frame, {}).metadata.get("boxes", []) == made.metadata.get("boxes", [])
         np.testing.assert_array_equal(frame.image, made.image)
         assert (frame.label is None) == (made.label is None)
         if made.label is not None and frame.label is not None:
@@ -121,11 +128,9 @@ def names_of_things(content: Content) -> tuple[str, ...]:
 
 @settings(max_examples=40)
 @given(contents(None, CITYSCAPES, CAMVID, HARBOUR, WIDE))
-def test_coco_gives_labels_objects_boxes_and_captions_back(content: Content) -> None:
+def test_coco_gives_labels_and_objects_back(content: Content) -> None:
     with exported(content, "coco") as folder:
-        for record, frame, made in read_again(content, folder, "coco"):
-            assert list(record.captions) == made.metadata.get("captions", [])
-            assert sample_of(record.key, frame, {}).metadata.get("boxes", []) == made.metadata.get("boxes", [])
+        for _, frame, made in read_again(content, folder, "coco"):
             if made.label is not None and content.taxonomy is not None:
                 # Only what has a class that is told apart is an object there.
                 things = [content.taxonomy.classes.index(name) for name in names_of_things(content)]
@@ -160,9 +165,8 @@ def test_cityscapes_gives_labels_and_what_shares_an_object_back(content: Content
 def test_real_photographs_come_back_whole(name: FormatName, camvid_root: Path) -> None:
     dataset = open_dataset("camvid", camvid_root)
     records = [record for split in ("train", "val") for record in dataset.records(split)[::50]]
-    made = [
-        sample_of(record.key, dataset.load(record), {"dataset": "camvid", "split": record.split}) for record in records
-    ]
+    facts = {"dataset": "camvid", "medium": "photo"}
+    made = [sample_of(record.key, dataset.load(record), {**facts, "split": record.split}) for record in records]
     content = Content(CAMVID, made)
     with exported(content, name) as folder:
         assert len(read_again(content, folder, name)) == len(made) > 5

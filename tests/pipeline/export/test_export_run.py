@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.datasets import open_dataset
+from pipeline.datasets import Box, open_dataset
 from pipeline.export import FORMATS, FormatName, export_store
 from pipeline.store import CorruptStore, Sample, Store
 from tests.pipeline.export.stores import read, sample, write_store
@@ -31,6 +31,23 @@ def test_table_names_the_image_and_all_metadata_of_every_sample(tmp_path: Path, 
     assert {row["key"]: row["metadata"] for row in rows} == {s.key: s.metadata for s in TEN}
     assert all((out / str(row["file_name"])).is_file() for row in rows)
     assert len({row["file_name"] for row in rows}) == len(TEN)
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "folder"])
+@pytest.mark.parametrize("kind", ["real", "synthetic"])
+def test_reader_tells_of_each_image_what_the_store_does(tmp_path: Path, name: FormatName, kind: str) -> None:
+    boxes = (Box("car", 1, 2.5, 3, 4), Box("tram", 0, 0, 9, 9))
+    facts = {"captions": ["a street", "cars"], "boxes": [asdict(box) for box in boxes], "k": 5, "prompt": "a street"}
+    made = [
+        sample("train_a_k05", "train", medium="synthetic", city="ulm", **facts),
+        sample("train_b_k05", "train", medium="synthetic"),
+    ]
+    write_store(tmp_path / "store", made, kind=kind)
+    export_store(str(tmp_path / "store"), str(tmp_path / "out"), name)
+    a, b = open_dataset(name, tmp_path / "out").records("train")  # type: ignore[arg-type]
+    assert a.attributes == {"medium": "synthetic", "city": "ulm", "weather": "rain"}
+    assert b.attributes == {"medium": "synthetic", "weather": "rain"}
+    assert (a.captions, a.boxes, b.captions, b.boxes) == (("a street", "cars"), boxes, (), ())
 
 
 def test_split_and_limit_choose_evenly_and_change_no_name(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.engine import Ok, Resources, WorkUnit
 from pipeline.stages.generate import Generate, Provenance, plan, stable_seed
+from pipeline.stages.wording import content_attributes
 from pipeline.store import Sample
 
 KS = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True)
@@ -94,26 +96,37 @@ def test_label_is_passed_on(ready: Generate) -> None:
     np.testing.assert_array_equal(outcome.sample.label, source("a").label)
 
 
+def test_image_says_what_it_was_meant_to_show(ready: Generate) -> None:
+    unit = WorkUnit("train-k01-v00-000000", (), {"k": 1, "variant": 0})
+    given = replace(source("a"), metadata={**source("a").metadata, "city": "ulm"})
+    (outcome,) = ready.process(unit, [given])
+    assert isinstance(outcome, Ok)
+    shown = content_attributes(outcome.sample)
+    assert shown == {"medium": "synthetic", "city": "ulm", "weather": ANY, "time_of_day": ANY}
+    # The source is clear, and the prompt asks for something else.
+    assert f"{shown['time_of_day']}, {shown['weather']}" in str(outcome.sample.metadata["prompt"])
+
+
 def test_prompt_depends_on_source_and_variant_but_not_on_k(small_base: Path) -> None:
     made = stage(small_base)
-    prompts = {(key, v): made.request(source(key), 1, v).prompt for key in "abcdefgh" for v in range(8)}
+    prompts = {(key, v): made.wish(source(key), 1, v).request.prompt for key in "abcdefgh" for v in range(8)}
     assert len(set(prompts.values())) == 6
     assert all(prompt.startswith("a rendered street, ") and "clear" not in prompt for prompt in prompts.values())
-    assert all(made.request(source(key), 4, v).prompt == prompt for (key, v), prompt in prompts.items())
-    seeds = {made.request(source(key), k, v).seed for key in "abcd" for k in (0, 1, 4) for v in range(4)}
+    assert all(made.wish(source(key), 4, v).request.prompt == prompt for (key, v), prompt in prompts.items())
+    seeds = {made.wish(source(key), k, v).request.seed for key in "abcd" for k in (0, 1, 4) for v in range(4)}
     assert len(seeds) == 4 * 3 * 4
 
 
 def test_unknown_name_in_a_template_is_the_users_mistake(small_base: Path) -> None:
     with pytest.raises(UserError, match="season"):
-        stage(small_base, templates=("a street in {season}",)).request(source("a"), 1, 0)
+        stage(small_base, templates=("a street in {season}",)).wish(source("a"), 1, 0)
 
 
 def described(made: Generate, **changes: object) -> set[str]:
     """All prompts for one source with its metadata changed, over many variants."""
     sample = source("a")
     changed = replace(sample, metadata={**sample.metadata, **changes})  # type: ignore[dict-item]
-    return {made.request(changed, 1, variant).prompt for variant in range(20)}
+    return {made.wish(changed, 1, variant).request.prompt for variant in range(20)}
 
 
 def test_prompt_is_one_of_the_samples_captions(small_base: Path) -> None:
@@ -128,7 +141,7 @@ def test_prompt_names_the_largest_classes_where_nothing_else_is_known(small_base
     label = np.array([[3] * 6 + [255] * 9, [0] * 8 + [1] * 7], np.uint8)
     sample = Sample("a", label=label, layout=source("a").layout, metadata={"medium": "photo"})
     made = stage(small_base, domains={}, classes=("wall", "bed", "sea", "lamp"))
-    assert made.request(sample, 1, 0).prompt == "a photo with wall, bed, lamp"
+    assert made.wish(sample, 1, 0).request.prompt == "a photo with wall, bed, lamp"
 
 
 def test_template_may_name_the_city(small_base: Path) -> None:

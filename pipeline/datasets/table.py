@@ -1,0 +1,81 @@
+"""``metadata.jsonl``: what is known of each image of a dataset, a line an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from augment.errors import UserError
+from pipeline.datasets.base import Box, one_line
+from pipeline.datasets.tree import Tree
+from pipeline.store.sample import RESERVED_METADATA
+
+# Every export has one; image folders in the form of Hugging Face call theirs so too.
+TABLE = "metadata.jsonl"
+# Metadata of a sample that no scalar holds: what people said of the image, and the boxes of its objects.
+CAPTIONS, BOXES = "captions", "boxes"
+# Strings that say where a sample comes from, and not what it shows.
+ORIGIN = frozenset({"dataset", "split", "source", "source_key", "source_dataset", "prompt", "base", "adapter", "basis"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an image, as a `Record` has it."""
+
+    attributes: dict[str, str] = field(default_factory=dict)
+    captions: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+
+NOTHING = Facts()
+
+
+class _Row(msgspec.Struct):
+    file_name: str
+    metadata: dict[str, Any] = {}
+    # In tables of image-to-text sets.
+    text: str | None = None
+    caption: str | None = None
+
+
+def read_table(tree: Tree) -> dict[str, Facts]:
+    """The facts of each image by its path below the root; none where there is no table.
+
+    A line is a JSON object with the path in ``file_name``. Of its ``metadata`` strings are attributes, and there may be
+    ``captions``, a list of strings, and ``boxes``, a list of objects with the fields of `Box`; ``text`` or ``caption``
+    in the line itself is another caption. Raises UserError naming the line that is no such object, or names an image
+    again.
+    """
+    try:
+        lines = tree.location.read(TABLE).splitlines()
+    except FileNotFoundError:
+        return {}
+    decoder, table = msgspec.json.Decoder(_Row), dict[str, Facts]()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = decoder.decode(line)
+            facts = _facts(row)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{tree.at(TABLE)}, line {number}: {one_line(error)}") from error
+        if row.file_name in table:
+            raise UserError(f"{tree.at(TABLE)}, line {number}: {row.file_name} is in an earlier line too")
+        if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
+            raise UserError(f"{tree.at(TABLE)}, line {number}: no attribute can have the name {bad[0]!r}")
+        table[row.file_name] = facts
+    return table
+
+
+def attributes_in(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What a sample's metadata says of its content: medium, time of day, weather and whatever else."""
+    return {name: value for name, value in metadata.items() if isinstance(value, str) and name not in ORIGIN}
+
+
+def _facts(row: _Row) -> Facts:
+    captions = msgspec.convert(row.metadata.get(CAPTIONS, ()), tuple[str, ...])
+    boxes = msgspec.convert(row.metadata.get(BOXES, ()), tuple[Box, ...])
+    return Facts(attributes_in(row.metadata), (*captions, *filter(None, (row.text, row.caption))), boxes)
