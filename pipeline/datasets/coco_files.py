@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -47,6 +47,17 @@ class Category(msgspec.Struct, gc=False):
     name: str
 
 
+class _Object(msgspec.Struct, gc=False):
+    image_id: ImageId
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: int = 0
+
+    @property
+    def is_box(self) -> bool:
+        return not self.iscrowd
+
+
 class _Polygon(msgspec.Struct, array_like=True, gc=False):
     """Its coordinates are not read."""
 
@@ -55,16 +66,20 @@ class _RunLengths(msgspec.Struct, gc=False):
     """Its counts are not read."""
 
 
-class _Object(msgspec.Struct, gc=False):
-    image_id: ImageId
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
+# To find out whether there is a mask takes as long as all the rest.
+class _MaskedObject(_Object, gc=False):
     segmentation: list[_Polygon] | _RunLengths | None = None
 
+    @property
+    def is_box(self) -> bool:
+        return not (self.iscrowd or self.segmentation)
 
-class _Instances(Listed):
-    annotations: list[_Object]
+
+Found = TypeVar("Found", bound=_Object)
+
+
+class _Instances(Listed, Generic[Found]):
+    annotations: list[Found]
     categories: list[Category]
 
 
@@ -99,12 +114,13 @@ def read_boxes(
     """
     boxes: defaultdict[str, list[Box]] = defaultdict(list)
     if tree.location.exists(path):
-        content = read_typed(tree, path, _Instances)
+        kind: type[_Instances[Any]] = _Instances[_Object] if with_masks else _Instances[_MaskedObject]
+        content = read_typed(tree, path, kind)
         names = names_by_id(content.images, name_of)
         categories = {category.id: category.name for category in content.categories}
         with referring(tree, path):
             for found in content.annotations:
-                if not found.iscrowd and (with_masks or not found.segmentation):
+                if found.is_box:
                     boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
     return boxes
 
