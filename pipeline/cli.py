@@ -172,12 +172,11 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
-    from pipeline.workflow import Selection, chosen_of, first_stale, heading, steps_of
+    from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    if refusal := first_stale(config, steps):
-        raise UserError(refusal)
+    first_left(config, steps)
     rows = progress(steps)
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))
     return 0

@@ -119,6 +119,7 @@ class StoreStep:
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
         if not Store.is_at(self.url):
+            self.require_own()
             return False
         plan = self.plan()
         done, planned = self.open(plan.manifest).done(), set(plan.shards)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,27 +76,40 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     steps = steps_of(config)
     with told_whose(config):
         chosen = select(steps, selection)
-    if selection.redo is not None:
-        check(config, names(chosen)[names(chosen).index(selection.redo) :])
-        with sole_run(config.workspace):
+    with ExitStack() as held:
+        if selection.redo is not None:
+            check(config, names(chosen)[names(chosen).index(selection.redo) :])
+            # Held until all is made anew: another run must not begin between the removal and that.
+            held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-    with told_whose(config):
-        first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
-    if first < len(chosen):
-        check(config, names(chosen[first:]))
-    report(heading(config))
-    for step in chosen[:first]:
-        report(f"{step.name:<9} done")
-    if first == len(chosen):
-        return
-    with sole_run(config.workspace):
+        first = first_left(config, chosen)
+        report(heading(config))
+        for step in chosen[:first]:
+            report(f"{step.name:<9} done")
+        if first == len(chosen):
+            return
+        if selection.redo is None:
+            held.enter_context(sole_run(config.workspace))
         write_config(config)
         tools = Tools(config, report)
         for step in chosen[first:]:
             started = time.monotonic()
             outcome = "done" if step.is_done() else step.run(tools)
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+
+
+def first_left(config: Config, steps: Sequence[Step]) -> int:
+    """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
+
+    Raises:
+        UserError: what is done was made from other inputs, or what the others need is missing or does not fit.
+    """
+    with told_whose(config):
+        first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
+    if first < len(steps):
+        check(config, names(steps[first:]))
+    return first
 
 
 def check(config: Config, stages: Sequence[StageName]) -> None:
@@ -109,6 +122,7 @@ def check(config: Config, stages: Sequence[StageName]) -> None:
     layouts = Layouts(config, workspace)
     layouts.data.check()
     layouts.check()
+    Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)

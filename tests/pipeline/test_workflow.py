@@ -55,6 +55,12 @@ def generation(config: Config) -> Generation:
     return Generation(config, workspace, Layouts(config, workspace))
 
 
+def kept(config: Config, recipe: Path) -> str:
+    """The path of a recipe that says the same as the configuration."""
+    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    return str(recipe)
+
+
 def test_synthetic_label_is_the_label_of_its_source(generated: Path) -> None:
     real = SampleReader(Store.open(str(generated / "real")))
     synthetic = SampleReader(Store.open(str(generated / "synthetic")))
@@ -272,6 +278,20 @@ def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Confi
     assert {name for name in changed if before[f"synthetic/shards/{name}.tar"][1] == changed[name]} == set()
 
 
+def test_no_other_run_begins_between_what_redo_removes_and_makes(copied: Path, configure: Configure) -> None:
+    seen: list[str] = []
+
+    def report(line: str) -> None:
+        if not seen:
+            assert not (copied / "adapter").exists()
+            with pytest.raises(UserError, match="another run is at work"), sole_run(copied):
+                pass
+        seen.append(line)
+
+    run(configure(copied), Selection(until="adapt", redo="adapt"), report)
+    assert (copied / "adapter").exists()
+
+
 def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["plan", str(generated / "config.yaml"), f"workspace={generated}"]
     assert guarded(command) == 0
@@ -360,14 +380,16 @@ def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configu
         ("downstream.pretrained=nowhere.pth", "nowhere.pth"),
     ],
 )
+@pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_cannot_work_is_refused_before_anything_is_written(
-    configure: Configure, tmp_path: Path, override: str, told: str
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, override: str, told: str
 ) -> None:
-    with pytest.raises(UserError) as error:
-        run(configure(tmp_path / "new", override), Selection(), print)
-    assert told in str(error.value)
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    assert guarded([command, recipe, override]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_finished_training_that_was_not_committed_is_not_done_again(
@@ -415,7 +437,7 @@ def test_stores_may_lie_in_a_bucket_and_the_rest_here(
 ) -> None:
     space, recipe = tmp_path / "space", tmp_path / "recipe.yaml"
     config = configure(space, f"stores={bucket}/run")
-    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    kept(config, recipe)
     proxy.seeded(rate=0.1)
     assert guarded(["plan", str(recipe)]) == 0
     assert not space.exists()
