@@ -185,7 +185,8 @@ def told_whose(config: Config) -> Iterator[None]:
         yield
     except (ArtifactMismatch, FingerprintMismatch) as error:
         if changed := other_recipe(config):
-            lead = f"{config.workspace} holds another run ({', '.join(changed)} differ): take another --workspace"
+            differ = "differs" if len(changed) == 1 else "differ"
+            lead = f"{config.workspace} holds another run ({', '.join(changed)} {differ}): take another --workspace"
             raise type(error)(f"{lead}. In detail: {error}") from error
         raise
 

@@ -119,6 +119,13 @@ def test_what_needs_labels_is_refused_before_anything_is_written(
     assert not (tmp_path / "space").exists()
 
 
+def test_other_images_are_told_by_their_number(plain: Callable[..., Config], photographs: Path) -> None:
+    run(plain(), Selection(until="shard"), print)
+    shutil.copy(photographs / "images" / "train" / "0.png", photographs / "images" / "train" / "3.png")
+    with pytest.raises(UserError, match=r"the dataset's list of images: .*holds 5 samples, 6 are asked for\)"):
+        run(plain(), Selection(until="shard"), print)
+
+
 @pytest.mark.parametrize("stage", ["judge", "report"])
 def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Config], stage: StageName) -> None:
     for selection in (Selection(until=stage), Selection(only=stage)):
