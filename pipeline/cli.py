@@ -188,7 +188,7 @@ def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.steps import StoreStep
     from pipeline.workflow import heading, read_config, steps_of
 
-    config = read_config(options.workspace)
+    config = read_config(options.workspace, done=True)
     steps = steps_of(config)
     rows = progress_so_far(steps)
     remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
@@ -257,7 +257,7 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.workflow import read_config
     from pipeline.workspace import Workspace
 
-    config = read_config(options.workspace)
+    config = read_config(options.workspace, done=True)
     if config.evaluate.split is None:
         raise UserError(f"{options.workspace} has nothing to report: evaluate.split is null, so nothing was measured")
     space = Workspace.of(config)

@@ -260,13 +260,19 @@ def write_config(config: Config) -> None:
     scratch.replace(path)
 
 
-def read_config(root: Path) -> Config:
+def read_config(root: Path, *, done: bool = False) -> Config:
     """The configuration that a workspace was last run with; the folder may have been moved.
 
+    Where its run is only looked at, and so `done`, dataset and models need not be there.
+
     Raises:
-        UserError: it holds none.
+        UserError: it holds none, or one that this version does not know.
     """
     path = Workspace(root).config
     if not path.is_file():
         raise UserError(f"{root} is no workspace: {path.name} is missing; give the folder that lumen run wrote to")
-    return load_config(str(path)).model_copy(update={"workspace": root.expanduser().absolute()})
+    try:
+        config = load_config(str(path), done=done)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return config.model_copy(update={"workspace": root.expanduser().absolute()})
