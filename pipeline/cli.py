@@ -184,15 +184,22 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
+    from pipeline.lineage import outdated
     from pipeline.planning import progress_so_far, status_table
     from pipeline.steps import StoreStep
     from pipeline.workflow import heading, read_config, steps_of
+    from pipeline.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
     steps = steps_of(config)
     rows = progress_so_far(steps)
     remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
-    say(as_json(rows) if options.json else "\n".join([heading(config), *status_table(rows, remedies)]))
+    if options.json:
+        say(as_json(rows))
+        return 0
+    say("\n".join([heading(config), *status_table(rows, remedies)]))
+    if line := outdated(Workspace.of(config)):
+        say(line)
     return 0
 
 
@@ -205,6 +212,8 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
         say(line)
     if found.unchecked:
         say(f"not checked: {', '.join(found.unchecked)}")
+    if found.outdated:
+        say(found.outdated)
     say(f"{len(found.faults) or 'no'} fault{'s' if len(found.faults) > 1 else ''}")
     return 1 if found.faults else 0
 

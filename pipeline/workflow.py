@@ -17,6 +17,7 @@ from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
 from pipeline.engine.retry import RetrySummary
+from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
@@ -160,8 +161,8 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
         forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
-    if summary.mended and (stale := first_stale(config, steps[steps.index(step) + 1 :])):
-        report(f"what was made of {stage} before does not go with it any more: {stale}")
+    if line := outdated(Workspace.of(config)):
+        report(line)
     return summary
 
 
@@ -197,18 +198,6 @@ def other_recipe(config: Config) -> list[str]:
     asked = config.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
     changed = [section for section, value in asked.items() if section in kept and kept[section] != value]
     return changed if {"name", "dataset"} & set(changed) or len(changed) >= MANY_SECTIONS else []
-
-
-def first_stale(config: Config, steps: Sequence[Step]) -> str | None:
-    """What the first of these steps that was made from other inputs than there are now says of it, or None."""
-    for step in steps:
-        try:
-            with told_whose(config):
-                if not step.is_done():
-                    return None
-        except UserError as error:
-            return str(error)
-    return None
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:

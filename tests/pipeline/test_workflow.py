@@ -473,7 +473,7 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     run(configure(copied), Selection(until="shard"), print)
     assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"shard: 1 x truncated image: {remedy}"
+    assert f"shard: 1 x truncated image: {remedy}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
@@ -483,6 +483,36 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
     assert shard_digests(copied / "real") == before
     assert Store.open(str(copied / "real")).quarantine().num_rows == 0
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+
+
+def told_of(space: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What status and verify, which find no fault, say of a workspace."""
+    capsys.readouterr()
+    assert guarded(["status", str(space)]) == 0
+    assert guarded(["verify", str(space)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_was_made_before_a_retry_is_told_until_it_is_made_anew(
+    copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sorted((copied / "scenes" / "leftImg8bit" / "train").glob("*/*.png"))[0]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200])
+    Store.open(str(copied / "real")).discard("train-000000")
+    run(configure(copied), Selection(until="shard"), print)
+    run(configure(copied), Selection(until="extract", redo="fit"), print)
+    image.write_bytes(whole)
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    remedy = f"lumen run {copied / 'config.yaml'} --redo fit"
+    line = f"real changed after basis, layouts had been made of it: to make that anew, {remedy}"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    assert told_of(copied, capsys).count(line) == 2
+    assert guarded(["run", *remedy.split()[2:], "--until", "extract"]) == 0
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
 
 
 @pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
