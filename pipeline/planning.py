@@ -135,7 +135,7 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
 
 def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
     """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
-    header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
+    header = ("stage", "units", "samples", "failed", "dropped", "samples/s a worker", "bytes", "worker time left")
     lines = aligned(
         [
             header,
