@@ -67,12 +67,16 @@ def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Mark
         parts.append(_text("tick", left - 8, y(value) + 4, f"{value:g} %", "end"))
     path = " ".join(f"{x(point.x):.1f},{y(point.y):.1f}" for point in points)
     parts.append(f'<polyline class="trace" points="{path}"/>')
-    for point in points:
+    for before, point, after in zip((None, *points), points, (*points[1:], None), strict=False):
         at_x, at_y = x(point.x), y(point.y)
         parts.append(f'<circle class="dot" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5.5"/>')
         # Names near the right edge stand on the left of their points.
-        anchor, shift = ("end", -10) if at_x > _WIDTH - 90 else ("start", 10)
-        parts.append(_text("name", at_x + shift, at_y - 8, point.name, anchor))
+        leftwards = at_x > _WIDTH - 90
+        anchor, shift = ("end", -10) if leftwards else ("start", 10)
+        # Above, unless the trace goes up on that side and would strike the name.
+        beside = [other for other in (before, after) if other and (other.x < point.x) == leftwards]
+        drop = 19 if any(other.y > point.y for other in beside) else -8
+        parts.append(_text("name", at_x + shift, at_y + drop, point.name, anchor))
     middle = (height - bottom + top) / 2
     parts.append(_text("title", _WIDTH - _RIGHT, height - 6, x_title, "end"))
     parts.append(f'<g transform="rotate(-90 14 {middle})">{_text("title", 14, middle, y_title)}</g>')

@@ -12,9 +12,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from augment.errors import UserError
+from pipeline.mismatch import told
 from pipeline.store.canonical import JSON, file_sha256, fingerprint
 from pipeline.store.errors import CorruptStore
-from pipeline.store.manifest import differences
 
 RECORD = "artifact.json"
 
@@ -86,9 +86,8 @@ class Artifact:
         if record is None:
             require_own(self.path)
         elif record.fingerprint != self.fingerprint:
-            changes = "; ".join(differences(record.inputs, self.inputs))
             raise ArtifactMismatch(
-                f"{self.path} was made from other inputs ({changes}): "
+                f"{self.path} was made from other inputs ({told(self.kind, record.inputs, self.inputs)}): "
                 f"choose another --workspace, or make it and all that follows anew with --redo {stage}"
             )
 

@@ -172,12 +172,11 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
-    from pipeline.workflow import Selection, chosen_of, first_stale, heading, steps_of
+    from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    if refusal := first_stale(config, steps):
-        raise UserError(refusal)
+    first_left(config, steps)
     rows = progress(steps)
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))
     return 0
@@ -185,15 +184,22 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
+    from pipeline.lineage import outdated
     from pipeline.planning import progress_so_far, status_table
     from pipeline.steps import StoreStep
     from pipeline.workflow import heading, read_config, steps_of
+    from pipeline.workspace import Workspace
 
-    config = read_config(options.workspace)
+    config = read_config(options.workspace, done=True)
     steps = steps_of(config)
     rows = progress_so_far(steps)
     remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
-    say(as_json(rows) if options.json else "\n".join([heading(config), *status_table(rows, remedies)]))
+    if options.json:
+        say(as_json(rows))
+        return 0
+    say("\n".join([heading(config), *status_table(rows, remedies)]))
+    if line := outdated(Workspace.of(config)):
+        say(line)
     return 0
 
 
@@ -206,6 +212,8 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
         say(line)
     if found.unchecked:
         say(f"not checked: {', '.join(found.unchecked)}")
+    if found.outdated:
+        say(found.outdated)
     say(f"{len(found.faults) or 'no'} fault{'s' if len(found.faults) > 1 else ''}")
     return 1 if found.faults else 0
 
@@ -258,7 +266,7 @@ def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.workflow import read_config
     from pipeline.workspace import Workspace
 
-    config = read_config(options.workspace)
+    config = read_config(options.workspace, done=True)
     if config.evaluate.split is None:
         raise UserError(f"{options.workspace} has nothing to report: evaluate.split is null, so nothing was measured")
     space = Workspace.of(config)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
 from pipeline.config import Config
+from pipeline.config.sections import DONE
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -32,13 +33,16 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in configs_dir().glob("*.yaml"))
 
 
-def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
-    """The configuration of a run: see `load`. One that a run has kept names the folder that it lies in."""
+def load_config(recipe: str, overrides: Sequence[str] = (), *, done: bool = False) -> Config:
+    """The configuration of a run: see `load`. One that a run has kept names the folder that it lies in.
+
+    Of one whose run is only looked at, and so `done`, the folders and files that it names need not be there.
+    """
     path = find_recipe(recipe)
     values = compose(path, overrides)
     if path.name == KEPT_CONFIG:
         values.setdefault("workspace", str(path.parent))
-    return validate(values, Config)
+    return validate(values, Config, DONE if done else None)
 
 
 def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
@@ -96,10 +100,10 @@ def with_prefix(override: str) -> str:
     return override if key[0] in "+~" or is_group else f"++{override}"
 
 
-def validate(values: dict[str, Any], schema: type[Schema]) -> Schema:
-    """Check plain values against the schema."""
+def validate(values: dict[str, Any], schema: type[Schema], context: object = None) -> Schema:
+    """Check plain values against the schema; `context` is for its validators."""
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(values, context=context)
     except ValidationError as error:
         lines: dict[str, list[str]] = {}
         for item in error.errors():

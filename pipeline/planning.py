@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from augment.errors import UserError
@@ -24,6 +24,7 @@ class Row:
         bytes: of the shards there are.
         seconds: worker time that they took.
         failure_reasons: quarantined samples by kind of reason.
+        unknown: why it is not known how much there is in all, None where it is.
     """
 
     stage: StageName
@@ -36,6 +37,7 @@ class Row:
     bytes: int
     seconds: float
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    unknown: str | None = None
 
     @property
     def rate(self) -> float | None:
@@ -79,14 +81,14 @@ def progress(steps: Sequence[Step]) -> list[Row]:
 
 
 def progress_so_far(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage, which leaves open how much there is in all where the dataset is not there."""
+    """A row for every stage, which leaves open how much there is in all where that cannot be told, as of no dataset."""
     rows = []
     for step in steps:
         try:
-            size: Size | None = step.size()
-        except UserError:
-            size = None
-        rows.append(row_of(step, size))
+            rows.append(row_of(step, step.size()))
+        # Of a file that the configuration names and that cannot be read, it is a ValueError.
+        except (UserError, OSError, ValueError) as error:
+            rows.append(replace(row_of(step, None), unknown=" ".join(str(error).split())))
     return rows
 
 
@@ -133,7 +135,7 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
 
 def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
     """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
-    header = ("stage", "units", "samples", "failed", "dropped", "samples/s", "bytes", "worker time left")
+    header = ("stage", "units", "samples", "failed", "dropped", "samples/s a worker", "bytes", "worker time left")
     lines = aligned(
         [
             header,
@@ -152,8 +154,7 @@ def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list
             ),
         ]
     )
-    if any(row.units is None for row in rows):
-        lines.append("?: not known while the dataset is not where the run read it")
+    lines += [f"?: not known: {reason}" for reason in dict.fromkeys(row.unknown for row in rows) if reason]
     failed = [row for row in rows if row.failed]
     return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}: {remedies[row.stage]}" for row in failed]
 

@@ -19,6 +19,7 @@ from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
+from pipeline.mismatch import told
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
 
 
@@ -119,6 +120,7 @@ class StoreStep:
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
         if not Store.is_at(self.url):
+            self.require_own()
             return False
         plan = self.plan()
         done, planned = self.open(plan.manifest).done(), set(plan.shards)
@@ -130,10 +132,29 @@ class StoreStep:
         return done >= planned
 
     def open(self, manifest: Manifest) -> Store:
-        """The store, made where it is absent."""
+        """The store, made where it is absent.
+
+        Raises:
+            FingerprintMismatch: it was made from other inputs; the message says what differs and what can be done.
+        """
         self.require_own()
-        with self.way_out():
-            return Store.create(self.url, manifest)
+        if Store.is_at(self.url):
+            self.require_match(manifest)
+        return Store.create(self.url, manifest)
+
+    def require_match(self, manifest: Manifest) -> None:
+        """Check that the store that is there was made from these inputs."""
+        store = Store.open(self.url)
+        if store.manifest.fingerprint == manifest.fingerprint:
+            return
+        changes = told(manifest.kind, store.manifest.content, manifest.content)
+        if store.manifest.inputs.get("listing") != manifest.inputs.get("listing"):
+            made = store.totals()
+            changes += f"; it holds {made.samples + made.failures} samples, {self.size().samples} are asked for"
+        raise FingerprintMismatch(
+            f"{self.url} was made from other inputs ({changes}): "
+            f"choose another --workspace, or make it and all that follows anew with --redo {self.name}"
+        )
 
     def require_own(self) -> None:
         """Check that no folder of somebody else's lies where the store shall be.

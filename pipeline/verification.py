@@ -8,6 +8,7 @@ from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.artifact import record_path, verify_artifact
+from pipeline.lineage import outdated
 from pipeline.store import Store, StoreFindings, examine_store
 from pipeline.store.paths import MANIFEST
 from pipeline.workspace import Workspace
@@ -21,11 +22,13 @@ class Verified:
         checked: a line for each store and artifact, what it is called first.
         unchecked: names of what else lies in the workspace.
         faults: a line for each.
+        outdated: what was made of something that has changed since, or None; no byte of it is wrong.
     """
 
     checked: Sequence[str]
     unchecked: Sequence[str]
     faults: Sequence[str]
+    outdated: str | None = None
 
 
 def verify(path: str) -> Verified:
@@ -54,7 +57,8 @@ def verify(path: str) -> Verified:
         faults += wrong
     looked_at = {*stores, *(item.name for item in artifacts), *(record_path(item).name for item in artifacts)}
     others = {item.name for item in space.root.iterdir() if not item.name.startswith(".")} - looked_at
-    return Verified(checked, sorted(others), faults)
+    # What is damaged cannot be asked what it was made of.
+    return Verified(checked, sorted(others), faults, None if faults else outdated(space))
 
 
 def must_have_record(item: Path, space: Workspace) -> bool:

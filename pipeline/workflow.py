@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
 from pipeline.engine.retry import RetrySummary
+from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
@@ -76,27 +77,40 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     steps = steps_of(config)
     with told_whose(config):
         chosen = select(steps, selection)
-    if selection.redo is not None:
-        check(config, names(chosen)[names(chosen).index(selection.redo) :])
-        with sole_run(config.workspace):
+    with ExitStack() as held:
+        if selection.redo is not None:
+            check(config, names(chosen)[names(chosen).index(selection.redo) :])
+            # Held until all is made anew: another run must not begin between the removal and that.
+            held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-    with told_whose(config):
-        first = next((index for index, step in enumerate(chosen) if not step.is_done()), len(chosen))
-    if first < len(chosen):
-        check(config, names(chosen[first:]))
-    report(heading(config))
-    for step in chosen[:first]:
-        report(f"{step.name:<9} done")
-    if first == len(chosen):
-        return
-    with sole_run(config.workspace):
+        first = first_left(config, chosen)
+        report(heading(config))
+        for step in chosen[:first]:
+            report(f"{step.name:<9} done")
+        if first == len(chosen):
+            return
+        if selection.redo is None:
+            held.enter_context(sole_run(config.workspace))
         write_config(config)
         tools = Tools(config, report)
         for step in chosen[first:]:
             started = time.monotonic()
             outcome = "done" if step.is_done() else step.run(tools)
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+
+
+def first_left(config: Config, steps: Sequence[Step]) -> int:
+    """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
+
+    Raises:
+        UserError: what is done was made from other inputs, or what the others need is missing or does not fit.
+    """
+    with told_whose(config):
+        first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
+    if first < len(steps):
+        check(config, names(steps[first:]))
+    return first
 
 
 def check(config: Config, stages: Sequence[StageName]) -> None:
@@ -109,6 +123,7 @@ def check(config: Config, stages: Sequence[StageName]) -> None:
     layouts = Layouts(config, workspace)
     layouts.data.check()
     layouts.check()
+    Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
@@ -146,8 +161,8 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
         forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
     report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
-    if summary.mended and (stale := first_stale(config, steps[steps.index(step) + 1 :])):
-        report(f"what was made of {stage} before does not go with it any more: {stale}")
+    if line := outdated(Workspace.of(config)):
+        report(line)
     return summary
 
 
@@ -171,7 +186,8 @@ def told_whose(config: Config) -> Iterator[None]:
         yield
     except (ArtifactMismatch, FingerprintMismatch) as error:
         if changed := other_recipe(config):
-            lead = f"{config.workspace} holds another run ({', '.join(changed)} differ): take another --workspace"
+            differ = "differs" if len(changed) == 1 else "differ"
+            lead = f"{config.workspace} holds another run ({', '.join(changed)} {differ}): take another --workspace"
             raise type(error)(f"{lead}. In detail: {error}") from error
         raise
 
@@ -182,18 +198,6 @@ def other_recipe(config: Config) -> list[str]:
     asked = config.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
     changed = [section for section, value in asked.items() if section in kept and kept[section] != value]
     return changed if {"name", "dataset"} & set(changed) or len(changed) >= MANY_SECTIONS else []
-
-
-def first_stale(config: Config, steps: Sequence[Step]) -> str | None:
-    """What the first of these steps that was made from other inputs than there are now says of it, or None."""
-    for step in steps:
-        try:
-            with told_whose(config):
-                if not step.is_done():
-                    return None
-        except UserError as error:
-            return str(error)
-    return None
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
@@ -245,13 +249,19 @@ def write_config(config: Config) -> None:
     scratch.replace(path)
 
 
-def read_config(root: Path) -> Config:
+def read_config(root: Path, *, done: bool = False) -> Config:
     """The configuration that a workspace was last run with; the folder may have been moved.
 
+    Where its run is only looked at, and so `done`, dataset and models need not be there.
+
     Raises:
-        UserError: it holds none.
+        UserError: it holds none, or one that this version does not know.
     """
     path = Workspace(root).config
     if not path.is_file():
         raise UserError(f"{root} is no workspace: {path.name} is missing; give the folder that lumen run wrote to")
-    return load_config(str(path)).model_copy(update={"workspace": root.expanduser().absolute()})
+    try:
+        config = load_config(str(path), done=done)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return config.model_copy(update={"workspace": root.expanduser().absolute()})

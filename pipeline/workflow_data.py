@@ -9,7 +9,7 @@ from functools import cached_property
 from augment.errors import UserError
 from augment.prompts import DETAILS, expand
 from pipeline.artifact import Artifact, discard
-from pipeline.config import Config, StageName
+from pipeline.config import Config, SamplingConfig, StageName
 from pipeline.datasets import Dataset, FolderOptions, Geometry, Record, Tiles, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.rendering import render_once, scenes_artifact
@@ -39,10 +39,11 @@ class RealData:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: the dataset is missing or does not fit, a prompt asks for what it does not say of its images, or
-                its labels cannot be had in the classes asked for.
+            UserError: the dataset is missing or does not fit, it has no labels to sample by, a prompt asks for what it
+                does not say of its images, or its labels cannot be had in the classes asked for.
         """
         self.counts()
+        self.require_classes("dataset", self.config.dataset.sampling)
         shard.translation(self.own_taxonomy, self.taxonomy)
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
@@ -170,6 +171,22 @@ class RealData:
                     f"dataset: {len(bare)} of {len(chosen[split])} images of {split!r} have no label, such as "
                     f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
                     "evaluate.split=null to leave them out for good"
+                )
+
+    def require_classes(self, section: str, sampling: SamplingConfig | None) -> None:
+        """Check that splits which are sampled by class have labels.
+
+        Raises:
+            UserError: one has none.
+        """
+        if self.config.dataset.render is not None or sampling is None or not sampling.by_class:
+            return
+        for split in sampling.splits:
+            images = self.candidates[split]
+            if all(record.label is None for record in images):
+                raise UserError(
+                    f"{section}.sampling goes by class, and none of the {len(images)} images of {split!r} has a label: "
+                    "give keys or a fraction, or null to take all"
                 )
 
     # How much it will be

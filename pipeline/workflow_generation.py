@@ -48,6 +48,14 @@ class Generation:
             ),
         ]
 
+    def check(self) -> None:
+        """Look at what comes from outside, before anything is written.
+
+        Raises:
+            UserError: sources are to be sampled by class, and have no labels.
+        """
+        self.layouts.data.require_classes("generate", self.config.generate.sampling)
+
     def size(self) -> Size:
         """Shards and samples of the synthetic store; at most, before it is known which sources are sampled."""
         settings = self.config.generate

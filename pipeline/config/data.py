@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.config.sections import (
+    DONE,
     TRAIN_SPLIT,
     AbsolutePath,
     Positive,
@@ -78,13 +79,13 @@ class SamplingConfig(Section):
     seed: Seed = Field(default=0, description="seed of what is drawn")
 
     @model_validator(mode="after")
-    def _one_way(self) -> SamplingConfig:
+    def _one_way(self, info: ValidationInfo) -> SamplingConfig:
         given = [name for name in ("rare_class", "per_class", "keys", "fraction") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
                 f"give one of rare_class, per_class, keys and fraction, not {' and '.join(given) or 'none'}"
             )
-        if self.named is not None and not self.named:
+        if info.context != DONE and self.named is not None and not self.named:
             raise ValueError("keys: there are none")
         return self
 

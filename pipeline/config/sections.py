@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from pipeline.taxonomies import TAXONOMIES
 
@@ -14,6 +14,8 @@ StageName = Literal[
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
+# Context of a validation after which nothing is run, so that no file needs to be where the configuration says.
+DONE = "done"
 
 
 class Section(BaseModel):
@@ -44,8 +46,10 @@ def local(path: object) -> object:
     return path
 
 
-def model_name(name: str) -> str:
+def model_name(name: str, info: ValidationInfo) -> str:
     """A folder as an absolute path, wherever a worker stands; any other name as it is."""
+    if info.context == DONE:
+        return name
     path = Path(name).expanduser()
     if path.is_dir() and len(path.parts) > 1:
         return str(path.absolute())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,24 +50,10 @@ def read_table(tree: Tree) -> dict[str, Facts]:
     again.
     """
     try:
-        lines = tree.location.read(TABLE).splitlines()
+        with tree.location.fetched(TABLE) as file, file.open("rb") as lines:
+            return _table(lines, tree.at(TABLE))
     except FileNotFoundError:
         return {}
-    decoder, table = msgspec.json.Decoder(_Row), dict[str, Facts]()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = decoder.decode(line)
-            facts = _facts(row)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{tree.at(TABLE)}, line {number}: {one_line(error)}") from error
-        if row.file_name in table:
-            raise UserError(f"{tree.at(TABLE)}, line {number}: {row.file_name} is in an earlier line too")
-        if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
-            raise UserError(f"{tree.at(TABLE)}, line {number}: no attribute can have the name {bad[0]!r}")
-        table[row.file_name] = facts
-    return table
 
 
 def attributes_in(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -79,3 +65,21 @@ def _facts(row: _Row) -> Facts:
     captions = msgspec.convert(row.metadata.get(CAPTIONS, ()), tuple[str, ...])
     boxes = msgspec.convert(row.metadata.get(BOXES, ()), tuple[Box, ...])
     return Facts(attributes_in(row.metadata), (*captions, *filter(None, (row.text, row.caption))), boxes)
+
+
+def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
+    decoder, table = msgspec.json.Decoder(_Row), dict[str, Facts]()
+    for number, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
+        try:
+            row = decoder.decode(line)
+            facts = _facts(row)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{where}, line {number}: {one_line(error)}") from error
+        if row.file_name in table:
+            raise UserError(f"{where}, line {number}: {row.file_name} is in an earlier line too")
+        if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
+            raise UserError(f"{where}, line {number}: no attribute can have the name {bad[0]!r}")
+        table[row.file_name] = facts
+    return table

@@ -29,8 +29,7 @@ def shard_progress(
 
         def line(receipt: Receipt) -> None:
             figures.add(receipt)
-            place = f"{name}: {figures.done}/{total} {receipt.shard}, {receipt.samples} samples"
-            report(f"{place}; so far {figures}")
+            report(f"{name}: {figures.done}/{total} shards, now {receipt.shard}; this run: {figures}")
 
         yield line
         return
@@ -52,21 +51,28 @@ def shard_progress(
 
 
 class _Figures:
-    """What the shards of this run come to so far."""
+    """What the shards of this run come to so far, all workers together, from the beginning of the first of them.
+
+    What is waited for before that, such as a cluster or the loading of a model, says nothing of the shards to come.
+    """
 
     def __init__(self, total: int, done: int) -> None:
         self._total = total
         self._before = self.done = done
         self._samples = self._failures = 0
-        self._started = time.monotonic()
+        self._entered = time.monotonic()
+        self._started = float("inf")
 
     def add(self, receipt: Receipt) -> None:
+        # A receipt that a retry goes on with counts the time of earlier runs too.
+        begun = max(self._entered, time.monotonic() - receipt.seconds)
+        self._started = min(self._started, begun)
         self.done += 1
         self._samples += receipt.samples
         self._failures += receipt.failures
 
     def __str__(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        text = f"{self._samples} samples, {self._samples / seconds:.3g}/s, {self._failures} failed"
+        text = f"{self._samples} samples, {self._failures} failed, {self._samples / seconds:.3g} samples/s"
         left = seconds / (self.done - self._before) * (self._total - self.done)
         return f"{text}, {timedelta(seconds=round(left))} left" if left else text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
@@ -12,6 +13,8 @@ from pipeline.store.errors import CorruptStore
 from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
 
 SCHEMA_VERSION = 1
+
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 
 @dataclass(frozen=True)
@@ -80,24 +83,27 @@ def taxonomy_of(manifest: Manifest) -> Taxonomy | None:
     return None if manifest.taxonomy is None else taxonomy_of_entry(manifest.taxonomy)
 
 
-def differences(stored: JSON, asked: JSON, path: str = "") -> list[str]:
-    """One line for each leaf in which two JSON values differ: ``path: stored X, asked Y``."""
+def differences(stored: JSON, asked: JSON, path: str = "", name: Callable[[str], str] = str) -> list[str]:
+    """One line for each leaf in which two JSON values differ: ``path: stored X, asked Y``, digests cut to 8 digits.
+
+    ``name`` gives the words that stand for a path.
+    """
     if isinstance(stored, Mapping) and isinstance(asked, Mapping):
         lines: list[str] = []
-        for name in sorted({*stored, *asked}):
-            inner = f"{path}.{name}" if path else name
-            if name not in asked:
-                lines.append(f"{inner}: stored {_short(stored[name])}, not asked for")
-            elif name not in stored:
-                lines.append(f"{inner}: not stored, asked {_short(asked[name])}")
+        for key in sorted({*stored, *asked}):
+            inner = f"{path}.{key}" if path else key
+            if key not in asked:
+                lines.append(f"{name(inner)}: stored {_short(stored[key])}, not asked for")
+            elif key not in stored:
+                lines.append(f"{name(inner)}: not stored, asked {_short(asked[key])}")
             else:
-                lines.extend(differences(stored[name], asked[name], inner))
+                lines.extend(differences(stored[key], asked[key], inner, name))
         return lines
     if canonical_json(stored) == canonical_json(asked):
         return []
-    return [f"{path}: stored {_short(stored)}, asked {_short(asked)}"]
+    return [f"{name(path)}: stored {_short(stored)}, asked {_short(asked)}"]
 
 
 def _short(value: JSON, limit: int = 60) -> str:
-    text = canonical_json(value).decode("utf-8")
+    text = _DIGEST.sub(r"\1", canonical_json(value).decode("utf-8"))
     return text if len(text) <= limit else text[: limit - 1] + "…"

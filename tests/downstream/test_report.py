@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -138,3 +139,24 @@ def test_text_of_the_data_is_never_markup(tmp_path: Path, real_store: str) -> No
 def test_samples_are_evenly_spaced(count: int, expected: list[str]) -> None:
     assert spaced(list("abcde"), count) == expected
     assert spaced([], count) == []
+
+
+@pytest.mark.parametrize("alignments", [(66, 73, 89), (89, 73, 66), (66, 89, 70), (89, 66, 85)])
+def test_the_trace_of_a_chart_strikes_no_name(alignments: tuple[float, ...]) -> None:
+    points = [Point(f"k = {k}", x, y) for k, x, y in zip((1, 5, 20), (10.4, 8.0, 4.9), alignments, strict=True)]
+    chart = trade_off_chart(points, "diversity", "alignment")
+    trace = re.search(r'<polyline class="trace" points="([^"]+)"', chart)
+    assert trace is not None
+    corners = np.array([[float(number) for number in corner.split(",")] for corner in trace[1].split()])
+    steps = np.linspace(0, 1, 500)[:, None]
+    path = np.concatenate([a + steps * (b - a) for a, b in itertools.pairwise(corners)])
+    names = re.findall(r'<text class="name" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">([^<]+)<', chart)
+    assert len(names) == 3
+    for x, y, anchor, name in names:
+        # Letters of 13 pixels are about 7 wide, and 10 high above their line.
+        left, width = float(x), 7 * len(name)
+        left -= width if anchor == "end" else 0
+        inside = (
+            (path[:, 0] > left) & (path[:, 0] < left + width) & (path[:, 1] < float(y)) & (path[:, 1] > float(y) - 10)
+        )
+        assert not inside.any(), name

@@ -89,12 +89,34 @@ def test_status_needs_no_dataset(copied: Path, capsys: pytest.CaptureFixture[str
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
     assert lines["shard"][1:3] == ["4/?", "7/?"]
     assert lines["adapt"][1:3] == ["1/1", "-"]
-    assert "?:" in lines
+    assert "does not exist" in " ".join(lines["?:"]) and "unmounted" in " ".join(lines["?:"])
     assert guarded(["status", str(copied), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)[0]
     assert (row["units"], row["units_done"], row["samples"], row["samples_done"]) == (None, 4, None, 7)
     assert guarded(["plan", str(copied / "config.yaml")]) == 2
     assert "unmounted" in capsys.readouterr().err
+
+
+def test_status_needs_no_model_and_no_list_of_keys(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = OmegaConf.load(copied / "config.yaml")
+    kept.generator.base = kept.generator.adapter = kept.backbone.name = "/unmounted/model"
+    kept.dataset.sampling = {"keys": "/unmounted/keys.txt"}
+    OmegaConf.save(kept, copied / "config.yaml")
+    assert guarded(["status", str(copied)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["shard"].split()[1:3] == ["4/?", "7/?"]
+    assert lines["adapt"].split()[1:3] == ["1/1", "-"]
+    assert lines["?:"].startswith("?: not known: keys: /unmounted/keys.txt")
+    assert guarded(["run", str(copied / "config.yaml")]) == 2
+    assert "generator.base: there is no folder /unmounted/model" in capsys.readouterr().err
+
+
+def test_status_blames_the_kept_configuration_for_what_is_wrong_in_it(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "config.yaml").write_text((copied / "config.yaml").read_text() + "newer: 1\n")
+    assert guarded(["status", str(copied)]) == 2
+    assert f"{copied / 'config.yaml'}: unknown key 'newer'" in capsys.readouterr().err
 
 
 def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(

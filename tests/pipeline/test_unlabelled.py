@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from augment.errors import UserError
 from pipeline.cli import guarded
@@ -89,6 +90,40 @@ def test_only_stages_that_need_labels_refuse_a_set_without(plain: Callable[..., 
     assert not (tmp_path / "space").exists()
     run(plain(MEASURED), Selection(until="shard"), print)
     run(plain(MEASURED), Selection(until="shard", redo="shard"), print)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([MEASURED], "3 of 3 images of 'train' have no label"),
+        (["dataset.sampling={per_class: 1}"], "dataset.sampling goes by class, and none of the 3 images of 'train'"),
+        (["generate.sampling={per_class: 1, splits: [val]}"], "none of the 2 images of 'val' has a label"),
+    ],
+    ids=["judge", "dataset", "sources"],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_what_needs_labels_is_refused_before_anything_is_written(
+    plain: Callable[..., Config],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    overrides: list[str],
+    told: str,
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(plain(*overrides).model_dump(mode="json"))))
+    assert guarded([command, str(recipe)]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "space").exists()
+
+
+def test_other_images_are_told_by_their_number(plain: Callable[..., Config], photographs: Path) -> None:
+    run(plain(), Selection(until="shard"), print)
+    shutil.copy(photographs / "images" / "train" / "0.png", photographs / "images" / "train" / "3.png")
+    with pytest.raises(UserError, match=r"the dataset's list of images: .*holds 5 samples, 6 are asked for\)"):
+        run(plain(), Selection(until="shard"), print)
 
 
 @pytest.mark.parametrize("stage", ["judge", "report"])

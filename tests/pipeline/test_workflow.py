@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,12 @@ def shard_digests(store: Path) -> dict[str, str]:
 def generation(config: Config) -> Generation:
     workspace = Workspace.of(config)
     return Generation(config, workspace, Layouts(config, workspace))
+
+
+def kept(config: Config, recipe: Path) -> str:
+    """The path of a recipe that says the same as the configuration."""
+    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    return str(recipe)
 
 
 def test_synthetic_label_is_the_label_of_its_source(generated: Path) -> None:
@@ -219,12 +226,12 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
         (
             "fit",
             ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "layout.basis=own", "adapt.steps=1"],
-            "k_max: stored 4, asked 2",
+            "layout.k_max: stored 4, asked 2",
         ),
-        ("adapt", ["adapt.steps=1"], "steps: stored 0, asked 1"),
-        ("generate", ["generator.num_steps=3"], "inputs.sampler.num_steps: stored 2, asked 3"),
-        ("judge", ["judge.seed=1"], "seed: stored 0, asked 1"),
-        ("curate", ["curate.tolerance=2"], "inputs.options.tolerance: stored 1.25, asked 2.0"),
+        ("adapt", ["adapt.steps=1"], "adapt.steps: stored 0, asked 1"),
+        ("generate", ["generator.num_steps=3"], "(generator.num_steps: stored 2, asked 3"),
+        ("judge", ["judge.seed=1"], "judge.seed: stored 0, asked 1"),
+        ("curate", ["curate.tolerance=2"], "curate.tolerance: stored 1.25, asked 2.0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -257,6 +264,7 @@ def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
     assert "workspace" in message
     assert f"--redo {stage}" in message
     assert message.count("\n") == 1
+    assert not re.search(r"\b[0-9a-f]{9,}\b", message)
     assert files(copied) == before
 
 
@@ -270,6 +278,20 @@ def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Confi
     changed = shard_digests(copied / "synthetic")
     assert len(changed) == 16
     assert {name for name in changed if before[f"synthetic/shards/{name}.tar"][1] == changed[name]} == set()
+
+
+def test_no_other_run_begins_between_what_redo_removes_and_makes(copied: Path, configure: Configure) -> None:
+    seen: list[str] = []
+
+    def report(line: str) -> None:
+        if not seen:
+            assert not (copied / "adapter").exists()
+            with pytest.raises(UserError, match="another run is at work"), sole_run(copied):
+                pass
+        seen.append(line)
+
+    run(configure(copied), Selection(until="adapt", redo="adapt"), report)
+    assert (copied / "adapter").exists()
 
 
 def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +316,8 @@ def test_workspace_of_another_recipe_is_said_to_be_that_first(
 ) -> None:
     assert guarded([command, str(generated / "config.yaml"), *overrides]) == 2
     message = capsys.readouterr().err
-    lead = f"lumen {command}: {generated} holds another run ({told} differ): take another --workspace. "
+    differ = "differ" if "," in told else "differs"
+    lead = f"lumen {command}: {generated} holds another run ({told} {differ}): take another --workspace. "
     assert message.startswith(lead)
     assert "asked" in message
     assert message.count("\n") == 1
@@ -360,14 +383,16 @@ def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configu
         ("downstream.pretrained=nowhere.pth", "nowhere.pth"),
     ],
 )
+@pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_cannot_work_is_refused_before_anything_is_written(
-    configure: Configure, tmp_path: Path, override: str, told: str
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, override: str, told: str
 ) -> None:
-    with pytest.raises(UserError) as error:
-        run(configure(tmp_path / "new", override), Selection(), print)
-    assert told in str(error.value)
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    assert guarded([command, recipe, override]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_finished_training_that_was_not_committed_is_not_done_again(
@@ -415,7 +440,7 @@ def test_stores_may_lie_in_a_bucket_and_the_rest_here(
 ) -> None:
     space, recipe = tmp_path / "space", tmp_path / "recipe.yaml"
     config = configure(space, f"stores={bucket}/run")
-    recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))))
+    kept(config, recipe)
     proxy.seeded(rate=0.1)
     assert guarded(["plan", str(recipe)]) == 0
     assert not space.exists()
@@ -448,7 +473,7 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     run(configure(copied), Selection(until="shard"), print)
     assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"shard: 1 x truncated image: {remedy}"
+    assert f"shard: 1 x truncated image: {remedy}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
@@ -458,6 +483,36 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
     assert shard_digests(copied / "real") == before
     assert Store.open(str(copied / "real")).quarantine().num_rows == 0
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+
+
+def told_of(space: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What status and verify, which find no fault, say of a workspace."""
+    capsys.readouterr()
+    assert guarded(["status", str(space)]) == 0
+    assert guarded(["verify", str(space)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_was_made_before_a_retry_is_told_until_it_is_made_anew(
+    copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sorted((copied / "scenes" / "leftImg8bit" / "train").glob("*/*.png"))[0]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200])
+    Store.open(str(copied / "real")).discard("train-000000")
+    run(configure(copied), Selection(until="shard"), print)
+    run(configure(copied), Selection(until="extract", redo="fit"), print)
+    image.write_bytes(whole)
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+
+    assert guarded(["retry", str(copied), "shard"]) == 0
+    remedy = f"lumen run {copied / 'config.yaml'} --redo fit"
+    line = f"real changed after basis, layouts had been made of it: to make that anew, {remedy}"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    assert told_of(copied, capsys).count(line) == 2
+    assert guarded(["run", *remedy.split()[2:], "--until", "extract"]) == 0
+    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
 
 
 @pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
