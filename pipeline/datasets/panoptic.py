@@ -110,8 +110,8 @@ class Legend:
         The first is that of no segment, whose train id is the ignore index. Objects have the numbers that are stated,
         and else count from 1 in the order of their ids. Raises KeyError for a category that nothing has.
         """
-        objects = sorted((found.id, found.instance_number) for found in segments if self.is_object(found))
-        numbers = {identity: stated or place for place, (identity, stated) in enumerate(objects, start=1)}
+        objects = sorted(filter(self.is_object, segments), key=lambda found: found.id)
+        numbers = {found.id: found.instance_number or place for place, found in enumerate(objects, start=1)}
         rows = [(found.id, self.train_ids[found.category_id], numbers.get(found.id, 0)) for found in segments]
         return " ".join(
             f"{value} {train_id} {number}" for value, train_id, number in [(VOID, self.ignore_index, 0), *rows]

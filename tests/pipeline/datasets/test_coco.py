@@ -245,9 +245,10 @@ def test_a_segment_map_that_is_none_is_told_by_kind(root: Path) -> None:
     (root / MAP).unlink()
     with pytest.raises(RecordError, match=r"^missing label: .*9\.png is not there$"):
         dataset.load(record)
-    edit(root, lambda content: content["annotations"][0]["segments_info"].append(segment(9, 1)))
+    again = {**segment(70_000, 1), "instance_number": 4}
+    edit(root, lambda content: content["annotations"][0]["segments_info"].append(again))
     save(root / MAP, segment_map(IDS))
-    with pytest.raises(RecordError, match=r"^ambiguous segment id: .*9\.png has several segments of the id 9$"):
+    with pytest.raises(RecordError, match=r"^ambiguous segment id: .*9\.png has several segments of the id 70000$"):
         first(root)
 
 
