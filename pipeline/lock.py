@@ -23,4 +23,8 @@ def sole_run(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{folder}: another run is at work there: wait for it or take another folder") from error
-        yield
+        try:
+            yield
+        finally:
+            # A child that was forked meanwhile, such as a loader of training data, holds the file open too.
+            fcntl.flock(file, fcntl.LOCK_UN)

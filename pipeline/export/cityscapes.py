@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets.cityscapes import (
@@ -24,9 +23,11 @@ from pipeline.datasets.cityscapes import (
 from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
-from pipeline.export.source import Item, Source, png
+from pipeline.export.segments import unique_runs
+from pipeline.export.source import Item, Source
 from pipeline.stages.wording import content_attributes
 from pipeline.store import Sample
+from pipeline.store.codec import encode_image
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, colorize
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -84,17 +85,17 @@ class CityscapesFormat:
 
     def write(self, item: Item) -> Written:
         """Write image, label files and attributes."""
-        sample = self._source.sample(item.key)
+        sample, members = self._source.read(item.key)
         place = f"{item.split}/{item.name.split('_')[0]}/{item.name}"
         taxonomy = self._source.taxonomy
         if sample.label is not None and taxonomy is not None:
             for suffix, array in label_files(sample, taxonomy).items():
-                self._destination.write(f"gtFine/{place}_gtFine{suffix}", png(Image.fromarray(array)))
+                self._destination.write(f"gtFine/{place}_gtFine{suffix}", encode_image(array, "png"))
         if attributes := content_attributes(sample):
             content = json.dumps(attributes, ensure_ascii=False, sort_keys=True) + "\n"
             self._destination.write(f"attributes/{place}{ATTRIBUTES_SUFFIX}", content.encode())
         path = f"leftImg8bit/{place}{IMAGE_SUFFIX}"
-        self._destination.write(path, self._source.image_as_png(item.key))
+        self._destination.write(path, self._source.as_png(members[self._source.image_format]))
         return Written(path, sample.metadata)
 
     def collect(self, item: Item, written: Written) -> None:
@@ -129,7 +130,7 @@ def instance_ids(label_ids: NDArray[np.uint8], instances: NDArray[np.uint16]) ->
     """
     values = label_ids.astype(np.uint16)
     on_object = (instances > 0) & _HAS_INSTANCES[label_ids]
-    objects, which = np.unique(label_ids[on_object].astype(np.uint32) << 16 | instances[on_object], return_inverse=True)
+    objects, which = unique_runs(label_ids[on_object].astype(np.uint32) << 16 | instances[on_object])
     classes = objects >> 16
     numbers = np.arange(len(objects)) - np.searchsorted(classes, classes)
     if len(objects) and numbers.max() >= INSTANCE_BASE:

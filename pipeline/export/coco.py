@@ -18,8 +18,9 @@ from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
 from pipeline.export.format import Written
 from pipeline.export.segments import Segment, find_segments, to_colors
-from pipeline.export.source import Item, Source, png
+from pipeline.export.source import Item, Source
 from pipeline.store import Sample
+from pipeline.store.codec import encode_image
 
 # What a sample's notes hold, each a list of annotations.
 SEGMENTS, OBJECTS, SENTENCES = "segments_info", "objects", "captions"
@@ -68,7 +69,8 @@ class CocoFormat:
 
     def write(self, item: Item) -> Written:
         """Write image and segment map."""
-        sample, data = self._source.sample(item.key), self._source.image(item.key)
+        sample, members = self._source.read(item.key)
+        data = members[self._source.image_format]
         path = f"{item.split}/{item.name}.{self._source.image_format}"
         self._destination.write(path, data)
         with Image.open(io.BytesIO(data)) as image:
@@ -76,10 +78,12 @@ class CocoFormat:
         objects = [_of_box(box) for box in _entries(sample, BOXES)]
         if sample.label is not None and self._source.taxonomy is not None:
             ids, segments = find_segments(sample.label, sample.instances, self._source.taxonomy, self._things)
-            self._destination.write(_segment_map(item), png(Image.fromarray(to_colors(ids))))
+            self._destination.write(_segment_map(item), encode_image(to_colors(ids), "png"))
             notes[SEGMENTS] = [self._of_segment(segment) for segment in segments]
             if sample.instances is not None:
-                objects += [self._of_object(segment, ids) for segment in segments if segment.instance]
+                # Column by column, as masks are encoded.
+                columns = np.asfortranarray(ids)
+                objects += [self._of_object(segment, columns) for segment in segments if segment.instance]
         notes[OBJECTS] = objects
         notes[SENTENCES] = list(_entries(sample, CAPTIONS))
         return Written(path, sample.metadata, notes)
@@ -148,7 +152,7 @@ class CocoFormat:
     def _of_object(self, segment: Segment, ids: NDArray[np.int32]) -> dict[str, Any]:
         from pycocotools import mask
 
-        encoded = mask.encode(np.asfortranarray(ids == segment.id, dtype=np.uint8))
+        encoded = mask.encode((ids == segment.id).view(np.uint8))
         return {
             "category": self._classes[segment.train_id],
             "segmentation": {"size": list(ids.shape), "counts": encoded["counts"].decode("ascii")},

@@ -32,12 +32,12 @@ class FolderFormat:
     def write(self, item: Item) -> Written:
         """Copy the members of a sample."""
         source = self._source
+        sample, members = source.read(item.key)
         path = f"images/{item.split}/{item.name}.{source.image_format}"
-        self._destination.write(path, source.image(item.key))
-        sample = source.sample(item.key)
+        self._destination.write(path, members[source.image_format])
         for folder, extension in (("masks", LABEL), ("instances", INSTANCES)):
-            if (data := source.member(item.key, extension)) is not None:
-                self._destination.write(f"{folder}/{item.split}/{item.name}.png", data)
+            if extension in members:
+                self._destination.write(f"{folder}/{item.split}/{item.name}.png", members[extension])
         return Written(path, sample.metadata, {"has_mask": sample.label is not None})
 
     def collect(self, item: Item, written: Written) -> None:  # noqa: ARG002

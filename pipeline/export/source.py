@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from augment.errors import UserError
 from pipeline.store import Sample, SampleReader, Store, taxonomy_of
-from pipeline.store.codec import INSTANCES, LABEL, METADATA
+from pipeline.store.codec import INSTANCES, LABEL, METADATA, decode, encode_image
 from pipeline.taxonomies import Taxonomy
 
 # What a sample's metadata calls the set that it is of, or that its source is of.
@@ -44,7 +45,7 @@ class Source:
 
     def __init__(self, url: str) -> None:
         self.store = Store.open(url)
-        self.reader = SampleReader(self.store, [METADATA, LABEL, INSTANCES])
+        self.reader = SampleReader(self.store, [METADATA, LABEL, INSTANCES, self.image_format])
         if not self._holds(self.image_format):
             raise UserError(f"{self.store.url} holds no images: export a store of images, such as real or synthetic")
         if self._holds(LABEL) and self.store.manifest.taxonomy is None:
@@ -88,38 +89,23 @@ class Source:
             items.append(Item(key, str(split), number, origin, name, labelled))
         return items
 
-    def sample(self, key: str) -> Sample:
-        """Label, instances and metadata of a sample, as far as it has them; raises CorruptStore."""
-        return self.reader.read(key)
+    def read(self, key: str) -> tuple[Sample, dict[str, bytes]]:
+        """Label, instances and metadata of a sample, and the bytes of all its members, by extension.
 
-    def image(self, key: str) -> bytes:
-        """The bytes of the image's file in the store; raises CorruptStore."""
-        return self.reader.read_member(key, self.image_format)
+        All are read at once, and the image is not decoded. Raises CorruptStore.
+        """
+        members = self.reader.read_members(key)
+        return decode(key, {name: data for name, data in members.items() if name != self.image_format}), members
 
-    def image_as_png(self, key: str) -> bytes:
-        """The image as a PNG file: the store's own bytes, or the same pixels."""
-        data = self.image(key)
+    def as_png(self, image: bytes) -> bytes:
+        """The file of an image of the store as a PNG file: itself, or the same pixels."""
         if self.image_format == "png":
-            return data
-        with Image.open(io.BytesIO(data)) as image:
-            return png(image)
-
-    def member(self, key: str, extension: str) -> bytes | None:
-        """The bytes of a member, or None where the sample has none."""
-        try:
-            return self.reader.read_member(key, extension)
-        except KeyError:
-            return None
+            return image
+        with Image.open(io.BytesIO(image)) as file:
+            return encode_image(np.asarray(file), "png")
 
     def _holds(self, extension: str) -> bool:
         return f"{extension}:size" in self.reader.index.column_names
-
-
-def png(image: Image.Image) -> bytes:
-    """An image as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def select(items: Sequence[Item], splits: Sequence[str], limit: int | None) -> list[Item]:

@@ -44,16 +44,30 @@ def encode(sample: Sample, image_format: ImageFormat = "png") -> dict[str, bytes
     except (TypeError, ValueError) as error:
         raise InvalidSample(f"bad metadata: {error}") from error
     if sample.image is not None:
-        members[image_format] = _encode_image(sample.image, image_format)
+        members[image_format] = encode_image(sample.image, image_format)
     if sample.label is not None:
-        members[LABEL] = _encode_image(sample.label, "png")
+        members[LABEL] = encode_image(sample.label, "png")
     if sample.instances is not None:
-        members[INSTANCES] = _encode_image(sample.instances, "png")
+        members[INSTANCES] = encode_image(sample.instances, "png")
     if sample.layout is not None:
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(sample.layout), allow_pickle=False)
         members[LAYOUT] = buffer.getvalue()
     return members
+
+
+def encode_image(array: np.ndarray, image_format: ImageFormat) -> bytes:
+    """An array, RGB or RGBA uint8 [H, W, 3 or 4] or ids uint8 or uint16 [H, W], as the bytes of an image file.
+
+    Raises InvalidSample where the format cannot hold its size.
+    """
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(np.ascontiguousarray(array)).save(buffer, **_SAVE_OPTIONS[image_format])
+    except (OSError, ValueError) as error:
+        height, width = array.shape[:2]
+        raise InvalidSample(f"not encodable: {height}x{width} as {image_format}: {error}") from error
+    return buffer.getvalue()
 
 
 def decode(key: str, members: Mapping[str, bytes]) -> Sample:
@@ -86,16 +100,6 @@ def decode(key: str, members: Mapping[str, bytes]) -> Sample:
         return Sample(key=key, metadata=metadata, **arrays)
     except (InvalidSample, TypeError) as error:
         raise CorruptStore(f"{key}: {error}") from error
-
-
-def _encode_image(array: np.ndarray, image_format: str) -> bytes:
-    buffer = io.BytesIO()
-    try:
-        Image.fromarray(np.ascontiguousarray(array)).save(buffer, **_SAVE_OPTIONS[image_format])
-    except (OSError, ValueError) as error:
-        height, width = array.shape[:2]
-        raise InvalidSample(f"not encodable: {height}x{width} as {image_format}: {error}") from error
-    return buffer.getvalue()
 
 
 def _decode_image(data: bytes, modes: tuple[str, ...]) -> np.ndarray:

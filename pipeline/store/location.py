@@ -229,7 +229,11 @@ class Location:
         Path(self.root).mkdir(parents=True, exist_ok=True)
         with Path(self.root, ".lock").open("wb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                # Children that were forked meanwhile hold the file open too.
+                fcntl.flock(stream, fcntl.LOCK_UN)
 
     def sweep(self) -> int:
         """Remove the scratch files of processes of this machine that are gone; returns how many."""

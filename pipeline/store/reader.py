@@ -59,14 +59,17 @@ class SampleReader:
 
     def read(self, key: str) -> Sample:
         """The sample; raises KeyError for an unknown key, CorruptStore where its bytes do not decode."""
+        return decode(key, self.read_members(key))
+
+    def read_members(self, key: str) -> dict[str, bytes]:
+        """The bytes of the members that ``read`` decodes, by extension; raises KeyError for an unknown key."""
         row = self._rows[key]
         wanted = [
             extension
             for extension, (offsets, _) in self._extents.items()
             if offsets[row] is not None and (self.members is None or extension in self.members)
         ]
-        data = self._read(row, wanted)
-        return decode(key, dict(zip(wanted, data, strict=True)))
+        return dict(zip(wanted, self._read(row, wanted), strict=True))
 
     def read_member(self, key: str, extension: str) -> bytes:
         """The bytes of one member, by one ranged read; raises KeyError where there is no such member."""

@@ -89,7 +89,8 @@ def colorize(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> NDArray[
     nor the ignore index.
     """
     require_ids(label, taxonomy)
-    return taxonomy.colors[label]
+    # Several times faster than indexing with the label.
+    return np.take(taxonomy.colors, label, axis=0)
 
 
 def train_id_table(raw_ids: Iterable[int], taxonomy: Taxonomy) -> NDArray[np.uint8]:
