@@ -108,10 +108,7 @@ class Cityscapes(Dataset):
                     image=path,
                     label=labels.get(identity),
                     instances=instances.get(identity),
-                    attributes={
-                        "medium": "photo",
-                        **attributes.get(identity, {"city": PurePosixPath(identity).parent.name}),
-                    },
+                    attributes={"medium": "photo", **(attributes.get(identity) or _known(told.get(path), identity))},
                     captions=told.get(path, NOTHING).captions,
                     boxes=told.get(path, NOTHING).boxes,
                 )
@@ -150,6 +147,10 @@ class Cityscapes(Dataset):
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def _known(facts: Facts | None, identity: str) -> dict[str, str]:
+    return facts.attributes if facts else {"city": PurePosixPath(identity).parent.name}
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

@@ -132,7 +132,7 @@ def test_other_images_are_refused_until_the_stage_is_redone(tmp_path: Path, conf
     config = of_camvid(configure, root, space, "dataset.sampling={rare_class: {samples: 4}}")
     run(config, Selection(only="shard"), print)
     camvid(root, {"train": 12})
-    with pytest.raises(UserError, match=r"listing.*--redo shard"):
+    with pytest.raises(UserError, match=r"list of images.*--redo shard"):
         run(config, Selection(only="shard"), print)
     run(config, Selection(only="shard", redo="shard"), print)
     assert len(read_counts(space / "classes.parquet").keys) == 12
