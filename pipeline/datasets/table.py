@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,13 +43,20 @@ class _Row(msgspec.Struct):
     caption: str | None = None
 
 
+class _Metadata(msgspec.Struct):
+    """What of a row's metadata is neither a string nor of no interest."""
+
+    captions: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+
 def read_table(tree: Tree) -> dict[str, Facts]:
     """The facts of each image by its path below the root; none where there is no table.
 
-    A line is a JSON object with the path in ``file_name``. Of its ``metadata`` strings are attributes, and there may be
-    ``captions``, a list of strings, and ``boxes``, a list of objects with the fields of `Box`; ``text`` or ``caption``
-    in the line itself is another caption. Raises UserError naming the line that is no such object, or names an image
-    again.
+    A line is a JSON object with the path in ``file_name``, which may begin with ``./``. Of its ``metadata`` strings are
+    attributes, and there may be ``captions``, a list of strings, and ``boxes``, a list of objects with the fields of
+    `Box`; ``text`` or ``caption`` in the line itself is another caption. Raises UserError naming the line that is no
+    such object, or names an image again.
     """
     try:
         with tree.location.fetched(TABLE) as file, file.open("rb") as lines:
@@ -62,9 +71,9 @@ def attributes_in(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _facts(row: _Row) -> Facts:
-    captions = msgspec.convert(row.metadata.get(CAPTIONS, ()), tuple[str, ...])
-    boxes = msgspec.convert(row.metadata.get(BOXES, ()), tuple[Box, ...])
-    return Facts(attributes_in(row.metadata), (*captions, *filter(None, (row.text, row.caption))), boxes)
+    found = msgspec.convert(row.metadata, _Metadata)
+    captions = (*found.captions, *filter(None, (row.text, row.caption)))
+    return Facts(attributes_in(row.metadata), captions, found.boxes)
 
 
 def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
@@ -73,13 +82,14 @@ def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
         if line.isspace():
             continue
         try:
-            row = decoder.decode(line)
+            # Some editors begin a file with a mark that it is in UTF-8.
+            row = decoder.decode(line.removeprefix(codecs.BOM_UTF8))
             facts = _facts(row)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{where}, line {number}: {one_line(error)}") from error
-        if row.file_name in table:
-            raise UserError(f"{where}, line {number}: {row.file_name} is in an earlier line too")
+        if (path := posixpath.normpath(row.file_name)) in table:
+            raise UserError(f"{where}, line {number}: {path} is in an earlier line too")
         if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
             raise UserError(f"{where}, line {number}: no attribute can have the name {bad[0]!r}")
-        table[row.file_name] = facts
+        table[path] = facts
     return table
