@@ -168,8 +168,9 @@ class Coco(Dataset):
         on_disk = frozenset(self.tree.files(maps, ".png"))
         if panoptic is None or taxonomy is None:
             return _Labels({}, {}, on_disk, have_objects=False)
-        names, legend = names_by_id(panoptic.images, without_suffix), Legend.of(in_order(panoptic.categories), taxonomy)
-        with referring(self.tree, _path(PANOPTIC, folder)):
+        path, legend = _path(PANOPTIC, folder), Legend.of(in_order(panoptic.categories), taxonomy)
+        names = names_by_id(panoptic.images, without_suffix, self.tree.at(path))
+        with referring(self.tree, path):
             paths = {names[found.image_id]: f"{maps}/{found.file_name}" for found in panoptic.annotations}
             legends = {names[found.image_id]: legend.describe(found.segments_info) for found in panoptic.annotations}
         segments = (segment for found in panoptic.annotations for segment in found.segments_info)

@@ -51,7 +51,7 @@ class _Object(msgspec.Struct, gc=False):
     image_id: ImageId
     category_id: int
     bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
+    iscrowd: int | bool = 0
 
     @property
     def is_box(self) -> bool:
@@ -83,24 +83,33 @@ class _Instances(Listed, Generic[Found]):
     categories: list[Category]
 
 
-def names_by_id(images: Sequence[Image], name_of: Callable[[str], str]) -> dict[ImageId, str]:
-    """What ``name_of`` makes of each image's file name, by the image's id."""
-    return {image.id: name_of(image.file_name) for image in images}
+def names_by_id(images: Sequence[Image], name_of: Callable[[str], str], where: str) -> dict[ImageId, str]:
+    """What ``name_of`` makes of each image's file name, by the image's id.
+
+    Raises UserError naming the file, ``where``, in which two images have one id.
+    """
+    names: dict[ImageId, str] = {}
+    for image in images:
+        name = name_of(image.file_name)
+        if (other := names.setdefault(image.id, name)) != name:
+            raise UserError(f"unexpected JSON: {where}: the images {other} and {name} have the same id {image.id!r}")
+    return names
 
 
 def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[str, list[str]]:
-    """The captions of each image by its name, in the order of the file; nothing where it is not there.
+    """The captions of each image by its name but blank ones, in the order of the file; nothing where it is not there.
 
     Raises UserError naming a file that is damaged or refers to no image.
     """
     captions: defaultdict[str, list[str]] = defaultdict(list)
     if tree.location.exists(path):
         content = read_typed(tree, path, _Captions)
-        names = names_by_id(content.images, name_of)
+        names = names_by_id(content.images, name_of, tree.at(path))
         with referring(tree, path):
             for found in content.annotations:
-                # Some end in a line break.
-                captions[names[found.image_id]].append(" ".join(found.caption.split()))
+                # Some end in a line break, or are nothing else.
+                if words := " ".join(found.caption.split()):
+                    captions[names[found.image_id]].append(words)
     return captions
 
 
@@ -116,7 +125,7 @@ def read_boxes(
     if tree.location.exists(path):
         kind: type[_Instances[Any]] = _Instances[_Object] if with_masks else _Instances[_MaskedObject]
         content = read_typed(tree, path, kind)
-        names = names_by_id(content.images, name_of)
+        names = names_by_id(content.images, name_of, tree.at(path))
         categories = {category.id: category.name for category in content.categories}
         with referring(tree, path):
             for found in content.annotations:

@@ -132,6 +132,12 @@ def test_captions_are_those_of_pycocotools_in_the_order_of_the_file(root: Path) 
         assert list(record.captions) == [" ".join(caption["caption"].split()) for caption in found] != []
 
 
+def test_a_caption_of_blanks_is_none(root: Path) -> None:
+    edit(root, lambda content: content["annotations"][2].update(caption=" \n"), "captions_train2017")
+    one, other = open_dataset("coco", root).records("train")
+    assert (one.captions, other.captions) == (("People and a brush",), ("Grass.",))
+
+
 def test_without_segments_images_are_unlabelled_and_boxes_those_of_pycocotools(root: Path) -> None:
     without_panoptic(root)
     objects, dataset = COCO(root / "annotations/instances_train2017.json"), open_dataset("coco", root)
@@ -250,6 +256,25 @@ def test_a_segment_map_that_is_none_is_told_by_kind(root: Path) -> None:
     save(root / MAP, segment_map(IDS))
     with pytest.raises(RecordError, match=r"^ambiguous segment id: .*9\.png has several segments of the id 70000$"):
         first(root)
+
+
+@pytest.mark.parametrize("name", ["panoptic", "instances", "captions"])
+def test_two_images_of_one_id_are_refused(root: Path, name: str) -> None:
+    edit(root, lambda content: content["images"][1].update(id=9), f"{name}_train2017")
+    with pytest.raises(UserError, match=rf"{name}_train2017\.json: the images {NAMES[0]} and {NAMES[1]} .* id 9$"):
+        open_dataset("coco", root).records("train")
+
+
+def test_crowds_may_be_true_and_false(root: Path) -> None:
+    without_panoptic(root)
+    before = [record.boxes for record in open_dataset("coco", root).records("train")]
+
+    def say(content: dict) -> None:
+        for one in content["annotations"]:
+            one["iscrowd"] = bool(one["iscrowd"])
+
+    edit(root, say, "instances_train2017")
+    assert [record.boxes for record in open_dataset("coco", root).records("train")] == before != []
 
 
 def of_first(content: dict) -> dict:
