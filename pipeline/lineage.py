@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from pipeline.artifact import read_record
+from pipeline.artifact import read_record, verify_artifact
 from pipeline.config import StageName
 from pipeline.models import basis_digest
 from pipeline.store import JSON, Store
@@ -42,16 +42,18 @@ def outdated(space: Workspace) -> str | None:
 
 
 def digests(space: Workspace) -> dict[str, JSON]:
-    """What stores and artifacts that are there are known by in the inputs of what is made of them."""
-    found: dict[str, JSON] = {
-        name: content_digest(Store.open(space.stores[name]))
-        for name in ("real", "layouts", "captions")
-        if Store.is_at(space.stores[name])
-    }
+    """What stores and artifacts that are there, whole, are known by in the inputs of what is made of them.
+
+    A store that lacks shards is not told from one that has changed before a run has made them again.
+    """
+    urls = {name: space.stores[name] for name in ("real", "layouts", "captions")}
+    stores = {name: Store.open(url) for name, url in urls.items() if Store.is_at(url)}
+    found: dict[str, JSON] = {name: content_digest(store) for name, store in stores.items() if store.is_whole()}
     # Curated shards follow the synthetic ones one by one, and not the store as a whole.
     if Store.is_at(space.synthetic):
         found["synthetic"] = Store.open(space.synthetic).manifest.fingerprint
-    if read_record(space.basis):
+    # What it is known by stands in one of its files.
+    if not verify_artifact(space.basis)[1]:
         found["basis"] = basis_digest(space.basis / USED)
     for path in (space.adapter, space.judge):
         if record := read_record(path):

@@ -2,7 +2,8 @@
 
 Shards are committed in any order, so that a number which is missing says nothing. A run notes before its first unit
 which shards it was ``asked`` for, and after its last that all of them were ``made``, once and for all: whatever run
-extends the store afterwards, one of those that has no receipt is lost. Nothing but ``verify`` reads it.
+extends the store afterwards, one of those that has no receipt is lost. ``verify`` reads it, and whatever tells a store
+that lacks shards from one that has changed.
 """
 
 from __future__ import annotations
@@ -72,6 +73,12 @@ def read_inventory(location: Location) -> Inventory:
         return Inventory()
     except CorruptStore as error:
         raise CorruptStore(f"{location.url}/{INVENTORY}: {error}; remove it, the next run writes it anew") from error
+
+
+def is_whole(location: Location, shards: Collection[str]) -> bool:
+    """Whether ``shards``, those there are, are all that were asked for or made; raises CorruptStore."""
+    inventory, listed = read_inventory(location), set(shards)
+    return listed.issuperset(chain(names(inventory.asked), names(inventory.made)))
 
 
 def lost(location: Location, inventory: Inventory, shards: Collection[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
 from pipeline.store.index import merge_tables, quarantine_table, table_from_bytes
-from pipeline.store.inventory import note_asked, note_made
+from pipeline.store.inventory import is_whole, note_asked, note_made
 from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
@@ -134,6 +134,10 @@ class Store:
     def note_made(self) -> None:
         """Note that they are all here, so that ``verify`` misses one that is lost from now on."""
         note_made(self.location)
+
+    def is_whole(self) -> bool:
+        """Whether no shard is missing that the last run was asked for, or that was there at the end of any."""
+        return is_whole(self.location, self.done())
 
     def index(self) -> pa.Table:
         """A row for each sample of the committed shards, sorted by shard and key.

@@ -515,6 +515,24 @@ def test_what_was_made_before_a_retry_is_told_until_it_is_made_anew(
     assert not [line for line in told_of(copied, capsys) if "changed after" in line]
 
 
+def lose_a_shard(space: Path) -> None:
+    Store.open(str(space / "real")).discard("train-000000")
+
+
+def damage_the_basis(space: Path) -> None:
+    (space / "basis" / "layouts" / "basis.json").write_text("{")
+
+
+@pytest.mark.parametrize("harm", [lose_a_shard, damage_the_basis])
+def test_what_is_lost_or_damaged_is_not_told_as_changed(
+    copied: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(copied)
+    assert guarded(["status", str(copied)]) == 0
+    assert "changed after" not in capsys.readouterr().out
+    assert guarded(["verify", str(copied)]) == 1
+
+
 @pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
 def test_retry_refuses_a_stage_without_quarantine(
     generated: Path, stage: str, told: str, capsys: pytest.CaptureFixture[str]
