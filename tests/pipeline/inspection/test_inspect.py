@@ -159,15 +159,17 @@ def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -
 
 
 def test_rare_and_absent_classes_follow_the_stated_rule() -> None:
-    statistics = Statistics(4)
+    statistics = Statistics(5)
     for number in range(200):
         label = np.zeros((100, 100), np.uint8)
         label[0, :20] = 1  # 0.2 % of the pixels of every image
+        label[1, 0] = 3  # a single one of every image
         if number == 0:
             label[50:] = 2  # half of one image, which is 0.5 % of them
         statistics.add(Sample(f"k{number}", label=label), 255)
-    assert statistics.rare() == [2]
-    assert statistics.absent() == [3]
+    assert statistics.rare() == [2, 3]
+    assert statistics.absent() == [4]
+    assert statistics.images_with.tolist() == [200, 200, 1, 200, 0]
     assert statistics.shares[1] == pytest.approx(0.002)
 
 
@@ -203,6 +205,15 @@ def test_objects_boxes_and_captions_of_a_store_are_counted(tmp_path: Path) -> No
     assert told["boxes"] == {"car": 2}
     assert told["captioned"] == 1
     assert told["attributes"] == {"weather": {"rain": 1}}
+
+
+def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "s"), Manifest("real", "camvid", {}))
+    label = np.array([[0, 10, 11, 255], [77, 11, 254, 1]], np.uint8)
+    store.write_shard("train-000000", [Sample("a", np.zeros((2, 4, 3), np.uint8), label, metadata={"split": "train"})])
+    report = inspect(store_subject(store.url))
+    assert (report.total.strange, report.total.ignored, report.total.pixels.sum()) == (4, 1, 3)
+    assert not report.is_sound
 
 
 def test_all_stores_of_a_workspace_are_told_by_name(generated: Path, capsys: Output) -> None:
