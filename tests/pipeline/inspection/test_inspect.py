@@ -249,6 +249,14 @@ def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -
     assert np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path / "data")), 1)).shape[1] < 500
 
 
+def test_the_sheet_shows_the_whole_of_a_tall_image(tmp_path: Path) -> None:
+    tall = np.full((100, 10, 3), (250, 10, 200), np.uint8)
+    write_camvid_image(tmp_path, "train", "0000", tall, np.full((100, 10), 2, np.uint8))
+    sheet = np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path))))
+    rows, columns = np.nonzero((sheet == (250, 10, 200)).all(axis=2))
+    assert np.ptp(rows) + 1 == 10 * (np.ptp(columns) + 1) == 400
+
+
 def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": 2})
     Image.fromarray(np.full((16, 24), 77, np.uint8)).save(tmp_path / "trainannot" / "0001.png")
