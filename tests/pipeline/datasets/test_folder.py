@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,23 @@ def labelled(root: Path, image: np.ndarray, mask: np.ndarray, classes: str = "ro
     write_folder_image(root, "train", "a.png", image, mask)
     (root / "classes.txt").write_text(classes)
     return root
+
+
+def test_names_that_differ_only_in_what_a_key_cannot_hold_stay_apart(tmp_path: Path, image: np.ndarray) -> None:
+    for name in ("a b.png", "a+b.png", "a-b.png"):
+        write_folder_image(tmp_path, "train", name, image)
+    records = open_dataset("folder", tmp_path).records("train")
+    assert len({record.key for record in records}) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", record.key) for record in records)
+
+
+def test_folders_of_masks_and_of_instances_beside_those_of_splits_are_no_splits(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    for folder, array in (("train", image), ("masks/train", mask), ("instances/train", mask)):
+        save(tmp_path / folder / "a.png", array)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    assert open_dataset("folder", tmp_path, FolderOptions(images="{split}")).splits() == ["train"]
 
 
 def test_images_alone_are_a_set_without_labels(tmp_path: Path, image: np.ndarray) -> None:

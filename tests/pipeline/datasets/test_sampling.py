@@ -99,6 +99,11 @@ def test_each_class_has_the_number_asked_for_or_all_there_are(counts: ClassCount
     assert per_class_sample(counts, number, seed) == chosen
 
 
+def test_an_image_that_is_taken_for_a_rare_class_serves_the_frequent_ones() -> None:
+    counts = ClassCounts(tuple("abcdefgh"), np.array([[1, 0]] * 7 + [[1, 1]]))
+    assert all(per_class_sample(counts, 1, seed) == {"h"} for seed in range(8))
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     keys=st.sets(st.text("abcdef0123", min_size=1, max_size=6), min_size=1, max_size=60),

@@ -158,12 +158,23 @@ def test_cityscapes_export_may_have_a_test_split_without_labels(tmp_path: Path) 
 def test_folder_export_says_how_to_read_what_is_labelled_in_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_store(tmp_path / "store", [*TEN, without_label("val_z", "val")])
-    for split, told in (("train", False), ("val", True)):
+    write_store(tmp_path / "store", [*TEN, without_label("val_z", "val"), without_label("test_z", "test")])
+    for split, told in (("train", False), ("test", False), ("val", True)):
         command = ["export", str(tmp_path / "store"), str(tmp_path / split), "--format", "folder", "--split", split]
         assert guarded(command) == 0
         output = capsys.readouterr()
         assert ("dataset.folder.partly_labelled=true" in output.out + output.err) == told
+
+
+def test_splits_that_are_labelled_as_a_whole_or_not_at_all_are_not_labelled_in_part(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", [*TEN, without_label("test_z", "test")])
+    assert not export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").labelled_in_part
+
+
+def test_key_that_is_nothing_but_its_split_keeps_its_name(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", [sample("train_", "train"), sample("train_a", "train")])
+    export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder")
+    assert sorted(path.stem for path in (tmp_path / "out/images/train").iterdir()) == ["train_", "train_a"]
 
 
 def test_export_goes_to_a_bucket_from_a_bucket(tmp_path: Path, bucket: str) -> None:

@@ -159,15 +159,17 @@ def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -
 
 
 def test_rare_and_absent_classes_follow_the_stated_rule() -> None:
-    statistics = Statistics(4)
+    statistics = Statistics(5)
     for number in range(200):
         label = np.zeros((100, 100), np.uint8)
         label[0, :20] = 1  # 0.2 % of the pixels of every image
+        label[1, 0] = 3  # a single one of every image
         if number == 0:
             label[50:] = 2  # half of one image, which is 0.5 % of them
         statistics.add(Sample(f"k{number}", label=label), 255)
-    assert statistics.rare() == [2]
-    assert statistics.absent() == [3]
+    assert statistics.rare() == [2, 3]
+    assert statistics.absent() == [4]
+    assert statistics.images_with.tolist() == [200, 200, 1, 200, 0]
     assert statistics.shares[1] == pytest.approx(0.002)
 
 
@@ -205,6 +207,15 @@ def test_objects_boxes_and_captions_of_a_store_are_counted(tmp_path: Path) -> No
     assert told["attributes"] == {"weather": {"rain": 1}}
 
 
+def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "s"), Manifest("real", "camvid", {}))
+    label = np.array([[0, 10, 11, 255], [77, 11, 254, 1]], np.uint8)
+    store.write_shard("train-000000", [Sample("a", np.zeros((2, 4, 3), np.uint8), label, metadata={"split": "train"})])
+    report = inspect(store_subject(store.url))
+    assert (report.total.strange, report.total.ignored, report.total.pixels.sum()) == (4, 1, 3)
+    assert not report.is_sound
+
+
 def test_all_stores_of_a_workspace_are_told_by_name(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -236,6 +247,14 @@ def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -
     assert (250, 10, 200) in colors
     assert CAMVID.palette[2] in colors
     assert np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path / "data")), 1)).shape[1] < 500
+
+
+def test_the_sheet_shows_the_whole_of_a_tall_image(tmp_path: Path) -> None:
+    tall = np.full((100, 10, 3), (250, 10, 200), np.uint8)
+    write_camvid_image(tmp_path, "train", "0000", tall, np.full((100, 10), 2, np.uint8))
+    sheet = np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path))))
+    rows, columns = np.nonzero((sheet == (250, 10, 200)).all(axis=2))
+    assert np.ptp(rows) + 1 == 10 * (np.ptp(columns) + 1) == 400
 
 
 def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
