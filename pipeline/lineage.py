@@ -51,7 +51,8 @@ def digests(space: Workspace) -> dict[str, JSON]:
     # Curated shards follow the synthetic ones one by one, and not the store as a whole.
     if Store.is_at(space.synthetic):
         found["synthetic"] = Store.open(space.synthetic).manifest.fingerprint
-    if read_record(space.basis):
+    # Layouts name the basis that they are written in, and not the whole artifact.
+    if (space.basis / USED).is_dir():
         found["basis"] = basis_digest(space.basis / USED)
     for path in (space.adapter, space.judge):
         if record := read_record(path):
