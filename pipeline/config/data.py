@@ -150,7 +150,10 @@ class DatasetConfig(Section):
         if TRAIN_SPLIT not in self.splits:
             raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
         if unknown := sorted(set(self.limit) - set(self.splits)):
-            raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+            raise ValueError(
+                f"limit names {unknown}, which are not among the splits {list(self.splits)}; "
+                "~dataset.limit takes every image"
+            )
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self
