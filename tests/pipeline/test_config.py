@@ -68,6 +68,13 @@ def test_mistake_is_told_in_one_line(overrides: list[str], told: list[str]) -> N
     assert [part for part in told if part not in message] == []
 
 
+@pytest.mark.parametrize("wrong", ["geometry.heigth=96", "dataset.rot=/data", "cluster.stages.genrate.workers=2"])
+def test_an_unknown_key_is_told_before_what_is_missing(wrong: str) -> None:
+    key = wrong.partition("=")[0].removesuffix(".workers")
+    with pytest.raises(UserError, match=rf"^unknown key '{key}': .*; dataset\.root: "):
+        load_config("camvid", [wrong])
+
+
 def test_every_recipe_composes(tmp_path: Path) -> None:
     assert {"quickstart", "camvid", "cityscapes"} <= set(recipes())
     for name in recipes():
