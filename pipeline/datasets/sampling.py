@@ -109,10 +109,11 @@ def share_of(count: int, share: float) -> int:
 
 
 def named_sample(keys: Mapping[str, Collection[str]], wanted: Collection[str]) -> frozenset[str]:
-    """The keys, among those of each split, that ``wanted`` names: in full, or without their split; each with or without
-    the suffix of an image file.
+    """The keys that ``wanted`` names, among those of each split.
 
-    Raises UserError for names that no key has, with the nearest ones, and for a name that several splits have.
+    A name is a key or what follows the split in it, with or without the suffix of an image file. What is a key as it
+    stands is that one. Raises UserError for names that no key has, with the nearest keys, and for a name that several
+    splits have.
     """
     known = frozenset(key for found in keys.values() for key in found)
     meant = {name: _meant(name, keys, known) for name in wanted}

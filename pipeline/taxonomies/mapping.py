@@ -41,13 +41,12 @@ def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.u
             for source_class in source_classes:
                 table[source.classes.index(source_class)] = target.classes.index(target_class)
     else:
-        ways = sorted((here.name, there.name) for here, there in _GROUPS)
-        onward = [there for here, there in ways if here == source.name]
-        from_others = [here for here, there in ways if there == target.name]
+        onward = sorted(there.name for here, there in _GROUPS if here == source)
+        inward = sorted(here.name for here, there in _GROUPS if there == target)
         raise UserError(
             f"{source.name} labels have no counterpart in {target.name}: they can stay as they are"
             + (f" or become {' or '.join(onward)}" if onward else "")
-            + f"; into {target.name} there is a way from {', '.join(from_others) or 'no other set'}"
+            + f"; into {target.name} there is a way from {', '.join(inward) or 'no other set'}"
         )
     table.flags.writeable = False
     return table
