@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.planning import Row
 
 INTERRUPTED = 130
+# What begins a setting of `lumen inspect`, the only ones that it takes.
+FOLDER_KEY = "dataset.folder."
 # What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -218,17 +220,19 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def folder_options(overrides: Sequence[str]) -> FolderOptions | None:
+def folder_options(target: str, settings: Sequence[str]) -> FolderOptions | None:
     """Where things lie in a plain folder, where `dataset.folder.KEY=VALUE` states it."""
     from pipeline.compose import validate
     from pipeline.config import FolderConfig
     from pipeline.datasets import FolderOptions
 
-    prefix = "dataset.folder."
-    if wrong := next((item for item in overrides if not item.startswith(prefix) or "=" not in item), None):
-        raise UserError(f"{wrong!r}: of a dataset that is looked at only {prefix}KEY=VALUE can be set")
-    given = dict(item.removeprefix(prefix).split("=", 1) for item in overrides)
-    return FolderOptions(**validate(given, FolderConfig).model_dump()) if given else None
+    if wrong := next((item for item in settings if not item.startswith(FOLDER_KEY) or "=" not in item), None):
+        raise UserError(f"{wrong!r}: of a dataset that is looked at only {FOLDER_KEY}KEY=VALUE can be set")
+    given = dict(item.removeprefix(FOLDER_KEY).split("=", 1) for item in settings)
+    options = FolderOptions(**validate(given, FolderConfig).model_dump())
+    if given and target != "folder":
+        raise UserError(f"{settings[0]!r}: {target!r} takes no {FOLDER_KEY}KEY, which kind 'folder' does")
+    return options if given else None
 
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -239,7 +243,13 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
         raise UserError(f"--limit {options.limit}: give 1 or more")
     if options.sheet and options.sheet.suffix.lower() != ".png":
         raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
-    subjects = subjects_of(options.target, options.root, options.split, options.limit, folder_options(overrides))
+    # A setting before the folder, or without one, stands where the folder is looked for.
+    settings = [word for word in (options.root, *overrides) if word is not None]
+    root = next((word for word in settings if not word.startswith(FOLDER_KEY)), None)
+    if root is not None:
+        settings.remove(root)
+    folder = folder_options(options.target, settings)
+    subjects = subjects_of(options.target, root, options.split, options.limit, folder)
     if options.sheet and len(subjects) > 1:
         raise UserError(f"--sheet shows one store: give one of {', '.join(each.place for each in subjects.values())}")
     if options.sheet:

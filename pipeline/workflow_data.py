@@ -99,13 +99,16 @@ class RealData:
         """The images of each split, thinned to the limit, before any sampling."""
         return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
 
+    def candidate_keys(self) -> dict[str, list[str]]:
+        """The keys of the candidates."""
+        return {split: [record.key for record in records] for split, records in self.candidates.items()}
+
     @cached_property
     def records(self) -> dict[str, list[Record]]:
         """The chosen images of each split."""
         if self.sampler is None:
             return self.candidates
-        keys = {split: [record.key for record in records] for split, records in self.candidates.items()}
-        chosen = {split: set(found) for split, found in self.sampler.choose(keys).items()}
+        chosen = {split: set(found) for split, found in self.sampler.choose(self.candidate_keys()).items()}
         return {
             split: [record for record in records if record.key in chosen[split]]
             for split, records in self.candidates.items()
@@ -262,7 +265,7 @@ class RealData:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
-            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
+            **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
             **self.config.geometry.beyond_size(),

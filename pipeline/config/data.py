@@ -72,11 +72,19 @@ class SamplingConfig(Section):
     rare_class: RareClassConfig | None = Field(default=None, description="more of what shows rare classes")
     per_class: Positive | None = Field(default=None, description="at least so many images of each class, if there are")
     keys: tuple[str, ...] | AbsolutePath | None = Field(
-        default=None, description="these keys, or a file with a key a line"
+        default=None, description="these keys, such as train_0001 or 0001.png, or a file with a key a line"
     )
     fraction: float | None = Field(default=None, gt=0, le=1, description="a random share of the images")
     splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits to sample, each by itself; others stay whole")
     seed: Seed = Field(default=0, description="seed of what is drawn")
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _quoted(cls, keys: object) -> object:
+        # YAML reads 0017 as another number, so that none can be taken for the name that it was.
+        if isinstance(keys, list | tuple) and (wrong := [key for key in keys if not isinstance(key, str)]):
+            raise ValueError(f"{wrong[0]!r} is no text: write every key in quotes, such as 'train_0017' or '0017'")
+        return keys
 
     @model_validator(mode="after")
     def _one_way(self, info: ValidationInfo) -> SamplingConfig:
@@ -151,7 +159,10 @@ class DatasetConfig(Section):
         if TRAIN_SPLIT not in self.splits:
             raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
         if unknown := sorted(set(self.limit) - set(self.splits)):
-            raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+            raise ValueError(
+                f"limit names {unknown}, which are not among the splits {list(self.splits)}; "
+                "~dataset.limit takes every image"
+            )
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from augment.errors import UserError
 from pipeline.datasets import FolderOptions, RecordError, open_dataset
@@ -237,7 +237,18 @@ def test_annotations_of_another_size_are_told(tmp_path: Path, image: np.ndarray,
     write_folder_image(tmp_path, "train", "a.png", image, **arrays)
     (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
     dataset = open_dataset("folder", tmp_path)
-    with pytest.raises(RecordError, match=r"^size mismatch: .*images/train/a\.png is 6x8 .* a\.png is 6x7"):
+    with pytest.raises(RecordError, match=r"^size mismatch: .*images/train/a\.png is 6x8 .* a\.png is 6x7$"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    dataset = open_dataset("folder", labelled(tmp_path, image, mask))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(image).save(tmp_path / "images" / "train" / "a.png", exif=exif)
+    with pytest.raises(RecordError, match=r"a\.png is 8x6 .* a\.png is 6x8: EXIF orientation may be why; .* upright"):
         dataset.load(dataset.records("train")[0])
 
 

@@ -330,6 +330,21 @@ def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: 
         save(tmp_path / "photos" / f"{number}.png", random_image(np.random.default_rng(number), 16, 24))
     assert guarded(["inspect", "folder", str(tmp_path), "dataset.folder.images=photos"]) == 0
     assert "3 samples (train 3)" in capsys.readouterr().out
-    for wrong, told in (("dataset.folder.image=x", "images"), ("generate.ks=[1]", "only dataset.folder.KEY=VALUE")):
-        assert guarded(["inspect", "folder", str(tmp_path), wrong]) == 2
-        assert told in capsys.readouterr().err
+    assert guarded(["inspect", "folder", "dataset.folder.images=photos", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["folder", "nowhere", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.images=x"], "give its folder too"),
+        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': of a dataset that is looked at only"),
+        (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no dataset.folder.KEY"),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_told_before_anything_is_looked_for(arguments: list[str], told: str, capsys: Output) -> None:
+    assert guarded(["inspect", *arguments]) == 2
+    assert told in capsys.readouterr().err
