@@ -83,8 +83,10 @@ def build_parser() -> Parser:
     inspect.add_argument("target", metavar="TARGET", help="a store, a workspace, or a kind of dataset")
     inspect.add_argument("root", nargs="?", metavar="ROOT", help="folder or URL of the dataset, where a kind is given")
     inspect.add_argument("--split", help="this split alone")
-    inspect.add_argument("--limit", type=int, metavar="N", help="at most N images of a split, evenly spaced")
-    inspect.add_argument("--sheet", type=Path, metavar="FILE", help="draw samples and labels into this PNG")
+    inspect.add_argument("--limit", type=int, metavar="N", help="at most N images of a split, from all over it")
+    inspect.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="draw samples and labels into this PNG; FILE-STORE.png for several"
+    )
     inspect.add_argument(
         "--distance",
         type=int,
@@ -107,7 +109,7 @@ def build_parser() -> Parser:
     export.add_argument("destination", metavar="DEST", help="folder or URL that is absent or empty")
     export.add_argument("--format", required=True, choices=("cityscapes", "folder", "coco"), help="what to write")
     export.add_argument("--split", action="append", default=[], metavar="S", help="this split alone; may be repeated")
-    export.add_argument("--limit", type=int, metavar="N", help="at most so many samples of a split, evenly spaced")
+    export.add_argument("--limit", type=int, metavar="N", help="at most N samples of a split, from all over it")
 
     render = commands.add_parser("render", help="draw street scenes in the Cityscapes on-disk format")
     render.add_argument("folder", type=Path, metavar="DIR")
@@ -237,7 +239,7 @@ def folder_options(target: str, settings: Sequence[str]) -> FolderOptions | None
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Tell what a dataset, a store or the stores of a workspace hold."""
-    from pipeline.inspection import contact_sheet, inspect, lines_of, subjects_of
+    from pipeline.inspection import inspect, lines_of, subjects_of, write_sheets
 
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit}: give 1 or more")
@@ -250,16 +252,14 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
         settings.remove(root)
     folder = folder_options(options.target, settings)
     subjects = subjects_of(options.target, root, options.split, options.limit, folder)
-    if options.sheet and len(subjects) > 1:
-        raise UserError(f"--sheet shows one store: give one of {', '.join(each.place for each in subjects.values())}")
-    if options.sheet:
-        options.sheet.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(next(iter(subjects.values()))).save(options.sheet)
+    sheets = write_sheets(subjects, options.sheet) if options.sheet else []
     reports = {name: inspect(subject, options.distance) for name, subject in subjects.items()}
     if options.json:
         say(json.dumps({name: report.to_json() for name, report in reports.items()}, indent=2))
     else:
         say("\n\n".join("\n".join(lines_of(report)) for report in reports.values()))
+        for sheet in sheets:
+            say(f"contact sheet: {sheet}")
     return 0 if all(report.is_sound for report in reports.values()) else 1
 
 

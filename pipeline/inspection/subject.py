@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 from augment.errors import UserError
 from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
@@ -17,12 +17,11 @@ from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
+from pipeline.thinning import thinned
 from pipeline.workspace import Workspace
 
 # Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
 UNIT = 16
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,10 +136,3 @@ def subjects_of(
             f"for a dataset give its kind first: {', '.join(kinds)}"
         )
     return {name: store_subject(url, split, limit) for name, url in stores.items()}
-
-
-def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most ``limit`` of the items, evenly spaced over them; all of them for None."""
-    if limit is None or len(items) <= limit:
-        return items
-    return [items[index * len(items) // limit] for index in range(limit)]

@@ -231,8 +231,19 @@ def test_a_limit_thins_every_split(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": 20, "val": 3})
     subject = dataset_subject("camvid", str(tmp_path), limit=5)
     keys = {split: [key for unit in units for key in unit.keys] for split, units in subject.units.items()}
-    assert keys["train"] == [f"train_{number:04d}" for number in range(0, 20, 4)]
+    # One of each run of four.
+    assert [int(key.removeprefix("train_")) // 4 for key in keys["train"]] == list(range(5))
     assert len(keys["val"]) == 3
+
+
+def test_a_limit_takes_tiles_of_every_place(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), Manifest("real", "camvid", {"height": 16, "width": 24}))
+    image, label = np.zeros((16, 24, 3), np.uint8), np.zeros((16, 24), np.uint8)
+    keys = [f"train_{number:02d}_r0_c{column}" for number in range(16) for column in range(4)]
+    store.write_shard("train-000000", [Sample(key, image, label) for key in keys])
+    subject = store_subject(store.url, limit=16)
+    columns = Counter(key[-1] for unit in subject.units["train"] for key in unit.keys)
+    assert min(columns[column] for column in "0123") >= 3
 
 
 def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -> None:
@@ -255,6 +266,18 @@ def test_the_sheet_shows_the_whole_of_a_tall_image(tmp_path: Path) -> None:
     sheet = np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path))))
     rows, columns = np.nonzero((sheet == (250, 10, 200)).all(axis=2))
     assert np.ptp(rows) + 1 == 10 * (np.ptp(columns) + 1) == 400
+
+
+def test_a_workspace_has_a_sheet_for_each_store(generated: Path, tmp_path: Path, capsys: Output) -> None:
+    assert guarded(["inspect", str(generated), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    files = [tmp_path / f"sheet-{name}.png" for name in ("real", "synthetic")]
+    assert sorted(tmp_path.iterdir()) == files
+    assert [line for line in capsys.readouterr().out.splitlines() if "sheet" in line] == [
+        f"contact sheet: {file}" for file in files
+    ]
+    for name, file in zip(("real", "synthetic"), files, strict=True):
+        own = contact_sheet(store_subject(str(generated / name)))
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(own))
 
 
 def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
@@ -296,8 +319,6 @@ def test_a_users_mistake_is_one_line(
 def test_a_split_that_is_not_there_is_named(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated / "real"), "--split", "night"]) == 2
     assert "has no split 'night': its splits are train, val" in capsys.readouterr().err
-    assert guarded(["inspect", str(generated), "--sheet", "sheet.png"]) == 2
-    assert "--sheet shows one store" in capsys.readouterr().err
 
 
 def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
