@@ -176,13 +176,15 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
+    from pipeline.steps import StoreStep
     from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
     first_left(config, steps)
     rows = progress(steps)
-    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))
+    remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
+    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0
 
 
@@ -293,7 +295,7 @@ def export_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
         raise UserError(f"--limit {options.limit}: give 1 or more")
     done = export_store(options.store, options.destination, options.format, options.split, options.limit)
     # Our reader of folders takes masks for all images of a split, or for none, unless it is told otherwise.
-    in_part = options.format == "folder" and done.labelled_in_part
+    in_part = options.format == "folder" and 0 < done.labelled < done.samples
     hint = f", {done.labelled} of them labelled: read it with dataset.folder.partly_labelled=true" if in_part else ""
     say(f"{done.samples} samples in {options.destination}{hint}")
     return 0

@@ -32,7 +32,16 @@ class RealData:
     def steps(self) -> list[Step]:
         """The stage."""
         return [
-            StoreStep("shard", self.workspace.real, self.plan, self.work, self.size, self.prepare, self.clean),
+            StoreStep(
+                "shard",
+                self.workspace.real,
+                self.plan,
+                self.work,
+                self.size,
+                self.prepare,
+                self.clean,
+                remark=self.unlabelled,
+            ),
         ]
 
     def check(self) -> None:
@@ -191,6 +200,15 @@ class RealData:
                     f"{section}.sampling goes by class, and none of the {len(images)} images of {split!r} has a label: "
                     "give keys or a fraction, or null to take all"
                 )
+
+    def unlabelled(self) -> str:
+        """How many images of which splits have no label, in a line; empty where all have one."""
+        if self.config.dataset.render is not None:
+            return ""
+        chosen = self.records if self.sampler is None or self.sampler.is_ready() else self.candidates
+        bare = {split: sum(record.label is None for record in records) for split, records in chosen.items()}
+        told = [f"{count} of {len(chosen[split])} images of {split}" for split, count in bare.items() if count]
+        return f"unlabelled: {', '.join(told)}" if told else ""
 
     # How much it will be
 

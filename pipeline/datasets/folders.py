@@ -57,12 +57,14 @@ def check_pairs(
     *,
     unlabelled_splits: Collection[str] = UNLABELLED_SPLITS,
     partly_labelled: bool = False,
+    remedy: str = "",
 ) -> None:
     """Hold images and labels of a split, both by name, against each other.
 
     Raises UserError unless each image has its label and each label its image. A split of ``unlabelled_splits`` may
     have no label at all; where a set is ``partly_labelled``, any image may lack one. The patterns say where files of
-    each kind are expected. Nothing is refused inside ``telling_unpaired``.
+    each kind are expected, ``remedy`` what to do where images have no label by intent. Nothing is refused inside
+    ``telling_unpaired``.
     """
     may_lack = partly_labelled or (split in unlabelled_splits and not labels)
     if tell_unpaired(split, images, labels, image_pattern, label_pattern, may_lack):
@@ -76,7 +78,7 @@ def check_pairs(
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
-            f"{counts}, the first without is {PurePosixPath(images[unlabelled[0]]).name}"
+            f"{counts}, the first without is {PurePosixPath(images[unlabelled[0]]).name}{remedy}"
         )
     if orphans:
         raise UserError(

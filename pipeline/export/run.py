@@ -32,7 +32,6 @@ class Exported:
 
     samples: int
     labelled: int
-    labelled_in_part: bool
 
 
 def export_store(
@@ -59,9 +58,7 @@ def export_store(
                 table.write(_line(item, entry.file_name, entry.metadata))
                 writer.collect(item, entry)
             writer.finish()
-    kinds = {(item.split, item.labelled) for item in items}
-    in_part = len(kinds) > len({split for split, _ in kinds})
-    return Exported(len(items), sum(item.labelled for item in items), in_part)
+    return Exported(len(items), sum(item.labelled for item in items))
 
 
 def _line(item: Item, file_name: str, metadata: object) -> str:

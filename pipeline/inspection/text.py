@@ -16,7 +16,10 @@ _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
 def lines_of(report: Report) -> Iterator[str]:
     """What was found, the faults and what leaks between splits before what is only worth knowing."""
     total, subject = report.total, report.subject
-    splits = ", ".join(f"{name} {statistics.samples}" for name, statistics in report.splits.items())
+    splits = ", ".join(
+        f"{name} {statistics.samples}" + " unlabelled" * (0 == statistics.labelled < total.labelled)
+        for name, statistics in report.splits.items()
+    )
     yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
     yield from _faults(report)
     yield from _twins(report)

@@ -202,6 +202,37 @@ def test_a_split_without_a_folder_of_masks_is_unlabelled(tmp_path: Path, image: 
     assert dataset.records("train")[0].label is not None
 
 
+@pytest.mark.parametrize(("there", "lacking"), [("train", "val"), ("val", "train")])
+def test_masks_that_a_usual_split_lacks_are_missing(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, there: str, lacking: str
+) -> None:
+    write_folder_image(tmp_path, there, "a.png", image, mask)
+    write_folder_image(tmp_path, lacking, "b.png", image)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    with pytest.raises(
+        UserError, match=rf"1 of its images .*masks/{lacking}/.*, found 1 images and 0 .*partly_labelled=true$"
+    ):
+        open_dataset("folder", tmp_path).records(lacking)
+    records = open_dataset("folder", tmp_path, FolderOptions(partly_labelled=True)).records(lacking)
+    assert [record.label for record in records] == [None]
+
+
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("where", ["masks", "masks/training"])
+def test_masks_that_belong_to_no_split_are_told(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, where: str, classes: bool
+) -> None:
+    write_folder_image(tmp_path, "train", "a.png", image)
+    save(tmp_path / where / "a.png", mask)
+    if classes:
+        (tmp_path / "classes.txt").write_text("road\n")
+    found = "a.png" if where == "masks" else "training/"
+    with pytest.raises(
+        UserError, match=rf"but no masks: expected .*/masks/<split>/.* the splits train, found {found}$"
+    ):
+        open_dataset("folder", tmp_path)
+
+
 def test_a_part_of_a_split_is_labelled_only_where_that_is_stated(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray
 ) -> None:
@@ -295,7 +326,8 @@ def test_masks_and_classes_come_together(tmp_path: Path, image: np.ndarray, mask
     (tmp_path / "classes.csv").unlink()
     (tmp_path / "masks").rename(tmp_path / "elsewhere")
     with pytest.raises(
-        UserError, match=r"has a file of classes but no masks: expected .*/masks/<split>/\*\*\.png, found"
+        UserError,
+        match=r"a file of classes but no masks: expected .*/masks/<split>/\*\*\.png for .*, found classes\.txt",
     ):
         open_dataset("folder", tmp_path)
 
