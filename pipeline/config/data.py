@@ -200,7 +200,8 @@ class GeometryConfig(SizeConfig):
     )
     tiles: TilesConfig | None = Field(default=None, description="for mode 'tiles': the grid")
     reduced_jpeg: bool = Field(
-        default=False, description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left; faster"
+        default=True,
+        description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left, for 'bilinear'; faster",
     )
 
     @model_validator(mode="after")
@@ -213,14 +214,15 @@ class GeometryConfig(SizeConfig):
             )
         if self.smallest != type(self).model_fields["smallest"].default and self.mode != "random_crop":
             raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
-        if self.reduced_jpeg and self.resample == "area":
-            raise ValueError("reduced_jpeg needs resample 'bilinear': areas do not fall on pixels of a smaller image")
         return self
 
     def beyond_size(self) -> dict[str, dict[str, Any]]:
-        """What changes samples besides their size, for a fingerprint; nothing where all is as by default."""
-        set_here = self.model_dump(exclude_defaults=True, exclude={"height", "width"})
-        return {"geometry": set_here} if set_here else {}
+        """What changes samples besides their size, for a fingerprint; nothing where images are stretched whole."""
+        told = self.model_dump(exclude_defaults=True, exclude={"height", "width", "reduced_jpeg"})
+        # Told where it is on, as stores are of full decodes that say nothing of it; it changes nothing for 'area'.
+        if self.reduced_jpeg and self.resample == "bilinear":
+            told["reduced_jpeg"] = True
+        return {"geometry": told} if told else {}
 
 
 class ShardConfig(Section):

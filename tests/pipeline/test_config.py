@@ -27,7 +27,6 @@ MISTAKES = [
     (["geometry.tiles={rows: 2, columns: 2}"], ["geometry", "'resize' takes no tiles"]),
     (["geometry={mode: tiles, tiles: {rows: 2, columns: 2, overlap: 1}}"], ["geometry.tiles.overlap=1", "0.9"]),
     (["geometry.smallest=0.4"], ["geometry", "'random_crop'"]),
-    (["geometry={resample: area, reduced_jpeg: true}"], ["geometry", "reduced_jpeg needs resample 'bilinear'"]),
     (["geometry.height=100"], ["geometry.height=100", "multiple of 8"]),
     (["generate.ks=[1,40]"], ["generate.ks", "40", "layout.k_max"]),
     (["generate.ks=5"], ["generate.ks=5", "list"]),

@@ -159,7 +159,7 @@ def test_a_photograph_may_be_decoded_smaller_and_its_label_never_is(tmp_path: Pa
 
 def test_what_is_decoded_smaller_looks_the_same_at_the_working_size(camvid_root: Path) -> None:
     dataset = open_dataset("camvid", camvid_root)
-    geometry = Geometry(88, 120, "crop", reduced_jpeg=True)
+    geometry = Geometry(88, 120, "crop")
     for record in dataset.records("train")[::60]:
         small, full = dataset.load(record, geometry.at_least), dataset.load(record)
         assert (small.reduction, full.reduction) == (2, 1)
