@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from augment.errors import UserError
+from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
@@ -36,6 +37,7 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
+        lacks_train: whether it is a dataset without the split that fits are made on.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    lacks_train: bool = False
 
 
 def dataset_subject(
@@ -64,7 +67,13 @@ def dataset_subject(
     chosen = {name: thinned(found, limit) for name, found in records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
-        dataset.name, root, dataset.taxonomy, units, shard.DatasetSource(kind, root, folder=folder), unpaired
+        dataset.name,
+        root,
+        dataset.taxonomy,
+        units,
+        shard.DatasetSource(kind, root, folder=folder),
+        unpaired,
+        lacks_train=split is None and TRAIN_SPLIT not in units,
     )
 
 

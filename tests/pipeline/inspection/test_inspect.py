@@ -321,6 +321,15 @@ def test_a_split_that_is_not_there_is_named(generated: Path, capsys: Output) -> 
     assert "has no split 'night': its splits are train, val" in capsys.readouterr().err
 
 
+def test_a_dataset_without_training_images_lacks_something(tmp_path: Path, capsys: Output) -> None:
+    write_tree(tmp_path, {"val": 1, "test": 1})
+    assert guarded(["inspect", "camvid", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "no split 'train', which every run needs: there is test, val\n" in text
+    assert "nothing missing" not in text
+    assert guarded(["inspect", "camvid", str(tmp_path), "--split", "val"]) == 0
+
+
 def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 3), ("test", 2)):
