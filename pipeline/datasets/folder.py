@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -205,7 +206,8 @@ class Folder(Dataset):
             path: PurePosixPath(path).relative_to(folder).with_suffix("") for path in self._below(folder, suffixes)
         }
         chosen = [path for path, name in names.items() if name.name.endswith(ending) and path not in apart]
-        return by_name(chosen, lambda path: str(names[path]).removesuffix(ending))
+        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+        return by_name(chosen, lambda path: unicodedata.normalize("NFC", str(names[path]).removesuffix(ending)))
 
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []

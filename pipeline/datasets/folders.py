@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.datasets.tree import NO_FOLDER, Tree
@@ -78,10 +78,10 @@ def check_pairs(
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
-            f"{counts}, the first without is {PurePosixPath(images[unlabelled[0]]).name}{remedy}"
+            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}"
         )
     if orphans:
         raise UserError(
             f"split {split!r}: {len(orphans)} of its labels have no image: expected {image_pattern}, "
-            f"{counts}, the first without is {PurePosixPath(labels[orphans[0]]).name}"
+            f"{counts}, the first without is {labels[orphans[0]]}"
         )

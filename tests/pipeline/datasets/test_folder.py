@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -356,6 +357,24 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, image: np.ndarra
         taxonomy = open_dataset("folder", tmp_path / name).taxonomy
         assert taxonomy is not None
         assert taxonomy.classes == ("road", "sky", "car")
+
+
+def test_masks_are_found_whichever_way_their_names_spell_accents(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    composed, apart = (unicodedata.normalize(form, "Straße ä") for form in ("NFC", "NFD"))
+    save(tmp_path / "images" / "train" / f"{composed}.png", image)
+    save(tmp_path / "masks" / "train" / f"{apart}.png", mask)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    dataset = open_dataset("folder", tmp_path)
+    np.testing.assert_array_equal(dataset.load(dataset.records("train")[0]).label, mask)
+
+
+def test_an_image_of_a_nested_folder_is_missed_by_its_path(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    save(labelled(tmp_path, image, mask) / "images" / "train" / "town" / "b.png", image)
+    save(tmp_path / "masks" / "train" / "b.png", mask)
+    with pytest.raises(UserError, match=r"the first without is images/train/town/b\.png; where they have none"):
+        open_dataset("folder", tmp_path).records("train")
 
 
 def test_masks_may_lie_beside_their_images(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
