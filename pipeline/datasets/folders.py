@@ -21,6 +21,13 @@ def require_root(tree: Tree, expected: str) -> None:
         raise UserError(f"dataset root {tree} does not exist: it should hold {expected}")
 
 
+def require_layout(tree: Tree, splits: Callable[[], list[str]], what: str, expected: str) -> None:
+    """Raise UserError unless the root is a folder with splits, saying ``what`` it is not and what was ``expected``."""
+    require_root(tree, expected)
+    if not splits():
+        raise UserError(f"{tree} is no {what}: expected {expected}, found {tree.found_in()}")
+
+
 def unpacked(tree: Tree, folder: str) -> Tree:
     """The folder of that name in the root, which an archive unpacks to; the root itself where there is none."""
     return Tree(tree.at(folder)) if folder in tree.folders() else tree
