@@ -295,7 +295,7 @@ def export_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
         raise UserError(f"--limit {options.limit}: give 1 or more")
     done = export_store(options.store, options.destination, options.format, options.split, options.limit)
     # Our reader of folders takes masks for all images of a split, or for none, unless it is told otherwise.
-    in_part = options.format == "folder" and 0 < done.labelled < done.samples
+    in_part = options.format == "folder" and done.labelled_in_part
     hint = f", {done.labelled} of them labelled: read it with dataset.folder.partly_labelled=true" if in_part else ""
     say(f"{done.samples} samples in {options.destination}{hint}")
     return 0

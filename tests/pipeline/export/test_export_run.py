@@ -11,7 +11,7 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.datasets import Box, open_dataset
+from pipeline.datasets import Box, FolderOptions, open_dataset
 from pipeline.export import FORMATS, FormatName, export_store
 from pipeline.store import CorruptStore, Sample, Store
 from tests.pipeline.export.stores import read, sample, write_store
@@ -171,6 +171,15 @@ def test_folder_export_says_how_to_read_what_is_labelled_in_part(
 def test_splits_that_are_labelled_as_a_whole_or_not_at_all_are_not_labelled_in_part(tmp_path: Path) -> None:
     write_store(tmp_path / "store", [*TEN, without_label("test_z", "test")])
     assert not export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").labelled_in_part
+
+
+def test_training_images_without_labels_beside_others_with_them_are_read_as_labelled_in_part(tmp_path: Path) -> None:
+    labelled = [sample for sample in TEN if sample.key.startswith("val")]
+    write_store(tmp_path / "store", [*labelled, without_label("train_z", "train")])
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").labelled_in_part
+    with pytest.raises(UserError, match=r"1 of its images have no label"):
+        open_dataset("folder", tmp_path / "out").records("train")
+    assert len(open_dataset("folder", tmp_path / "out", FolderOptions(partly_labelled=True)).records("train")) == 1
 
 
 def test_key_that_is_nothing_but_its_split_keeps_its_name(tmp_path: Path) -> None:
