@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.planning import Row
 
 INTERRUPTED = 130
+# What begins a setting of `lumen inspect`, the only ones that it takes.
+FOLDER_KEY = "dataset.folder."
 # What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -81,8 +83,10 @@ def build_parser() -> Parser:
     inspect.add_argument("target", metavar="TARGET", help="a store, a workspace, or a kind of dataset")
     inspect.add_argument("root", nargs="?", metavar="ROOT", help="folder or URL of the dataset, where a kind is given")
     inspect.add_argument("--split", help="this split alone")
-    inspect.add_argument("--limit", type=int, metavar="N", help="at most N images of a split, evenly spaced")
-    inspect.add_argument("--sheet", type=Path, metavar="FILE", help="draw samples and labels into this PNG")
+    inspect.add_argument("--limit", type=int, metavar="N", help="at most N images of a split, from all over it")
+    inspect.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="draw samples and labels into this PNG; FILE-STORE.png for several"
+    )
     inspect.add_argument(
         "--distance",
         type=int,
@@ -105,7 +109,7 @@ def build_parser() -> Parser:
     export.add_argument("destination", metavar="DEST", help="folder or URL that is absent or empty")
     export.add_argument("--format", required=True, choices=("cityscapes", "folder", "coco"), help="what to write")
     export.add_argument("--split", action="append", default=[], metavar="S", help="this split alone; may be repeated")
-    export.add_argument("--limit", type=int, metavar="N", help="at most so many samples of a split, evenly spaced")
+    export.add_argument("--limit", type=int, metavar="N", help="at most N samples of a split, from all over it")
 
     render = commands.add_parser("render", help="draw street scenes in the Cityscapes on-disk format")
     render.add_argument("folder", type=Path, metavar="DIR")
@@ -172,13 +176,15 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.planning import plan_table, progress
+    from pipeline.steps import StoreStep
     from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
     first_left(config, steps)
     rows = progress(steps)
-    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows)]))
+    remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
+    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0
 
 
@@ -218,38 +224,44 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def folder_options(overrides: Sequence[str]) -> FolderOptions | None:
+def folder_options(target: str, settings: Sequence[str]) -> FolderOptions | None:
     """Where things lie in a plain folder, where `dataset.folder.KEY=VALUE` states it."""
     from pipeline.compose import validate
     from pipeline.config import FolderConfig
     from pipeline.datasets import FolderOptions
 
-    prefix = "dataset.folder."
-    if wrong := next((item for item in overrides if not item.startswith(prefix) or "=" not in item), None):
-        raise UserError(f"{wrong!r}: of a dataset that is looked at only {prefix}KEY=VALUE can be set")
-    given = dict(item.removeprefix(prefix).split("=", 1) for item in overrides)
-    return FolderOptions(**validate(given, FolderConfig).model_dump()) if given else None
+    if wrong := next((item for item in settings if not item.startswith(FOLDER_KEY) or "=" not in item), None):
+        raise UserError(f"{wrong!r}: of a dataset that is looked at only {FOLDER_KEY}KEY=VALUE can be set")
+    given = dict(item.removeprefix(FOLDER_KEY).split("=", 1) for item in settings)
+    options = FolderOptions(**validate(given, FolderConfig).model_dump())
+    if given and target != "folder":
+        raise UserError(f"{settings[0]!r}: {target!r} takes no {FOLDER_KEY}KEY, which kind 'folder' does")
+    return options if given else None
 
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Tell what a dataset, a store or the stores of a workspace hold."""
-    from pipeline.inspection import contact_sheet, inspect, lines_of, subjects_of
+    from pipeline.inspection import inspect, lines_of, subjects_of, write_sheets
 
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit}: give 1 or more")
     if options.sheet and options.sheet.suffix.lower() != ".png":
         raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
-    subjects = subjects_of(options.target, options.root, options.split, options.limit, folder_options(overrides))
-    if options.sheet and len(subjects) > 1:
-        raise UserError(f"--sheet shows one store: give one of {', '.join(each.place for each in subjects.values())}")
-    if options.sheet:
-        options.sheet.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(next(iter(subjects.values()))).save(options.sheet)
+    # A setting before the folder, or without one, stands where the folder is looked for.
+    settings = [word for word in (options.root, *overrides) if word is not None]
+    root = next((word for word in settings if not word.startswith(FOLDER_KEY)), None)
+    if root is not None:
+        settings.remove(root)
+    folder = folder_options(options.target, settings)
+    subjects = subjects_of(options.target, root, options.split, options.limit, folder)
+    sheets = write_sheets(subjects, options.sheet) if options.sheet else []
     reports = {name: inspect(subject, options.distance) for name, subject in subjects.items()}
     if options.json:
         say(json.dumps({name: report.to_json() for name, report in reports.items()}, indent=2))
     else:
         say("\n\n".join("\n".join(lines_of(report)) for report in reports.values()))
+        for sheet in sheets:
+            say(f"contact sheet: {sheet}")
     return 0 if all(report.is_sound for report in reports.values()) else 1
 
 

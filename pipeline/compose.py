@@ -106,11 +106,17 @@ def validate(values: dict[str, Any], schema: type[Schema], context: object = Non
         return schema.model_validate(values, context=context)
     except ValidationError as error:
         lines: dict[str, list[str]] = {}
-        for item in error.errors():
+        # Unknown keys first: what is missing may have been given under such a name.
+        for item in sorted(error.errors(), key=lambda item: not is_unknown(item)):
             key, message = explain(item, schema)
             lines.setdefault(key, []).append(message)
         # Several messages on one key are the branches of a union: any of them would do.
         raise UserError("; ".join(key + " or ".join(found) for key, found in lines.items())) from error
+
+
+def is_unknown(error: Any) -> bool:
+    """Whether a pydantic error is about a key that the schema does not have."""
+    return error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
 
 
 def explain(error: Any, schema: type[BaseModel]) -> tuple[str, str]:

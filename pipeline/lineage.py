@@ -52,8 +52,8 @@ def digests(space: Workspace) -> dict[str, JSON]:
     # Curated shards follow the synthetic ones one by one, and not the store as a whole.
     if Store.is_at(space.synthetic):
         found["synthetic"] = Store.open(space.synthetic).manifest.fingerprint
-    # What it is known by stands in one of its files.
-    if not verify_artifact(space.basis)[1]:
+    # Layouts name the basis that they are written in, and not the whole artifact; a file of it that is damaged tells none.
+    if (space.basis / USED).is_dir() and not verify_artifact(space.basis)[1]:
         found["basis"] = basis_digest(space.basis / USED)
     for path in (space.adapter, space.judge):
         if record := read_record(path):

@@ -98,20 +98,27 @@ class Sampler:
         """The keys of each split, thinned in the splits that are sampled; their order stays.
 
         Raises:
-            UserError: a key asked for is not there, or nothing is left of a split.
+            UserError: a key asked for is not there or not clear, or nothing is left of a split.
         """
         chosen: dict[str, Sequence[str]] = dict(keys)
-        sampled = {split: keys[split] for split in self.settings.splits}
-        wanted = self.settings.named
-        if wanted is not None:
-            named_sample([key for found in sampled.values() for key in found], wanted, " and ".join(sampled))
-        for split, found in sampled.items():
-            taken = self._taken(found)
+        named = self._named(keys)
+        for split in self.settings.splits:
+            found = keys[split]
+            taken = self._taken(found) if named is None else named
             chosen[split] = [key for key in found if key in taken]
             if not chosen[split]:
                 reason = "none of them has a label" if self.settings.by_class else "none of the keys is of it"
                 raise UserError(f"{self.section}: it leaves none of the {len(found)} images of {split!r}: {reason}")
         return chosen
+
+    def _named(self, keys: Mapping[str, Sequence[str]]) -> frozenset[str] | None:
+        """The keys asked for by name, as they are in full; None where the choice is another."""
+        if self.settings.named is None:
+            return None
+        try:
+            return named_sample({split: keys[split] for split in self.settings.splits}, self.settings.named)
+        except UserError as error:
+            raise UserError(f"{self.section}.keys: {error}") from error
 
     def _taken(self, keys: Sequence[str]) -> frozenset[str]:
         settings = self.settings
@@ -120,10 +127,8 @@ class Sampler:
             return rare_class_sample(self.counts.among(keys), rare.samples, rare.temperature, settings.seed)
         if settings.per_class is not None:
             return per_class_sample(self.counts.among(keys), settings.per_class, settings.seed)
-        if settings.fraction is not None:
-            return fraction_sample(keys, settings.fraction, settings.seed)
-        assert settings.named is not None
-        return frozenset(settings.named)
+        assert settings.fraction is not None
+        return fraction_sample(keys, settings.fraction, settings.seed)
 
     def expected(self, split: str, count: int, classes: int) -> int:
         """How many of so many images of a split are chosen, at most where that depends on their classes."""
@@ -139,10 +144,10 @@ class Sampler:
         assert settings.named is not None
         return min(count, len(settings.named))
 
-    def inputs(self) -> dict[str, JSON]:
-        """What the choice depends on beside the images; a list of keys by its digest, for which nothing is drawn."""
+    def inputs(self, keys: Mapping[str, Sequence[str]]) -> dict[str, JSON]:
+        """What a choice among these keys depends on; those asked for by name as a digest, and nothing drawn then."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)
-        if self.settings.named is not None:
-            settings["keys"] = fingerprint(sorted(self.settings.named))
+        if (named := self._named(keys)) is not None:
+            settings["keys"] = fingerprint(sorted(named))
             del settings["seed"]
         return settings

@@ -106,6 +106,7 @@ class StoreStep:
         clean: removes it.
         grows_with: the stage that it makes a shard of the same name of each shard of; as that one may grow, what its
             shards hold is no input of the store.
+        remark: says what should be known of it beforehand, in a line; empty where there is nothing to say.
     """
 
     name: StageName
@@ -116,6 +117,7 @@ class StoreStep:
     prepare: Callable[[Tools], None] = nothing
     clean: Callable[[], None] = nothing
     grows_with: StageName | None = None
+    remark: Callable[[], str] = str
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""

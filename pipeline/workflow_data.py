@@ -32,7 +32,16 @@ class RealData:
     def steps(self) -> list[Step]:
         """The stage."""
         return [
-            StoreStep("shard", self.workspace.real, self.plan, self.work, self.size, self.prepare, self.clean),
+            StoreStep(
+                "shard",
+                self.workspace.real,
+                self.plan,
+                self.work,
+                self.size,
+                self.prepare,
+                self.clean,
+                remark=self.unlabelled,
+            ),
         ]
 
     def check(self) -> None:
@@ -99,13 +108,16 @@ class RealData:
         """The images of each split, thinned to the limit, before any sampling."""
         return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
 
+    def candidate_keys(self) -> dict[str, list[str]]:
+        """The keys of the candidates."""
+        return {split: [record.key for record in records] for split, records in self.candidates.items()}
+
     @cached_property
     def records(self) -> dict[str, list[Record]]:
         """The chosen images of each split."""
         if self.sampler is None:
             return self.candidates
-        keys = {split: [record.key for record in records] for split, records in self.candidates.items()}
-        chosen = {split: set(found) for split, found in self.sampler.choose(keys).items()}
+        chosen = {split: set(found) for split, found in self.sampler.choose(self.candidate_keys()).items()}
         return {
             split: [record for record in records if record.key in chosen[split]]
             for split, records in self.candidates.items()
@@ -189,6 +201,15 @@ class RealData:
                     "give keys or a fraction, or null to take all"
                 )
 
+    def unlabelled(self) -> str:
+        """How many images of which splits have no label, in a line; empty where all have one."""
+        if self.config.dataset.render is not None:
+            return ""
+        chosen = self.records if self.sampler is None or self.sampler.is_ready() else self.candidates
+        bare = {split: sum(record.label is None for record in records) for split, records in chosen.items()}
+        told = [f"{count} of {len(chosen[split])} images of {split}" for split, count in bare.items() if count]
+        return f"unlabelled: {', '.join(told)}" if told else ""
+
     # How much it will be
 
     def counts(self) -> dict[str, int]:
@@ -262,7 +283,7 @@ class RealData:
             "dataset": self.dataset.name,
             "listing": shard.listing_digest(self.records),
             "samples_per_shard": self.config.shard.samples_per_shard,
-            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
+            **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
             **self.config.geometry.beyond_size(),

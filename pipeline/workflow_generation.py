@@ -108,19 +108,25 @@ class Generation:
         if self.sampler is not None:
             self.sampler.discard()
 
+    def candidate_keys(self) -> dict[str, list[str]]:
+        """The keys of each sampled split, as in the layout store."""
+        assert self.sampler is not None
+        shards = keys_by_shard(self.layouts.store)
+        return {
+            split: [key for shard in shards if split_of(shard) == split for key in shards[shard]]
+            for split in self.sampler.settings.splits
+        }
+
     def sources(self) -> dict[str, tuple[str, ...]]:
         """Keys to generate from, by shard: as in the layout store; what is chosen of sampled splits in full shards."""
         shards = keys_by_shard(self.layouts.store)
         if self.sampler is None:
             return shards
         sampled = self.sampler.settings.splits
-        keys = {
-            split: [key for shard in shards if split_of(shard) == split for key in shards[shard]] for split in sampled
-        }
         size = self.config.shard.samples_per_shard
         packed = {
             f"{split}-{start // size:06d}": tuple(chosen[start : start + size])
-            for split, chosen in self.sampler.choose(keys).items()
+            for split, chosen in self.sampler.choose(self.candidate_keys()).items()
             for start in range(0, len(chosen), size)
         }
         return {**{shard: keys for shard, keys in shards.items() if split_of(shard) not in sampled}, **packed}
@@ -209,7 +215,7 @@ class Generation:
             "prompts": settings.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **self.captions.inputs(),
-            **({"sampling": self.sampler.inputs()} if self.sampler else {}),
+            **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
         }
         manifest = Manifest(
             "synthetic",

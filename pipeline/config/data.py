@@ -72,11 +72,19 @@ class SamplingConfig(Section):
     rare_class: RareClassConfig | None = Field(default=None, description="more of what shows rare classes")
     per_class: Positive | None = Field(default=None, description="at least so many images of each class, if there are")
     keys: tuple[str, ...] | AbsolutePath | None = Field(
-        default=None, description="these keys, or a file with a key a line"
+        default=None, description="these keys, such as train_0001 or 0001.png, or a file with a key a line"
     )
     fraction: float | None = Field(default=None, gt=0, le=1, description="a random share of the images")
     splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits to sample, each by itself; others stay whole")
     seed: Seed = Field(default=0, description="seed of what is drawn")
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _quoted(cls, keys: object) -> object:
+        # YAML reads 0017 as another number, so that none can be taken for the name that it was.
+        if isinstance(keys, list | tuple) and (wrong := [key for key in keys if not isinstance(key, str)]):
+            raise ValueError(f"{wrong[0]!r} is no text: write every key in quotes, such as 'train_0017' or '0017'")
+        return keys
 
     @model_validator(mode="after")
     def _one_way(self, info: ValidationInfo) -> SamplingConfig:
@@ -151,7 +159,10 @@ class DatasetConfig(Section):
         if TRAIN_SPLIT not in self.splits:
             raise ValueError(f"splits {list(self.splits)} lack {TRAIN_SPLIT!r}, which every fit is made on")
         if unknown := sorted(set(self.limit) - set(self.splits)):
-            raise ValueError(f"limit names {unknown}, which are not among the splits {list(self.splits)}")
+            raise ValueError(
+                f"limit names {unknown}, which are not among the splits {list(self.splits)}; "
+                "~dataset.limit takes every image"
+            )
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self
@@ -189,7 +200,8 @@ class GeometryConfig(SizeConfig):
     )
     tiles: TilesConfig | None = Field(default=None, description="for mode 'tiles': the grid")
     reduced_jpeg: bool = Field(
-        default=False, description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left; faster"
+        default=True,
+        description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left, for 'bilinear'; faster",
     )
 
     @model_validator(mode="after")
@@ -202,14 +214,15 @@ class GeometryConfig(SizeConfig):
             )
         if self.smallest != type(self).model_fields["smallest"].default and self.mode != "random_crop":
             raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
-        if self.reduced_jpeg and self.resample == "area":
-            raise ValueError("reduced_jpeg needs resample 'bilinear': areas do not fall on pixels of a smaller image")
         return self
 
     def beyond_size(self) -> dict[str, dict[str, Any]]:
-        """What changes samples besides their size, for a fingerprint; nothing where all is as by default."""
-        set_here = self.model_dump(exclude_defaults=True, exclude={"height", "width"})
-        return {"geometry": set_here} if set_here else {}
+        """What changes samples besides their size, for a fingerprint; nothing where images are stretched whole."""
+        told = self.model_dump(exclude_defaults=True, exclude={"height", "width", "reduced_jpeg"})
+        # Told where it is on, as stores are of full decodes that say nothing of it; it changes nothing for 'area'.
+        if self.reduced_jpeg and self.resample == "bilinear":
+            told["reduced_jpeg"] = True
+        return {"geometry": told} if told else {}
 
 
 class ShardConfig(Section):

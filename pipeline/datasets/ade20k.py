@@ -9,7 +9,7 @@ import numpy as np
 from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
@@ -38,12 +38,8 @@ class Ade20k(Dataset):
     taxonomy: Taxonomy = ADE20K
 
     def __post_init__(self) -> None:
-        require_root(self.tree, "images/training/, annotations/training/, images/validation/, annotations/validation/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no ADE20K folder: expected images/training/*.jpg and annotations/training/*.png, "
-                f"found {self.tree.found_in()}"
-            )
+        expected = "images/training/*.jpg and annotations/training/*.png"
+        require_layout(self.tree, self.splits, "ADE20K folder", expected)
 
     def splits(self) -> list[str]:
         """``train`` and ``val``, as far as they are on disk."""

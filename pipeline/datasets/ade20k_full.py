@@ -16,7 +16,7 @@ from augment.errors import UserError
 from pipeline.datasets.ade20k import FOLDERS, scene_attribute
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_colors
 from pipeline.datasets.json_files import unreadable
 from pipeline.datasets.objects import number_codes
@@ -64,12 +64,8 @@ class Ade20kFull(Dataset):
     name: str = "ade20k-full"
 
     def __post_init__(self) -> None:
-        require_root(self.tree, f"{ROOT}/training/ and {ROOT}/validation/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no full ADE20K folder: expected {ROOT}/training/<kind of scene>/<scene>/*.jpg with "
-                f"*{LABEL_SUFFIX}, found {self.tree.found_in()}"
-            )
+        expected = f"{ROOT}/training/<kind of scene>/<scene>/*.jpg with *{LABEL_SUFFIX}"
+        require_layout(self.tree, self.splits, "full ADE20K folder", expected)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

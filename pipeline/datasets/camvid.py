@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CAMVID, Taxonomy
@@ -43,12 +42,7 @@ class CamVid(Dataset):
     taxonomy: Taxonomy = CAMVID
 
     def __post_init__(self) -> None:
-        require_root(self.tree, "train/, trainannot/, val/, valannot/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no CamVid folder: expected train/*.png and trainannot/*.png, "
-                f"found {self.tree.found_in()}"
-            )
+        require_layout(self.tree, self.splits, "CamVid folder", "train/*.png and trainannot/*.png")
 
     def splits(self) -> list[str]:
         """Names of the folders that have a ``<name>annot`` beside them or a usual split's name, sorted."""

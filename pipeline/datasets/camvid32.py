@@ -10,7 +10,7 @@ from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.camvid import IMAGE_SUFFIXES, USUAL_SPLITS, attributes_of
 from pipeline.datasets.colors import map_colors
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import read_label_colors
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CAMVID32, Taxonomy
@@ -52,11 +52,7 @@ class CamVid32(Dataset):
 
     def __post_init__(self) -> None:
         expected = f"{ALL_IMAGES}/ and {ALL_LABELS}/, or train/ and train{LABEL_FOLDER_SUFFIX}/"
-        require_root(self.tree, expected)
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no folder of CamVid with 32 classes: expected {expected}, found {self.tree.found_in()}"
-            )
+        require_layout(self.tree, self.splits, "folder of CamVid with 32 classes", expected)
 
     def splits(self) -> list[str]:
         """Names of the splits: those that have a list, all usual ones, or those that have a folder; sorted."""

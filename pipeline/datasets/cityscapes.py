@@ -10,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.errors import UserError
 from pipeline.datasets.base import Record, RecordError, make_key, sorted_by_key
 from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.table import NOTHING, Facts, read_table
 from pipeline.datasets.tree import Tree
@@ -55,12 +54,8 @@ class Cityscapes(Dataset):
     annotation: Literal["gtFine", "gtCoarse"] = "gtFine"
 
     def __post_init__(self) -> None:
-        require_root(self.tree, f"leftImg8bit/ and {self.annotation}/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no Cityscapes folder: expected "
-                f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX}, found {self.tree.found_in()}"
-            )
+        expected = f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX} and {self.annotation}/"
+        require_layout(self.tree, self.splits, "Cityscapes folder", expected)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

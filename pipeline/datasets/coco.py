@@ -15,7 +15,7 @@ from pipeline.datasets.coco_files import Listed, names_by_id, read_boxes, read_c
 from pipeline.datasets.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.coco_stuff import FOLDERS
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import check_pairs, require_root, require_split
+from pipeline.datasets.folders import check_pairs, require_layout, require_split
 from pipeline.datasets.images import read_label_colors
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
@@ -57,13 +57,8 @@ class Coco(Dataset):
     name: str = "coco"
 
     def __post_init__(self) -> None:
-        require_root(self.tree, "annotations/ and the folders of images, such as train2017/ and val2017/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no COCO folder: expected annotations/{PANOPTIC}_<split>.json, "
-                f"{INSTANCES}_<split>.json or {CAPTIONS}_<split>.json, and <split>/** or images/<split>/**, "
-                f"found {self.tree.found_in()}"
-            )
+        files = f"annotations/{PANOPTIC}_<split>.json, {INSTANCES}_<split>.json or {CAPTIONS}_<split>.json"
+        require_layout(self.tree, self.splits, "COCO folder", f"{files}, and <split>/** or images/<split>/**")
 
     @cached_property
     def taxonomy(self) -> Taxonomy | None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.coco_files import read_boxes, read_captions
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
+from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
@@ -47,12 +46,8 @@ class CocoStuff(Dataset):
     taxonomy: Taxonomy = COCO_STUFF
 
     def __post_init__(self) -> None:
-        require_root(self.tree, "train2017/, val2017/ and stuffthingmaps_trainval2017/")
-        if not self.splits():
-            raise UserError(
-                f"{self.tree} is no COCO-Stuff folder: expected train2017/*.jpg or images/train2017/*.jpg, "
-                f"found {self.tree.found_in()}"
-            )
+        expected = f"train2017/*.jpg or images/train2017/*.jpg, and {LABEL_ROOTS[0]}"
+        require_layout(self.tree, self.splits, "COCO-Stuff folder", expected)
 
     def splits(self) -> list[str]:
         """``test``, ``train``, ``unlabeled`` and ``val``, as far as they are on disk."""

@@ -74,7 +74,9 @@ def _check_same_size(frame: Frame, annotation: Label, record: Record, path: str)
     """Raise RecordError where an annotation, read from ``path``, does not lie on its image pixel by pixel."""
     height, width = frame.full_size
     if (height, width) != annotation.shape:
+        turned = ": EXIF orientation may be why; labels must fit the image upright, as viewers show it"
         raise RecordError(
             f"size mismatch: {record.image} is {height}x{width} pixels (height x width) but "
             f"{PurePath(path).name} is {annotation.shape[0]}x{annotation.shape[1]}"
+            + (turned if annotation.shape == (width, height) else "")
         )

@@ -18,6 +18,7 @@ MAX_PIXELS = 1 << 26
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF")
 # Pillow reads many more, some of them by running other programs.
 FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP")
+_READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, BMP or TIFF", "label": "PNG, BMP or TIFF"}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -44,7 +45,9 @@ def opened(data: bytes, path: str, role: Role) -> Iterator[Image.Image]:
         raise _bomb(path, role, one_line(error)) from error
     except UnidentifiedImageError as error:
         if not data.startswith(_SIGNATURES):
-            raise RecordError(f"unidentified {role}: {path} begins with {data[:8]!r}: expected PNG or JPEG") from error
+            raise RecordError(
+                f"unidentified {role}: {path} begins with {data[:8]!r}: expected {_READ[role]}"
+            ) from error
         raise RecordError(f"{_harm(data, error)} {role}: {path}: its header does not read") from error
     # Decoders meet damaged bytes with errors of any type, MemoryError and struct.error among them.
     except Exception as error:

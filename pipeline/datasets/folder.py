@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 CLASSES_FILES = ("classes.txt", "classes.csv", "classes.json")
 SPLIT = "{split}"
 ONLY_SPLIT = "train"
+# Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
+LABELLED_SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ class Folder(Dataset):
     """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
-    ``instances``, 16-bit files with a number for each object and 0 elsewhere. A split without a folder of masks is
-    unlabelled. ``metadata.jsonl`` may tell more of each image; see `read_table`. Raises UserError where ``root`` is not
-    such a folder, and where masks and the file of classes are not both there or both absent.
+    ``instances``, 16-bit files with a number for each object and 0 elsewhere. Where there are masks, splits other than
+    ``train`` and ``val`` may be without a folder of them. ``metadata.jsonl`` may tell more of each image; see
+    `read_table`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
+    both there or both absent.
     """
 
     tree: Tree
@@ -75,10 +79,12 @@ class Folder(Dataset):
                 f"{self.tree} has masks but nothing that says what they mean: expected {', '.join(CLASSES_FILES[:-1])} "
                 f"or {CLASSES_FILES[-1]} in it, found {self.tree.found_in()}"
             )
-        if self.classes is not None and not masked:
+        parent = self.options.masks.partition(SPLIT)[0].rpartition("/")[0]
+        if not masked and (self.classes is not None or (parent and self._exists(parent))):
             raise UserError(
-                f"{self.tree} has a file of classes but no masks: expected "
-                f"{self.tree.at(self.options.masks.replace(SPLIT, '<split>'))}/**.png, found {self.tree.found_in()}"
+                f"{self.tree} has {f'the folder {parent}' if self.classes is None else 'a file of classes'} but no "
+                f"masks: expected {self.tree.at(self.options.masks.replace(SPLIT, '<split>'))}/**.png for the splits "
+                f"{', '.join(self.splits())}, found {self.tree.found_in(parent if self._exists(parent) else '')}"
             )
 
     @property
@@ -121,7 +127,7 @@ class Folder(Dataset):
         ]
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key; a split without a folder of masks is unlabelled.
+        """Every image of a split, sorted by key.
 
         Raises UserError for a split that is absent or empty, or labelled in part where that is not expected.
         """
@@ -136,8 +142,9 @@ class Folder(Dataset):
             labels,
             f"{self.tree.at(image_folder)}/**/*.png or *.jpg",
             f"{self.tree.at(mask_folder)}/**/*{self.options.mask_suffix}.png",
-            unlabelled_splits=() if self._has_masks(split) else (split,),
+            unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
+            remedy="; where they have none, set dataset.folder.partly_labelled=true",
         )
         told = self._facts
         return sorted_by_key(
@@ -188,6 +195,9 @@ class Folder(Dataset):
     def _has_masks(self, split: str) -> bool:
         return self._exists(_path(self.options.masks, split))
 
+    def _must_have_masks(self, split: str) -> bool:
+        return self._has_masks(split) or (self.classes is not None and split in LABELLED_SPLITS)
+
     def _files(
         self, folder: str, suffixes: tuple[str, ...], ending: str, apart: Collection[str] = ()
     ) -> dict[str, str]:
@@ -196,7 +206,8 @@ class Folder(Dataset):
             path: PurePosixPath(path).relative_to(folder).with_suffix("") for path in self._below(folder, suffixes)
         }
         chosen = [path for path, name in names.items() if name.name.endswith(ending) and path not in apart]
-        return by_name(chosen, lambda path: str(names[path]).removesuffix(ending))
+        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+        return by_name(chosen, lambda path: unicodedata.normalize("NFC", str(names[path]).removesuffix(ending)))
 
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []

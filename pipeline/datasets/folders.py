@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.datasets.tree import NO_FOLDER, Tree
@@ -19,6 +19,13 @@ def require_root(tree: Tree, expected: str) -> None:
         raise UserError(f"dataset root {tree} is a file: it should be a folder that holds {expected}")
     if tree.found_in() == NO_FOLDER:
         raise UserError(f"dataset root {tree} does not exist: it should hold {expected}")
+
+
+def require_layout(tree: Tree, splits: Callable[[], list[str]], what: str, expected: str) -> None:
+    """Raise UserError unless the root is a folder with splits, saying ``what`` it is not and what was ``expected``."""
+    require_root(tree, expected)
+    if not splits():
+        raise UserError(f"{tree} is no {what}: expected {expected}, found {tree.found_in()}")
 
 
 def unpacked(tree: Tree, folder: str) -> Tree:
@@ -57,12 +64,14 @@ def check_pairs(
     *,
     unlabelled_splits: Collection[str] = UNLABELLED_SPLITS,
     partly_labelled: bool = False,
+    remedy: str = "",
 ) -> None:
     """Hold images and labels of a split, both by name, against each other.
 
     Raises UserError unless each image has its label and each label its image. A split of ``unlabelled_splits`` may
     have no label at all; where a set is ``partly_labelled``, any image may lack one. The patterns say where files of
-    each kind are expected. Nothing is refused inside ``telling_unpaired``.
+    each kind are expected, ``remedy`` what to do where images have no label by intent. Nothing is refused inside
+    ``telling_unpaired``.
     """
     may_lack = partly_labelled or (split in unlabelled_splits and not labels)
     if tell_unpaired(split, images, labels, image_pattern, label_pattern, may_lack):
@@ -76,10 +85,10 @@ def check_pairs(
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
-            f"{counts}, the first without is {PurePosixPath(images[unlabelled[0]]).name}"
+            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}"
         )
     if orphans:
         raise UserError(
             f"split {split!r}: {len(orphans)} of its labels have no image: expected {image_pattern}, "
-            f"{counts}, the first without is {PurePosixPath(labels[orphans[0]]).name}"
+            f"{counts}, the first without is {labels[orphans[0]]}"
         )

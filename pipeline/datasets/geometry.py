@@ -77,7 +77,7 @@ class Geometry:
     resample: Resample = "bilinear"
     smallest: float = 0.5
     tiles: Tiles | None = None
-    reduced_jpeg: bool = False
+    reduced_jpeg: bool = True
 
     def __post_init__(self) -> None:
         for name, size in (("height", self.height), ("width", self.width)):

@@ -5,14 +5,18 @@ All choices are of distinct images, depend on the keys and the seed alone, and n
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
+from pipeline.datasets.base import make_key
+from pipeline.datasets.folder import IMAGE_SUFFIXES
 from pipeline.datasets.tree import enumerate_some
 
 # Of DAFormer (Hoyer et al., CVPR 2022), which DGInStyle takes over.
@@ -104,13 +108,32 @@ def share_of(count: int, share: float) -> int:
     return min(count, max(1, round(share * count)))
 
 
-def named_sample(keys: Collection[str], wanted: Collection[str], where: str) -> frozenset[str]:
-    """The wanted keys; raises UserError naming those that are not among ``keys``, which are those of ``where``."""
-    if unknown := sorted(set(wanted) - set(keys)):
+def named_sample(keys: Mapping[str, Collection[str]], wanted: Collection[str]) -> frozenset[str]:
+    """The keys that ``wanted`` names, among those of each split.
+
+    A name is a key or what follows the split in it, with or without the suffix of an image file. What is a key as it
+    stands is that one. Raises UserError for names that no key has, with the nearest keys, and for a name that several
+    splits have.
+    """
+    known = frozenset(key for found in keys.values() for key in found)
+    meant = {name: _meant(name, keys, known) for name in wanted}
+    if unknown := sorted(name for name, found in meant.items() if not found):
+        near = difflib.get_close_matches(unknown[0], sorted(known), n=2, cutoff=0)
         raise UserError(
-            f"sampling.keys: {len(unknown)} of {len(wanted)} keys are not in {where}: {enumerate_some(unknown)}"
+            f"{len(unknown)} of {len(meant)} keys are not in {' and '.join(keys)}: {enumerate_some(unknown)}; "
+            f"a key is <split>_<name> or <name>, such as {' and '.join(near)}"
         )
-    return frozenset(wanted)
+    if twice := [name for name, found in meant.items() if len(found) > 1]:
+        raise UserError(f"{twice[0]!r} is in several splits: give {' or '.join(sorted(meant[twice[0]]))}")
+    return frozenset(key for found in meant.values() for key in found)
+
+
+def _meant(name: str, splits: Collection[str], known: Collection[str]) -> set[str]:
+    """The known keys that a name stands for, the most literal way first."""
+    path = PurePosixPath(name)
+    bare = str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
+    ways = [way for plain in (name, bare) for way in ({plain}, {make_key(split, plain) for split in splits})]
+    return next((found for way in ways if (found := {key for key in way if key in known})), set())
 
 
 def _members(counts: ClassCounts, rng: np.random.Generator) -> list[list[int]]:

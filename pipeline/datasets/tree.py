@@ -38,7 +38,8 @@ class Tree:
     def files(self, folder: str, suffixes: str | tuple[str, ...]) -> list[str]:
         """Paths of all files below a folder, at any depth, whose names end so in any case; sorted.
 
-        A folder of such a name counts as a file: whoever opens it is told so.
+        A folder of such a name counts as a file: whoever opens it is told so. Raises UserError for a folder that is
+        linked into itself.
         """
         endings = tuple(suffix.lower() for suffix in ((suffixes,) if isinstance(suffixes, str) else suffixes))
         return sorted(path for path in self._below(folder, endings) if path.lower().endswith(endings))
@@ -96,9 +97,16 @@ class Tree:
         for name, is_folder in self._entries(folder):
             path = f"{folder}/{name}" if folder else name
             if is_folder and not name.lower().endswith(endings):
+                self._require_no_loop(path)
                 yield from self._below(path, endings)
             else:
                 yield path
+
+    def _require_no_loop(self, path: str) -> None:
+        # `ln -s` given twice leaves such a link in the folder that it was to point to.
+        folder = Path(self.location.full(path))
+        if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{self.at(path)} is a link to a folder that it lies in: remove it")
 
     def _size(self, path: str, role: Role) -> int:
         if not self.location.is_local:

@@ -47,17 +47,18 @@ class Watchdog:
     def _wind(self) -> None:
         if self._seconds is None:
             return
+        # First, and in one call: starting a thread lets go of the interpreter, and a unit that hangs may keep it.
+        if self._deadly and self._in_hand:
+            faulthandler.dump_traceback_later(_WITHOUT_A_WORD * self._seconds, exit=True)
+        elif self._deadly:
+            faulthandler.cancel_dump_traceback_later()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._deadly:
-            faulthandler.cancel_dump_traceback_later()
         if self._in_hand:
             self._timer = threading.Timer(self._seconds, self._expire)
             self._timer.daemon = True
             self._timer.start()
-            if self._deadly:
-                faulthandler.dump_traceback_later(_WITHOUT_A_WORD * self._seconds, exit=True)
 
     def _expire(self) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.datasets.folder import LABELLED_SPLITS
 from pipeline.datasets.table import TABLE
 from pipeline.engine.overlap import ordered
 from pipeline.export.cityscapes import CityscapesFormat
@@ -28,7 +29,10 @@ FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
 
 @dataclass(frozen=True)
 class Exported:
-    """How many samples an export wrote, how many have a label, and whether any split has some without and some with."""
+    """How many samples an export wrote, and how many have a label.
+
+    ``labelled_in_part``: whether a split has some without and some with, or ``train`` or ``val`` none and another all.
+    """
 
     samples: int
     labelled: int
@@ -60,8 +64,9 @@ def export_store(
                 writer.collect(item, entry)
             writer.finish()
     kinds = {(item.split, item.labelled) for item in items}
-    in_part = len(kinds) > len({split for split, _ in kinds})
-    return Exported(len(items), sum(item.labelled for item in items), in_part)
+    mixed = len(kinds) > len({split for split, _ in kinds})
+    lacking = any((split, False) in kinds for split in LABELLED_SPLITS) and any(labelled for _, labelled in kinds)
+    return Exported(len(items), sum(item.labelled for item in items), mixed or lacking)
 
 
 def _line(item: Item, file_name: str, metadata: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from augment.errors import UserError
 from pipeline.store import Sample, SampleReader, Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL, METADATA, decode, encode_image
 from pipeline.taxonomies import Taxonomy
+from pipeline.thinning import thinned
 
 # What a sample's metadata calls the set that it is of, or that its source is of.
 DATASET_COLUMNS = ("dataset", "source_dataset")
@@ -109,7 +110,7 @@ class Source:
 
 
 def select(items: Sequence[Item], splits: Sequence[str], limit: int | None) -> list[Item]:
-    """The items of these splits, or of all where none is named, each thinned evenly to at most ``limit``.
+    """The items of these splits, or of all where none is named, each thinned to at most ``limit``.
 
     Raises UserError for a split that the store does not have, and where there is nothing to export.
     """
@@ -121,12 +122,7 @@ def select(items: Sequence[Item], splits: Sequence[str], limit: int | None) -> l
         raise UserError(f"--split {unknown[0]}: {has}")
     if not by_split:
         raise UserError(f"nothing to export: {has}")
-    return [item for split in by_split if not splits or split in splits for item in _thinned(by_split[split], limit)]
-
-
-def _thinned(items: Sequence[Item], limit: int | None) -> Iterable[Item]:
-    count = len(items) if limit is None else min(limit, len(items))
-    return (items[index * len(items) // count] for index in range(count))
+    return [item for split in by_split if not splits or split in splits for item in thinned(by_split[split], limit)]
 
 
 def _rows(index: pa.Table, image_format: str) -> list[tuple[str, str | None, str | None, bool]]:

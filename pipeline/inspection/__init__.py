@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.inspection.inspect import Report, inspect
-from pipeline.inspection.sheet import contact_sheet
+from pipeline.inspection.sheet import contact_sheet, write_sheets
 from pipeline.inspection.subject import Subject, dataset_subject, store_subject, subjects_of
 from pipeline.inspection.text import lines_of
 
@@ -16,4 +16,5 @@ __all__ = [
     "lines_of",
     "store_subject",
     "subjects_of",
+    "write_sheets",
 ]

@@ -51,8 +51,13 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Whether each image has its label, each label its image, and all of them could be read."""
-        return not self.subject.unpaired and not self.total.failed and not self.total.strange
+        """Whether training images are there, each image has its label, each label its image, and all could be read."""
+        return (
+            not self.subject.lacks_train
+            and not self.subject.unpaired
+            and not self.total.failed
+            and not self.total.strange
+        )
 
     def to_json(self) -> dict[str, JSON]:
         """All figures as plain values."""

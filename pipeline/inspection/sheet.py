@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from augment.errors import UserError
 from pipeline.engine import Failed, WorkUnit
-from pipeline.inspection.subject import Subject, thinned
+from pipeline.inspection.subject import Subject
 from pipeline.store import Sample
 from pipeline.taxonomies import Taxonomy
+from pipeline.thinning import thinned
 
 COUNT, COLUMNS = 24, 4
 # Pixels: of the box that an image is fitted into, of the space around it, of its caption and of a line of the legend.
@@ -22,7 +24,7 @@ _FAULT = (200, 60, 40)
 
 
 def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
-    """RGB picture of at most ``count`` samples, evenly spaced over the splits: each image above its label.
+    """RGB picture of at most ``count`` samples from all over the splits: each image above its label.
 
     Captions tell key, split and, where it is synthetic, k; a legend tells the colours of the classes that are seen. A
     sample that cannot be read is told in place of its image. Raises UserError where the subject has no sample.
@@ -50,8 +52,23 @@ def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
     return sheet
 
 
+def write_sheets(subjects: Mapping[str, Subject], path: Path) -> list[Path]:
+    """Write the contact sheet of a subject to ``path``, of several each to ``<stem of path>-<name>.png``.
+
+    Returns the files written. Raises UserError where no subject has a sample to show.
+    """
+    # A workspace whose run has not come far has stores without samples, and the store of captions has no images.
+    shown = {name: each for name, each in subjects.items() if any(each.units.values()) and each.name != "captions"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, subject in (shown or subjects).items():
+        written.append(path if len(subjects) == 1 else path.with_stem(f"{path.stem}-{name}"))
+        contact_sheet(subject).save(written[-1])
+    return written
+
+
 def _some_samples(subject: Subject, count: int) -> list[tuple[str, Sample | Failed]]:
-    """Samples evenly spaced over each split, as many of each as the splits' sizes allow."""
+    """Samples from all over each split, as many of each as the splits' sizes allow."""
     chosen = []
     keys = {split: [(unit, key) for unit in units for key in unit.keys] for split, units in subject.units.items()}
     left = count

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 from augment.errors import UserError
+from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
@@ -17,12 +18,11 @@ from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
+from pipeline.thinning import thinned
 from pipeline.workspace import Workspace
 
 # Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
 UNIT = 16
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
+        lacks_train: whether it is a dataset without the split that fits are made on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    lacks_train: bool = False
 
 
 def dataset_subject(
@@ -65,7 +67,13 @@ def dataset_subject(
     chosen = {name: thinned(found, limit) for name, found in records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
-        dataset.name, root, dataset.taxonomy, units, shard.DatasetSource(kind, root, folder=folder), unpaired
+        dataset.name,
+        root,
+        dataset.taxonomy,
+        units,
+        shard.DatasetSource(kind, root, folder=folder),
+        unpaired,
+        lacks_train=split is None and TRAIN_SPLIT not in units,
     )
 
 
@@ -137,10 +145,3 @@ def subjects_of(
             f"for a dataset give its kind first: {', '.join(kinds)}"
         )
     return {name: store_subject(url, split, limit) for name, url in stores.items()}
-
-
-def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most ``limit`` of the items, evenly spaced over them; all of them for None."""
-    if limit is None or len(items) <= limit:
-        return items
-    return [items[index * len(items) // limit] for index in range(limit)]

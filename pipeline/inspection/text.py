@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
@@ -16,7 +17,11 @@ _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
 def lines_of(report: Report) -> Iterator[str]:
     """What was found, the faults and what leaks between splits before what is only worth knowing."""
     total, subject = report.total, report.subject
-    splits = ", ".join(f"{name} {statistics.samples}" for name, statistics in report.splits.items())
+    splits = ", ".join(
+        f"{name} {statistics.samples}"
+        + " unlabelled" * (statistics.samples > 0 == statistics.labelled < total.labelled)
+        for name, statistics in report.splits.items()
+    )
     yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
     yield from _faults(report)
     yield from _twins(report)
@@ -26,7 +31,8 @@ def lines_of(report: Report) -> Iterator[str]:
 
 
 def _faults(report: Report) -> Iterator[str]:
-    for unpaired in report.subject.unpaired:
+    subject = report.subject
+    for unpaired in subject.unpaired:
         place = f"  split {unpaired.split!r}, {unpaired.images} images and {unpaired.labels} labels:"
         bare, orphans = (
             enumerate_some(names, _MOST_NAMES) for names in (unpaired.without_label, unpaired.without_image)
@@ -44,8 +50,10 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {faults.count} x {kind}, such as {first.removeprefix(f'{kind}: ')}"
     if report.total.strange:
         yield f"  {report.total.strange} pixels have ids of no class"
-    for kind, count in sorted(report.subject.quarantined.items()):
+    for kind, count in sorted(subject.quarantined.items()):
         yield f"  {count} x {kind}: quarantined when the store was made"
+    if subject.lacks_train:
+        yield f"  no split {TRAIN_SPLIT!r}, which every run needs: there is {', '.join(subject.units)}"
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 

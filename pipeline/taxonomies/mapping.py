@@ -41,10 +41,12 @@ def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.u
             for source_class in source_classes:
                 table[source.classes.index(source_class)] = target.classes.index(target_class)
     else:
-        known = sorted(there.name for here, there in _GROUPS if here == source)
+        onward = sorted(there.name for here, there in _GROUPS if here == source)
+        inward = sorted(here.name for here, there in _GROUPS if there == target)
         raise UserError(
             f"{source.name} labels have no counterpart in {target.name}: they can stay as they are"
-            + (f" or become {' or '.join(known)}" if known else "")
+            + (f" or become {' or '.join(onward)}" if onward else "")
+            + f"; into {target.name} there is a way from {', '.join(inward) or 'no other set'}"
         )
     table.flags.writeable = False
     return table

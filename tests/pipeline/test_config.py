@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.compose import load_config, recipes
 from pipeline.config import Config, mix_weights
+from pipeline.kinds import DatasetKind
 
 MISTAKES = [
     (["geometry.heigth=96"], ["unknown key", "'geometry.heigth'", "'geometry.height'"]),
@@ -25,7 +27,6 @@ MISTAKES = [
     (["geometry.tiles={rows: 2, columns: 2}"], ["geometry", "'resize' takes no tiles"]),
     (["geometry={mode: tiles, tiles: {rows: 2, columns: 2, overlap: 1}}"], ["geometry.tiles.overlap=1", "0.9"]),
     (["geometry.smallest=0.4"], ["geometry", "'random_crop'"]),
-    (["geometry={resample: area, reduced_jpeg: true}"], ["geometry", "reduced_jpeg needs resample 'bilinear'"]),
     (["geometry.height=100"], ["geometry.height=100", "multiple of 8"]),
     (["generate.ks=[1,40]"], ["generate.ks", "40", "layout.k_max"]),
     (["generate.ks=5"], ["generate.ks=5", "list"]),
@@ -38,7 +39,7 @@ MISTAKES = [
     (["dataset=places"], ["places", "camvid", "cityscapes", "rendered"]),
     (["dataset=camvid"], ["dataset.root: ", "folder"]),
     (["dataset.taxonomy=moon"], ["dataset.taxonomy", "'moon'", "ade20k", "cityscapes"]),
-    (["dataset.limit.test=3"], ["limit", "test"]),
+    (["dataset.limit.test=3"], ["limit", "test", "~dataset.limit takes every image"]),
     (["generator.adapter=null"], ["layout.basis", "own"]),
     (["cluster.stages.generate.workers=0"], ["cluster.stages.generate.workers=0", "'auto'"]),
     (["generator.base=/models/nowhere"], ["generator.base", "/models/nowhere", "no folder"]),
@@ -66,11 +67,25 @@ def test_mistake_is_told_in_one_line(overrides: list[str], told: list[str]) -> N
     assert [part for part in told if part not in message] == []
 
 
+@pytest.mark.parametrize("wrong", ["geometry.heigth=96", "dataset.rot=/data", "cluster.stages.genrate.workers=2"])
+def test_an_unknown_key_is_told_before_what_is_missing(wrong: str) -> None:
+    key = wrong.partition("=")[0].removesuffix(".workers")
+    with pytest.raises(UserError, match=rf"^unknown key '{key}': .*; dataset\.root: "):
+        load_config("camvid", [wrong])
+
+
 def test_every_recipe_composes(tmp_path: Path) -> None:
     assert {"quickstart", "camvid", "cityscapes"} <= set(recipes())
     for name in recipes():
         overrides = [] if name == "quickstart" else [f"dataset.root={tmp_path}"]
         assert load_config(name, overrides).name == name
+
+
+@pytest.mark.parametrize("kind", get_args(DatasetKind))
+def test_the_recipe_for_ones_own_takes_a_set_of_any_kind_whole(kind: str, tmp_path: Path) -> None:
+    root = [] if kind == "rendered" else [f"dataset.root={tmp_path}"]
+    dataset = load_config("own", [f"dataset={kind}", *root]).dataset
+    assert (dataset.kind, dataset.limit, dataset.sampling) == (kind, {}, None)
 
 
 def test_every_key_is_described() -> None:

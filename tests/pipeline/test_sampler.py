@@ -217,8 +217,8 @@ def test_a_fraction_and_a_file_of_keys_need_no_label(tmp_path: Path, configure: 
     named = of_camvid(configure, root, tmp_path / "named", f"dataset.sampling={{keys: {listed}}}")
     run(named, Selection(only="shard"), print)
     assert keys_of(tmp_path / "named" / "real", "train") == {"train_002", "train_007"}
-    # The same keys, written elsewhere, are the same choice, and nothing is drawn by a seed.
-    again = of_camvid(configure, root, tmp_path / "named", "dataset.sampling={keys: [train_002, train_007], seed: 7}")
+    # The same keys, written elsewhere and otherwise, are the same choice, and nothing is drawn by a seed.
+    again = of_camvid(configure, root, tmp_path / "named", "dataset.sampling={keys: [002.png, train_007], seed: 7}")
     assert steps_of(again)[0].is_done()
     assert not list(tmp_path.glob("*/classes.*"))
 
@@ -237,7 +237,7 @@ def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: p
     arguments = ["run", "camvid", f"dataset.root={root}", "--workspace", str(tmp_path / "space")]
     assert guarded([*arguments, "--only", "shard", "dataset.sampling={keys: [train_001, val_000]}"]) == 2
     message = capsys.readouterr().err
-    assert "1 of 2 keys are not in train: val_000" in message
+    assert "dataset.sampling.keys: 1 of 2 keys are not in train: val_000; a key is <split>_<name>" in message
     assert message.count("\n") == 1
     assert not (tmp_path / "space").exists()
 
@@ -253,6 +253,7 @@ def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: p
         ("generate.sampling={fraction: 0.5, splits: [night]}", "night"),
         ("dataset.sampling={keys: nowhere.txt}", "nowhere.txt cannot be read"),
         ("dataset.sampling={keys: []}", "there are none"),
+        ("generate.sampling={keys: [a, 17]}", "generate.sampling.keys: 17 is no text: write every key in quotes"),
     ],
 )
 def test_a_wrong_sampling_is_told_in_one_line(override: str, told: str) -> None:

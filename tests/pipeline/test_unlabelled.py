@@ -183,3 +183,18 @@ def test_a_set_of_which_a_part_is_labelled_keeps_both(
         sample = synthetic.read(key)
         assert (sample.label is None) == (sample.metadata["source_key"] in without)
     assert verify(str(space)).faults == []
+
+
+def test_plan_and_inspect_tell_what_is_unlabelled_by_intent(
+    plain: Callable[..., Config], photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "aside").rename(photographs / "masks")
+    (photographs / "classes.txt").write_text("even\nodd\n")
+    (photographs / "masks" / "val").rename(photographs / "aside")
+    (photographs / "images" / "val").rename(photographs / "images" / "extra")
+    assert guarded(["inspect", "folder", str(photographs)]) == 0
+    assert "5 samples (extra 2 unlabelled, train 3)" in capsys.readouterr().out
+    config = plain("dataset.splits=[train,extra]", "generate.splits=[extra]")
+    OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), recipe := photographs.parent / "recipe.yaml")
+    assert guarded(["plan", str(recipe)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "unlabelled: 2 of 2 images of extra"

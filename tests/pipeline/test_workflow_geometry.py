@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.compose import load_config
 from pipeline.datasets import Tiles
 from pipeline.engine import ErrorBudget, make_executor, run_store_stage
-from pipeline.store import Store, verify_store
+from pipeline.store import Sample, Store, verify_store
 from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
@@ -53,18 +54,34 @@ def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
 
 def test_only_what_changes_samples_is_part_of_the_fingerprint(root: Path) -> None:
     plain = real_data(root).plan().manifest
-    assert set(plain.inputs) == {"dataset", "listing", "samples_per_shard"}
+    full = real_data(root, "geometry.reduced_jpeg=false").plan().manifest
+    assert plain.inputs["geometry"] == {"reduced_jpeg": True}
     # As it was before there were other modes, so that stores of that time go on.
+    assert set(full.inputs) == {"dataset", "listing", "samples_per_shard"}
     assert real_data(root, "geometry.mode=resize").plan().manifest == plain
+    by_area = real_data(root, "geometry.resample=area").plan().manifest
+    assert real_data(root, "geometry.resample=area", "geometry.reduced_jpeg=false").plan().manifest == by_area
     others = [
         ("geometry.mode=crop",),
         ("geometry.mode=random_crop",),
         ("geometry.mode=random_crop", "geometry.smallest=0.7"),
         ("geometry.mode=letterbox",),
         ("geometry.resample=area",),
-        ("geometry.reduced_jpeg=true",),
+        ("geometry.reduced_jpeg=false",),
         (TILES,),
         ("geometry={mode: tiles, tiles: {rows: 2, columns: 2}}",),
     ]
     fingerprints = {real_data(root, *overrides).plan().manifest.fingerprint for overrides in others}
     assert len(fingerprints | {plain.fingerprint}) == len(others) + 1
+
+
+def test_large_photographs_are_decoded_smaller_unless_that_is_turned_off(root: Path) -> None:
+    noise = random_image(np.random.default_rng(1), 128, 192)
+    write_camvid_image(root, "train", "000", noise, np.zeros((128, 192), np.uint8), ".jpg")
+    with Image.open(root / "train" / "000.jpg") as photograph:
+        whole = np.asarray(photograph.resize((48, 32), Image.Resampling.BILINEAR))
+    for overrides, is_whole in (((), False), (("geometry.reduced_jpeg=false",), True)):
+        run = real_data(root, *overrides)
+        first, *_ = run.work()[1].read(next(iter(run.plan().units())))
+        assert isinstance(first, Sample) and first.image is not None
+        assert np.array_equal(first.image, whole) == is_whole

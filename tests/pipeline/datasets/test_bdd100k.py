@@ -53,7 +53,15 @@ def test_objects_of_the_10k_are_numbered_and_crowds_are_none(
     write_bdd100k_image(tmp_path, "10k", "train", "a", image, train_ids)
     write_bdd100k_image(tmp_path, "10k", "train", "b", image, train_ids)
     # Category, bits (truncated, occluded, crowd, ignore), and the id, of which no byte is transparency.
-    objects = {(3, 0b1100, 300): 2, (3, 0, 7): 1, (1, 0b0010, 8): 0, (4, 0b0001, 9): 0, (0, 0, 0): 0, (8, 0, 65535): 3}
+    objects = {
+        (3, 0b1100, 300): 3,
+        (3, 0, 7): 2,
+        (2, 0, 0): 1,
+        (1, 0b0010, 8): 0,
+        (4, 0b0001, 9): 0,
+        (0, 0, 0): 0,
+        (8, 0, 65535): 4,
+    }
     masks, expected = np.zeros((*SHAPE, 4), np.uint8), np.zeros(SHAPE, np.uint16)
     for row, ((category, bits, number), place) in enumerate(objects.items()):
         masks[row] = category, bits, number >> 8, number & 255

@@ -105,7 +105,7 @@ def test_unknown_ids_are_told_with_their_file(tmp_path: Path, image: np.ndarray,
 
 
 def test_wrong_roots_and_splits_say_what_was_expected_where(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere does not exist: it should hold train/, trainannot/"):
+    with pytest.raises(UserError, match=r"nowhere does not exist: it should hold train/.* and trainannot/"):
         open_dataset("camvid", tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no CamVid folder: expected train/\*\.png .*found an empty folder"):
         open_dataset("camvid", tmp_path)
@@ -159,7 +159,7 @@ def test_a_photograph_may_be_decoded_smaller_and_its_label_never_is(tmp_path: Pa
 
 def test_what_is_decoded_smaller_looks_the_same_at_the_working_size(camvid_root: Path) -> None:
     dataset = open_dataset("camvid", camvid_root)
-    geometry = Geometry(88, 120, "crop", reduced_jpeg=True)
+    geometry = Geometry(88, 120, "crop")
     for record in dataset.records("train")[::60]:
         small, full = dataset.load(record, geometry.at_least), dataset.load(record)
         assert (small.reduction, full.reduction) == (2, 1)

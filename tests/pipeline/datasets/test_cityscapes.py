@@ -212,18 +212,18 @@ def test_a_half_extracted_split_is_counted(tmp_path: Path, image: np.ndarray, la
         write_cityscapes_image(tmp_path, "train", f"ulm_0_{number}", image, label_ids)
     (tmp_path / "gtFine/train/ulm/ulm_0_1_gtFine_labelIds.png").unlink()
     dataset = open_dataset("cityscapes", tmp_path)
-    with pytest.raises(UserError, match=r"found 3 images and 2 labels, the first without is ulm_0_1_left"):
+    with pytest.raises(UserError, match=r"3 images and 2 labels, the first without is leftImg8bit/train/ulm/ulm_0_1_l"):
         dataset.records("train")
     (tmp_path / "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png").unlink()
     (tmp_path / "leftImg8bit/train/ulm/ulm_0_2_leftImg8bit.png").unlink()
-    with pytest.raises(UserError, match=r"1 of its labels have no image.*the first without is ulm_0_2_gtFine"):
+    with pytest.raises(UserError, match=r"1 of its labels have no image.* without is gtFine/train/ulm/ulm_0_2_gtFine"):
         dataset.records("train")
 
 
 def test_wrong_roots_and_splits_say_what_was_expected_where(
     tmp_path: Path, image: np.ndarray, label_ids: np.ndarray
 ) -> None:
-    with pytest.raises(UserError, match=r"nowhere does not exist: it should hold leftImg8bit/ and gtFine/"):
+    with pytest.raises(UserError, match=r"nowhere does not exist: it should hold leftImg8bit/.* and gtFine/"):
         open_dataset("cityscapes", tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):

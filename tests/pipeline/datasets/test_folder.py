@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from augment.errors import UserError
 from pipeline.datasets import FolderOptions, RecordError, open_dataset
@@ -34,6 +36,23 @@ def labelled(root: Path, image: np.ndarray, mask: np.ndarray, classes: str = "ro
     write_folder_image(root, "train", "a.png", image, mask)
     (root / "classes.txt").write_text(classes)
     return root
+
+
+def test_names_that_differ_only_in_what_a_key_cannot_hold_stay_apart(tmp_path: Path, image: np.ndarray) -> None:
+    for name in ("a b.png", "a+b.png", "a-b.png"):
+        write_folder_image(tmp_path, "train", name, image)
+    records = open_dataset("folder", tmp_path).records("train")
+    assert len({record.key for record in records}) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", record.key) for record in records)
+
+
+def test_folders_of_masks_and_of_instances_beside_those_of_splits_are_no_splits(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    for folder, array in (("train", image), ("masks/train", mask), ("instances/train", mask)):
+        save(tmp_path / folder / "a.png", array)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    assert open_dataset("folder", tmp_path, FolderOptions(images="{split}")).splits() == ["train"]
 
 
 def test_images_alone_are_a_set_without_labels(tmp_path: Path, image: np.ndarray) -> None:
@@ -184,6 +203,37 @@ def test_a_split_without_a_folder_of_masks_is_unlabelled(tmp_path: Path, image: 
     assert dataset.records("train")[0].label is not None
 
 
+@pytest.mark.parametrize(("there", "lacking"), [("train", "val"), ("val", "train")])
+def test_masks_that_a_usual_split_lacks_are_missing(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, there: str, lacking: str
+) -> None:
+    write_folder_image(tmp_path, there, "a.png", image, mask)
+    write_folder_image(tmp_path, lacking, "b.png", image)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    with pytest.raises(
+        UserError, match=rf"1 of its images .*masks/{lacking}/.*, found 1 images and 0 .*partly_labelled=true$"
+    ):
+        open_dataset("folder", tmp_path).records(lacking)
+    records = open_dataset("folder", tmp_path, FolderOptions(partly_labelled=True)).records(lacking)
+    assert [record.label for record in records] == [None]
+
+
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("where", ["masks", "masks/training"])
+def test_masks_that_belong_to_no_split_are_told(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, where: str, classes: bool
+) -> None:
+    write_folder_image(tmp_path, "train", "a.png", image)
+    save(tmp_path / where / "a.png", mask)
+    if classes:
+        (tmp_path / "classes.txt").write_text("road\n")
+    found = "a.png" if where == "masks" else "training/"
+    with pytest.raises(
+        UserError, match=rf"but no masks: expected .*/masks/<split>/.* the splits train, found {found}$"
+    ):
+        open_dataset("folder", tmp_path)
+
+
 def test_a_part_of_a_split_is_labelled_only_where_that_is_stated(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray
 ) -> None:
@@ -219,7 +269,18 @@ def test_annotations_of_another_size_are_told(tmp_path: Path, image: np.ndarray,
     write_folder_image(tmp_path, "train", "a.png", image, **arrays)
     (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
     dataset = open_dataset("folder", tmp_path)
-    with pytest.raises(RecordError, match=r"^size mismatch: .*images/train/a\.png is 6x8 .* a\.png is 6x7"):
+    with pytest.raises(RecordError, match=r"^size mismatch: .*images/train/a\.png is 6x8 .* a\.png is 6x7$"):
+        dataset.load(dataset.records("train")[0])
+
+
+def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    dataset = open_dataset("folder", labelled(tmp_path, image, mask))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(image).save(tmp_path / "images" / "train" / "a.png", exif=exif)
+    with pytest.raises(RecordError, match=r"a\.png is 8x6 .* a\.png is 6x8: EXIF orientation may be why; .* upright"):
         dataset.load(dataset.records("train")[0])
 
 
@@ -266,7 +327,8 @@ def test_masks_and_classes_come_together(tmp_path: Path, image: np.ndarray, mask
     (tmp_path / "classes.csv").unlink()
     (tmp_path / "masks").rename(tmp_path / "elsewhere")
     with pytest.raises(
-        UserError, match=r"has a file of classes but no masks: expected .*/masks/<split>/\*\*\.png, found"
+        UserError,
+        match=r"a file of classes but no masks: expected .*/masks/<split>/\*\*\.png for .*, found classes\.txt",
     ):
         open_dataset("folder", tmp_path)
 
@@ -295,6 +357,24 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, image: np.ndarra
         taxonomy = open_dataset("folder", tmp_path / name).taxonomy
         assert taxonomy is not None
         assert taxonomy.classes == ("road", "sky", "car")
+
+
+def test_masks_are_found_whichever_way_their_names_spell_accents(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray
+) -> None:
+    composed, apart = (unicodedata.normalize(form, "Straße ä") for form in ("NFC", "NFD"))
+    save(tmp_path / "images" / "train" / f"{composed}.png", image)
+    save(tmp_path / "masks" / "train" / f"{apart}.png", mask)
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    dataset = open_dataset("folder", tmp_path)
+    np.testing.assert_array_equal(dataset.load(dataset.records("train")[0]).label, mask)
+
+
+def test_an_image_of_a_nested_folder_is_missed_by_its_path(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    save(labelled(tmp_path, image, mask) / "images" / "train" / "town" / "b.png", image)
+    save(tmp_path / "masks" / "train" / "b.png", mask)
+    with pytest.raises(UserError, match=r"the first without is images/train/town/b\.png; where they have none"):
+        open_dataset("folder", tmp_path).records("train")
 
 
 def test_masks_may_lie_beside_their_images(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:

@@ -95,6 +95,27 @@ def test_a_crop_is_the_largest_part_of_the_right_proportions_in_the_middle(
     assert view.region == region
 
 
+@settings(deadline=None)
+@given(any_geometry, source_sizes)
+def test_a_crop_and_a_letterbox_keep_proportions_to_half_a_pixel(geometry: Geometry, size: tuple[int, int]) -> None:
+    def fits(inner: Region, outer: tuple[int, int], shape: tuple[int, int]) -> bool:
+        (height, width), scale = outer, min(outer[0] / shape[0], outer[1] / shape[1])
+        is_close = abs(inner.height - shape[0] * scale) <= 0.5 and abs(inner.width - shape[1] * scale) <= 0.5
+        margins = (inner.top, height - inner.height - inner.top), (inner.left, width - inner.width - inner.left)
+        return is_close and all(abs(before - after) <= 1 and min(before, after) >= 0 for before, after in margins)
+
+    [crop] = Geometry(geometry.height, geometry.width, "crop").views("key", size)
+    assert fits(crop.region, size, geometry.shape)
+    [letterbox] = Geometry(geometry.height, geometry.width, "letterbox").views("key", size)
+    assert fits(letterbox.content, geometry.shape, size)
+
+
+def test_a_random_crop_reaches_both_edges_of_an_image_one_pixel_wider() -> None:
+    geometry = Geometry(64, 128, "random_crop", smallest=1.0)
+    lefts = [geometry.views(f"key{number}", (64, 129))[0].region.left for number in range(64)]
+    assert set(lefts) == {0, 1}
+
+
 def test_a_letterbox_shows_the_whole_in_its_proportions() -> None:
     [view] = Geometry(64, 128, "letterbox").views("key", (100, 100))
     assert (view.region, view.content) == (Region(0, 0, 100, 100), Region(32, 0, 64, 64))
@@ -128,10 +149,12 @@ def test_only_tiles_take_a_grid(mode: str) -> None:
 def test_an_image_that_is_at_least_as_large_as_asked_has_twice_the_pixels_of_every_view(
     geometry: Geometry, size: tuple[int, int]
 ) -> None:
+    least = geometry.at_least
+    assert Geometry(**{**vars(geometry), "reduced_jpeg": False}).at_least is None
     if geometry.resample == "area":
+        assert least is None
         return
-    least = Geometry(**{**vars(geometry), "reduced_jpeg": True}).at_least
-    assert least is not None and geometry.at_least is None
+    assert least is not None
     for reduction in (1, 2, 4, 8):
         if size[0] // reduction < least[0] or size[1] // reduction < least[1]:
             continue

@@ -108,6 +108,20 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, content: bytes, kind
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("read", "shape"), [(read_image, (HEIGHT, WIDTH, 3)), (read_label_ids, (HEIGHT, WIDTH))])
+def test_a_file_of_no_kind_is_told_which_kinds_are_read(tmp_path: Path, read, shape: tuple[int, ...]) -> None:
+    pixels = Image.fromarray(np.zeros(shape, np.uint8))
+    readable = []
+    for kind in ("PNG", "JPEG", "WebP", "BMP", "TIFF", "GIF"):
+        pixels.save(tmp_path / kind, format=kind)
+        try:
+            read(Tree(tmp_path), kind)
+            readable.append(kind)
+        except RecordError as error:
+            other = str(error)
+    assert other.endswith(f"expected {', '.join(readable[:-1])} or {readable[-1]}")
+
+
 def test_a_file_that_was_cut_short_is_named(tmp_path: Path, rng: np.random.Generator) -> None:
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:5000])

@@ -122,6 +122,13 @@ def test_an_area_is_the_mean_of_what_a_pixel_covers() -> None:
     assert third[0, :, 0].tolist() == [round(90 / 4), round((90 + 180) / 2), round((180 + 3 * 240) / 4)]
 
 
+def test_an_area_that_is_enlarged_along_one_side_is_bilinear() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 8, 3), dtype=np.uint8)
+    whole = Region(0, 0, 8, 32)
+    bilinear, area = (resize_image(image, whole, (16, 16), resample) for resample in ("bilinear", "area"))
+    np.testing.assert_array_equal(area, bilinear)
+
+
 def test_a_tile_is_resized_as_the_whole_would_be() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     whole = resize_image(image, Region(0, 0, 64, 64), (32, 32))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from augment.errors import UserError
+from pipeline.datasets.base import make_key
 from pipeline.datasets.sampling import (
     ClassCounts,
     fraction_sample,
@@ -99,6 +100,11 @@ def test_each_class_has_the_number_asked_for_or_all_there_are(counts: ClassCount
     assert per_class_sample(counts, number, seed) == chosen
 
 
+def test_an_image_that_is_taken_for_a_rare_class_serves_the_frequent_ones() -> None:
+    counts = ClassCounts(tuple("abcdefgh"), np.array([[1, 0]] * 7 + [[1, 1]]))
+    assert all(per_class_sample(counts, 1, seed) == {"h"} for seed in range(8))
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     keys=st.sets(st.text("abcdef0123", min_size=1, max_size=6), min_size=1, max_size=60),
@@ -127,7 +133,30 @@ def test_another_seed_gives_another_choice() -> None:
         assert len(sample(0)) == len(sample(1)) == 50
 
 
-def test_unknown_keys_are_named_in_one_line() -> None:
-    assert named_sample(["a", "b", "c"], ["c", "a"], "train") == {"a", "c"}
-    with pytest.raises(UserError, match=r"^sampling\.keys: 2 of 3 keys are not in train: x, y$"):
-        named_sample(["a", "b"], ["y", "a", "x"], "train")
+def test_unknown_keys_are_named_beside_the_nearest_and_the_form() -> None:
+    keys = {"train": ["train_street_17", "train_street_18", "train_zebra"], "val": ["val_quay_3"]}
+    assert named_sample(keys, ["val_quay_3", "train_zebra"]) == {"val_quay_3", "train_zebra"}
+    with pytest.raises(UserError) as error:
+        named_sample(keys, ["train_street_19", "val_quay_3", "x"])
+    assert str(error.value) == (
+        "2 of 3 keys are not in train and val: train_street_19, x; "
+        "a key is <split>_<name> or <name>, such as train_street_18 and train_street_17"
+    )
+    # However far from all of them.
+    with pytest.raises(UserError, match=r"such as val_quay_3$"):
+        named_sample({"val": keys["val"]}, ["!"])
+
+
+@pytest.mark.parametrize("name", ["night/a b", "night/a b.JPG", make_key("train", "night/a b")])
+def test_a_key_may_lack_its_split_and_have_the_suffix_of_its_file(name: str) -> None:
+    key = make_key("train", "night/a b")
+    assert named_sample({"train": [key, "train_other"], "val": ["val_b"]}, [name]) == {key}
+
+
+def test_a_name_of_several_splits_needs_its_split() -> None:
+    keys = {"train": ["train_a"], "val": ["val_a"]}
+    with pytest.raises(UserError, match=r"^'a\.png' is in several splits: give train_a or val_a$"):
+        named_sample(keys, ["a.png"])
+    assert named_sample(keys, ["val_a.png"]) == {"val_a"}
+    # What stands there literally goes first: the image train/train_a is another one.
+    assert named_sample({"train": ["train_a", "train_train_a"]}, ["train_a"]) == {"train_a"}

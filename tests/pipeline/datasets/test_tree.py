@@ -95,3 +95,14 @@ def test_a_folder_in_a_bucket_may_be_called_as_the_one_above_it(bucket: str) -> 
     S3FileSystem().pipe_file(f"{bucket}/images/images/x.png", b"x")
     assert Tree(f"{bucket}/images").folders() == ["images"]
     assert Tree(bucket).folders("images") == ["images"]
+
+
+def test_a_folder_that_is_linked_into_itself_is_named(cityscapes: Path) -> None:
+    city = next((cityscapes / "leftImg8bit" / "train").iterdir())
+    (cityscapes / "elsewhere").mkdir()
+    (cityscapes / "elsewhere" / "more").symlink_to(city)
+    (city / "train").symlink_to(city.parent)
+    with pytest.raises(UserError, match=rf"/{city.name}/train is a link to a folder that it lies in: remove it$"):
+        open_dataset("cityscapes", cityscapes).records("train")
+    (city / "train").unlink()
+    assert len(Tree(cityscapes).files("elsewhere", ".png")) == 6

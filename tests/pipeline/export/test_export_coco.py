@@ -141,8 +141,10 @@ def test_boxes_are_objects_and_their_categories_follow_the_classes(tmp_path: Pat
     write_store(tmp_path / "store", [sample("val_a", "val", objects=0, boxes=boxes)])
     export_store(str(tmp_path / "store"), str(tmp_path / "out"), "coco")
     objects = COCO(str(tmp_path / "out/annotations/instances_val.json"))
-    told = [(objects.cats[entry["category_id"]]["name"], entry["bbox"]) for entry in objects.anns.values()]
-    assert told == [("car", [1.5, 2.0, 10.0, 4.0]), ("scooter", [0.0, 0.0, 2.0, 3.0])]
+    told = [
+        (objects.cats[entry["category_id"]]["name"], entry["bbox"], entry["area"]) for entry in objects.anns.values()
+    ]
+    assert told == [("car", [1.5, 2.0, 10.0, 4.0], 40.0), ("scooter", [0.0, 0.0, 2.0, 3.0], 6.0)]
     assert objects.anns[1]["category_id"] == CITYSCAPES.classes.index("car") + 1
     assert objects.anns[2]["category_id"] == len(CITYSCAPES) + 1
 

@@ -11,7 +11,7 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.datasets import Box, open_dataset
+from pipeline.datasets import Box, FolderOptions, open_dataset
 from pipeline.export import FORMATS, FormatName, export_store
 from pipeline.store import CorruptStore, Sample, Store
 from tests.pipeline.export.stores import read, sample, write_store
@@ -55,13 +55,15 @@ def test_reader_tells_of_each_image_what_the_store_does(tmp_path: Path, name: Fo
         assert open_dataset(name, tmp_path / "out").records("train") == [a, b]
 
 
-def test_split_and_limit_choose_evenly_and_change_no_name(tmp_path: Path) -> None:
+def test_split_and_limit_choose_from_all_over_and_change_no_name(tmp_path: Path) -> None:
     write_store(tmp_path / "store", TEN)
     export_store(str(tmp_path / "store"), str(tmp_path / "whole"), "cityscapes")
     command = ["export", str(tmp_path / "store"), str(tmp_path / "part"), "--format", "cityscapes"]
     assert guarded([*command, "--split", "val", "--limit", "2"]) == 0
     part = table(tmp_path / "part")
-    assert [row["key"] for row in part] == ["val_s0", "val_s2"]
+    first, second = (row["key"] for row in part)
+    assert first in ("val_s0", "val_s1")
+    assert second in ("val_s2", "val_s3")
     assert all(row in table(tmp_path / "whole") for row in part)
 
 
@@ -158,12 +160,32 @@ def test_cityscapes_export_may_have_a_test_split_without_labels(tmp_path: Path) 
 def test_folder_export_says_how_to_read_what_is_labelled_in_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_store(tmp_path / "store", [*TEN, without_label("val_z", "val")])
-    for split, told in (("train", False), ("val", True)):
+    write_store(tmp_path / "store", [*TEN, without_label("val_z", "val"), without_label("test_z", "test")])
+    for split, told in (("train", False), ("test", False), ("val", True)):
         command = ["export", str(tmp_path / "store"), str(tmp_path / split), "--format", "folder", "--split", split]
         assert guarded(command) == 0
         output = capsys.readouterr()
         assert ("dataset.folder.partly_labelled=true" in output.out + output.err) == told
+
+
+def test_splits_that_are_labelled_as_a_whole_or_not_at_all_are_not_labelled_in_part(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", [*TEN, without_label("test_z", "test")])
+    assert not export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").labelled_in_part
+
+
+def test_training_images_without_labels_beside_others_with_them_are_read_as_labelled_in_part(tmp_path: Path) -> None:
+    labelled = [sample for sample in TEN if sample.key.startswith("val")]
+    write_store(tmp_path / "store", [*labelled, without_label("train_z", "train")])
+    assert export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder").labelled_in_part
+    with pytest.raises(UserError, match=r"1 of its images have no label"):
+        open_dataset("folder", tmp_path / "out").records("train")
+    assert len(open_dataset("folder", tmp_path / "out", FolderOptions(partly_labelled=True)).records("train")) == 1
+
+
+def test_key_that_is_nothing_but_its_split_keeps_its_name(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", [sample("train_", "train"), sample("train_a", "train")])
+    export_store(str(tmp_path / "store"), str(tmp_path / "out"), "folder")
+    assert sorted(path.stem for path in (tmp_path / "out/images/train").iterdir()) == ["train_", "train_a"]
 
 
 def test_export_goes_to_a_bucket_from_a_bucket(tmp_path: Path, bucket: str) -> None:

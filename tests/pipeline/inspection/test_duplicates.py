@@ -33,6 +33,14 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
+def test_a_bit_is_set_where_it_grows_brighter_to_the_right_row_by_row() -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    image[:, 50:] = 200  # between the fifth and the sixth of nine columns
+    image[70:] = 0
+    image[70:, 80:] = 200
+    assert image_hash(image) == int.from_bytes(bytes([0b00001000] * 7 + [0b00000001]), "big")
+
+
 def scene(seed: int) -> Image.Image:
     """Smooth random shapes: neighbouring pixels are alike, as in photographs."""
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)

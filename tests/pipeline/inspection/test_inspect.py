@@ -159,15 +159,17 @@ def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -
 
 
 def test_rare_and_absent_classes_follow_the_stated_rule() -> None:
-    statistics = Statistics(4)
+    statistics = Statistics(5)
     for number in range(200):
         label = np.zeros((100, 100), np.uint8)
         label[0, :20] = 1  # 0.2 % of the pixels of every image
+        label[1, 0] = 3  # a single one of every image
         if number == 0:
             label[50:] = 2  # half of one image, which is 0.5 % of them
         statistics.add(Sample(f"k{number}", label=label), 255)
-    assert statistics.rare() == [2]
-    assert statistics.absent() == [3]
+    assert statistics.rare() == [2, 3]
+    assert statistics.absent() == [4]
+    assert statistics.images_with.tolist() == [200, 200, 1, 200, 0]
     assert statistics.shares[1] == pytest.approx(0.002)
 
 
@@ -205,6 +207,15 @@ def test_objects_boxes_and_captions_of_a_store_are_counted(tmp_path: Path) -> No
     assert told["attributes"] == {"weather": {"rain": 1}}
 
 
+def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "s"), Manifest("real", "camvid", {}))
+    label = np.array([[0, 10, 11, 255], [77, 11, 254, 1]], np.uint8)
+    store.write_shard("train-000000", [Sample("a", np.zeros((2, 4, 3), np.uint8), label, metadata={"split": "train"})])
+    report = inspect(store_subject(store.url))
+    assert (report.total.strange, report.total.ignored, report.total.pixels.sum()) == (4, 1, 3)
+    assert not report.is_sound
+
+
 def test_all_stores_of_a_workspace_are_told_by_name(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -220,8 +231,19 @@ def test_a_limit_thins_every_split(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": 20, "val": 3})
     subject = dataset_subject("camvid", str(tmp_path), limit=5)
     keys = {split: [key for unit in units for key in unit.keys] for split, units in subject.units.items()}
-    assert keys["train"] == [f"train_{number:04d}" for number in range(0, 20, 4)]
+    # One of each run of four.
+    assert [int(key.removeprefix("train_")) // 4 for key in keys["train"]] == list(range(5))
     assert len(keys["val"]) == 3
+
+
+def test_a_limit_takes_tiles_of_every_place(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), Manifest("real", "camvid", {"height": 16, "width": 24}))
+    image, label = np.zeros((16, 24, 3), np.uint8), np.zeros((16, 24), np.uint8)
+    keys = [f"train_{number:02d}_r0_c{column}" for number in range(16) for column in range(4)]
+    store.write_shard("train-000000", [Sample(key, image, label) for key in keys])
+    subject = store_subject(store.url, limit=16)
+    columns = Counter(key[-1] for unit in subject.units["train"] for key in unit.keys)
+    assert min(columns[column] for column in "0123") >= 3
 
 
 def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -> None:
@@ -236,6 +258,26 @@ def test_the_sheet_shows_images_labels_and_what_cannot_be_read(tmp_path: Path) -
     assert (250, 10, 200) in colors
     assert CAMVID.palette[2] in colors
     assert np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path / "data")), 1)).shape[1] < 500
+
+
+def test_the_sheet_shows_the_whole_of_a_tall_image(tmp_path: Path) -> None:
+    tall = np.full((100, 10, 3), (250, 10, 200), np.uint8)
+    write_camvid_image(tmp_path, "train", "0000", tall, np.full((100, 10), 2, np.uint8))
+    sheet = np.asarray(contact_sheet(dataset_subject("camvid", str(tmp_path))))
+    rows, columns = np.nonzero((sheet == (250, 10, 200)).all(axis=2))
+    assert np.ptp(rows) + 1 == 10 * (np.ptp(columns) + 1) == 400
+
+
+def test_a_workspace_has_a_sheet_for_each_store(generated: Path, tmp_path: Path, capsys: Output) -> None:
+    assert guarded(["inspect", str(generated), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    files = [tmp_path / f"sheet-{name}.png" for name in ("real", "synthetic")]
+    assert sorted(tmp_path.iterdir()) == files
+    assert [line for line in capsys.readouterr().out.splitlines() if "sheet" in line] == [
+        f"contact sheet: {file}" for file in files
+    ]
+    for name, file in zip(("real", "synthetic"), files, strict=True):
+        own = contact_sheet(store_subject(str(generated / name)))
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(own))
 
 
 def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
@@ -277,8 +319,15 @@ def test_a_users_mistake_is_one_line(
 def test_a_split_that_is_not_there_is_named(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated / "real"), "--split", "night"]) == 2
     assert "has no split 'night': its splits are train, val" in capsys.readouterr().err
-    assert guarded(["inspect", str(generated), "--sheet", "sheet.png"]) == 2
-    assert "--sheet shows one store" in capsys.readouterr().err
+
+
+def test_a_dataset_without_training_images_lacks_something(tmp_path: Path, capsys: Output) -> None:
+    write_tree(tmp_path, {"val": 1, "test": 1})
+    assert guarded(["inspect", "camvid", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "no split 'train', which every run needs: there is test, val\n" in text
+    assert "nothing missing" not in text
+    assert guarded(["inspect", "camvid", str(tmp_path), "--split", "val"]) == 0
 
 
 def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
@@ -311,6 +360,21 @@ def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: 
         save(tmp_path / "photos" / f"{number}.png", random_image(np.random.default_rng(number), 16, 24))
     assert guarded(["inspect", "folder", str(tmp_path), "dataset.folder.images=photos"]) == 0
     assert "3 samples (train 3)" in capsys.readouterr().out
-    for wrong, told in (("dataset.folder.image=x", "images"), ("generate.ks=[1]", "only dataset.folder.KEY=VALUE")):
-        assert guarded(["inspect", "folder", str(tmp_path), wrong]) == 2
-        assert told in capsys.readouterr().err
+    assert guarded(["inspect", "folder", "dataset.folder.images=photos", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["folder", "nowhere", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "dataset.folder.images=x"], "give its folder too"),
+        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': of a dataset that is looked at only"),
+        (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no dataset.folder.KEY"),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_told_before_anything_is_looked_for(arguments: list[str], told: str, capsys: Output) -> None:
+    assert guarded(["inspect", *arguments]) == 2
+    assert told in capsys.readouterr().err

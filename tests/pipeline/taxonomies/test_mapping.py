@@ -127,8 +127,14 @@ def test_an_id_that_the_source_does_not_have_is_named() -> None:
 def test_where_there_is_no_way_those_that_there_are_are_named() -> None:
     with pytest.raises(UserError, match=r"camvid32 labels have no counterpart in ade20k: .* become camvid or citysc"):
         mapping_table(CAMVID32, ADE20K)
-    with pytest.raises(UserError, match=r"cityscapes labels have no counterpart in camvid: they can stay as they are$"):
+    said = r"cityscapes labels have no counterpart in camvid: they can stay as they are; into camvid .* from camvid32$"
+    with pytest.raises(UserError, match=said):
         mapping_table(CITYSCAPES, CAMVID)
+    mine = taxonomy_of_classes("mine", ["ship", "quay"])
+    with pytest.raises(UserError, match=r"into cityscapes there is a way from ade20k, camvid, camvid32, coco-stuff$"):
+        mapping_table(mine, CITYSCAPES)
+    with pytest.raises(UserError, match=r"into ade20k there is a way from no other set$"):
+        mapping_table(mine, ADE20K)
 
 
 def test_a_table_cannot_be_changed_by_who_asks_for_it() -> None:

@@ -1,0 +1,87 @@
+"""What decoding JPEG at a part of their size is worth where `shard` reads and resizes photographs.
+
+Photographs of CamVid are laid side by side at their own size, and saved as JPEG of quality 90. One process on one core
+reads and resizes all of them, in turns with full decodes and with reduced ones. Samples a second are of CPU time,
+medians of the rounds.
+
+    python benchmarks/reduced_jpeg.py --root ../shared/data/camvid
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.datasets import Geometry, open_dataset
+from pipeline.stages import shard
+from pipeline.store import Sample
+
+# Height and width of a photograph, and of the samples made of it: BDD100K at two sizes, and larger cameras.
+CASES = (((720, 1280), (288, 512)), ((720, 1280), (176, 320)), ((1440, 2560), (288, 512)), ((3000, 4000), (360, 480)))
+QUALITY = 90
+
+
+def photographs(source: Path, folder: Path, count: int, size: tuple[int, int]) -> None:
+    """A plain folder of JPEG of this height and width, each of other photographs of CamVid in rows."""
+    dataset = open_dataset("camvid", source)
+    records = dataset.records("train")
+    height, width = size
+    for number in range(count):
+        images = (dataset.load(record).image for record in islice(cycle(records), number, None))
+        rows, total = [], 0
+        while total < height:
+            row, across = [], 0
+            while across < width:
+                row.append(next(images))
+                across += row[-1].shape[1]
+            rows.append(np.concatenate(row, axis=1)[:, :width])
+            total += rows[-1].shape[0]
+        (folder / "images/train").mkdir(parents=True, exist_ok=True)
+        whole = Image.fromarray(np.concatenate(rows)[:height])
+        whole.save(folder / f"images/train/{number:04d}.jpg", quality=QUALITY)
+
+
+def rate(folder: Path, geometry: Geometry) -> float:
+    """Samples that come to the working size a second of CPU time."""
+    source = shard.DatasetSource("folder", str(folder), geometry=geometry)
+    [unit] = shard.plan({"train": open_dataset("folder", folder).records("train")}, 1 << 20, geometry)
+    started = time.process_time()
+    samples = sum(isinstance(sample, Sample) for sample in source.read(unit))
+    return samples / (time.process_time() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--root", type=Path, required=True, help="CamVid")
+    parser.add_argument("--samples", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    print("| photograph | sample | decoded at | full, samples/s | reduced, samples/s | ratio |")
+    print("|---|---|---:|---:|---:|---:|")
+    for size, shape in CASES:
+        with tempfile.TemporaryDirectory() as name:
+            folder, reduced = Path(name), Geometry(*shape)
+            photographs(options.root, folder, options.samples, size)
+            dataset = open_dataset("folder", folder)
+            decoded = dataset.load(dataset.records("train")[0], reduced.at_least).reduction
+            rounds = [
+                (rate(folder, replace(reduced, reduced_jpeg=False)), rate(folder, reduced))
+                for _ in range(options.rounds)
+            ]
+        full, less = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+        sizes = " | ".join(f"{width} x {height}" for height, width in (size, shape))
+        print(f"| {sizes} | 1/{decoded} | {full:.1f} | {less:.1f} | {less / full:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
