@@ -44,7 +44,7 @@ def outdated(space: Workspace) -> str | None:
 def digests(space: Workspace) -> dict[str, JSON]:
     """What stores and artifacts that are there, whole, are known by in the inputs of what is made of them.
 
-    A store that lacks shards is not told from one that has changed before a run has made them again.
+    Those of a store that lacks shards are left out: the next run makes the shards again as they were.
     """
     urls = {name: space.stores[name] for name in ("real", "layouts", "captions")}
     stores = {name: Store.open(url) for name, url in urls.items() if Store.is_at(url)}
@@ -52,7 +52,7 @@ def digests(space: Workspace) -> dict[str, JSON]:
     # Curated shards follow the synthetic ones one by one, and not the store as a whole.
     if Store.is_at(space.synthetic):
         found["synthetic"] = Store.open(space.synthetic).manifest.fingerprint
-    # Layouts name the basis that they are written in, and not the whole artifact; a file of it that is damaged tells none.
+    # Layouts name the basis that they are written in, and not the whole artifact. One that is damaged cannot be asked.
     if (space.basis / USED).is_dir() and not verify_artifact(space.basis)[1]:
         found["basis"] = basis_digest(space.basis / USED)
     for path in (space.adapter, space.judge):
