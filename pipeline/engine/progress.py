@@ -29,7 +29,7 @@ def shard_progress(
 
         def line(receipt: Receipt) -> None:
             figures.add(receipt)
-            report(f"{name}: {figures.done}/{total} shards, now {receipt.shard}; this run: {figures}")
+            report(f"{name}: {figures.done}/{total} shards, {receipt.shard} written; this run: {figures}")
 
         yield line
         return

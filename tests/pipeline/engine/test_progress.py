@@ -35,8 +35,8 @@ def test_progress_tells_shards_samples_rate_failures_and_the_time_left(terminal:
 
 def test_without_a_terminal_each_shard_is_one_line() -> None:
     first, second = shown(False).splitlines()
-    assert first.startswith("generate: 3/5 shards, now train-000002; this run: 7 samples, 1 failed, ")
-    assert second.startswith("generate: 4/5 shards, now train-000003; this run: 15 samples, 1 failed, ")
+    assert first.startswith("generate: 3/5 shards, train-000002 written; this run: 7 samples, 1 failed, ")
+    assert second.startswith("generate: 4/5 shards, train-000003 written; this run: 15 samples, 1 failed, ")
 
 
 def test_time_left_and_rate_count_from_the_beginning_of_the_first_shard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,8 @@ def test_a_run_writes_every_planned_shard_and_a_second_one_does_nothing(
     store, summary = run(tmp_path / "store", stages.plan(3), stage)
     assert (summary.units, summary.done_before, summary.samples) == (3, 0, 30)
     assert verify_store(store.url) == []
-    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
-        f"generate: {number + 1}/3 train-{number:06d}" for number in range(3)
+    assert [line.split(";")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"generate: {number + 1}/3 shards, train-{number:06d} written" for number in range(3)
     ]
     log.unlink()
     _, again = run(tmp_path / "store", stages.plan(3), stage)
