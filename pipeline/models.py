@@ -102,7 +102,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
 
     if name in own or Path(name).is_dir():
         return
-    remedy = f"give a folder, a hub id or one of {', '.join(own)}"
+    remedy = f"give a folder, a hub id or one of {', '.join(own)}" if own else "give a folder or a hub id"
     try:
         if isinstance(try_to_load_from_cache(name, file), str):
             return

@@ -139,6 +139,8 @@ def require_models(config: Config, stages: Sequence[StageName]) -> None:
         require_reachable("backbone.name", config.backbone.name, "config.json", [OFFLINE_DINOV2])
     if {"adapt", "generate"} & set(stages):
         require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
+    if "caption" in stages and config.captions.model is not None:
+        require_reachable("captions.model", config.captions.model, "config.json", [])
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> RetrySummary:

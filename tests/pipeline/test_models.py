@@ -105,7 +105,7 @@ def test_hub_is_asked_only_for_what_is_not_here(hub: ThreadingHTTPServer, tmp_pa
 
 
 @pytest.mark.usefixtures("hub")
-@pytest.mark.parametrize("key", ["backbone.name", "generator.base"])
+@pytest.mark.parametrize("key", ["backbone.name", "generator.base", "captions.model"])
 def test_run_begins_nothing_that_no_model_can_finish(
     key: str, configure: Callable[..., Config], tmp_path: Path
 ) -> None:
