@@ -75,7 +75,7 @@ def test_without_a_wish_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Pat
     plain = real_data("camvid", camvid, tmp_path / "a").plan().manifest
     named = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan().manifest
     assert named.fingerprint == plain.fingerprint
-    assert (plain.taxonomy, set(plain.inputs)) == ("camvid", {"dataset", "listing", "samples_per_shard"})
+    assert (plain.taxonomy, set(plain.inputs)) == ("camvid", {"dataset", "listing", "samples_per_shard", "geometry"})
 
 
 def test_other_classes_make_another_store_and_that_is_told(camvid: Path, tmp_path: Path) -> None:
