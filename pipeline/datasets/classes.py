@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Label
+from pipeline.datasets.base import Label, RecordError
 from pipeline.datasets.images import map_ids
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
@@ -44,7 +44,11 @@ class MaskClasses:
         known = np.zeros(IGNORE_16_BIT + 1, np.bool_)
         table[list(self.values)] = np.arange(len(taxonomy))
         known[[*self.values, taxonomy.ignore_index if self.ignored is None else self.ignored]] = True
-        return map_ids(ids, table, known, where)
+        try:
+            return map_ids(ids, table, known, where)
+        except RecordError as error:
+            hint = "" if self.ignored is not None else "; set dataset.folder.ignore_index to a value of no class"
+            raise RecordError(f"{error}{hint}") from error
 
 
 def read_classes_file(tree: Tree, path: str, ignored: int | None) -> MaskClasses:
