@@ -257,7 +257,10 @@ def test_a_value_beyond_the_list_is_told_with_its_file(
 ) -> None:
     mask[0, :2] = value
     dataset = open_dataset("folder", labelled(tmp_path, image, mask))
-    told = rf"^unknown label id: .*masks/train/a\.png has ids \[{value}\] \(2 pixels\): expected 0\.\.2, 255; set dataset\.folder\.ignore_index to a value of no class$"
+    told = (
+        rf"^unknown label id: .*masks/train/a\.png has ids \[{value}\] \(2 pixels\): expected 0\.\.2, 255; "
+        r"set dataset\.folder\.ignore_index to a value of no class$"
+    )
     with pytest.raises(RecordError, match=told):
         dataset.load(dataset.records("train")[0])
 
