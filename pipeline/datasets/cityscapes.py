@@ -95,6 +95,11 @@ class Cityscapes(Dataset):
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
         told = self._facts
+
+        def known(identity: str, path: str) -> dict[str, str]:
+            city = {"city": PurePosixPath(identity).parent.name}
+            return attributes.get(identity) or told.get(path, NOTHING).attributes or city
+
         return sorted_by_key(
             [
                 Record(
@@ -103,7 +108,7 @@ class Cityscapes(Dataset):
                     image=path,
                     label=labels.get(identity),
                     instances=instances.get(identity),
-                    attributes={"medium": "photo", **(attributes.get(identity) or _known(told.get(path), identity))},
+                    attributes={"medium": "photo", **known(identity, path)},
                     captions=told.get(path, NOTHING).captions,
                     boxes=told.get(path, NOTHING).boxes,
                 )
@@ -142,10 +147,6 @@ class Cityscapes(Dataset):
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
-
-
-def _known(facts: Facts | None, identity: str) -> dict[str, str]:
-    return facts.attributes if facts else {"city": PurePosixPath(identity).parent.name}
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

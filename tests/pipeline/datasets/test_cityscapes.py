@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -120,6 +121,14 @@ def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, lab
     with_them, without = open_dataset("cityscapes", tmp_path).records("train")
     assert with_them.attributes == told
     assert without.attributes == {"medium": "photo", "city": "lumen"}
+
+
+def test_a_table_of_captions_takes_no_city_away(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+    write_cityscapes_image(tmp_path, "train", "ulm_000000_000019", image, label_ids)
+    [record] = open_dataset("cityscapes", tmp_path).records("train")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": record.image, "text": "two cars"}))
+    [told] = open_dataset("cityscapes", tmp_path).records("train")
+    assert (told.attributes, told.captions) == ({"medium": "photo", "city": "ulm"}, ("two cars",))
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"weather": 3}'])
