@@ -19,9 +19,6 @@ Label: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 # Height and width in pixels, as numpy counts.
 Size: TypeAlias = tuple[int, int]
 
-# 8192 x 8192 pixels, or 192 MiB as RGB. A file of a few kilobytes can claim any size.
-MAX_PIXELS = 1 << 26
-
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -30,23 +27,6 @@ class RecordError(UserError):
 
     The message starts with the kind of fault and a colon, such as "truncated image: ...", and is counted by it.
     """
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How the image files of a dataset are decoded.
-
-    ``max_pixels`` is the size of the largest image and mask that is decoded. ``bit_depth`` (9..16) is the number of
-    bits that count in samples of 16: 12 reads 4095 as white. None takes the depth that a file states, else all 16.
-    """
-
-    max_pixels: int = MAX_PIXELS
-    bit_depth: int | None = None
-
-    @property
-    def max_bytes(self) -> int:
-        """Bytes of the largest file: four channels of 16 bits for every pixel, uncompressed."""
-        return 8 * self.max_pixels
 
 
 # There are hundreds of thousands of them in a set.

@@ -9,9 +9,10 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError, features
 
-from pipeline.datasets.base import Decoding, RecordError, Role, one_line
+from pipeline.datasets.base import RecordError, Role, one_line
 from pipeline.datasets.png import PNG, PngChunks
 from pipeline.datasets.tiff import TIFF, unsupported
+from pipeline.kinds import Decoding
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
 # Pillow reads many more, some of them by running other programs. Not every build of it has AVIF.

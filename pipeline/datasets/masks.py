@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.datasets.base import Decoding, RecordError, one_line
+from pipeline.datasets.base import RecordError, one_line
 from pipeline.datasets.decoding import LOSSLESS_FORMATS, check_size, opened
 from pipeline.datasets.png import deep_channels, grey_spread
 from pipeline.datasets.tiff import TiffPage
+from pipeline.kinds import Decoding
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ONE_CHANNEL = ("1", "L", "P", *_SIXTEEN_BIT)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.datasets.base import Decoding, RecordError, Role, one_line
+from pipeline.datasets.base import RecordError, Role, one_line
+from pipeline.kinds import Decoding
 from pipeline.store.location import Location
 
 NO_FOLDER = "no such folder"

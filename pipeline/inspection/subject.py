@@ -9,7 +9,7 @@ from typing import get_args
 
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
+from pipeline.datasets import DatasetKind, Decoding, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import shard
@@ -56,12 +56,14 @@ def dataset_subject(
     split: str | None = None,
     limit: int | None = None,
     folder: FolderOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> Subject:
     """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
 
     Raises UserError where there is no dataset of that kind, or no such split.
     """
-    dataset = open_dataset(kind, root, folder)
+    decoding = decoding or Decoding()
+    dataset = open_dataset(kind, root, folder, decoding)
     with telling_unpaired() as unpaired:
         records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
     chosen = {name: thinned(found, limit) for name, found in records.items()}
@@ -71,7 +73,7 @@ def dataset_subject(
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, folder=folder),
+        shard.DatasetSource(kind, root, folder=folder, decoding=decoding),
         unpaired,
         lacks_train=split is None and TRAIN_SPLIT not in units,
     )
@@ -120,10 +122,11 @@ def subjects_of(
     split: str | None = None,
     limit: int | None = None,
     folder: FolderOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> dict[str, Subject]:
     """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
 
-    ``folder`` says where things lie in a plain folder.
+    ``folder`` says where things are in a plain folder, ``decoding`` how image files are decoded.
 
     Raises UserError where it names none of them.
     """
@@ -131,7 +134,7 @@ def subjects_of(
     if root is not None:
         if target not in kinds:
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, folder)}
+        return {target: dataset_subject(kinds[target], root, split, limit, folder, decoding)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if target in kinds:

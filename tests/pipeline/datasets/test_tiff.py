@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.datasets import RecordError
-from pipeline.datasets.base import Decoding
+from pipeline.datasets import Decoding, RecordError
 from pipeline.datasets.images import read_image, read_label_ids, read_mask
 from pipeline.datasets.tree import Tree
 from tests.pipeline.datasets.files import packed_tiff
