@@ -16,7 +16,7 @@ from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import read_label_ids
+from pipeline.datasets.images import read_label_ids, read_mask
 from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.taxonomies import Taxonomy
@@ -168,7 +168,7 @@ class Folder(Dataset):
         label = instances = None
         if record.label is not None:
             assert self.classes is not None
-            label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
+            label = self.classes.train_ids(read_mask(self.tree, record.label), self.tree.at(record.label))
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)

@@ -16,6 +16,8 @@ from pipeline.kinds import Decoding
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ONE_CHANNEL = ("1", "L", "P", *_SIXTEEN_BIT)
+# Values of a palette.
+PALETTE_MODES = ("P", "PA")
 _CHANNELS = ("LA", "PA", "RGB", "RGBA")
 _SIXTEEN_BIT_MAX = 65535
 # 65535 / 255: what a colour of 8 bits is multiplied by where it is stored in 16.
