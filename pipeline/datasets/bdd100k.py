@@ -17,6 +17,7 @@ from pipeline.datasets.images import map_ids, read_label_bytes, read_label_ids
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import BDD100K, Taxonomy
 
 Subset: TypeAlias = Literal["10k", "100k"]
@@ -144,6 +145,8 @@ class Bdd100k(Dataset):
 
     def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
         labels = by_name(self.tree.files(f"{MASKS}/{split}", ".png"), stem)
+        places = Place(f"images/10k/{split}", (".jpg",)), Place(f"{MASKS}/{split}", (".png",))
+        check_unread(self.tree, split, images, labels, *places)
         check_pairs(split, images, labels, pattern, f"{self.tree.at(MASKS)}/{split}/*.png")
         objects = by_name(self.tree.files(f"{OBJECT_MASKS}/{split}", ".png"), stem)
         # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
@@ -162,6 +165,7 @@ class Bdd100k(Dataset):
         ]
 
     def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
+        check_unread(self.tree, split, images, {}, Place(f"images/100k/{split}", (".jpg",)))
         check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
         held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
         known = self._described(split, list[_Boxed])

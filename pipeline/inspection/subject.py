@@ -11,6 +11,7 @@ from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import DatasetKind, Decoding, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
+from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
@@ -38,6 +39,7 @@ class Subject:
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
         lacks_train: whether it is a dataset without the split that fits are made on.
+        unread: files that have the name of an image or a label, in a format that is not read.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Subject:
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     lacks_train: bool = False
+    unread: Sequence[Unread] = ()
 
 
 def dataset_subject(
@@ -64,7 +67,7 @@ def dataset_subject(
     """
     decoding = decoding or Decoding()
     dataset = open_dataset(kind, root, folder, decoding)
-    with telling_unpaired() as unpaired:
+    with telling_unpaired() as unpaired, noting_unread() as unread:
         records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
     chosen = {name: thinned(found, limit) for name, found in records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
@@ -76,6 +79,7 @@ def dataset_subject(
         shard.DatasetSource(kind, root, folder=folder, decoding=decoding),
         unpaired,
         lacks_train=split is None and TRAIN_SPLIT not in units,
+        unread=unread,
     )
 
 
