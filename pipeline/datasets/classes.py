@@ -31,6 +31,9 @@ SET_NAME = "folder"
 # Names that say of pixels that they have no class.
 _NO_CLASS = re.compile(r"[\W_]*(void|ignored?|unlabell?ed|unannotated|don'?t[ _]?care)[\W_]*", re.IGNORECASE)
 
+_ADVICE = "; a row such as 255,void,R,G,B in the file of classes ignores a colour"
+_NO_COLORS = ", as the file of classes states none: give it the columns r, g, b"
+
 
 @dataclass(frozen=True)
 class MaskClasses:
@@ -39,7 +42,7 @@ class MaskClasses:
     ``ignored`` is the value of pixels without a class; None is the taxonomy's own ignore index, unless that is the
     value of a class. ``colors[i]`` is the colour of train id ``i`` in masks of colours, None where no colours are
     stated, and ``ignored_colors`` are those of pixels without a class. ``values_stated`` says whether a file gives the
-    values, which are places in it otherwise.
+    values, which are places in it otherwise; ``advice`` is what messages say about colours of no class.
     """
 
     taxonomy: Taxonomy
@@ -48,6 +51,7 @@ class MaskClasses:
     colors: tuple[Color, ...] | None = None
     ignored_colors: tuple[Color, ...] = ()
     values_stated: bool = False
+    advice: str = ""
 
     def train_ids(self, mask: Mask, where: str) -> Label:
         """Train ids [H, W] of a mask as it is stored.
@@ -117,9 +121,7 @@ class MaskClasses:
             raise RecordError(f"{error}{hint}") from error
 
     def _by_color(self, colors: NDArray[np.uint8] | NDArray[np.uint16], where: str) -> Label:
-        stated = "; a row such as 255,void,R,G,B in the file of classes ignores a colour"
-        hint = stated if self.colors else ", as the file of classes states none: give it the columns r, g, b"
-        label = map_colors(colors, self._by_its_color, where, self.taxonomy.dtype, hint)
+        label = map_colors(colors, self._by_its_color, where, self.taxonomy.dtype, self.advice)
         for color, names in self._shared.items():
             if (label == self._by_its_color[color]).any():
                 both = " and ".join(names)
@@ -149,7 +151,7 @@ def read_classes_file(tree: Tree, path: str, ignored: int | None) -> MaskClasses
     try:
         text = decode_text(tree.location.read(path))[:MAX_CHARACTERS]
         classes = _parsed(path.rpartition(".")[2].lower(), text)
-        return _without(classes, ignored)
+        return replace(_without(classes, ignored), advice=_ADVICE if classes.colors else _NO_COLORS)
     except FileNotFoundError as error:
         raise UserError(f"classes file {tree.at(path)} does not exist: give one class a line") from error
     except (ValueError, UserError) as error:
