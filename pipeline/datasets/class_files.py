@@ -107,7 +107,7 @@ def _by_field(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list
     number = next((column for column in columns if _plain(column) == "class" and column != roles[NAME]), None)
     if ID not in roles and number and all(str(row.get(number, "")).strip().isdigit() for row in rows):
         roles[ID] = number
-    fields = [{field: row.get(column) for field, column in roles.items()} for row in rows]
+    fields: list[Row] = [{field: row.get(column) for field, column in roles.items()} for row in rows]
     color = next((column for column in columns if _plain(column) in _COLORS), None)
     if channels or color is None:
         return fields

@@ -30,7 +30,7 @@ def map_colors(
     known = sorted(train_ids)
     known_codes = _codes(np.array(known, np.uint16).reshape(-1, 3))
     ids = np.array([train_ids[color] for color in known], dtype)
-    label = np.empty(pixels.shape[:2], dtype)
+    label = np.empty(pixels.shape[:2], np.dtype(dtype))
     unknown: dict[int, int] = {}
     rows = max(1, _PIXELS_AT_A_TIME // max(1, pixels.shape[1]))
     for top in range(0, len(pixels), rows):

@@ -104,9 +104,9 @@ def _of_channels(channels: Values, mode: str, where: str) -> Mask:
         )
     red = channels[..., 0]
     if colors == 1:
-        return Mask(np.ascontiguousarray(red), mode)
+        return Mask(red.copy(), mode)
     if all(np.array_equal(red, channels[..., other]) for other in (1, 2)):
-        return Mask(np.ascontiguousarray(red), mode, _greys(red))
+        return Mask(red.copy(), mode, _greys(red))
     return Mask(_eight_bit_colors(channels[..., :3]), mode)
 
 
@@ -124,12 +124,12 @@ def _greys(values: Values) -> Values:
 def _eight_bit_colors(colors: Values) -> Values:
     """Colours of 16 bits as the same ones of 8, stored as they are or spread over the whole range, if all are such."""
     if colors.dtype == np.uint8:
-        return np.ascontiguousarray(colors)
+        return colors.copy()
     if colors.max() <= 255:
         return colors.astype(np.uint8)
     if not (colors % _SPREAD_16_BIT).any():
         return (colors // _SPREAD_16_BIT).astype(np.uint8)
-    return np.ascontiguousarray(colors)
+    return colors.copy()
 
 
 def _deep(tiff: TiffPage, data: bytes, where: str) -> Values | None:

@@ -117,11 +117,12 @@ class TiffPage:
                 raise ValueError(f"its pixels have the shape {pixels.shape}")
             return pixels
         if page.planarconfig == _CONTIGUOUS and page.photometric == _RGB and page.samplesperpixel in (3, 4):
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            if pixels is None:
+            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            if decoded is None:
                 raise ValueError("its pixels do not decode")
-            pixels[..., :3] = pixels[..., 2::-1]
-            return np.asarray(pixels, np.uint16)
+            # OpenCV's order is blue, green, red.
+            decoded[..., :3] = decoded[..., 2::-1]
+            return np.asarray(decoded, np.uint16)
         return None
 
     @property
