@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.cli import main
+from pipeline.cli import guarded
 from pipeline.compose import load_config
 from pipeline.store import SampleReader, Store
 from pipeline.workflow import Selection, read_config, retry, run
@@ -63,12 +63,12 @@ def test_an_image_that_was_too_large_is_read_once_the_limit_is_raised(root: Path
 
 
 def test_inspect_takes_the_same_settings(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "folder", str(root)]) == 1
+    assert guarded(["inspect", "folder", str(root)]) == 1
     assert "4 x doubtful bit depth, such as" in capsys.readouterr().out
-    assert main(["inspect", "folder", str(root), "dataset.bit_depth=12"]) == 0
-    assert main(["inspect", "folder", str(root), "dataset.bit_depth=12", "dataset.max_pixels=5000"]) == 1
+    assert guarded(["inspect", "folder", str(root), "dataset.bit_depth=12"]) == 0
+    assert guarded(["inspect", "folder", str(root), "dataset.bit_depth=12", "dataset.max_pixels=5000"]) == 1
     assert "1 x bomb-sized image, such as" in capsys.readouterr().out
-    assert main(["inspect", "folder", str(root), "dataset.bit_depth=3"]) == 2
+    assert guarded(["inspect", "folder", str(root), "dataset.bit_depth=3"]) == 2
     assert "bit_depth" in capsys.readouterr().err
 
 
