@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from augment.errors import UserError
 from augment.progress import OnStep, ignore_step
 from augment.scalars import scalar_writer
+from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, store_digest
 from downstream.judge import save_segmenter
@@ -90,7 +91,8 @@ def train(
     classes = taxonomy.classes
     crop = _crop(options, real_store)
     config = segmenter_config(options.model, len(classes), crop, options.decoder_channels, taxonomy.ignore_index)
-    with warnings.catch_warnings(), scalar_writer(run_dir, state.iteration if state else 0) as add_scalars:
+    taken = state.iteration if state else 0
+    with warnings.catch_warnings(), short_sockets(), scalar_writer(run_dir, taken) as add_scalars:
         # Deprecations inside mmengine and PyTorch; the user can do nothing about them.
         warnings.simplefilter("ignore")
         progress = Progress(

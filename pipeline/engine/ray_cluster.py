@@ -6,10 +6,8 @@ import logging
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -17,6 +15,7 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address
 
 from augment.errors import UserError
+from augment.sockets import short_folder
 from pipeline.engine.errors import RunFailed
 from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
 
@@ -38,9 +37,8 @@ _PATIENT_RAY = {
     "RAY_health_check_timeout_ms": "60000",
 }
 
-# Linux takes 107 bytes for the path of a socket; Ray puts its own at <folder>/session_<time>_<pid>/sockets/<name>.
-_LONGEST_SOCKET = 107
-_SESSION = "/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+# Where Ray puts the socket with the longest name below its folder.
+_SOCKET = "session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 
 
 def connect(address: str | None, report: Callable[[str], None]) -> None:
@@ -94,6 +92,7 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
     """
     for name, value in _PATIENT_RAY.items():
         os.environ.setdefault(name, value)
+    folder = temp_dir()
     for attempt in range(1, _STARTS + 1):
         try:
             _init(
@@ -102,7 +101,7 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
                 resources={CORELESS: coreless},
                 object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
                 include_dashboard=False,
-                _temp_dir=short_temp_dir(),
+                _temp_dir=folder,
             )
             return
         except Exception as error:
@@ -117,27 +116,10 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
             report(f"Ray is slow to start on this machine, trying again ({attempt} of {_STARTS})")
 
 
-def short_temp_dir() -> str | None:
-    """A folder for Ray's sockets where the path of its default is too long for them, else None.
-
-    RAY_TMPDIR or TMPDIR name the default; batch systems such as Slurm make them long.
-    """
+def temp_dir() -> str | None:
+    """A folder for Ray's files where its default has too long a path for its sockets, else None."""
     default = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    if len(os.fsencode(f"{default}/ray{_SESSION}")) <= _LONGEST_SOCKET:
-        return None
-    for parent in ("/tmp", "/var/tmp", "/dev/shm"):
-        folder = Path(parent, f"ray-{os.getuid()}")
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return str(folder)
-        except OSError:
-            # Not there, or not writable for this user: the next one may be.
-            continue
-    raise UserError(
-        f"TMPDIR={default} is too long for Ray's sockets, and neither /tmp, /var/tmp nor /dev/shm can be written: "
-        "set RAY_TMPDIR to a folder with a path of at most 35 characters"
-    )
+    return short_folder(default, f"/ray/{_SOCKET}")
 
 
 def _init(**options: Any) -> None:

@@ -15,7 +15,7 @@ import ray.exceptions
 
 from augment.errors import UserError
 from pipeline.engine import Resources, RunFailed, make_executor, ray_cluster, ray_pool
-from pipeline.engine.ray_cluster import connect, short_temp_dir
+from pipeline.engine.ray_cluster import connect, temp_dir
 from pipeline.engine.ray_errors import ray_errors
 from pipeline.engine.ray_pool import RESERVED_CPUS, shortage
 from tests.pipeline.engine import stages
@@ -141,11 +141,11 @@ def test_folder_for_sockets_is_short_whatever_the_environment_names(
 ) -> None:
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    assert short_temp_dir() is None
+    assert temp_dir() is None
     monkeypatch.setenv(variable, "/scratch/job")
-    assert short_temp_dir() is None
+    assert temp_dir() is None
     monkeypatch.setenv(variable, f"/scratch/{'ü' * 20}")
-    chosen = short_temp_dir()
+    chosen = temp_dir()
     assert chosen is not None and len(chosen) < 35
 
 
