@@ -28,13 +28,15 @@ _PATIENCE_SECONDS = 5.0
 # Ray gives up a start on this machine after 30 seconds, without a setting for it.
 _STARTS = 4
 
-# Limits within which Ray's own processes and workers must answer. A busy machine or a slow disk breaks the defaults
-# (30 to 100 s), and Ray then ends workers or the whole node. A user's own setting goes first.
-_PATIENT_RAY = {
+# For a busy machine; a user's own setting goes first. Within the limits Ray's own processes and workers must answer: a
+# busy machine or a slow disk breaks Ray's defaults (10 to 100 s), and Ray then ends workers or the whole node.
+_RAY_DEFAULTS = {
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_gcs_server_port_wait_time_s": "300",
     "RAY_health_check_timeout_ms": "60000",
+    # Ray's own 15 leaves workers a fiftieth of a core beside each process of normal priority.
+    "RAY_worker_niceness": "0",
 }
 
 # Where Ray puts the socket with the longest name below its folder.
@@ -90,7 +92,7 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
     Raises:
         RunFailed: it does not start, though tried several times.
     """
-    for name, value in _PATIENT_RAY.items():
+    for name, value in _RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)
     folder = temp_dir()
     for attempt in range(1, _STARTS + 1):
