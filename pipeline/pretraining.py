@@ -201,7 +201,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
         render_once(scenes, config.dataset.render, None, report)
     folder = config.dataset.folder
     options = FolderOptions(**folder.model_dump()) if folder else None
-    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options)
+    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options, config.dataset.decoding)
     records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]

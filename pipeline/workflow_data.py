@@ -99,7 +99,7 @@ class RealData:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.config.dataset.kind, self.root, self.folder)
+        return open_dataset(self.config.dataset.kind, self.root, self.folder, self.config.dataset.decoding)
 
     # Which images
 
@@ -143,7 +143,7 @@ class RealData:
             **shard.mask_values(self.dataset),
         }
         settings = self.config.dataset
-        labels = shard.LabelSource(settings.kind, self.root, settings.taxonomy, self.folder)
+        labels = shard.LabelSource(settings.kind, self.root, settings.taxonomy, self.folder, decoding=settings.decoding)
         task = CountClasses(labels, self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
@@ -286,6 +286,7 @@ class RealData:
             **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
+            **self.config.dataset.beyond_listing,
             **self.config.geometry.beyond_size(),
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
@@ -296,4 +297,7 @@ class RealData:
         """Stage and source of shard."""
         stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
         settings = self.config.dataset
-        return stage, shard.DatasetSource(settings.kind, self.root, settings.taxonomy, self.folder, self.frame_geometry)
+        source = shard.DatasetSource(
+            settings.kind, self.root, settings.taxonomy, self.folder, self.frame_geometry, settings.decoding
+        )
+        return stage, source

@@ -19,7 +19,7 @@ from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
 from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
-from pipeline.kinds import DatasetKind
+from pipeline.kinds import DatasetKind, Decoding
 
 __all__ = [
     "Ade20k",
@@ -34,6 +34,7 @@ __all__ = [
     "CocoStuff",
     "Dataset",
     "DatasetKind",
+    "Decoding",
     "Folder",
     "FolderOptions",
     "Frame",
@@ -50,14 +51,16 @@ __all__ = [
 ]
 
 
-def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | None = None) -> Dataset:
+def open_dataset(
+    kind: DatasetKind, root: str | Path, folder: FolderOptions | None = None, decoding: Decoding | None = None
+) -> Dataset:
     """Open the dataset that lies in ``root``, a folder or any fsspec URL; little is read but folder names.
 
-    ``folder`` says where things lie in one of kind ``folder``, and is not looked at for any other. Rendered scenes lie
-    on disk as Cityscapes does. Raises UserError where the folder does not hold a dataset of that kind, saying what was
-    expected where.
+    ``folder`` says where things are in one of kind ``folder``, and is not looked at for any other; ``decoding`` how its
+    images are decoded. Rendered scenes are on disk as Cityscapes is. Raises UserError where the folder does not hold a
+    dataset of that kind, saying what was expected where.
     """
-    tree = Tree(root)
+    tree = Tree(root, decoding)
     match kind:
         case "rendered":
             return Cityscapes(tree, name="rendered")

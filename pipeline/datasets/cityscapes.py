@@ -17,6 +17,7 @@ from pipeline.datasets.folders import by_name, check_pairs, require_layout, requ
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.table import NOTHING, Facts, read_table
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -80,6 +81,14 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            _place(image_folder, IMAGE_SUFFIX),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX),
+        )
         check_pairs(
             split,
             images,
@@ -147,6 +156,16 @@ class Cityscapes(Dataset):
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def _place(folder: str, suffix: str) -> Place:
+    """Where files of every city are that end in ``suffix``, by city and image id."""
+    ending, _, kind = suffix.rpartition(".")
+
+    def name_of(path: str) -> str:
+        return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
+
+    return Place(folder, (f".{kind}",), ending, name_of)
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

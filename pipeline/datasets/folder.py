@@ -16,13 +16,14 @@ from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import read_label_ids
+from pipeline.datasets.images import read_label_ids, read_mask
 from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
 from pipeline.datasets.tree import NO_FOLDER, Tree
+from pipeline.datasets.unread import Place, check_unread, common_ending
 from pipeline.taxonomies import Taxonomy
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 CLASSES_FILES = ("classes.txt", "classes.csv", "classes.json")
 SPLIT = "{split}"
 ONLY_SPLIT = "train"
@@ -136,6 +137,20 @@ class Folder(Dataset):
         labels = self._files(mask_folder, MASK_SUFFIXES, self.options.mask_suffix)
         instances = self._files(instance_folder, MASK_SUFFIXES, self.options.mask_suffix)
         images = self._files(image_folder, IMAGE_SUFFIXES, "", {*labels.values(), *instances.values()})
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            Place(image_folder, IMAGE_SUFFIXES, name_of=lambda path: _name(path, image_folder, "")),
+            Place(
+                mask_folder,
+                MASK_SUFFIXES,
+                self.options.mask_suffix,
+                lambda path: _name(path, mask_folder, self.options.mask_suffix),
+            ),
+        )
+        ending = common_ending(images.keys(), labels.keys())
         check_pairs(
             split,
             images,
@@ -144,7 +159,9 @@ class Folder(Dataset):
             f"{self.tree.at(mask_folder)}/**/*{self.options.mask_suffix}.png",
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
-            remedy="; where they have none, set dataset.folder.partly_labelled=true",
+            remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
+            if ending
+            else "; where they have none, set dataset.folder.partly_labelled=true",
         )
         told = self._facts
         return sorted_by_key(
@@ -168,7 +185,7 @@ class Folder(Dataset):
         label = instances = None
         if record.label is not None:
             assert self.classes is not None
-            label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
+            label = self.classes.train_ids(read_mask(self.tree, record.label), self.tree.at(record.label))
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)
@@ -202,15 +219,19 @@ class Folder(Dataset):
         self, folder: str, suffixes: tuple[str, ...], ending: str, apart: Collection[str] = ()
     ) -> dict[str, str]:
         """Files below a folder but those ``apart``, by their path in it without suffix and ``ending``."""
-        names = {
-            path: PurePosixPath(path).relative_to(folder).with_suffix("") for path in self._below(folder, suffixes)
-        }
-        chosen = [path for path, name in names.items() if name.name.endswith(ending) and path not in apart]
-        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
-        return by_name(chosen, lambda path: unicodedata.normalize("NFC", str(names[path]).removesuffix(ending)))
+        below = self._below(folder, suffixes)
+        chosen = [path for path in below if PurePosixPath(path).stem.endswith(ending) and path not in apart]
+        return by_name(chosen, lambda path: _name(path, folder, ending))
 
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
+
+
+def _name(path: str, folder: str, ending: str) -> str:
+    """The path of a file in a folder, without its suffix and the ``ending`` before that."""
+    # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+    name = str(PurePosixPath(path).relative_to(folder).with_suffix(""))
+    return unicodedata.normalize("NFC", name.removesuffix(ending))
 
 
 def _path(template: str, split: str) -> str:

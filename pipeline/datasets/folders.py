@@ -30,7 +30,7 @@ def require_layout(tree: Tree, splits: Callable[[], list[str]], what: str, expec
 
 def unpacked(tree: Tree, folder: str) -> Tree:
     """The folder of that name in the root, which an archive unpacks to; the root itself where there is none."""
-    return Tree(tree.at(folder)) if folder in tree.folders() else tree
+    return tree.below(folder) if folder in tree.folders() else tree
 
 
 def require_split(split: str, splits: list[str], folder: str) -> None:

@@ -9,8 +9,9 @@ from typing import get_args
 
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
+from pipeline.datasets import DatasetKind, Decoding, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
+from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
@@ -38,6 +39,7 @@ class Subject:
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
         lacks_train: whether it is a dataset without the split that fits are made on.
+        unread: files that have the name of an image or a label, in a format that is not read.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Subject:
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     lacks_train: bool = False
+    unread: Sequence[Unread] = ()
 
 
 def dataset_subject(
@@ -56,13 +59,15 @@ def dataset_subject(
     split: str | None = None,
     limit: int | None = None,
     folder: FolderOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> Subject:
     """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
 
     Raises UserError where there is no dataset of that kind, or no such split.
     """
-    dataset = open_dataset(kind, root, folder)
-    with telling_unpaired() as unpaired:
+    decoding = decoding or Decoding()
+    dataset = open_dataset(kind, root, folder, decoding)
+    with telling_unpaired() as unpaired, noting_unread() as unread:
         records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
     chosen = {name: thinned(found, limit) for name, found in records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
@@ -71,9 +76,10 @@ def dataset_subject(
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, folder=folder),
+        shard.DatasetSource(kind, root, folder=folder, decoding=decoding),
         unpaired,
         lacks_train=split is None and TRAIN_SPLIT not in units,
+        unread=unread,
     )
 
 
@@ -120,10 +126,11 @@ def subjects_of(
     split: str | None = None,
     limit: int | None = None,
     folder: FolderOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> dict[str, Subject]:
     """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
 
-    ``folder`` says where things lie in a plain folder.
+    ``folder`` says where things are in a plain folder, ``decoding`` how image files are decoded.
 
     Raises UserError where it names none of them.
     """
@@ -131,7 +138,7 @@ def subjects_of(
     if root is not None:
         if target not in kinds:
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, folder)}
+        return {target: dataset_subject(kinds[target], root, split, limit, folder, decoding)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if target in kinds:

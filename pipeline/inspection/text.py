@@ -32,6 +32,7 @@ def lines_of(report: Report) -> Iterator[str]:
 
 def _faults(report: Report) -> Iterator[str]:
     subject = report.subject
+    yield from (f"  {unread}" for unread in subject.unread)
     for unpaired in subject.unpaired:
         place = f"  split {unpaired.split!r}, {unpaired.images} images and {unpaired.labels} labels:"
         bare, orphans = (

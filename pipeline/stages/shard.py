@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 
 from augment.errors import UserError
 from pipeline.datasets import (
     Dataset,
     DatasetKind,
+    Decoding,
     Folder,
     FolderOptions,
     Frame,
@@ -106,9 +107,9 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str, folder: FolderOptions | None) -> Dataset:
+def opened(kind: DatasetKind, root: str, folder: FolderOptions | None, decoding: Decoding) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root, folder)
+    return open_dataset(kind, root, folder, decoding)
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``folder`` says where things lie in a dataset of kind ``folder``. ``geometry`` None leaves frames at their size on
-    disk.
+    ``folder`` says where things are in a dataset of kind ``folder``. ``geometry`` None leaves frames at their size on
+    disk. ``decoding`` says how image files are decoded.
     """
 
     kind: DatasetKind
@@ -125,6 +126,7 @@ class DatasetSource:
     taxonomy: str | None = None
     folder: FolderOptions | None = None
     geometry: Geometry | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
     @property
     def keys_a_read(self) -> int:
@@ -133,7 +135,7 @@ class DatasetSource:
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
-        dataset = opened(self.kind, self.root, self.folder)
+        dataset = opened(self.kind, self.root, self.folder, self.decoding)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
