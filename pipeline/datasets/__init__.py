@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 from pipeline.datasets.ade20k import Ade20k
 from pipeline.datasets.ade20k_full import Ade20kFull
@@ -11,12 +12,13 @@ from pipeline.datasets.bdd100k import Bdd100k
 from pipeline.datasets.camvid import CamVid
 from pipeline.datasets.camvid32 import CamVid32
 from pipeline.datasets.cityscapes import Cityscapes
-from pipeline.datasets.coco import Coco
+from pipeline.datasets.coco import Coco, CocoOptions
 from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder import Folder, FolderOptions
 from pipeline.datasets.folders import unpacked
 from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
+from pipeline.datasets.intake import HeldOut, Intake, LeftOut, Listing
 from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
 from pipeline.kinds import DatasetKind
@@ -31,6 +33,7 @@ __all__ = [
     "CamVid32",
     "Cityscapes",
     "Coco",
+    "CocoOptions",
     "CocoStuff",
     "Dataset",
     "DatasetKind",
@@ -38,7 +41,12 @@ __all__ = [
     "FolderOptions",
     "Frame",
     "Geometry",
+    "HeldOut",
+    "Intake",
+    "LeftOut",
+    "Listing",
     "Mode",
+    "Options",
     "Record",
     "RecordError",
     "Resample",
@@ -50,12 +58,15 @@ __all__ = [
 ]
 
 
-def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | None = None) -> Dataset:
+# What a configuration says of a dataset's own kind.
+Options: TypeAlias = FolderOptions | CocoOptions
+
+
+def open_dataset(kind: DatasetKind, root: str | Path, options: Options | None = None) -> Dataset:
     """Open the dataset that lies in ``root``, a folder or any fsspec URL; little is read but folder names.
 
-    ``folder`` says where things lie in one of kind ``folder``, and is not looked at for any other. Rendered scenes lie
-    on disk as Cityscapes does. Raises UserError where the folder does not hold a dataset of that kind, saying what was
-    expected where.
+    ``options`` are those of its kind, and not looked at for any other. Rendered scenes lie on disk as Cityscapes does.
+    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
     """
     tree = Tree(root)
     match kind:
@@ -70,7 +81,7 @@ def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | No
         case "camvid-32":
             return CamVid32(tree)
         case "folder":
-            return Folder(tree, folder or FolderOptions())
+            return Folder(tree, options if isinstance(options, FolderOptions) else FolderOptions())
         case "ade20k":
             return Ade20k(unpacked(tree, "ADEChallengeData2016"))
         case "ade20k-full":
@@ -82,4 +93,4 @@ def open_dataset(kind: DatasetKind, root: str | Path, folder: FolderOptions | No
         case "coco-stuff":
             return CocoStuff(tree)
         case "coco":
-            return Coco(tree)
+            return Coco(tree, options if isinstance(options, CocoOptions) else CocoOptions())

@@ -81,7 +81,7 @@ def check_pairs(
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
-    counts = f"found {len(images)} images and {len(labels)} labels"
+    counts = f"found {len(images)} images and {len(labels)} labels, dataset.only_labelled=true leaves those alone out"
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "

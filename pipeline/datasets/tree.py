@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
@@ -118,6 +119,13 @@ class Tree:
         if not stat.S_ISREG(status.st_mode):
             raise RecordError(f"special file instead of {role}: {self.at(path)}")
         return status.st_size
+
+
+def without_mark(data: bytes) -> bytes:
+    """The bytes of a text file in UTF-8, without the mark of the byte order that some editors begin a file with."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def enumerate_some(names: Sequence[str], most: int = 5) -> str:

@@ -138,8 +138,13 @@ def test_a_caption_of_blanks_is_none(root: Path) -> None:
     assert (one.captions, other.captions) == (("People and a brush",), ("Grass.",))
 
 
-def test_without_segments_images_are_unlabelled_and_boxes_those_of_pycocotools(root: Path) -> None:
+def test_without_masks_images_are_unlabelled_and_boxes_those_of_pycocotools(root: Path) -> None:
+    def unmask(content: dict) -> None:
+        for found, empty in zip(content["annotations"], ([], None, [[]]), strict=True):
+            found["segmentation"] = empty
+
     without_panoptic(root)
+    edit(root, unmask, "instances_train2017")
     objects, dataset = COCO(root / "annotations/instances_train2017.json"), open_dataset("coco", root)
     assert dataset.taxonomy is None
     for record in dataset.records("train"):
