@@ -254,7 +254,9 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
     if root is not None:
         settings.remove(root)
     if wrong := next((word for word in settings if not SETTING.match(word)), None):
-        raise UserError(f"{wrong!r}: of a dataset that is looked at only dataset.KEY=VALUE can be set, after its folder")
+        raise UserError(
+            f"{wrong!r}: of a dataset that is looked at only dataset.KEY=VALUE can be set, after its folder"
+        )
     stated = dataset_settings(options.target, root, settings)
     subjects = subjects_of(options.target, root, options.split, options.limit, stated)
     sheets = write_sheets(subjects, options.sheet) if options.sheet else []

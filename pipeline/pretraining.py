@@ -188,8 +188,8 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
         render_once(scenes, config.dataset.render, None, report)
     dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options_of(config.dataset))
     listing = intake_of(config.dataset).listing(dataset, [TRAIN_SPLIT])
-    for left_out in listing.left_out:
-        report(f"left out of {left_out}")
+    for line in listing.remarks():
+        report(line)
     records = select(listing.records, config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]

@@ -208,13 +208,11 @@ class RealData:
 
     def remarks(self) -> str:
         """What should be known of the images before any is read, in lines; empty where there is nothing to say."""
-        return "\n".join(filter(None, (*self.left_out(), self.unlabelled())))
+        return "\n".join(filter(None, (*self.not_read(), self.unlabelled())))
 
-    def left_out(self) -> list[str]:
-        """What is left out of each split, a line each."""
-        if self.config.dataset.render is not None:
-            return []
-        return [f"left out of {left_out}" for left_out in self.listing.left_out]
+    def not_read(self) -> list[str]:
+        """What lies in the dataset and is not read, a line each."""
+        return [] if self.config.dataset.render is not None else self.listing.remarks()
 
     def unlabelled(self) -> str:
         """How many images of which splits have no label, in a line; empty where all have one."""
@@ -261,9 +259,9 @@ class RealData:
     # The store
 
     def prepare(self, tools: Tools) -> None:
-        """Draw scenes and count classes, as far as that is asked for and not done; say what is left out."""
+        """Draw scenes and count classes, as far as that is asked for and not done; say what is not read."""
         self.render(tools)
-        for line in self.left_out():
+        for line in self.not_read():
             tools.report(f"shard: {line}")
         if self.sampler is not None:
             self.sampler.prepare(tools)

@@ -152,7 +152,7 @@ class SamplingConfig(Section):
         if not isinstance(self.keys, Path):
             return self.keys
         try:
-            lines = self.keys.read_text().splitlines()
+            lines = self.keys.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"keys: {self.keys} cannot be read as a list of keys ({error})") from error
         return tuple(line.strip() for line in lines if line.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -15,7 +16,8 @@ from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split
 from pipeline.datasets.images import map_ids, read_label_ids
-from pipeline.datasets.table import NOTHING, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
@@ -94,7 +96,7 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        told = self._facts
+        told = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
             city = {"city": PurePosixPath(identity).parent.name}
@@ -123,9 +125,13 @@ class Cityscapes(Dataset):
             None if record.instances is None else self._instances(record.instances),
         )
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions."""
+        return self._tables.rows.keys()
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        return read_table(self.tree)
+    def _tables(self) -> Tables:
+        return read_tables(self.tree, [f"leftImg8bit/{split}" for split in self.splits()])
 
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)

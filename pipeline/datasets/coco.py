@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,8 @@ from pipeline.datasets.images import read_label_colors
 from pipeline.datasets.json_files import read_typed
 from pipeline.datasets.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
 from pipeline.datasets.polygons import drawn
-from pipeline.datasets.table import NOTHING, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -123,7 +124,7 @@ class Coco(Dataset):
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
         with_masks = PANOPTIC not in self._files(folder) and self._instances(folder) not in self._outlined
         boxes = read_boxes(self.tree, self._instances(folder), without_suffix, with_masks=with_masks)
-        told = self._facts
+        told = self._tables.facts
         return sorted_by_key(
             [
                 Record(
@@ -152,9 +153,13 @@ class Coco(Dataset):
         label, instances = paint(colors, record.legend, self.tree.at(record.label))
         return Annotations(label, instances if record.instances else None)
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions."""
+        return self._tables.rows.keys()
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        return read_table(self.tree)
+    def _tables(self) -> Tables:
+        return read_tables(self.tree, [folder_of(self.tree, folder) for folder in self._folders.values()])
 
     @cached_property
     def _folders(self) -> dict[str, str]:

@@ -18,7 +18,8 @@ from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder_files import CLASSES_FILES, SPLIT, find_classes_file, listed_splits, read_list
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids
-from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.taxonomies import Taxonomy
 
@@ -60,8 +61,8 @@ class Folder(Dataset):
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
     ``instances``, 16-bit files with a number for each object and 0 elsewhere. Where there are masks, splits other than
-    ``train`` and ``val`` may be without a folder of them. ``metadata.jsonl`` may tell more of each image; see
-    `read_table`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
+    ``train`` and ``val`` may be without a folder of them. Tables may tell more of each image; see
+    `read_tables`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
     both there or both absent.
     """
 
@@ -99,8 +100,12 @@ class Folder(Dataset):
     @cached_property
     def classes(self) -> MaskClasses | None:
         """What the values in masks stand for."""
-        path = find_classes_file(self.tree, self.options.classes, self.options.images, self.splits())
+        path = self._classes_file
         return None if path is None else read_classes_file(self.tree, path, self.options.ignore_index)
+
+    @cached_property
+    def _classes_file(self) -> str | None:
+        return find_classes_file(self.tree, self.options.classes, self.options.images, self.splits())
 
     def splits(self) -> list[str]:
         """Names that stand for ``{split}`` in the folders and lists there are, sorted; ``train`` where it has no place.
@@ -158,7 +163,8 @@ class Folder(Dataset):
             partly_labelled=self.options.partly_labelled,
             remedy="; where they have none, set dataset.folder.partly_labelled=true",
         )
-        told = self._facts
+        told = self._tables.facts
+        self._tables.require_use(self.tree, image_folder, images.values())
         return sorted_by_key(
             [
                 Record(
@@ -185,15 +191,22 @@ class Folder(Dataset):
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions, and the file of classes."""
+        path = self._classes_file
+        return {*self._tables.rows, *([path] if path else [])}
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        table, folders = read_table(self.tree), [self._images(split) for split in self.splits()]
-        if table and not any(_holds(folder, path) for path in table for folder in folders):
-            raise UserError(
-                f"{self.tree.at(TABLE)} names none of the images: expected paths such as "
-                f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(table))}"
-            )
-        return table
+    def _tables(self) -> Tables:
+        folders = [self._images(split) for split in self.splits()]
+        tables = read_tables(self.tree, folders)
+        for table, named in tables.rows.items():
+            if not any(_holds(folder, path) for path in named for folder in folders):
+                raise UserError(
+                    f"{self.tree.at(table)} names none of the images: expected paths such as "
+                    f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(named))}"
+                )
+        return tables
 
     def _images(self, split: str) -> str:
         return _path(self.options.images, split)

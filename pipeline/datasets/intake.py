@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 from augment.errors import UserError
 from pipeline.datasets.base import Record, sorted_by_key
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.tables import unread_tables
 from pipeline.datasets.tree import enumerate_some
 from pipeline.datasets.unpaired import telling_unpaired
 
@@ -97,10 +99,24 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of each split that are read, sorted by key, and what is left out of splits that had more."""
+    """The images of each split that are read, sorted by key, and what is not read.
+
+    Attributes:
+        records: by split.
+        left_out: of the splits that had more.
+        tables: paths of tables that lie there and are not read.
+    """
 
     records: dict[str, list[Record]]
     left_out: tuple[LeftOut, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """What is not read, a line each."""
+        lines = [f"left out of {left_out}" for left_out in self.left_out]
+        if self.tables:
+            lines.append(f"tables that are not read: {enumerate_some(self.tables, _MOST_NAMES)}")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -134,7 +150,9 @@ class Intake:
                     records |= held_out.divided(self._records(dataset, TRAIN, left_out, may_be_empty))
             else:
                 records[split] = self._records(dataset, split, left_out, may_be_empty)
-        return Listing({split: records[split] for split in splits}, tuple(left_out))
+        chosen = {split: records[split] for split in splits}
+        folders = {_common_folder(found) for found in chosen.values() if found}
+        return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
         if not self.only_labelled:
@@ -153,3 +171,8 @@ class Intake:
                 + ("" if split == TRAIN else f"; leave {split!r} out of dataset.splits")
             )
         return labelled
+
+
+def _common_folder(records: Sequence[Record]) -> str:
+    """The folder that all images of a split lie in, at any depth."""
+    return posixpath.commonpath([posixpath.dirname(record.image) for record in records])

@@ -71,7 +71,8 @@ class Report:
             "total": self.total.to_json(taxonomy),
             "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
             "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
-            "left_out": [left_out.to_json() for left_out in self.subject.left_out],
+            "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
+            "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),
             "near_duplicates": {
                 "distance": self.distance,

@@ -9,7 +9,7 @@ from typing import get_args
 
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT, DatasetConfig
-from pipeline.datasets import Dataset, DatasetKind, LeftOut, open_dataset
+from pipeline.datasets import Dataset, DatasetKind, Listing, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
 from pipeline.opening import intake_of, options_of
@@ -39,7 +39,7 @@ class Subject:
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
         lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
-        left_out: of the splits that have files which are not to be read.
+        listing: a dataset's records, and what of it is not read.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Subject:
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     lacks_train: str = ""
-    left_out: Sequence[LeftOut] = ()
+    listing: Listing = field(default_factory=lambda: Listing({}))
 
 
 def dataset_subject(
@@ -82,7 +82,7 @@ def dataset_subject(
         shard.DatasetSource(kind, root, options=options),
         unpaired,
         lacks_train=lacks_train,
-        left_out=listing.left_out,
+        listing=listing,
     )
 
 

@@ -47,7 +47,7 @@ def _faults(report: Report) -> Iterator[str]:
             yield f"{place} {told}, expected {unpaired.image_pattern}"
         if not unpaired.images:
             yield f"{place} no image, expected {unpaired.image_pattern}"
-    yield from (f"  left out of {left_out}" for left_out in subject.left_out)
+    yield from (f"  {remark}" for remark in subject.listing.remarks())
     for kind, faults in sorted(report.total.failures.items()):
         first = next(iter(faults.examples.values()))
         yield f"  {faults.count} x {kind}, such as {first.removeprefix(f'{kind}: ')}"
