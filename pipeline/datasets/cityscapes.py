@@ -19,6 +19,7 @@ from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unpaired import note_ignored
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -82,6 +83,10 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
+        # Whoever empties the folder of a city means to do without it.
+        emptied = self._emptied(image_folder, images)
+        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
+        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
         check_pairs(
             split,
             images,
@@ -99,7 +104,7 @@ class Cityscapes(Dataset):
         told = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
-            city = {"city": PurePosixPath(identity).parent.name}
+            city = {"city": _city(identity)}
             return attributes.get(identity) or told.get(path, NOTHING).attributes or city
 
         return sorted_by_key(
@@ -149,10 +154,19 @@ class Cityscapes(Dataset):
         paths = self.tree.files(folder, suffix)
         return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
+    def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
+        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
+
     def _attributes(self, path: str, content: Any) -> dict[str, str]:
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def _city(identity: str) -> str:
+    """The city of an image by its path in the split's folder."""
+    return PurePosixPath(identity).parent.name
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

@@ -34,7 +34,7 @@ class _Outline(msgspec.Struct, gc=False):
     image_id: ImageId
     category_id: int
     iscrowd: int | bool = 0
-    bbox: tuple[float, float, float, float] | None = None
+    bbox: list[float] = []
     segmentation: msgspec.Raw = msgspec.Raw(b"")
 
 

@@ -15,7 +15,14 @@ from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folder_files import CLASSES_FILES, SPLIT, find_classes_file, listed_splits, read_list
+from pipeline.datasets.folder_files import (
+    CLASSES_BESIDE_IMAGES,
+    CLASSES_FILES,
+    SPLIT,
+    find_classes_file,
+    listed_splits,
+    read_list,
+)
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids
 from pipeline.datasets.table import NOTHING
@@ -192,9 +199,13 @@ class Folder(Dataset):
         return Annotations(label, instances)
 
     def tables(self) -> Collection[str]:
-        """The tables with attributes and captions, and the file of classes."""
+        """The tables with attributes and captions, and the files of classes."""
         path = self._classes_file
-        return {*self._tables.rows, *([path] if path else [])}
+        alike = [
+            _path(self.options.classes or f"{self.options.images}/{CLASSES_BESIDE_IMAGES}", split)
+            for split in self.splits()
+        ]
+        return {*self._tables.rows, *([path, *alike] if path else [])}
 
     @cached_property
     def _tables(self) -> Tables:

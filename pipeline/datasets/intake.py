@@ -15,7 +15,7 @@ from pipeline.datasets.base import Record, sorted_by_key
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.tables import unread_tables
 from pipeline.datasets.tree import enumerate_some
-from pipeline.datasets.unpaired import telling_unpaired
+from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
 
 # The split that a share of the images is held out from.
 TRAIN = "train"
@@ -155,14 +155,23 @@ class Intake:
         return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
-        if not self.only_labelled:
-            return dataset.records(split)
-        with telling_unpaired() as unpaired:
-            found = dataset.records(split)
-        images = tuple(PurePosixPath(record.image).name for record in found if record.label is None)
-        labels = tuple(name for told in unpaired for name in told.without_image)
+        with noting_ignored() as ignored:
+            if self.only_labelled:
+                with telling_unpaired() as unpaired:
+                    found = dataset.records(split)
+            else:
+                unpaired, found = [], dataset.records(split)
+        bare = [record for record in found if record.label is None] if self.only_labelled else []
+        images = tuple(PurePosixPath(record.image).name for record in bare)
+        orphans = [
+            *(PurePosixPath(path).name for path in ignored),
+            *(name for told in unpaired for name in told.without_image),
+        ]
+        labels = tuple(sorted(orphans))
         if images or labels:
             left_out.append(LeftOut(split, images, labels))
+        if not self.only_labelled:
+            return found
         labelled = [record for record in found if record.label is not None]
         if not (labelled or may_be_empty):
             raise UserError(

@@ -18,6 +18,7 @@ from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
 _MOST_OUTSIDE = 16
 # Numbers of a polygon's corners, two each: with fewer it has no area.
 _LEAST_NUMBERS = 6
+_SIDES = 4
 
 
 class Drawn(msgspec.Struct, array_like=True):
@@ -57,11 +58,13 @@ def drawn(legend: str, where: str) -> tuple[Label, NDArray[np.uint16]]:
     shape = drawing.height, drawing.width
     label: NDArray[Any] = np.full(shape, drawing.uncovered, dtype)
     codes = np.zeros(shape, np.uint32)
-    masks = [(place, found, _run_lengths(found, shape, where)) for place, found in enumerate(drawing.objects, start=1)]
-    for _, found, encoded in masks:
-        if encoded is None and len(found.box) == 4:
+    sized: list[tuple[int, int, Drawn, dict[str, Any]]] = []
+    for place, found in enumerate(drawing.objects, start=1):
+        encoded = _run_lengths(found, shape, where)
+        if encoded is not None:
+            sized.append((int(coco_mask.area(encoded)), place, found, encoded))
+        elif len(found.box) == _SIDES:
             label[_within(found.box)] = drawing.ignore_index
-    sized = [(int(coco_mask.area(encoded)), *rest, encoded) for *rest, encoded in masks if encoded is not None]
     for _, place, found, encoded in sorted(sized, key=lambda item: -item[0]):
         inside = coco_mask.decode(encoded).astype(np.bool_)
         label[inside] = found.train_id

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
+from pipeline.datasets.archives import UnpackedLocation
 from pipeline.datasets.base import RecordError, Role, one_line
 from pipeline.store.location import Location
 
@@ -20,17 +21,22 @@ NO_FOLDER = "no such folder"
 
 
 class Tree:
-    """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable."""
+    """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable.
 
-    def __init__(self, root: str | Path) -> None:
-        self.location = Location(str(root))
+    ``archives`` are patterns of folders in the root that archives may have been unpacked in: what lies in them is found
+    as if it lay in the root.
+    """
+
+    def __init__(self, root: str | Path, archives: Sequence[str] = ()) -> None:
+        self.location = UnpackedLocation(str(root), archives) if archives else Location(str(root))
 
     def __str__(self) -> str:
         return self.location.url
 
     def at(self, path: str) -> str:
         """A path below the root as messages name it."""
-        return f"{self}/{path}" if path else str(self)
+        real = self.location.real(path) if isinstance(self.location, UnpackedLocation) else path
+        return f"{self}/{real}" if real else str(self)
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders in a folder, sorted; none where it does not exist."""

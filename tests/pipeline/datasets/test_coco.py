@@ -343,8 +343,8 @@ FAULTS = [
         r"1 images are not in the list of .*panoptic_train2017\.json: found 3 images, and 2 are listed, the first that "
         r"is not listed is train2017/extra\.jpg$",
     ),
-    (add_map, r"1 of its labels have no image: .* found 2 images and 3 labels, .*/extra\.png$"),
-    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg$"),
+    (add_map, r"1 of its labels have no image: .* found 2 images and 3 labels, .*/extra\.png;"),
+    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg;"),
     (remove_json, r"2 of its labels have no image: expected .* that .*panoptic_train2017\.json describes, found 2"),
 ]
 
