@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -108,12 +110,11 @@ def _composed(name: str | None, folder: Path, words: Sequence[str]) -> dict[str,
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    # In quotes, in which a backslash keeps quotes and backslashes as they are.
-    place = str(configs_dir()).replace("\\", "\\\\").replace("'", "\\'")
-    search = [f"hydra.searchpath=['file://{place}']"] if folder != configs_dir() else []
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            composed = hydra_compose(name, [*search, *words])
+        with _plainly_named(folder) as place, _plainly_named(configs_dir()) as shipped:
+            search = [f"hydra.searchpath=['file://{shipped}']"] if folder != configs_dir() else []
+            with initialize_config_dir(str(place), version_base="1.3"):
+                composed = hydra_compose(name, [*search, *words])
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException:
         raise
@@ -121,6 +122,18 @@ def _composed(name: str | None, folder: Path, words: Sequence[str]) -> dict[str,
         raise CompositionError(one_line(error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+@contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """The folder under a name without signs that mean something in Hydra's own configuration."""
+    if not re.search(r"[^\w./ -]", str(folder)):
+        yield folder
+        return
+    with TemporaryDirectory() as scratch:
+        link = Path(scratch, "configs")
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
 
 
 def _plain(message: str, overrides: Sequence[str]) -> str:
