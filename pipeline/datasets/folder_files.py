@@ -55,11 +55,13 @@ def listed_splits(tree: Tree, lists: str) -> list[str]:
         raise UserError(f"dataset.folder.lists={lists}: give a place for the split's name, such as 'lists/{SPLIT}.txt'")
     parent, _, start = before.rpartition("/")
     end, _, rest = after.partition("/")
-    entries = tree.folders(parent) if rest else tree.location.names(parent, "")
     names = sorted(
         name[len(start) : len(name) - len(end)]
-        for name in entries
-        if name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)
+        for name, is_folder in tree.location.entries(parent)
+        if is_folder == bool(rest)
+        and name.startswith(start)
+        and name.endswith(end)
+        and len(name) > len(start) + len(end)
     )
     return [name for name in names if tree.location.exists(lists.replace(SPLIT, name))]
 

@@ -68,8 +68,8 @@ def unread_tables(tree: Tree, folders: Iterable[str], read: Collection[str]) -> 
     found = [
         posixpath.join(folder, name)
         for folder in _with_parents(folders)
-        for name in tree.location.names(folder, "")
-        if name.lower().endswith(_ENDINGS) and not name.startswith(".")
+        for name, is_folder in tree.location.entries(folder)
+        if not is_folder and name.lower().endswith(_ENDINGS) and not name.startswith(".")
     ]
     return sorted(path for path in found if path not in read)
 
