@@ -61,7 +61,7 @@ class FolderConfig(Section):
         description="text file of each split's names, a name a line, e.g. 'ImageSets/Segmentation/{split}.txt'; null "
         "takes every image",
     )
-    classes: FolderTemplate | None = Field(
+    classes: str | None = Field(
         default=None,
         description="file of class names; null is classes.txt, classes.csv or classes.json in the root, or "
         "_classes.csv in the root or beside the images of each split",

@@ -161,13 +161,14 @@ class Intake:
                     found = dataset.records(split)
             else:
                 unpaired, found = [], dataset.records(split)
-        bare = [record for record in found if record.label is None] if self.only_labelled else []
-        images = tuple(PurePosixPath(record.image).name for record in bare)
-        orphans = [
-            *(PurePosixPath(path).name for path in ignored),
-            *(name for told in unpaired for name in told.without_image),
+        bare = [PurePosixPath(record.image).name for record in found if record.label is None and self.only_labelled]
+        known = set(bare)
+        # COCO's files may list fewer images than there are: those are no records.
+        unlisted = [name for one in unpaired for name in one.without_label if name not in known]
+        alone = [PurePosixPath(path).name for path in ignored] + [
+            name for one in unpaired for name in one.without_image
         ]
-        labels = tuple(sorted(orphans))
+        images, labels = tuple(sorted(bare + unlisted)), tuple(sorted(alone))
         if images or labels:
             left_out.append(LeftOut(split, images, labels))
         if not self.only_labelled:
