@@ -20,6 +20,7 @@ from pipeline.engine.retry import RetrySummary
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
+from pipeline.overrides import literal
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow_captions import Captions
@@ -247,7 +248,8 @@ def write_config(config: Config) -> None:
     path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude={"workspace"}))))
+    content = literal(config.model_dump(mode="json", exclude={"workspace"}))
+    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
     scratch.replace(path)
 
 
