@@ -97,6 +97,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         HfHubHTTPError,
         HFValidationError,
         HTTPError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
@@ -113,6 +114,11 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         raise UserError(f"{key}={name}: the hub gives it only to who accepts its terms and logs in there") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"{key}={name}: no such folder, and the hub has no such model: {remedy}") from error
+    except OfflineModeIsEnabled as error:
+        raise UserError(
+            f"{key}={name}: not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to ask the hub: "
+            f"unset it, or {remedy}"
+        ) from error
     except (HTTPError, OSError) as error:
         answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -95,6 +95,15 @@ def test_hub_that_is_out_of_reach_is_told_of_in_one_quiet_line(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("hub")
+def test_offline_setting_is_named_where_it_keeps_a_model_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"^backbone.name=owner/vit: not in the local cache, and HF_HUB_OFFLINE"):
+        require("owner/vit")
+    keep_in_cache(tmp_path / "cache", "owner/cached")
+    require("owner/cached")
+
+
 def test_hub_is_asked_only_for_what_is_not_here(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
     require("owner/vit")
     hub.shutdown()
