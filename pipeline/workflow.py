@@ -20,6 +20,7 @@ from pipeline.engine.retry import RetrySummary
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
+from pipeline.prompt_checks import require_prompts_fit
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow_captions import Captions
@@ -139,6 +140,8 @@ def require_models(config: Config, stages: Sequence[StageName]) -> None:
         require_reachable("backbone.name", config.backbone.name, "config.json", [OFFLINE_DINOV2])
     if {"adapt", "generate"} & set(stages):
         require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
+    if "generate" in stages:
+        require_prompts_fit(config.generate.prompts, config.generator.base)
     if "caption" in stages and config.captions.model is not None:
         require_reachable("captions.model", config.captions.model, "config.json", [])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from augment.errors import UserError
 from augment.loading import load_whole
 from augment.lumen import zoo
 from augment.lumen.grids import to_pixels, to_unit
+from augment.lumen.prompt_limit import PromptLimit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,12 +64,25 @@ class BaseModel:
         unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
         return to_pixels(self.vae.decode(unscaled.to(self.vae.dtype)).sample)
 
+    @cached_property
+    def prompt_limit(self) -> PromptLimit:
+        """What the text encoder takes of a prompt."""
+        return PromptLimit(self.tokenizer, self.text_encoder.config.max_position_embeddings)
+
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes, cut off past it."""
-        length = self.tokenizer.model_max_length
-        batch = self.tokenizer(
-            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
+        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes.
+
+        Raises:
+            UserError: a prompt is longer than that; see `PromptLimit.fit`.
+        """
+        limit = self.prompt_limit
+        for prompt in prompts:
+            if not limit.fits(prompt):
+                raise UserError(
+                    f"prompt {prompt!r} has {limit.count(prompt)} tokens, and the text encoder of {self.name!r} takes "
+                    f"{limit.length}: shorten it"
+                )
+        batch = self.tokenizer(list(prompts), padding="max_length", max_length=limit.length, return_tensors="pt")
         return batch.input_ids.to(self.device)
 
     def embed(self, prompts: Sequence[str]) -> torch.Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -87,7 +88,8 @@ class ShardTask:
         with full_disk_told(self.store, unit.shard), self.store.writer(unit.shard) as writer:
             sink = Sink(writer, self.stage.name, unit.keys)
             started = self._fill(unit, writer, sink)
-            return writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
+            receipt = writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
+            return replace(receipt, notes=dict(sink.notes))
 
     def _fill(self, unit: WorkUnit, writer: ShardWriter, sink: Sink) -> float:
         """Write all outcomes; returns when the unit's turn began, so that waiting for it counts nowhere."""
@@ -151,6 +153,7 @@ class Sink:
         self._positions = {key: position for position, key in enumerate(keys)}
         self._failures: list[Failure] = []
         self.dropped: list[str] = []
+        self.notes: Counter[str] = Counter()
 
     @property
     def failures(self) -> list[Failure]:
@@ -166,11 +169,12 @@ class Sink:
             self._failures.append(Failure(outcome.key, self._stage, outcome.reason, outcome.traceback))
         else:
             assert encoded is not None
-            self._write(outcome.sample, encoded)
+            self._write(outcome.sample, encoded, outcome.notes)
 
-    def _write(self, sample: Sample, encoded: Future[dict[str, bytes]]) -> None:
+    def _write(self, sample: Sample, encoded: Future[dict[str, bytes]], notes: Sequence[str]) -> None:
         try:
             self._writer.append(sample.key, encoded.result(), sample.metadata)
+            self.notes.update(notes)
         except InvalidSample as error:
             key = source_key(sample.key, sample.metadata, self._positions)
             reason = str(error) if key == sample.key else f"{error} ({sample.key})"

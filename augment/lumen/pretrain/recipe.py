@@ -20,7 +20,7 @@ from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, 
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 from augment.lumen.trainer import TrainingOptions
 from augment.lumen.training import Example
-from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
+from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -202,7 +202,11 @@ def _encode(
         save_file({"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}, scratch)
         scratch.rename(cache)
     tensors = load_file(cache)
-    captions = [caption(source.images[i % len(source.images)].attributes) for i in range(len(pixels))]
+    descriptions = (of_attributes(source.images[i % len(source.images)].attributes) for i in range(len(pixels)))
+    fitted = [base.prompt_limit.fit(Prompt(("", ""), description)) for description in descriptions]
+    if shortened := sum(prompt.shortened for prompt in fitted):
+        log(f"{shortened} captions shortened to the {base.prompt_limit.length} tokens of text_length")
+    captions = [prompt.text for prompt in fitted]
     return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)
 
 
