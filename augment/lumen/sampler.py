@@ -76,6 +76,7 @@ class LayoutSampler:
 
         Raises:
             UserError: a request's k is more than the layout or the adapter holds.
+            NotFinite: latents or images come out as NaN or infinite values.
         """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:

@@ -96,7 +96,7 @@ class Trainer:
             sample: called every `sample_every` steps and at the end while the averaged weights are in place.
 
         Raises:
-            UserError: the loss is not finite.
+            UserError: the loss or its gradient is not finite.
         """
         options = self.options
         started, first = time.monotonic(), self.step
@@ -123,19 +123,23 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             terms = losses(self.step, generator)
         total = torch.stack([term.float() for term in terms.values()]).sum()
-        if not torch.isfinite(total):
-            raise UserError(
-                f"{self.folder}: the loss is {total.item()} at step {self.step}: remove the folder and train again "
-                f"with a lower learning_rate than {self.options.learning_rate}"
-            )
+        self._require_finite("loss", total)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        # Before the step: a loss that is finite may have a gradient that is not, and the weights would keep it.
+        self._require_finite("norm of the gradient", torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
         return {key: float(term.detach()) for key, term in terms.items()}
+
+    def _require_finite(self, what: str, value: Tensor) -> None:
+        if not torch.isfinite(value):
+            raise UserError(
+                f"{self.folder}: the {what} is {value.item()} at step {self.step}: remove the folder and train again "
+                f"with a lower learning_rate than {self.options.learning_rate}"
+            )
 
     def _with_average(self, sample: Callable[[int], None]) -> None:
         self._swap()

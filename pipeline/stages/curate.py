@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from pipeline.config import TRAIN_SPLIT
 from pipeline.engine import Dropped, Failed, Ok, Outcome, Plan, Resources, WorkUnit
 from pipeline.stages.reading import StoreSource
 from pipeline.store import Sample, stack_pairs
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from augment.filtering import LossHistogram, LossScale
@@ -107,6 +108,9 @@ class Curate:
         losses = self._judge.loss(images, labels)
         outcomes: list[Outcome] = []
         for sample, label, loss in zip(batch, labels, losses, strict=True):
+            if np.isnan(loss[label != self.ignore_index]).any():
+                outcomes.append(Failed(sample.key, "not finite: the judge's loss of its pixels holds NaN"))
+                continue
             reliable = self._scale.reliable(loss, label, self.ignore_index)
             share = round(reliable_share(label, reliable, self.ignore_index), 6)
             if share < self.min_reliable:

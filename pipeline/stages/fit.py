@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 from pipeline.config import TRAIN_SPLIT
 from pipeline.engine.outcome import Failed
 from pipeline.engine.stage import Resources
@@ -55,7 +55,11 @@ class FitMoments:
         self._model = load_backbone(self.backbone, self.device)
 
     def run(self, unit: WorkUnit) -> UnitMoments:
-        """Moments of the unit's images; one batch after the other, in their order."""
+        """Moments of the unit's images; one batch after the other, in their order.
+
+        Raises:
+            UserError: an image of the store does not read, or its features are not finite.
+        """
         from augment.layout import FeatureMoments
 
         assert self._model is not None
@@ -63,7 +67,10 @@ class FitMoments:
         for images in self.batches(unit):
             features = self._model.features(images, STRIDE)
             rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-            parts.append(FeatureMoments.of(rows.cpu().numpy()))
+            try:
+                parts.append(FeatureMoments.of(rows.cpu().numpy()))
+            except NotFinite as error:
+                raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
         return UnitMoments(FeatureMoments.merged(parts), self._model.revision)
 
     def batches(self, unit: WorkUnit) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.prompts import draw_domain, expand
 from pipeline.datasets.table import BOXES
@@ -17,12 +18,14 @@ from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.stages.reading import split_of
+from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import CONTENT, REGION
 from pipeline.stages.wording import caption_of, content_attributes
-from pipeline.store import JSON, LABELLED, Sample
+from pipeline.store import JSON, LABELLED, InvalidSample, Sample
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from augment.lumen.sampler import LayoutSampler, Request
     from augment.prompts import Prompt
 
@@ -133,18 +136,33 @@ class Generate:
         outcomes: list[Outcome] = []
         ready: list[tuple[Sample, Wish, FittedPrompt]] = []
         for sample in batch:
+            if not sample.has_finite_layout:
+                outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
+                continue
             wish = self.wish(sample, k, variant)
             try:
                 ready.append((sample, wish, self.sampler.base.prompt_limit.fit(wish.prompt)))
             except PromptTooLong as error:
                 outcomes.append(Failed(sample.key, f"prompt too long: {error}"))
         requests = [replace(wish.request, prompt=fitted.text) for _, wish, fitted in ready]
-        images = self.sampler.generate(requests) if requests else []
-        outcomes += [
-            Ok(self.paired(sample, wish, fitted, variant, image), self.notes(fitted))
-            for (sample, wish, fitted), image in zip(ready, images, strict=True)
-        ]
+        for (sample, wish, fitted), image in zip(ready, self.paint(requests), strict=True):
+            if (image == image[0, 0]).all():
+                outcomes.append(Failed(sample.key, f"constant image: every pixel is {image[0, 0].tolist()}"))
+            else:
+                outcomes.append(Ok(self.paired(sample, wish, fitted, variant, image), self.notes(fitted)))
         return outcomes
+
+    def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
+        """The images of the requests.
+
+        Raises:
+            InvalidSample: what the model gives is not finite.
+        """
+        try:
+            return self.sampler.generate(requests) if requests else []
+        except NotFinite as error:
+            # Tried again one by one, so that the image at fault is quarantined, and no other.
+            raise InvalidSample(f"not finite: {error}") from error
 
     @property
     def sampler(self) -> LayoutSampler:

@@ -96,3 +96,15 @@ def test_every_k_is_drawn_and_small_ones_more_often() -> None:
     assert counts[0] == 0
     assert (counts[1:] > 0).all()
     assert counts[1] > 5 * counts[10]
+
+
+def test_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path: Path) -> None:
+    """The loss is finite at every step, and the root has no slope where it starts."""
+    model, weight = problem()
+
+    def losses(_step: int, _generator: np.random.Generator) -> Mapping[str, Tensor]:
+        return {"error": (weight.sum() * 0).abs().sqrt()}
+
+    with pytest.raises(UserError, match=r"the norm of the gradient is nan at step 0"):
+        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, lambda _: None)
+    assert torch.isfinite(weight).all()

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from augment.errors import UserError
 from augment.layout import FeatureMoments, LayoutBasis
 from pipeline.engine import Resources, WorkUnit
 from pipeline.engine.serial import SerialExecutor
@@ -72,3 +74,16 @@ def test_basis_does_not_depend_on_the_order_in_which_shards_complete(generated: 
     layouts.build_basis(tmp_path, tools, {})
     again, before = (LayoutBasis.load(folder / OWN) for folder in (tmp_path, generated / "basis"))
     assert again.digest == before.digest
+
+
+def test_features_that_are_not_finite_end_the_fit_and_name_the_backbone(task: FitMoments, generated: Path) -> None:
+    class Broken:
+        channels = 384
+
+        def features(self, images: np.ndarray, _stride: int) -> torch.Tensor:
+            return torch.full((len(images), 384, 4, 8), float("nan"))
+
+    broken = replace(task)
+    broken._model = Broken()  # type: ignore[assignment]
+    with pytest.raises(UserError, match=r"^backbone.name=dinov2-vits14: of images in train-000000, \d+ of \d+ feature"):
+        broken.run(WorkUnit("train-000000", tuple(training_keys(generated)[:2])))
