@@ -20,6 +20,7 @@ from pipeline.engine.lanes import Lanes
 from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
 from pipeline.engine.ray_cluster import connect, node_resources, pool_size, tell_shortage, threads_per_worker
+from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import Resources, UnitTask, units_at_once
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.watchdog import Watchdog
@@ -39,7 +40,7 @@ class RayExecutor:
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
     itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
-    takes a line where the cluster or room on it has to be waited for.
+    takes a line where the cluster or room on it has to be waited for, and those that workers have for the user.
     """
 
     def __init__(
@@ -83,12 +84,18 @@ class RayExecutor:
             num_gpus=task.resources.num_gpus,
             runtime_env={"env_vars": _environment(task.resources, threads)},
         )
+        said: set[str] = set()
         try:
             for row in results.iter_rows():
                 # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
                 unit, result = units[row["index"]], cloudpickle.loads(row["result"])
                 if row["lost"]:
                     LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
+                # Workers meet the same, and it is worth saying once.
+                for line in row["remarks"].splitlines():
+                    if line not in said:
+                        said.add(line)
+                        self._report(line)
                 if isinstance(result, UserError | UnitFailed):
                     raise result
                 if isinstance(result, AtFault):
@@ -135,7 +142,8 @@ class _Actor:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
             LOG.exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
+        remarks = "\n".join(taken_remarks())
+        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result), "remarks": remarks}
 
     def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TypeVar
 
 from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
+from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import UnitTask
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.watchdog import Watchdog
@@ -21,7 +22,11 @@ class SerialExecutor:
     """Runs units in plan order, one at a time; for debugging, and for machines without Ray.
 
     It has no process to spare, so of a unit or a set-up that takes longer than its timeout it can only tell.
+    ``report`` takes what the task has for the user.
     """
+
+    def __init__(self, report: Callable[[str], None] = print) -> None:
+        self._report = report
 
     def map(
         self,
@@ -43,6 +48,8 @@ class SerialExecutor:
             tell(f"setting up {task.name}", setup_timeout, stacks)
 
         watchdog, setup_watchdog = Watchdog(unit_timeout, tell_of_unit), Watchdog(setup_timeout, tell_of_setup)
+        # Those of a run that was closed early are of no interest any more.
+        taken_remarks()
         with torch_threads_restored():
             for index, unit in enumerate(units):
                 try:
@@ -51,4 +58,7 @@ class SerialExecutor:
                         result = worker.run(unit)
                 except DeviceFault as error:
                     raise UnitFailed(unit.shard, f"the device is lost: {error}", "") from error
+                finally:
+                    for line in taken_remarks():
+                        self._report(line)
                 yield unit, result

@@ -20,6 +20,7 @@ from dataclasses import replace
 from augment.errors import UserError
 from pipeline.engine.disk import full_disk_told
 from pipeline.engine.errors import DeviceFault, is_device_fault
+from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
 from pipeline.engine.stage import Resources, Source, Stage, keys_a_read
@@ -52,6 +53,7 @@ class ShardTask:
         self.store_url = store_url
         self._store: Store | None = None
         self._turn: AbstractContextManager[object] = nullcontext()
+        self._batches = FittingBatches(stage.name, stage.batch_size)
 
     @property
     def name(self) -> str:
@@ -122,26 +124,34 @@ class ShardTask:
                 yield item
                 continue
             batch.append(item)
-            if len(batch) == self.stage.batch_size:
+            if len(batch) >= self._batches.size:
                 yield from self.process(unit, batch)
                 batch = []
         if batch:
             yield from self.process(unit, batch)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
-        """The outcomes of a batch; where the stage raises, those of each sample alone."""
+        """The outcomes of a batch; where the stage raises, those of each sample alone.
+
+        Where memory runs out, the batch is halved instead; see `FittingBatches`.
+        """
+        return self._batches.run(batch, lambda part: self._attempt(unit, part))
+
+    def _attempt(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
         try:
             return self.stage.process(unit, batch)
         except UserError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             if is_device_fault(error):
                 raise DeviceFault(str(error)) from error
             if len(batch) == 1:
                 # The message of an InvalidSample begins with its own kind.
                 kind = "" if isinstance(error, InvalidSample) else f"{type(error).__name__}: "
                 return [Failed(batch[0].key, kind + " ".join(str(error).split()), traceback.format_exc())]
-        return [outcome for sample in batch for outcome in self.process(unit, [sample])]
+        return [outcome for sample in batch for outcome in self._attempt(unit, [sample])]
 
 
 class Sink:
