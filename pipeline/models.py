@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
 
 HUB_SECONDS = 5.0
+ADAPTER_CLASS = "LayoutControlNet"
+# Of an adapter's configuration; see `augment.lumen.adapter`.
+GUARD = "down_block_types"
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -33,7 +37,7 @@ def adapter_components(folder: Path) -> int:
         UserError: it is another kind of model.
     """
     config = json.loads((folder / "config.json").read_text())
-    if config.get("_class_name") != "LayoutControlNet":
+    if config.get("_class_name") != ADAPTER_CLASS:
         raise UserError(
             f"generator.adapter: {folder} holds a {config.get('_class_name', 'model')}, no layout adapter; "
             "give a folder that adapt wrote"
@@ -135,8 +139,21 @@ def identity(name: str) -> JSON:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_FILES)
     return {
         "name": folder.name,
-        "digest": fingerprint({path.relative_to(folder).as_posix(): file_digest(path) for path in files}),
+        "digest": fingerprint({path.relative_to(folder).as_posix(): _model_digest(path) for path in files}),
     }
+
+
+def _model_digest(path: Path) -> str:
+    """Digest of a model's file; that of an adapter's configuration as it is without what makes other classes refuse it.
+
+    Adapters that were saved before there was such a guard are the same models as those with it.
+    """
+    if path.name == "config.json":
+        config = json.loads(path.read_text())
+        if isinstance(config, dict) and config.get("_class_name") == ADAPTER_CLASS and config.pop(GUARD, None):
+            # As diffusers writes it.
+            return hashlib.sha256((json.dumps(config, indent=2, sort_keys=True) + "\n").encode()).hexdigest()
+    return file_digest(path)
 
 
 def label(name: str) -> str:
