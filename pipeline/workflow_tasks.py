@@ -15,6 +15,7 @@ from pipeline.engine.memory import FittingBatches
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from augment.progress import OnStep
     from downstream.judge import Judge
     from downstream.mixes import Mix
     from downstream.results import RunResult
@@ -50,7 +51,7 @@ class Train:
     def setup(self) -> None:
         """Nothing that outlives one training."""
 
-    def run(self, unit: WorkUnit) -> RunResult:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult:
         """Train and evaluate."""
         from downstream.training import train
 
@@ -64,6 +65,7 @@ class Train:
             training.options,
             training.seed,
             training.folder,
+            on_step,
             val_split=self.val_split,
         )
 

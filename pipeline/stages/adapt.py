@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from augment.prompts import Prompt
+from pipeline.engine.remarks import remark
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.generate import stable_seed
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from augment.lumen.prompt_limit import PromptLimit
     from augment.lumen.trainer import TrainingOptions
     from augment.lumen.training import Example
+    from augment.progress import OnStep
 
-LOG = logging.getLogger(__name__)
 TRAINING = "training"
 BASIS = "basis"
 
@@ -97,7 +97,7 @@ class Adapt:
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
-    def run(self, unit: WorkUnit) -> int:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
         import torch
 
@@ -117,7 +117,12 @@ class Adapt:
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step)
+        if examples.shortened:
+            count, tokens = len(examples.shortened), base.prompt_limit.length
+            remark(
+                f"adapt: captions of {count} images were shortened to the {tokens} tokens that the text encoder takes"
+            )
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
         # The averaged weights are saved; what is kept of the training is its record. That the checkpoint is gone
