@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from augment.errors import UserError
 from augment.lumen import zoo
@@ -52,15 +53,22 @@ def require_fit(adapter: Path, base: str) -> None:
         UserError: it was not.
     """
     config = model_folder(base) / "unet" / "config.json"
-    if not config.is_file():
-        return
-    wanted = json.loads(config.read_text())
+    if config.is_file():
+        require_same_shape(adapter, base, json.loads(config.read_text()))
+
+
+def require_same_shape(adapter: Path, base: str, unet: Mapping[str, Any]) -> None:
+    """Check that an adapter was made for a base model with this configuration of its U-Net.
+
+    Raises:
+        UserError: it was not.
+    """
     found = json.loads((adapter / "config.json").read_text())["controlnet_config"]
-    for name in ("in_channels", "block_out_channels", "cross_attention_dim"):
-        if found[name] != wanted[name]:
+    for name in ("in_channels", "block_out_channels", "cross_attention_dim", "down_block_types", "layers_per_block"):
+        if found.get(name) != unet.get(name):
             raise UserError(
-                f"generator.adapter: {adapter} steers a base with {name} {found[name]}, and generator.base={base} has "
-                f"{wanted[name]}: name the base it was trained on, or train a new one with generator.adapter=null"
+                f"generator.adapter: {adapter} steers a base with {name} {found.get(name)}, and generator.base={base} "
+                f"has {unet.get(name)}: name the base it was trained on, or train a new one with generator.adapter=null"
             )
 
 
