@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.errors import UserError
-from augment.prompts import DETAILS, expand
+from augment.prompts import DETAILS, Description, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import Config, SamplingConfig, StageName
 from pipeline.datasets import Dataset, Geometry, Listing, Options, Record, Tiles, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.opening import intake_of, options_of
+from pipeline.prompt_checks import require_said
 from pipeline.rendering import render_once, scenes_artifact
 from pipeline.sampler import Countable, Sampler
 from pipeline.stages import shard
@@ -58,7 +59,8 @@ class RealData:
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
-            expand(template, known, "")
+            expand(template, known, Description())
+        require_said(prompts)
 
     def known_attributes(self) -> dict[str, str]:
         """What the dataset says of every image that is to be a source, with the values of one of them."""
