@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augment.errors import UserError
+from downstream.finite import NotFinite, require_finite_scores
 from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter
 from downstream.results import write_json
 
@@ -59,11 +60,19 @@ class Judge:
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order."""
+        """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order.
+
+        Raises:
+            UserError: a score is not finite, so that the judge is of no use.
+        """
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
         height, width = images.shape[1:3]
         metas = [{"ori_shape": (height, width), "img_shape": (height, width)} for _ in images]
         scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
+        try:
+            require_finite_scores(scores)
+        except NotFinite as error:
+            raise UserError(f"the judge has diverged, {error}: train it again with --redo judge") from error
         return scores.float()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
