@@ -15,7 +15,7 @@ from torch import nn
 
 from augment.errors import UserError
 from downstream.finite import NotFinite, require_finite_scores
-from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter
+from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 from downstream.results import write_json
 
 WEIGHTS = "segmenter.safetensors"
@@ -28,7 +28,7 @@ def save_segmenter(directory: Path, model: nn.Module, config: Mapping[str, Any],
     temporary = directory / (WEIGHTS + ".tmp")
     save_file(weights, temporary)
     temporary.replace(directory / WEIGHTS)
-    write_json(directory / CONFIG, {"classes": list(classes), "model": config})
+    write_json(directory / CONFIG, {"classes": list(classes), "model": config_to_json(config)})
 
 
 class Judge:
@@ -54,9 +54,10 @@ class Judge:
         if not (directory / CONFIG).is_file():
             raise UserError(f"no trained segmenter in {directory}: {CONFIG} is missing")
         content = json.loads((directory / CONFIG).read_text())
-        model = build_segmenter(content["model"])
+        config = config_from_json(content["model"])
+        model = build_segmenter(config)
         model.load_state_dict(load_file(directory / WEIGHTS))
-        return cls(model, content["classes"], device, content["model"]["data_preprocessor"]["seg_pad_val"])
+        return cls(model, content["classes"], device, config["data_preprocessor"]["seg_pad_val"])
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:

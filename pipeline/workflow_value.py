@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 # What trains on labels, or compares with them.
 LABELLED_STAGES: tuple[StageName, ...] = ("judge", "curate", "compare", "evaluate")
+# What trains the segmenter.
+TRAINING_STAGES: tuple[StageName, ...] = ("judge", "compare")
 
 
 @dataclass
@@ -71,16 +73,25 @@ class Value:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
+            UserError: there is no such segmenter, or no weights for it, or it cannot be trained with the batch size,
+                the image size and the classes asked for, or a label is missing that `stages` need.
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
-        from downstream.models import segmenter_config
+        from downstream.models import require_model
+        from downstream.trial import Trial
 
         settings, geometry = self.config.downstream, self.config.geometry
-        segmenter_config(settings.model, 2, (geometry.height, geometry.width))
+        size = geometry.height, geometry.width
         if settings.pretrained is not None and not settings.pretrained.is_file():
             raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
+        training = [stage for stage in TRAINING_STAGES if stage in stages]
+        taxonomy = self.layouts.data.taxonomy
+        if not training or taxonomy is None:
+            require_model(settings.model)
+            return
+        device = resources_of(self.config, training[0]).device
+        Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device).require()
 
     @property
     def split(self) -> str:
