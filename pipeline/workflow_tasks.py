@@ -69,9 +69,9 @@ class Train:
 
 @dataclass
 class Evaluate:
-    """Measures the synthetic images of a held-out split with the judge in the folder `judge`."""
+    """Measures the synthetic images of a held-out split with the judge in a folder, None where it is unfit."""
 
-    judge: str
+    judge: str | None
     real: str
     synthetic: str
     split: str
@@ -87,7 +87,8 @@ class Evaluate:
         """The table by k; see `downstream.evaluation.evaluate`."""
         from downstream.evaluation import evaluate
 
-        return evaluate(load_judge(self.judge, self.device), self.real, self.synthetic, self.split, self.batch_size)
+        judge = None if self.judge is None else load_judge(self.judge, self.device)
+        return evaluate(judge, self.real, self.synthetic, self.split, self.batch_size)
 
 
 def mix_of(expression: str) -> Mix:
