@@ -56,16 +56,16 @@ class Fitness:
     @property
     def known(self) -> str:
         """How many classes are learned, in words."""
-        return f"{self.learned} of {self.classes} classes with an IoU above {LEARNED_IOU:g}"
+        return f"{self.learned} of {self.classes} classes have an IoU above {LEARNED_IOU:g}"
 
     @property
     def shortfall(self) -> str | None:
         """What is missing for the judge to be believed, in words; None where nothing is."""
         if self.learned < self.needed:
-            return f"{self.known}, and {self.needed} are the least"
+            return f"{self.known}, at least {self.needed} are needed"
         if self.majority is None or self.miou >= (least := self.majority + MIN_GAIN * (1 - self.majority)):
             return None
         return (
-            f"mIoU {self.miou:.3f}, and {least:.3f} is the least, as always answering the commonest class has "
-            f"{self.majority:.3f}"
+            f"mIoU is {self.miou:.3f}, at least {least:.3f} is needed, because always answering the commonest class "
+            f"has {self.majority:.3f}"
         )

@@ -23,6 +23,7 @@ from downstream.judge import Judge
 from downstream.mmseg_import import mmseg_scope
 from downstream.models import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
 from downstream.options import TrainingOptions
+from pipeline.store import fingerprint
 
 # Batch normalisation behaves the same for two images as for more, so that a CPU need not take a step of all.
 _ENOUGH = 2
@@ -30,6 +31,16 @@ _ENOUGH = 2
 _LARGE = 512
 # Packages that configs of mmsegmentation use and that are no part of it.
 _OTHER_PACKAGES = ("mmdet", "mmpretrain")
+# Settings that have passed in this process, and the device.
+_PASSED: set[tuple[str, str]] = set()
+
+
+def require_trainable(trial: Trial) -> None:
+    """Take the step, once in a process for the same settings and files; see `Trial.require`."""
+    asked = fingerprint({**trial.options.semantic, "shape": [*trial.crop, trial.num_classes, trial.ignore_index]})
+    if (asked, trial.device) not in _PASSED:
+        trial.require()
+        _PASSED.add((asked, trial.device))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Value:
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
         from downstream.models import require_model
-        from downstream.trial import Trial
+        from downstream.trial import Trial, require_trainable
 
         settings, geometry = self.config.downstream, self.config.geometry
         size = geometry.height, geometry.width
@@ -94,7 +94,7 @@ class Value:
             require_model(settings.model)
             return
         device = resources_of(self.config, training[0]).device
-        Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device).require()
+        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device))
 
     @property
     def split(self) -> str:
@@ -146,7 +146,8 @@ class Value:
     @property
     def better_judge(self) -> str:
         """How to get a judge that has learned more."""
-        return f"give more judge.iterations than {self.config.judge.iterations}, or more labelled images, --redo judge"
+        iterations = self.config.judge.iterations
+        return f"raise judge.iterations (now {iterations}) or take more labelled images, then run with --redo judge"
 
     # Trainings
 

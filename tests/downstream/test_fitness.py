@@ -21,7 +21,7 @@ def result(ious: list[float | None], pixels: list[int] | None = None) -> RunResu
 def test_three_of_eleven_classes_are_too_few() -> None:
     fitness = Fitness.of(result([0.7, 0.5, 0.3, *[0.0] * 8], [40, 30, 10, *[2] * 8]))
     assert (fitness.learned, fitness.classes, fitness.needed) == (3, 11, 4)
-    assert fitness.shortfall == "3 of 11 classes with an IoU above 0.05, and 4 are the least"
+    assert fitness.shortfall == "3 of 11 classes have an IoU above 0.05, at least 4 are needed"
     assert Fitness.of(result([0.7, 0.5, 0.3, 0.06, *[0.05] * 7], [40, 30, 10, *[2] * 8])).shortfall is None
 
 

@@ -187,7 +187,7 @@ def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path)
     curated.write_shard("train-k01-000000", [Sample("a", image, label, metadata=kept)])
     text = text_of(build_report(workspace).read_text())
     reason = (
-        "The judge is unfit to judge: 1 of 4 classes with an IoU above 0.05, and 2 are the least, on 16 real images"
+        "The judge is unfit to judge: 1 of 4 classes have an IoU above 0.05, at least 2 are needed, on 16 real images"
     )
     assert reason in text
     assert "judge.iterations" in text and "--redo judge" in text
@@ -201,7 +201,7 @@ def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path)
 def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
     add_judge(workspace, learned=3)
     text = text_of(build_report(workspace).read_text())
-    assert "one judge, 3 of 4 classes with an IoU above 0.05" in text
+    assert "one judge: on real images 3 of 4 classes have an IoU above 0.05" in text
     assert "unfit" not in text
 
 

@@ -27,8 +27,8 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     lines: list[str] = []
     run(configure(copied, *settings), Selection(), lines.append)
     said = {line.split()[0]: line for line in lines if not line.startswith(("compare:", "curate:", "judge:"))}
-    shortfall = r"\d of \d+ classes with an IoU above 0.05, and \d+ are the least"
-    remedy = r"give more judge.iterations than 1, or more labelled images, --redo judge"
+    shortfall = r"\d of \d+ classes have an IoU above 0.05, at least \d+ are needed"
+    remedy = r"raise judge.iterations \(now 1\) or take more labelled images, then run with --redo judge"
     assert re.search(rf"mIoU 0\.\d+ on 2 images of val; UNFIT to judge.*: {shortfall}; {remedy}", said["judge"])
     (line,) = [line for line in lines if line.startswith("curate: every pair is kept as it is")]
     assert re.search(rf"{shortfall}; {remedy}", line)
@@ -53,7 +53,7 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     assert (copied / "report" / "index.html").read_text().count("The judge is unfit to judge:") == 1
     assert verify(str(copied)).faults == []
     record = read_record(copied / "judge")
-    assert record is not None and "classes with an IoU above" in str(record.facts["unfit"])
+    assert record is not None and "classes have an IoU above" in str(record.facts["unfit"])
 
     before = {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file() and path.name != ".lock"}
     run(configure(copied, *settings), Selection(), lambda _: None)
