@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from augment.errors import UserError
+from augment.progress import TrainingStep
 from pipeline.artifact import Artifact, discard, read_record
 from pipeline.config import Config, StageName
 from pipeline.engine.budget import ErrorBudget
@@ -18,9 +19,17 @@ from pipeline.engine.executor import Executor, make_executor
 from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
+from pipeline.engine.training import TrainingTask
+from pipeline.engine.training_progress import training_progress
 from pipeline.engine.unit import WorkUnit
 from pipeline.mismatch import told
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
+
+R = TypeVar("R")
+
+
+def nothing(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,32 @@ class Tools:
     def executor(self) -> Executor:
         """The executor of the run, started when the first step asks for it."""
         return make_executor(self.config.cluster.executor, self.config.cluster.address, self.report)
+
+    def train(
+        self, task: TrainingTask[R], units: Mapping[str, WorkUnit], on_result: Callable[[R], None] = nothing
+    ) -> list[R]:
+        """Train units, and show how far each is.
+
+        Args:
+            task: the training.
+            units: title -> unit; the title is empty where there is only one.
+            on_result: called with each result as it comes.
+
+        Returns:
+            The results in the order of the units.
+        """
+        titles = {unit.shard: title for title, unit in units.items()}
+        found: dict[str, R] = {}
+        with training_progress(task.name, self.report) as watch:
+
+            def on_step(unit: WorkUnit, step: TrainingStep) -> None:
+                watch(titles[unit.shard], step)
+
+            with closing(self.executor.train(task, list(units.values()), on_step)) as results:
+                for unit, result in results:
+                    found[unit.shard] = result
+                    on_result(result)
+        return [found[unit.shard] for unit in units.values()]
 
     @property
     def budget(self) -> ErrorBudget:
@@ -86,10 +121,6 @@ class StorePlan:
     manifest: Manifest
     shards: Sequence[str]
     units: Callable[[], Sequence[WorkUnit]]
-
-
-def nothing(*_: object) -> None:
-    """Do nothing."""
 
 
 @dataclass

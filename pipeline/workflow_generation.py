@@ -9,7 +9,7 @@ from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.artifact import Artifact, Record, read_record
-from pipeline.config import Config
+from pipeline.config import REPORTING_KEYS, Config
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.models import basis_digest, identity, label
 from pipeline.sampler import Countable, Sampler
@@ -160,7 +160,7 @@ class Generation:
             inputs |= {
                 "base": identity(self.config.generator.base),
                 "layouts": content_digest(self.layouts.store),
-                "options": self.config.adapt.model_dump(exclude={"checkpoint_every", "sample_every", "log_every"}),
+                "options": self.config.adapt.model_dump(exclude=REPORTING_KEYS),
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
                 **self.captions.inputs(),
@@ -193,8 +193,8 @@ class Generation:
             **resources_of(self.config, "adapt").of_task,
         )
         keys = tuple(key for unit in fit.plan(keys_by_shard(self.layouts.store)) for key in unit.keys)
-        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses in {folder / TRAINING}/loss.jsonl")
-        list(tools.executor.map(task, [WorkUnit("adapter-000000", keys)]))
+        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {folder / TRAINING}")
+        tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
 
     # generate

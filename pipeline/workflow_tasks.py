@@ -14,6 +14,7 @@ from pipeline.engine import Resources, WorkUnit
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from augment.progress import OnStep
     from downstream.judge import Judge
     from downstream.mixes import Mix
     from downstream.results import RunResult
@@ -49,7 +50,7 @@ class Train:
     def setup(self) -> None:
         """Nothing that outlives one training."""
 
-    def run(self, unit: WorkUnit) -> RunResult:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult:
         """Train and evaluate."""
         from downstream.training import train
 
@@ -63,6 +64,7 @@ class Train:
             training.options,
             training.seed,
             training.folder,
+            on_step,
             val_split=self.val_split,
         )
 

@@ -165,6 +165,7 @@ class Value:
             scale_range=settings.scale_range,
             photometric=settings.photometric,
             num_workers=settings.num_workers,
+            checkpoint_minutes=settings.checkpoint_minutes,
         )
 
     def training(self, mix: str, seed: int, iterations: int) -> Training:
@@ -193,12 +194,15 @@ class Value:
             resources_of(self.config, stage).resources,
             stage,
         )
-        units = [WorkUnit(f"run-{index:06d}", (), {"index": index}) for index in range(len(trainings))]
-        found: dict[str, RunResult] = {}
-        for unit, result in tools.executor.map(task, units):
-            found[unit.shard] = result
+        units = {
+            f"{training.mix}, seed {training.seed}": WorkUnit(f"run-{index:06d}", (), {"index": index})
+            for index, training in enumerate(trainings)
+        }
+
+        def on_result(result: RunResult) -> None:
             tools.report(f"{stage}: {result.mix}, seed {result.seed}: {measured(result)}")
-        return [found[unit.shard] for unit in units]
+
+        return tools.train(task, units, on_result)
 
     # judge
 

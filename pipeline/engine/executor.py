@@ -9,6 +9,7 @@ from augment.errors import UserError
 from pipeline.engine.errors import GiveUp, raise_at_fault
 from pipeline.engine.serial import SerialExecutor
 from pipeline.engine.stage import UnitTask
+from pipeline.engine.training import OnUnitStep, TrainingTask
 from pipeline.engine.unit import WorkUnit
 
 R = TypeVar("R")
@@ -28,6 +29,17 @@ class Executor(Protocol):
         Closing the generator stops the run. Raises UserError where the task does or where the task does not
         fit, UnitFailed for any other error of a unit or of ``setup``. A worker that is lost is replaced and
         its unit run again.
+        """
+
+    def train(
+        self, task: TrainingTask[R], units: Sequence[WorkUnit], on_step: OnUnitStep
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
+        """Each unit with the result of its training, as they complete, each exactly once.
+
+        ``on_step`` is called in this process with the steps of each training, or with the latest where they come
+        faster than can be shown. No limit but ``unit_timeout``, from step to step, says how long a training may take,
+        and none how long it may wait for room. A training that is lost or hangs goes on from its last checkpoint in a
+        new worker; one that does so again and again without a further step raises UnitFailed. Otherwise as ``map``.
         """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from pipeline.stages.wording import caption_of
 if TYPE_CHECKING:
     from augment.lumen.trainer import TrainingOptions
     from augment.lumen.training import Example
+    from augment.progress import OnStep
 
-LOG = logging.getLogger(__name__)
 TRAINING = "training"
 BASIS = "basis"
 
@@ -82,7 +81,7 @@ class Adapt:
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
-    def run(self, unit: WorkUnit) -> int:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
         import torch
 
@@ -102,7 +101,7 @@ class Adapt:
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
         examples = StoredExamples(self.source, unit.keys, self.classes)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step)
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
         # The averaged weights are saved; what is kept of the training is its record. That the checkpoint is gone

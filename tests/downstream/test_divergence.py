@@ -84,9 +84,9 @@ def test_it_stops_with_step_and_remedy_and_goes_on_from_what_was_saved(
     assert read_result(run_dir) is None
     assert not (run_dir / "segmenter.safetensors").exists()
 
-    steps: list[str] = []
-    result = train(REAL, real_store, None, fragile, 0, run_dir, steps.append)
-    assert steps[0].startswith("iteration 5/8")
+    steps: list[int] = []
+    result = train(REAL, real_store, None, fragile, 0, run_dir, lambda step: steps.append(step.step))
+    assert steps[0] == 5
     undisturbed = train(REAL, real_store, None, fragile, 0, tmp_path / "undisturbed")
     assert replace(result, seconds=0) == replace(undisturbed, seconds=0)
     assert (run_dir / "segmenter.safetensors").read_bytes() == (
