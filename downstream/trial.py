@@ -20,7 +20,7 @@ from mmengine.structures import PixelData
 
 from augment.errors import UserError
 from downstream.judge import Judge
-from downstream.mmseg_import import mmseg_scope
+from downstream.mmseg_import import MissingOperator, mmseg_scope
 from downstream.models import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
 from downstream.options import TrainingOptions
 from pipeline.store import fingerprint
@@ -170,6 +170,8 @@ class Trial:
                 f"{self.named}: a step does not fit into the memory of the GPU: give a smaller downstream.batch_size, "
                 "or smaller images by geometry.height and geometry.width"
             )
+        if isinstance(error, MissingOperator):
+            return f"{self.named}: {error}"
         if (package := missing_package(error)) is not None:
             return (
                 f"{self.named}: that model needs the package {package}, which is not installed: name another "

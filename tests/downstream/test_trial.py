@@ -52,6 +52,10 @@ def test_one_class_ignored_by_sixteen_bits_passes() -> None:
         (trial("mask2former_r50_8xb2-160k_ade20k-512x512"), "needs the package mmdet, which is not installed"),
         (trial("maskformer_r50-d32_8xb2-160k_ade20k-512x512"), "needs the package mmdet, which is not installed"),
         (trial("fpn_poolformer_s12_8xb4-40k_ade20k-512x512"), "needs the package mmpretrain, which is not installed"),
+        (
+            trial("psanet_r50-d8_4xb2-40k_cityscapes-512x1024"),
+            "operator 'psamask_forward' was called, but the installed",
+        ),
         (trial("pidnet-s_2xb6-120k_1024x1024-cityscapes"), "has no attribute 'gt_edge_map': name another"),
         (trial("mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024"), "images are too small for it: give a larger"),
         (trial("segformer_mit-b0", 10**6), "GiB: give a smaller downstream.batch_size"),
