@@ -90,6 +90,14 @@ def test_weights_for_another_backbone_are_refused(tmp_path: Path) -> None:
         replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = build_segmenter(segmenter_config("segformer_mit-b0", 5, (32, 64), 8)).state_dict()
+    path = tmp_path / "weights.pth"
+    torch.save({name: tensor * float("nan") for name, tensor in weights.items()}, path)
+    with pytest.raises(UserError, match="a training step fails with ValueError: the loss is nan"):
+        replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
+
+
 def test_a_judge_is_rebuilt_with_the_tuples_of_its_config(tmp_path: Path) -> None:
     config = segmenter_config("cgnet_fcn_4xb4-60k_cityscapes-680x680", 3, (32, 64))
     assert isinstance(config["backbone"]["dilations"], tuple)

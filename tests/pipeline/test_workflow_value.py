@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from downstream.models import segmenter_config
 from pipeline.artifact import read_record
 from pipeline.cli import guarded
 from pipeline.config import Config
@@ -60,6 +61,25 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert guarded(["plan", str(copied / "config.yaml")]) == 0
     assert "curate: every pair is kept as it is, because the judge is unfit" in capsys.readouterr().out
+
+
+def test_a_training_that_diverges_stops_the_run_in_a_line_and_commits_nothing(
+    copied: Path, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = segmenter_config("segformer_mit-b0", 19, (32, 64), 8)
+    # The loss is still a number, the sum of its squared gradients is none.
+    model["decode_head"]["loss_decode"]["loss_weight"] = 1e37
+    (tmp_path / "steep.py").write_text(f"model = {model!r}\n")
+    recipe = tmp_path / "recipe.yaml"
+    config = configure(copied, f"downstream.model={tmp_path / 'steep.py'}", "downstream.decoder_channels=null")
+    recipe.write_text(config.model_dump_json())
+    assert guarded(["run", str(recipe), "--until", "judge"]) == 2
+    message = capsys.readouterr().err
+    assert "the norm of the gradients is inf at step 1 of 200" in message
+    assert "lower downstream.learning_rate" in message and "--redo judge" in message
+    assert message.count("\n") == 1
+    assert not (copied / "judge").exists()
+    assert not list((copied / "runs").rglob("result.json"))
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
