@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from augment.errors import UserError
+from downstream.fitness import Fitness
 from downstream.options import TrainingOptions
+from downstream.results import read_result
 from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
 from pipeline.engine import Source, Stage, WorkUnit
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 # What trains on labels, or compares with them.
 LABELLED_STAGES: tuple[StageName, ...] = ("judge", "curate", "compare", "evaluate")
+# What trains the segmenter.
+TRAINING_STAGES: tuple[StageName, ...] = ("judge", "compare")
 
 
 @dataclass
@@ -51,8 +55,9 @@ class Value:
                 self.curate_work,
                 self.curated_size,
                 self.fit_scale,
-                self.unfit,
+                self.forget_scale,
                 grows_with="generate",
+                remark=self.not_curated,
             ),
             ArtifactStep(
                 "compare",
@@ -71,16 +76,25 @@ class Value:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
+            UserError: there is no such segmenter, or no weights for it, or it cannot be trained with the batch size,
+                the image size and the classes asked for, or a label is missing that `stages` need.
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
-        from downstream.models import segmenter_config
+        from downstream.models import require_model
+        from downstream.trial import Trial, require_trainable
 
         settings, geometry = self.config.downstream, self.config.geometry
-        segmenter_config(settings.model, 2, (geometry.height, geometry.width))
+        size = geometry.height, geometry.width
         if settings.pretrained is not None and not settings.pretrained.is_file():
             raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
+        training = [stage for stage in TRAINING_STAGES if stage in stages]
+        taxonomy = self.layouts.data.taxonomy
+        if not training or taxonomy is None:
+            require_model(settings.model)
+            return
+        device = resources_of(self.config, training[0]).device
+        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device))
 
     @property
     def split(self) -> str:
@@ -117,6 +131,23 @@ class Value:
         if record is None:
             raise UserError(f"{self.workspace.judge} holds no judge: run the stages up to judge first")
         return record
+
+    def shortfall(self) -> str | None:
+        """What the judge lacks for its word to count, in words; None where it is fit, or not there."""
+        result = read_result(self.workspace.judge)
+        return Fitness.of(result).shortfall if result else None
+
+    def not_curated(self) -> str:
+        """That nothing is curated, and why, in a line; empty where the judge is fit, or not there."""
+        if (shortfall := self.shortfall()) is None:
+            return ""
+        return f"curate: every pair is kept as it is, because the judge is unfit: {shortfall}; {self.better_judge}"
+
+    @property
+    def better_judge(self) -> str:
+        """How to get a judge that has learned more."""
+        iterations = self.config.judge.iterations
+        return f"raise judge.iterations (now {iterations}) or take more labelled images, then run with --redo judge"
 
     # Trainings
 
@@ -169,7 +200,7 @@ class Value:
         }
 
         def on_result(result: RunResult) -> None:
-            tools.report(f"{stage}: {result.mix}, seed {result.seed}: mIoU {result.miou:.3f}")
+            tools.report(f"{stage}: {result.mix}, seed {result.seed}: {measured(result)}")
 
         return tools.train(task, units, on_result)
 
@@ -189,8 +220,15 @@ class Value:
         training = self.training("real", self.config.judge.seed, self.config.judge.iterations)
         (result,) = self.train("judge", [training], tools)
         shutil.copytree(training.folder, folder, dirs_exist_ok=True)
-        facts["miou"] = result.miou
-        return f"mIoU {result.miou:.3f} on {self.split}"
+        fitness = Fitness.of(result)
+        facts |= {"miou": result.miou, "images": result.images, "split": self.split, "fitness": asdict(fitness)}
+        facts["unfit"] = fitness.shortfall
+        if fitness.shortfall is None:
+            return f"{measured(result)}; {fitness.known}"
+        return (
+            f"{measured(result)}; UNFIT to judge, so there will be no alignment and no curation: {fitness.shortfall}; "
+            f"{self.better_judge}"
+        )
 
     # curate
 
@@ -205,7 +243,10 @@ class Value:
         return Artifact(self.workspace.scale, "loss-scale", inputs)
 
     def fit_scale(self, tools: Tools) -> None:
-        """Fit the loss scale on real training data, where it is not there."""
+        """Fit the loss scale on real training data, where it is not there and the judge is fit."""
+        if line := self.not_curated():
+            tools.report(line)
+            return
         self.scale().require_match("curate")
         if self.scale().is_done():
             return
@@ -227,7 +268,7 @@ class Value:
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 
-    def unfit(self) -> None:
+    def forget_scale(self) -> None:
         """Remove the loss scale."""
         discard(self.workspace.scale)
 
@@ -237,6 +278,7 @@ class Value:
             "synthetic": self.synthetic.manifest.fingerprint,
             "judge": self.judge_record.digest,
             "options": self.config.curate.model_dump(),
+            **({"judged": False} if self.shortfall() else {}),
         }
         manifest = Manifest(
             "curated",
@@ -251,6 +293,9 @@ class Value:
     def curate_work(self) -> tuple[Stage, Source]:
         """Stage and source of curate."""
         settings = resources_of(self.config, "curate")
+        source = StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
+        if self.shortfall():
+            return curate.KeepAll(**settings.of_stage), source
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
         stage = curate.Curate(
             judge,
@@ -259,7 +304,7 @@ class Value:
             **settings.of_stage,
             ignore_index=self.taxonomy.ignore_index,
         )
-        return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
+        return stage, source
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
@@ -301,6 +346,7 @@ class Value:
             "real": content_digest(self.layouts.real),
             "synthetic": content_digest(self.synthetic),
             "split": self.split,
+            **({"judged": False} if self.shortfall() else {}),
         }
         return Artifact(self.workspace.evaluation, "evaluation", inputs)
 
@@ -308,9 +354,9 @@ class Value:
         """Let the judge look at the synthetic images of the held-out split."""
         from downstream.comparison import write_table
 
-        settings = resources_of(self.config, "evaluate")
+        settings, shortfall = resources_of(self.config, "evaluate"), self.shortfall()
         task = Evaluate(
-            str(self.workspace.judge),
+            str(self.workspace.judge) if shortfall is None else None,
             self.workspace.real,
             self.workspace.synthetic,
             self.split,
@@ -319,8 +365,15 @@ class Value:
         ((_, table),) = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])
         write_table(table, path)
         facts["rows"] = rows = table.to_pylist()
-        shown = (f"k={row['k']} alignment {row['alignment']:.2f}" for row in rows if row["alignment"] is not None)
-        return ", ".join(shown)
+        facts["unfit"] = shortfall
+        if shortfall is not None:
+            return f"no alignment, because the judge is unfit: {shortfall}; {self.better_judge}"
+        shown = (
+            f"k={row['k']} alignment {row['alignment']:.2f} ({row['images']} images of {row['sources']} sources)"
+            for row in rows
+            if row["alignment"] is not None
+        )
+        return f"{', '.join(shown) or 'no alignment'}; one judge"
 
     # report
 
@@ -343,3 +396,9 @@ class Value:
         space = self.workspace
         build_report(space.root, folder / PAGE, self.split, space.store_root, self.config.name)
         return "written"
+
+
+def measured(result: RunResult) -> str:
+    """A result's mIoU, and what it was measured on."""
+    images = "" if result.images is None else f"{result.images} images of "
+    return f"mIoU {result.miou:.3f} on {images}{result.inputs['splits'][1]}"
