@@ -97,6 +97,11 @@ def build_parser() -> Parser:
     )
     inspect.add_argument("--json", action="store_true", help="all figures as JSON")
 
+    quarantine = commands.add_parser("quarantine", help="list the samples that failed, each with the whole reason")
+    quarantine.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    quarantine.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of this stage alone")
+    quarantine.add_argument("--json", action="store_true", help="as JSON, with the traceback of each")
+
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
     retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
     retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
@@ -265,6 +270,16 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
     return 0 if all(report.is_sound for report in reports.values()) else 1
 
 
+def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """List quarantined samples."""
+    from pipeline.quarantine import lines_of, quarantined
+
+    found = quarantined(options.workspace, options.stage)
+    shown = json.dumps([each.to_json() for each in found], indent=2)
+    say(shown if options.json else "\n".join(lines_of(found, options.workspace)))
+    return 0
+
+
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
     from pipeline.workflow import read_config, retry
@@ -340,6 +355,7 @@ COMMANDS = {
     "status": status_command,
     "verify": verify_command,
     "inspect": inspect_command,
+    "quarantine": quarantine_command,
     "retry": retry_command,
     "report": report_command,
     "export": export_command,

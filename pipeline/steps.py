@@ -185,13 +185,19 @@ class StoreStep:
         store = self.open(plan.manifest)
         stage, source = self.work()
         with self.way_out():
-            summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
-        hint = f": {self.remedy(tools.config.workspace)}" if summary.failures else ""
-        return str(summary).removeprefix(f"{self.name}: ") + hint
+            remedy = self.remedy(tools.config.workspace)
+            summary = run_store_stage(
+                stage, source, store, plan.units(), tools.executor, tools.budget, tools.report, remedy
+            )
+        return str(summary).removeprefix(f"{self.name}: ") + (f"; {remedy}" if summary.failures else "")
 
     def remedy(self, workspace: Path) -> str:
-        """Where quarantined samples are told, and what runs them again."""
-        return f"see {self.url}/quarantine, mend the cause, then lumen retry {shlex.quote(str(workspace))} {self.name}"
+        """What lists the quarantined samples, and what runs them again."""
+        space = shlex.quote(str(workspace))
+        return (
+            f"lumen quarantine {space} --stage {self.name} lists them all; fix the cause, then "
+            f"lumen retry {space} {self.name}"
+        )
 
     def retry(self, tools: Tools) -> RetrySummary:
         """Run the quarantined samples of the shards there are again."""

@@ -162,7 +162,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
     with sole_run(config.workspace):
         forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
-    report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
+    report(f"{summary}; {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if line := outdated(Workspace.of(config)):
         report(line)
     return summary
