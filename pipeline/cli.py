@@ -180,14 +180,13 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
-    from pipeline.planning import plan_table, progress
+    from pipeline.planning import plan_table, rows_of
     from pipeline.steps import StoreStep
-    from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
+    from pipeline.workflow import Selection, chosen_of, heading, outlook, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    first_left(config, steps)
-    rows = progress(steps)
+    rows = rows_of(outlook(config, steps))
     remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0

@@ -53,12 +53,35 @@ class Step(Protocol):
     """One stage of a run. All but `run` and `reset` change nothing and load no model."""
 
     name: StageName
+    reads: tuple[StageName, ...]
+    grows_with: StageName | None
 
     def is_done(self) -> bool:
-        """Whether nothing is left to do; asked only when the steps before are done.
+        """Whether nothing is left to do; asked only when the stages that it reads are done.
 
         Raises:
             UserError: what is there was made from other inputs.
+        """
+        ...
+
+    def refuse_others(self) -> None:
+        """Raise UserError where what is there was made from other inputs; asked only when `is_done` could be."""
+        ...
+
+    def is_begun(self) -> bool:
+        """Whether anything of it is there, whatever made from."""
+        ...
+
+    def is_whole(self) -> bool:
+        """Whether all of it is there, as far as that shows without its plan, whatever made from."""
+        ...
+
+    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> Totals | int:
+        """What a run would not make again of a step that is not done.
+
+        Args:
+            undone: the stages before it that are not done.
+            blocked: whether it reads one of them, so that little or nothing can be said.
         """
         ...
 
@@ -75,7 +98,7 @@ class Step(Protocol):
         ...
 
     def made(self) -> Totals | int:
-        """Sums over the shards there are, or how many units of an artifact are done."""
+        """Sums over the shards there are, or how many units of an artifact are there, whatever made from."""
         ...
 
 
@@ -90,6 +113,11 @@ class StorePlan:
 
 def nothing(*_: object) -> None:
     """Do nothing."""
+
+
+def none(*_: object) -> int:
+    """Count nothing."""
+    return 0
 
 
 @dataclass
@@ -107,6 +135,8 @@ class StoreStep:
         grows_with: the stage that it makes a shard of the same name of each shard of; as that one may grow, what its
             shards hold is no input of the store.
         remark: says what should be known of it beforehand, in a line; empty where there is nothing to say.
+        reads: the stages that its inputs and its plan depend on, other than the one that it grows with.
+        check_prepared: raises UserError where something that `prepare` makes is there, made from other inputs.
     """
 
     name: StageName
@@ -118,20 +148,46 @@ class StoreStep:
     clean: Callable[[], None] = nothing
     grows_with: StageName | None = None
     remark: Callable[[], str] = str
+    reads: tuple[StageName, ...] = ()
+    check_prepared: Callable[[], None] = nothing
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
-        if not Store.is_at(self.url):
-            self.require_own()
+        plan = self._plan_of_what_is_there()
+        if plan is None:
             return False
-        plan = self.plan()
-        done, planned = self.open(plan.manifest).done(), set(plan.shards)
+        done, planned = Store.open(self.url).done(), set(plan.shards)
         if extra := done - planned:
-            raise UserError(
+            raise FingerprintMismatch(
                 f"{self.url} holds {len(extra)} shards that are not asked for, such as {min(extra)}, and all that "
                 f"follows would use them: ask for them too, choose another workspace, or --redo {self.name}"
             )
         return done >= planned
+
+    def is_begun(self) -> bool:
+        """Whether the store is there."""
+        return Store.is_at(self.url)
+
+    def is_whole(self) -> bool:
+        """Whether the store is there with every shard that its last run was asked for."""
+        return Store.is_at(self.url) and Store.open(self.url).is_whole()
+
+    def refuse_others(self) -> None:
+        """Check that the store, or what was prepared for it, was made from the inputs asked for."""
+        self._plan_of_what_is_there()
+
+    def _plan_of_what_is_there(self) -> StorePlan | None:
+        self.require_own()
+        if not Store.is_at(self.url):
+            self.check_prepared()
+            return None
+        plan = self.plan()
+        self.require_match(plan.manifest)
+        return plan
+
+    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> Totals:  # noqa: ARG002 - see `Step`
+        """The shards there are, unless an input of the store is not known yet."""
+        return Totals() if blocked else self.made()
 
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent.
@@ -215,7 +271,7 @@ class StoreStep:
         """All shards and samples of the plan."""
         return self.expected()
 
-    def made(self) -> Totals | int:
+    def made(self) -> Totals:
         """Sums over the committed shards."""
         return Store.open(self.url).totals() if Store.is_at(self.url) else Totals()
 
@@ -230,8 +286,11 @@ class ArtifactStep:
         path: of the artifact.
         build: writes it to the path given, fills the facts given, returns what was done in a few words.
         units: how many pieces of work it takes.
-        derived: a table or page, made anew when its inputs have changed; anything else is then a mismatch.
+        derived: a table or page, made again when its inputs have changed; anything else is then a mismatch.
         clean: removes what else the step has made.
+        reads: the stages that its inputs depend on.
+        finished: how many units are finished already, of those that depend on none of the stages given.
+        begun: whether any unit is finished, whatever it was made from.
     """
 
     name: StageName
@@ -241,13 +300,24 @@ class ArtifactStep:
     units: int = 1
     derived: bool = False
     clean: Callable[[], None] = nothing
+    reads: tuple[StageName, ...] = ()
+    finished: Callable[[frozenset[StageName]], int] = none
+    begun: Callable[[], bool] = bool
+    grows_with: StageName | None = None
 
     def is_done(self) -> bool:
         """Whether the artifact is there, made from the inputs there are."""
-        artifact = self.artifact()
+        self.refuse_others()
+        return self.artifact().is_done()
+
+    def refuse_others(self) -> None:
+        """Check that the artifact was made from the inputs there are, unless it is simply made again."""
         if not self.derived:
-            artifact.require_match(self.name)
-        return artifact.is_done()
+            self.artifact().require_match(self.name)
+
+    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> int:  # noqa: ARG002 - see `Step`
+        """The units that are finished and that the rest can be added to."""
+        return self.finished(undone)
 
     def run(self, tools: Tools) -> str:
         """Make the artifact."""
@@ -264,7 +334,15 @@ class ArtifactStep:
         """The units of the artifact."""
         return Size(self.units, 0)
 
-    def made(self) -> Totals | int:
+    def is_whole(self) -> bool:
+        """Whether the artifact is there."""
+        return read_record(self.path) is not None
+
+    def is_begun(self) -> bool:
+        """Whether the artifact is there, or any unit of it."""
+        return self.is_whole() or self.begun()
+
+    def made(self) -> int:
         """All units where the artifact is there."""
         return self.units if read_record(self.path) else 0
 

@@ -22,6 +22,7 @@ from pipeline.lock import sole_run
 from pipeline.models import require_reachable
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
+from pipeline.survey import Standing, survey
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -84,7 +85,8 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        first = first_left(config, chosen)
+        standings = outlook(config, chosen)
+        first = next((index for index, standing in enumerate(standings) if not standing.done), len(chosen))
         report(heading(config))
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
@@ -100,17 +102,17 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def first_left(config: Config, steps: Sequence[Step]) -> int:
-    """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
+def outlook(config: Config, steps: Sequence[Step]) -> list[Standing]:
+    """How far these steps are; what those that are not done need has been looked at.
 
     Raises:
-        UserError: what is done was made from other inputs, or what the others need is missing or does not fit.
+        UserError: what is there was made from other inputs, or what is needed is missing or does not fit.
     """
     with told_whose(config):
-        first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
-    if first < len(steps):
-        check(config, names(steps[first:]))
-    return first
+        standings = survey(steps)
+    if left := [standing.step.name for standing in standings if not standing.done]:
+        check(config, left)
+    return standings
 
 
 def check(config: Config, stages: Sequence[StageName]) -> None:

@@ -78,7 +78,8 @@ def totals(location: Location) -> Totals:
     """The sums that ``status`` shows."""
     table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", *_MAPPINGS])
     sums = {name: pc.sum(table[name]).as_py() or 0 for name in ("samples", "failures", "dropped", "bytes", "seconds")}
-    return Totals(shards=len(table), **{name: _summed(table[name]) for name in _MAPPINGS}, **sums)
+    failures, drops = (_summed(table[name]) for name in _MAPPINGS)
+    return Totals(shards=len(table), failure_reasons=failures, drop_reasons=drops, **sums)
 
 
 def _summed(reasons: pa.ChunkedArray) -> dict[str, int]:
