@@ -186,8 +186,9 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    rows = rows_of(outlook(config, steps))
-    remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
+    standings, remarks = outlook(config, steps)
+    rows = rows_of(standings)
+    remarks += [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0
 

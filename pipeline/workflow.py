@@ -16,7 +16,9 @@ from augment.lumen import zoo
 from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
+from pipeline.engine import ErrorBudget
 from pipeline.engine.retry import RetrySummary
+from pipeline.label_checks import LabelCheck, check_stored_labels
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.models import require_reachable
@@ -85,7 +87,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        standings = outlook(config, chosen)
+        standings, _ = outlook(config, chosen)
         first = next((index for index, standing in enumerate(standings) if not standing.done), len(chosen))
         report(heading(config))
         for step in chosen[:first]:
@@ -102,33 +104,42 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def outlook(config: Config, steps: Sequence[Step]) -> list[Standing]:
-    """How far these steps are; what those that are not done need has been looked at.
+def outlook(config: Config, steps: Sequence[Step]) -> tuple[list[Standing], list[str]]:
+    """How far these steps are, and lines on the labels; what those that are not done need has been looked at.
 
     Raises:
         UserError: what is there was made from other inputs, or what is needed is missing or does not fit.
     """
     with told_whose(config):
         standings = survey(steps)
-    if left := [standing.step.name for standing in standings if not standing.done]:
-        check(config, left)
-    return standings
+    left = [standing.step.name for standing in standings if not standing.done]
+    return standings, check(config, left) if left else []
 
 
-def check(config: Config, stages: Sequence[StageName]) -> None:
+def check(config: Config, stages: Sequence[StageName]) -> list[str]:
     """Look at what comes from outside and is needed for `stages`, before anything is written.
 
+    Returns:
+        What should be known of the labels, a line each.
+
     Raises:
-        UserError: a dataset or a model is missing or does not fit.
+        UserError: a dataset or a model is missing or does not fit, or its labels cannot be used.
     """
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.data.check()
+    remarks: list[str] = []
+    if "shard" in stages:
+        budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
+        remarks = LabelCheck(layouts.data, budget, config.evaluate.split).run()
+    elif "judge" in stages:
+        check_stored_labels(layouts.real)
     layouts.check()
     Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
+    return remarks
 
 
 def require_models(config: Config, stages: Sequence[StageName]) -> None:

@@ -14,6 +14,7 @@ from downstream.options import TrainingOptions
 from downstream.results import RESULT
 from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
+from pipeline.curation import require_some_curated
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
@@ -96,6 +97,8 @@ class Value:
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
+        if "compare" in stages and "curate" not in stages:
+            self.require_curated()
         from downstream.models import segmenter_config
 
         settings, geometry = self.config.downstream, self.config.geometry
@@ -312,12 +315,22 @@ class Value:
         """The stages whose stores a mix is trained on."""
         return {"shard", "curate"} if "synthetic" in mix_weights(mix) else {"shard"}
 
+    def require_curated(self) -> None:
+        """Check that curation has left something, where a mix needs it.
+
+        Raises:
+            UserError: it has not.
+        """
+        if any("curate" in self.sources_of(mix) for mix in self.config.downstream.mixes):
+            require_some_curated(self.config)
+
     def has_runs(self) -> bool:
         """Whether any training is finished, whatever it was trained on."""
         return any(self.workspace.runs.glob(f"*/{RESULT}"))
 
     def build_comparison(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train what is not trained yet, and put all results into one table."""
+        self.require_curated()
         from downstream.comparison import comparison_table, summarize, write_table
 
         table = comparison_table(self.train("compare", self.trainings(), tools))

@@ -30,12 +30,14 @@ NAME = "folder"
 class MaskClasses:
     """The classes of a set of masks: ``values[i]`` is what pixels of train id ``i`` have in the files.
 
-    ``ignored`` is the value of pixels without a class; None is the taxonomy's own ignore index.
+    ``ignored`` is the value of pixels without a class; None is the taxonomy's own ignore index, which the file of
+    classes may state (``states_ignored``) or which is so by default.
     """
 
     taxonomy: Taxonomy
     values: tuple[int, ...]
     ignored: int | None = None
+    states_ignored: bool = False
 
     def train_ids(self, ids: NDArray[np.uint8 | np.uint16], where: str) -> Label:
         """Train ids of a mask as it is stored; raises RecordError naming the file and every value of no class."""
@@ -77,7 +79,7 @@ def _parsed(suffix: str, text: str) -> MaskClasses:
     content = json.loads(text)
     if isinstance(content, dict):
         taxonomy = _of_object(content)
-        return MaskClasses(taxonomy, tuple(range(len(taxonomy))))
+        return MaskClasses(taxonomy, tuple(range(len(taxonomy))), states_ignored="ignore_index" in content)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise UserError('expected an object with "classes", or a list of objects with "name" and "id"')
     return _of_rows(content)
@@ -134,4 +136,5 @@ def _without(classes: MaskClasses, ignored: int | None) -> MaskClasses:
     palette = tuple(taxonomy.palette[train_id] for train_id in kept)
     things = tuple(name for name in taxonomy.things if name in names)
     left = replace(taxonomy, classes=names, palette=palette, things=things)
-    return MaskClasses(left, tuple(classes.values[train_id] for train_id in kept), ignored)
+    values = tuple(classes.values[train_id] for train_id in kept)
+    return MaskClasses(left, values, ignored, classes.states_ignored)

@@ -12,6 +12,7 @@ from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.engine import Source, WorkUnit
+from pipeline.label_rules import Meaning
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.store import Store, taxonomy_of
@@ -38,6 +39,9 @@ class Subject:
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
         lacks_train: whether it is a dataset without the split that fits are made on.
+        meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
+        labelled: how many labelled images each split of a dataset has, looked at or not.
+        every_split: whether it is a dataset with all of its splits.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Subject:
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     lacks_train: bool = False
+    meaning: Meaning | None = None
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    every_split: bool = False
 
 
 def dataset_subject(
@@ -74,6 +81,9 @@ def dataset_subject(
         shard.DatasetSource(kind, root, folder=folder),
         unpaired,
         lacks_train=split is None and TRAIN_SPLIT not in units,
+        meaning=Meaning.of(dataset),
+        labelled={name: sum(record.label is not None for record in found) for name, found in records.items()},
+        every_split=split is None,
     )
 
 

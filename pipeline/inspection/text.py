@@ -54,6 +54,8 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {count} x {kind}: quarantined when the store was made"
     if subject.lacks_train:
         yield f"  no split {TRAIN_SPLIT!r}, which every run needs: there is {', '.join(subject.units)}"
+    yield from (f"  {fault}" for fault in report.label_faults)
+    yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 
