@@ -152,11 +152,15 @@ class LabelCheck:
             look.fill(read, own.ignore_index, partial(doubtful, look))
         remarks = self._require_readable(looks)
         whole = everything and all(look.tried == look.total for look in looks)
-        if fault := ignored_class(meaning, [look.seen() for look in looks], everything=whole):
-            raise UserError(f"dataset: {fault}")
         seen = [look.seen(table, len(target)) for look in looks]
+        needed = (TRAIN_SPLIT, self.measured) if self.measured is not None else ()
         for each in seen:
-            self._require_learnable(each, target, meaning.ignored)
+            if each.split in needed:
+                _refuse(nothing_labelled(each, meaning.ignored), WITHOUT_LABELS)
+        _refuse(ignored_class(meaning, [look.seen() for look in looks], everything=whole))
+        for each in seen:
+            if each.split in needed[:1]:
+                _refuse(nothing_to_learn(each, target.classes, meaning.ignored), WITHOUT_LABELS)
         return [*remarks, *(f"labels: {line}" for line in [not_shown(target.classes, seen)] if line)]
 
     def _is_everything(self, dataset: Dataset, looks: Sequence[Look]) -> bool:
@@ -182,15 +186,6 @@ class LabelCheck:
             remarks.append(f"labels: {told}")
         return remarks
 
-    def _require_learnable(self, seen: Seen, target: Taxonomy, ignored: int) -> None:
-        fault = None
-        if self.measured is not None and seen.split == TRAIN_SPLIT:
-            fault = nothing_to_learn(seen, target.classes, ignored)
-        elif seen.split == self.measured:
-            fault = nothing_labelled(seen, ignored)
-        if fault:
-            raise UserError(f"dataset: {fault}; {WITHOUT_LABELS}")
-
     def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:
         geometry, reason = self.data.frame_geometry, ""
         tried = [records[index] for index in spread(len(records), _IMAGES)]
@@ -203,6 +198,11 @@ class LabelCheck:
                 return
         if reason:
             raise UserError(f"dataset: none of {len(tried)} images of {split!r} can be used, such as {reason}")
+
+
+def _refuse(fault: str | None, *remedies: str) -> None:
+    if fault:
+        raise UserError("; ".join([f"dataset: {fault}", *remedies]))
 
 
 def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label | Failed | None:
@@ -231,5 +231,6 @@ def check_stored_labels(store: Store) -> None:
         return found if isinstance(found, Failed) else found.label
 
     look.fill(read, taxonomy.ignore_index, lambda: len(look.seen().classes) < 2)
-    if fault := nothing_to_learn(look.seen(), taxonomy.classes, taxonomy.ignore_index):
+    seen, ignored = look.seen(), taxonomy.ignore_index
+    if fault := nothing_labelled(seen, ignored) or nothing_to_learn(seen, taxonomy.classes, ignored):
         raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

@@ -141,9 +141,9 @@ def nothing_labelled(seen: Seen, ignored: int) -> str | None:
 
 
 def nothing_to_learn(seen: Seen, classes: Sequence[str], ignored: int) -> str | None:
-    """What is wrong where a segmenter has nothing to tell apart in the training split; None elsewhere."""
-    if (fault := nothing_labelled(seen, ignored)) or len(seen.classes) != 1:
-        return fault
+    """What is wrong where all labelled pixels of a split have one class; None elsewhere."""
+    if len(seen.classes) != 1:
+        return None
     [only] = seen.classes
     rest = f", and {ignored}, which is ignored" if seen.ignored else ""
     return (

@@ -15,7 +15,7 @@ from pipeline.inspection.duplicates import DISTANCE, Twin, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
 from pipeline.inspection.subject import Subject
-from pipeline.label_rules import Seen, ignored_class, nothing_to_learn
+from pipeline.label_rules import Seen, ignored_class, nothing_labelled, nothing_to_learn
 from pipeline.store import JSON
 
 
@@ -67,12 +67,15 @@ class Report:
             return []
         seen = {split: self._seen(split) for split in self.splits}
         everything = self.subject.every_split and all(each.whole for each in seen.values())
-        ignored = ignored_class(meaning, list(seen.values()), everything=everything)
-        found = [ignored] if ignored and sure == everything else []
-        # Splits whose labels are kept back may have placeholders, and only this one is learnt from.
-        if not ignored and TRAIN_SPLIT in seen and seen[TRAIN_SPLIT].whole == sure:
-            found.append(nothing_to_learn(seen[TRAIN_SPLIT], meaning.taxonomy.classes, meaning.ignored))
-        return [fault for fault in found if fault]
+        # Of a split whose labels are kept back there may be placeholders; only this one is learnt from.
+        train = seen.get(TRAIN_SPLIT)
+        if train and (fault := nothing_labelled(train, meaning.ignored)):
+            return [fault] if train.whole == sure else []
+        if fault := ignored_class(meaning, list(seen.values()), everything=everything):
+            return [fault] if everything == sure else []
+        if train and (fault := nothing_to_learn(train, meaning.taxonomy.classes, meaning.ignored)):
+            return [fault] if train.whole == sure else []
+        return []
 
     def _seen(self, split: str) -> Seen:
         statistics = self.splits[split]
