@@ -81,10 +81,14 @@ def _standing(step: Step, before: Sequence[Standing]) -> Standing:
     if blocking is not None:
         made = step.reusable(frozenset(undone), blocked=True)
         return Standing(step, False, made, None, blocking.blocked_by or blocking.step.name, step.is_begun())
-    # What grows with a store that is not done may be all there, and lacks what is to come.
     if step.grows_with in undone:
         step.refuse_others()
-    elif step.is_done():
+        # Its plan follows the shards that are there, and more or fewer of them are to come.
+        made = step.made()
+        done = isinstance(made, Totals) and made.shards == step.size().units
+    else:
+        done = step.is_done()
+    if done:
         return Standing(step, True, step.made(), None)
     return Standing(step, False, step.reusable(frozenset(undone), blocked=False), None)
 
