@@ -6,100 +6,21 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from augment.errors import UserError
 from pipeline.artifact import Artifact, discard, read_record
 from pipeline.config import Config, StageName
-from pipeline.engine.budget import ErrorBudget
-from pipeline.engine.executor import Executor, make_executor
 from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
 from pipeline.mismatch import told
+from pipeline.step import Size, Step, Tools
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
 
-
-@dataclass(frozen=True)
-class Size:
-    """How much a step makes: work units, and samples where it writes a store."""
-
-    units: int
-    samples: int
-
-
-@dataclass
-class Tools:
-    """What a step may use while it runs."""
-
-    config: Config
-    report: Callable[[str], None]
-
-    @cached_property
-    def executor(self) -> Executor:
-        """The executor of the run, started when the first step asks for it."""
-        return make_executor(self.config.cluster.executor, self.config.cluster.address, self.report)
-
-    @property
-    def budget(self) -> ErrorBudget:
-        """How many bad samples a stage may meet."""
-        return ErrorBudget(self.config.error_budget.rate, self.config.error_budget.minimum)
-
-
-class Step(Protocol):
-    """One stage of a run. All but `run` and `reset` change nothing and load no model."""
-
-    name: StageName
-    reads: tuple[StageName, ...]
-    grows_with: StageName | None
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to do; asked only when the stages that it reads are done.
-
-        Raises:
-            UserError: what is there was made from other inputs.
-        """
-        ...
-
-    def refuse_others(self) -> None:
-        """Raise UserError where what is there was made from other inputs; asked only when `is_done` could be."""
-        ...
-
-    def is_begun(self) -> bool:
-        """Whether anything of it is there, whatever made from."""
-        ...
-
-    def is_whole(self) -> bool:
-        """Whether all of it is there, as far as that shows without its plan, whatever made from."""
-        ...
-
-    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> Totals | int:
-        """What a run would not make again of a step that is not done.
-
-        Args:
-            undone: the stages before it that are not done.
-            blocked: whether it reads one of them, so that little or nothing can be said.
-        """
-        ...
-
-    def run(self, tools: Tools) -> str:
-        """Do what is left; returns what was done, in a few words."""
-        ...
-
-    def reset(self) -> None:
-        """Remove what the step made."""
-        ...
-
-    def size(self) -> Size:
-        """How much the step makes in all, whether or not anything exists yet."""
-        ...
-
-    def made(self) -> Totals | int:
-        """Sums over the shards there are, or how many units of an artifact are there, whatever made from."""
-        ...
+__all__ = ["ArtifactStep", "Size", "StageSettings", "Step", "StorePlan", "StoreStep", "Tools", "resources_of"]
 
 
 @dataclass(frozen=True)
