@@ -176,14 +176,14 @@ class LabelCheck:
         for look in looks:
             if not look.failures:
                 continue
-            first = look.failures[0]
-            told = (
-                f"{len(look.failures)} of the {look.tried} masks of {look.split!r} looked at (it has {look.total}) "
-                f"cannot be used, such as {first.key}: {first.reason}"
-            )
-            if not look.looked or failed > self.budget.allowed(tried):
-                raise UserError(f"dataset: {told}")
-            remarks.append(f"labels: {told}")
+            first, looked_at = look.failures[0], f"{look.tried} masks of {look.split!r} looked at (it has {look.total})"
+            such = f"such as {first.key}: {first.reason}"
+            if not look.looked:
+                raise UserError(f"dataset: no label could be read in the {looked_at}, {such}")
+            text = f"{len(look.failures)} of the {looked_at} could not be read, {such}"
+            if failed > self.budget.allowed(tried):
+                raise UserError(f"dataset: {text}")
+            remarks.append(f"labels: {text}")
         return remarks
 
     def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:

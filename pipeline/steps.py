@@ -36,11 +36,6 @@ def nothing(*_: object) -> None:
     """Do nothing."""
 
 
-def none(*_: object) -> int:
-    """Count nothing."""
-    return 0
-
-
 @dataclass
 class StoreStep:
     """A step that writes a store.
@@ -136,11 +131,7 @@ class StoreStep:
         )
 
     def require_own(self) -> None:
-        """Check that no folder of somebody else's lies where the store shall be.
-
-        Raises:
-            UserError: one does.
-        """
+        """Raise UserError where a folder that is no store is in the store's place."""
         folder = Path(self.url)
         if "://" in self.url or not folder.is_dir() or Store.left_at(self.url):
             return
@@ -222,7 +213,7 @@ class ArtifactStep:
     derived: bool = False
     clean: Callable[[], None] = nothing
     reads: tuple[StageName, ...] = ()
-    finished: Callable[[frozenset[StageName]], int] = none
+    finished: Callable[[frozenset[StageName]], int] | None = None
     begun: Callable[[], bool] = bool
     grows_with: StageName | None = None
 
@@ -238,7 +229,7 @@ class ArtifactStep:
 
     def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> int:  # noqa: ARG002 - see `Step`
         """The units that are finished and that the rest can be added to."""
-        return self.finished(undone)
+        return self.finished(undone) if self.finished else 0
 
     def run(self, tools: Tools) -> str:
         """Make the artifact."""

@@ -38,6 +38,7 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
+        example: one of them, with its key and whole reason; empty where there is none.
         lacks_train: whether it is a dataset without the split that fits are made on.
         meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
         labelled: how many labelled images each split of a dataset has, looked at or not.
@@ -51,6 +52,7 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    example: str = ""
     lacks_train: bool = False
     meaning: Meaning | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         units,
         StoreSource(store.url, parts),
         quarantined=quarantined,
+        example=str(store.example_failure() or ""),
     )
 
 

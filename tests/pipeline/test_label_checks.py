@@ -186,7 +186,7 @@ def test_masks_with_wrong_ids_are_refused_with_the_sentence_that_names_them(
 ) -> None:
     root = folder(tmp_path / "data", "sky\nroad\n", {"train": [[1, 2]] * 5, "val": [[0, 1]] * 2})
     message = refused(root, tmp_path / "space", capsys)
-    assert "5 of the 5 masks of 'train' looked at (it has 5) cannot be used, such as train_0000: " in message
+    assert "no label could be read in the 5 masks of 'train' looked at (it has 5), such as train_0000: " in message
     mask = root / "masks" / "train" / "0000.png"
     assert f"unknown label id: {mask} has ids [2] (192 pixels): expected 0..1, 255" in message
     code, text = inspected(root, capsys)
@@ -199,7 +199,7 @@ def test_as_many_bad_masks_are_refused_as_a_run_would_not_bear(tmp_path: Path) -
     few[3] = few[7] = [0, 9]
     root = folder(tmp_path / "data", "sky\nroad\n", {"train": few, "val": [[0, 1]]})
     [remark] = looked_at(root)
-    assert "2 of the 20 masks of 'train' looked at (it has 20) cannot be used, such as train_000" in remark
+    assert "2 of the 20 masks of 'train' looked at (it has 20) could not be read, such as train_000" in remark
     with pytest.raises(UserError, match=r"2 of the 20 masks of 'train'.*has ids \[9\]"):
         looked_at(root, "error_budget={rate: 0.0, minimum: 1}")
 
