@@ -43,6 +43,7 @@ class RealData:
                 self.prepare,
                 self.clean,
                 remark=self.remarks,
+                check_prepared=self.check_prepared,
             ),
         ]
 
@@ -269,6 +270,15 @@ class RealData:
             tools.report(f"shard: {line}")
         if self.sampler is not None:
             self.sampler.prepare(tools)
+
+    def check_prepared(self) -> None:
+        """Check that scenes and class counts that are there were made as they are asked for."""
+        if self.config.dataset.render is not None:
+            self.scenes().require_match("shard")
+            if not self.scenes().is_done():
+                return
+        if self.sampler is not None:
+            self.sampler.check_prepared()
 
     def clean(self) -> None:
         """Remove what was prepared."""

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Literal
 from augment.errors import UserError
 from downstream.fitness import Fitness
 from downstream.options import TrainingOptions
-from downstream.results import read_result
+from downstream.results import RESULT, read_result
 from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
+from pipeline.curation import require_some_curated
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store, fingerprint, taxonomy_of
 from pipeline.taxonomies import Taxonomy
+from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest
@@ -47,7 +49,7 @@ class Value:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("judge", space.judge, self.judge, self.build_judge),
+            ArtifactStep("judge", space.judge, self.judge, self.build_judge, reads=("shard",)),
             StoreStep(
                 "curate",
                 space.curated,
@@ -58,6 +60,8 @@ class Value:
                 self.forget_scale,
                 grows_with="generate",
                 remark=self.not_curated,
+                reads=("shard", "judge"),
+                check_prepared=self.check_scale,
             ),
             ArtifactStep(
                 "compare",
@@ -67,9 +71,26 @@ class Value:
                 units=len(self.config.downstream.mixes) * len(self.config.downstream.seeds),
                 derived=True,
                 clean=self.forget_runs,
+                reads=tuple(set().union(*map(self.sources_of, self.config.downstream.mixes))),
+                finished=self.finished,
+                begun=self.has_runs,
             ),
-            ArtifactStep("evaluate", space.evaluation, self.evaluation, self.build_evaluation, derived=True),
-            ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
+            ArtifactStep(
+                "evaluate",
+                space.evaluation,
+                self.evaluation,
+                self.build_evaluation,
+                derived=True,
+                reads=("shard", "generate", "judge"),
+            ),
+            ArtifactStep(
+                "report",
+                space.report,
+                self.report,
+                self.build_report,
+                derived=True,
+                reads=("generate", "compare", "evaluate"),
+            ),
         ]
 
     def check(self, stages: Sequence[StageName]) -> None:
@@ -81,6 +102,8 @@ class Value:
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
+        if "compare" in stages and "curate" not in stages:
+            self.require_curated()
         from downstream.models import require_model
         from downstream.trial import Trial, require_trainable
 
@@ -242,12 +265,16 @@ class Value:
         }
         return Artifact(self.workspace.scale, "loss-scale", inputs)
 
+    def check_scale(self) -> None:
+        """Check that a loss scale that is there was fitted as it is asked for."""
+        self.scale().require_match("curate")
+
     def fit_scale(self, tools: Tools) -> None:
         """Fit the loss scale on real training data, where it is not there and the judge is fit."""
         if line := self.not_curated():
             tools.report(line)
             return
-        self.scale().require_match("curate")
+        self.check_scale()
         if self.scale().is_done():
             return
         from augment.filtering import LossHistogram, LossScale
@@ -308,9 +335,9 @@ class Value:
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
-        count = self.layouts.data.counts()[TRAIN_SPLIT] if TRAIN_SPLIT in self.config.generate.splits else 0
-        factor = len(self.config.generate.ks) * self.config.generate.variants
-        return Size(factor * self.layouts.data.shards_of(count), factor * count)
+        if TRAIN_SPLIT not in self.config.generate.splits:
+            return Size(0, 0)
+        return Generation(self.config, self.workspace, self.layouts).size_of((TRAIN_SPLIT,))
 
     # compare
 
@@ -324,8 +351,34 @@ class Value:
         settings = self.config.downstream
         return [self.training(mix, seed, settings.iterations) for mix in settings.mixes for seed in settings.seeds]
 
+    def finished(self, undone: frozenset[StageName]) -> int:
+        """How many trainings are finished, of those whose data does not come from a stage of ``undone``."""
+        settings = self.config.downstream
+        mixes = [mix for mix in settings.mixes if not undone & self.sources_of(mix)]
+        trainings = [self.training(mix, seed, settings.iterations) for mix in mixes for seed in settings.seeds]
+        return sum((training.folder / RESULT).is_file() for training in trainings)
+
+    @staticmethod
+    def sources_of(mix: str) -> set[StageName]:
+        """The stages whose stores a mix is trained on."""
+        return {"shard", "curate"} if "synthetic" in mix_weights(mix) else {"shard"}
+
+    def require_curated(self) -> None:
+        """Check that curation has left something, where a mix needs it.
+
+        Raises:
+            UserError: it has not.
+        """
+        if any("curate" in self.sources_of(mix) for mix in self.config.downstream.mixes):
+            require_some_curated(self.config)
+
+    def has_runs(self) -> bool:
+        """Whether any training is finished, whatever it was trained on."""
+        return any(self.workspace.runs.glob(f"*/{RESULT}"))
+
     def build_comparison(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train what is not trained yet, and put all results into one table."""
+        self.require_curated()
         from downstream.comparison import comparison_table, summarize, write_table
 
         table = comparison_table(self.train("compare", self.trainings(), tools))

@@ -120,7 +120,13 @@ class Curate:
             reliable = self._scale.reliable(loss, label, self.ignore_index)
             share = round(reliable_share(label, reliable, self.ignore_index), 6)
             if share < self.min_reliable:
-                outcomes.append(Dropped(sample.key, f"unreliable: {share:.2f} of its pixels are believed"))
+                labelled = bool((label != self.ignore_index).any())
+                reason = (
+                    f"unreliable: {share:.2f} of its pixels are believed"
+                    if labelled
+                    else "unlabelled: no pixel has a class"
+                )
+                outcomes.append(Dropped(sample.key, reason))
                 continue
             verdict = {**sample.metadata, "reliable": share}
             believed = mask_unreliable(label, reliable, self.ignore_index)
