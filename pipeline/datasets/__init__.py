@@ -80,7 +80,7 @@ Options: TypeAlias = FolderOptions | CocoOptions
 def open_dataset(kind: DatasetKind, root: str | Path, options: Options | None = None) -> Dataset:
     """Open the dataset that lies in ``root``, a folder or any fsspec URL; little is read but folder names.
 
-    ``options`` are those of its kind, and not looked at for any other. Rendered scenes lie on disk as Cityscapes does.
+    ``options`` are those of its kind, and not looked at for any other. Rendered scenes are laid out as Cityscapes.
     Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
     """
     tree = Tree(root, archives_of(kind, Tree(root), options))
@@ -115,6 +115,6 @@ def archives_of(kind: DatasetKind, tree: Tree, options: Options | None) -> tuple
     """Patterns of the folders that a dataset of this kind may have been unpacked in."""
     if kind != "folder":
         return ARCHIVES.get(kind, ())
-    # A plain folder may be of PASCAL VOC, unless what it is said to have lies in it.
+    # A plain folder may be of PASCAL VOC, unless it has the folder that it is said to have.
     first = (options if isinstance(options, FolderOptions) else FolderOptions()).images.partition("/")[0]
     return VOC_ARCHIVES if SPLIT not in first and first != "." and first not in tree.folders() else ()

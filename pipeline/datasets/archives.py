@@ -14,10 +14,10 @@ _OF_EACH = ("readme*", "license*", "*.zip", "*.tar*")
 
 
 class UnpackedLocation(Location):
-    """A root in which what lies in the folders of archives is found as if they had been unpacked into the root.
+    """A root that shows what is in the folders of archives as if they had been unpacked into the root.
 
     ``archives`` are patterns of those folders, such as ``gtFine_*``, with ``*`` as in a shell and letters of either
-    case. Paths are those of the one tree; `real` is where a path lies below the root. Raises UserError where two
+    case. Paths are those of the one tree; `real` gives the path on disk. Raises UserError where two
     folders have a file of the same path and other content, naming both.
     """
 
@@ -30,7 +30,7 @@ class UnpackedLocation(Location):
             self._merge("", ["", *found])
 
     def real(self, path: str) -> str:
-        """Where a path lies below the root."""
+        """The path on disk, from the root, of a path in the one tree."""
         start = path
         while start:
             if start in self._real:
@@ -54,7 +54,7 @@ class UnpackedLocation(Location):
         return sorted(name[: len(name) - len(suffix)] for name in names if name.endswith(suffix))
 
     def entries(self, directory: str) -> list[tuple[str, bool]]:
-        """What lies in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
+        """What is in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
         return self._merged[directory] if directory in self._merged else super().entries(directory)
 
     def find(self, directory: str) -> list[str]:
@@ -74,7 +74,7 @@ class UnpackedLocation(Location):
         return [path for name in matching for path in self._matching(posixpath.join(folder, name), pattern[1:])]
 
     def _merge(self, folder: str, places: Sequence[str]) -> None:
-        """Note where each entry of a folder lies that several places have a part of."""
+        """Note the place of each entry of a folder that several places have a part of."""
         found: dict[str, list[tuple[str, bool]]] = {}
         for place in places:
             for name, is_folder in super().entries(place):

@@ -109,7 +109,7 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
 def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy) -> dict[str, str]:
     """What was drawn on each image of a file, by its name, as JSON text of a `Drawing`.
 
-    Images whose objects have boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
+    Images with boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
     object refers to no image or category, or an image has no size.
     """
     train_ids = {category.id: train_id for train_id, category in enumerate(classes.categories)}

@@ -68,7 +68,7 @@ class HeldOut:
         return found[1 if found.re.groups else 0] or ""
 
     def _place(self, group: str) -> float:
-        """Where a group lies between 0 and 1."""
+        """The place of a group between 0 and 1."""
         digest = hashlib.sha256(f"{self.seed}\0{group}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -87,9 +87,13 @@ class LeftOut:
 
     def __str__(self) -> str:
         """How many of each, with a few names; in a line."""
-        counted = (("images without a label", self.images), ("labels without an image", self.labels))
-        told = [f"{len(names)} {what} ({enumerate_some(names, _MOST_NAMES)})" for what, names in counted if names]
-        return f"{self.split}: {' and '.join(told)}"
+        counted = (("image", "without a label", self.images), ("label", "without an image", self.labels))
+        parts = [
+            f"{len(names)} {what}{'s' if len(names) > 1 else ''} {lack} ({enumerate_some(names, _MOST_NAMES)})"
+            for what, lack, names in counted
+            if names
+        ]
+        return f"{self.split}: {' and '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
         """All names as plain values."""
@@ -104,7 +108,7 @@ class Listing:
     Attributes:
         records: by split.
         left_out: of the splits that had more.
-        tables: paths of tables that lie there and are not read.
+        tables: paths of tables that are there and are not read.
     """
 
     records: dict[str, list[Record]]
@@ -184,5 +188,5 @@ class Intake:
 
 
 def _common_folder(records: Sequence[Record]) -> str:
-    """The folder that all images of a split lie in, at any depth."""
+    """The folder that has all images of a split, at any depth."""
     return posixpath.commonpath([posixpath.dirname(record.image) for record in records])

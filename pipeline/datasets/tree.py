@@ -23,8 +23,8 @@ NO_FOLDER = "no such folder"
 class Tree:
     """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable.
 
-    ``archives`` are patterns of folders in the root that archives may have been unpacked in: what lies in them is found
-    as if it lay in the root.
+    ``archives`` are patterns of folders in the root that archives may have been unpacked in: what is in them is found
+    as if it were in the root.
     """
 
     def __init__(self, root: str | Path, archives: Sequence[str] = ()) -> None:

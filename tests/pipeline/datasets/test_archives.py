@@ -50,7 +50,7 @@ def make(kind: DatasetKind, root: Path) -> None:
                 (root / "classes.txt").write_text("a\nb\n")
 
 
-# What is moved where, of what lies in one folder at first.
+# What is moved where, of what is in one folder at first.
 UNPACKED: list[tuple[DatasetKind, dict[str, str]]] = [
     (
         "cityscapes",
@@ -144,7 +144,7 @@ def test_labels_of_a_city_whose_folder_was_emptied_are_left_out_and_counted(tmp_
     (tmp_path / "leftImg8bit/train/bonn/bonn_000000_000000_leftImg8bit.png").unlink()
     assert len(open_dataset("cityscapes", tmp_path).records("train")) == 2
     assert guarded(["inspect", "cityscapes", str(tmp_path)]) == 0
-    assert "left out of train: 1 labels without an image (bonn_000000_000000_gtFine" in capsys.readouterr().out
+    assert "left out of train: 1 label without an image (bonn_000000_000000_gtFine" in capsys.readouterr().out
     (tmp_path / "leftImg8bit/train/bonn").rmdir()
     with pytest.raises(UserError, match="1 of its labels have no image"):
         open_dataset("cityscapes", tmp_path).records("train")

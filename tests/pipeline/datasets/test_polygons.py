@@ -185,7 +185,7 @@ def test_segments_of_a_panoptic_file_go_before_polygons(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "told"),
+    ("segmentation", "reason"),
     [
         ([[1, 1, 5, 1, 5, 5, 2]], "a polygon of 7 values"),
         ([[1, 1, 1e12, 1, 5, 5]], "a polygon's corner at 1e"),
@@ -199,12 +199,12 @@ def test_segments_of_a_panoptic_file_go_before_polygons(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_mask_that_is_none_spoils_its_image_alone(tmp_path: Path, segmentation: Any, told: str) -> None:
+def test_a_mask_that_is_none_spoils_its_image_alone(tmp_path: Path, segmentation: Any, reason: str) -> None:
     write(tmp_path, [[square(0, 0, 6)], [{**square(0, 0, 6), "segmentation": segmentation}]])
     dataset = open_dataset("coco", tmp_path)
     good, broken = dataset.records("train")
     assert dataset.load(good).label is not None
-    with pytest.raises(RecordError, match=rf"^broken mask: .*instances_train\.json, train/1\.png: .*{told}"):
+    with pytest.raises(RecordError, match=rf"^broken mask: .*instances_train\.json, train/1\.png: .*{reason}"):
         dataset.load(broken)
 
 
