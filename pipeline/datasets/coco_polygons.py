@@ -89,11 +89,10 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
             f"{tree.at(other)} has other categories than {tree.at(paths[0])}: expected the same ids and names in all "
             "splits"
         )
-    groups = {category.supercategory for content in contents for category in content} - {
-        category.name for content in contents for category in content if category.name == category.supercategory
-    }
-    candidates = {number for number, name in found[0] if name in groups}
-    unused = candidates - _used(tree, paths) if candidates else set()
+    parents = {(category.supercategory, category.id) for content in contents for category in content}
+    # A category may be named after its own group, as COCO's person is.
+    groups = {number for number, name in found[0] if any(parent == name and own != number for parent, own in parents)}
+    unused = groups - _used(tree, paths) if groups else set()
     named = [(number, name) for number, name in found[0] if number not in unused]
     categories = [PanopticCategory(number, name, isthing=1) for number, name in named]
     if background is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,8 @@ from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
 # The split that a share of the images is held out from.
 TRAIN = "train"
 _MOST_NAMES = 3
+# Looked into for tables that are not read.
+_MOST_FOLDERS = 100
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Intake:
             else:
                 records[split] = self._records(dataset, split, left_out, may_be_empty)
         chosen = {split: records[split] for split in splits}
-        folders = {_common_folder(found) for found in chosen.values() if found}
+        folders = (
+            _folders(record for found in chosen.values() for record in found) if dataset.tree.location.is_local else []
+        )
         return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
@@ -187,6 +191,6 @@ class Intake:
         return labelled
 
 
-def _common_folder(records: Sequence[Record]) -> str:
-    """The folder that has all images of a split, at any depth."""
-    return posixpath.commonpath([posixpath.dirname(record.image) for record in records])
+def _folders(records: Iterable[Record]) -> list[str]:
+    """Some of the folders that have images, sorted; a set may have thousands."""
+    return sorted({posixpath.dirname(record.image) for record in records})[:_MOST_FOLDERS]
