@@ -11,6 +11,8 @@ from pipeline.store.location import Location
 
 # Files that every archive has, and no reader reads.
 _OF_EACH = ("readme*", "license*", "*.zip", "*.tar*")
+# Files of one folder that several archives have a part of.
+_OF_SEVERAL = ("*.json",)
 
 
 class UnpackedLocation(Location):
@@ -18,7 +20,7 @@ class UnpackedLocation(Location):
 
     ``archives`` are patterns of those folders, such as ``gtFine_*``, with ``*`` as in a shell and letters of either
     case. Paths are those of the one tree; `real` gives the path on disk. Raises UserError where two
-    folders have a file of the same path and other content, naming both.
+    folders would be one and both have images, labels or a file of the same name, naming both.
     """
 
     def __init__(self, url: str, archives: Sequence[str]) -> None:
@@ -76,27 +78,34 @@ class UnpackedLocation(Location):
     def _merge(self, folder: str, places: Sequence[str]) -> None:
         """Note the place of each entry of a folder that several places have a part of."""
         found: dict[str, list[tuple[str, bool]]] = {}
+        filled: dict[str, None] = {}
         for place in places:
             for name, is_folder in super().entries(place):
-                if not name.startswith("."):
-                    found.setdefault(name, []).append((posixpath.join(place, name), is_folder))
-        self._merged[folder] = [(name, any(is_folder for _, is_folder in entries)) for name, entries in found.items()]
-        self._merged[folder].sort()
+                if name.startswith("."):
+                    continue
+                found.setdefault(name, []).append((posixpath.join(place, name), is_folder))
+                if not (is_folder or _is_one_of(name, (*_OF_EACH, *_OF_SEVERAL))):
+                    filled[place] = None
+        if folder and len(filled) > 1:
+            raise self._ambiguous(list(filled), "files of one folder")
+        self._merged[folder] = sorted(
+            (name, any(is_folder for _, is_folder in entries)) for name, entries in found.items()
+        )
         for name, entries in found.items():
             path, paths = posixpath.join(folder, name), [path for path, _ in entries]
             if len(entries) > 1 and all(is_folder for _, is_folder in entries):
                 self._merge(path, paths)
                 continue
-            if len(entries) > 1 and not self._is_one(name, paths):
-                raise UserError(
-                    f"{self.url} has {' and '.join(paths)}, which an archive or a copy of it has as the same file: "
-                    "keep one of their folders"
-                )
+            if len(entries) > 1 and not _is_one_of(name, _OF_EACH):
+                raise self._ambiguous(paths, "one file")
             self._real[path] = paths[0]
 
-    def _is_one(self, name: str, paths: Sequence[str]) -> bool:
-        """Whether it does not matter which of these files is read."""
-        if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _OF_EACH):
-            return True
-        first, *others = (Location.read(self, path) for path in paths)
-        return all(other == first for other in others)
+    def _ambiguous(self, paths: Sequence[str], what: str) -> UserError:
+        return UserError(
+            f"ambiguous dataset: {self.url} has {what} in {' and '.join(paths)}: keep one of them, or give the folder "
+            "of one as root"
+        )
+
+
+def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns)
