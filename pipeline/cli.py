@@ -99,6 +99,11 @@ def build_parser() -> Parser:
     )
     inspect.add_argument("--json", action="store_true", help="all figures as JSON")
 
+    quarantine = commands.add_parser("quarantine", help="list the samples that failed, each with the whole reason")
+    quarantine.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    quarantine.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of this stage alone")
+    quarantine.add_argument("--json", action="store_true", help="as JSON, with the traceback of each")
+
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
     retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
     retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
@@ -177,15 +182,15 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
-    from pipeline.planning import plan_table, progress
+    from pipeline.planning import plan_table, rows_of
     from pipeline.steps import StoreStep
-    from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
+    from pipeline.workflow import Selection, chosen_of, heading, outlook, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    first_left(config, steps)
-    rows = progress(steps)
-    remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
+    standings, remarks = outlook(config, steps)
+    rows = rows_of(standings)
+    remarks += [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0
 
@@ -272,6 +277,16 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
     return 0 if all(report.is_sound for report in reports.values()) else 1
 
 
+def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """List quarantined samples."""
+    from pipeline.quarantine import lines_of, quarantined
+
+    found = quarantined(options.workspace, options.stage)
+    shown = json.dumps([each.to_json() for each in found], indent=2)
+    say(shown if options.json else "\n".join(lines_of(found, options.workspace)))
+    return 0
+
+
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
     from pipeline.workflow import read_config, retry
@@ -347,6 +362,7 @@ COMMANDS = {
     "status": status_command,
     "verify": verify_command,
     "inspect": inspect_command,
+    "quarantine": quarantine_command,
     "retry": retry_command,
     "report": report_command,
     "export": export_command,

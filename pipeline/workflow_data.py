@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.errors import UserError
-from augment.prompts import DETAILS, expand
+from augment.prompts import DETAILS, Description, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import Config, SamplingConfig, StageName
 from pipeline.datasets import Dataset, Geometry, Listing, Options, Record, Tiles, open_dataset
 from pipeline.engine import Source, Stage
 from pipeline.opening import intake_of, options_of
+from pipeline.prompt_checks import require_said
 from pipeline.rendering import render_once, scenes_artifact
 from pipeline.sampler import Countable, Sampler
 from pipeline.stages import shard
@@ -42,6 +43,7 @@ class RealData:
                 self.prepare,
                 self.clean,
                 remark=self.remarks,
+                check_prepared=self.check_prepared,
             ),
         ]
 
@@ -58,7 +60,8 @@ class RealData:
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
-            expand(template, known, "")
+            expand(template, known, Description())
+        require_said(prompts)
 
     def known_attributes(self) -> dict[str, str]:
         """What the dataset says of every image that is to be a source, with the values of one of them."""
@@ -99,7 +102,7 @@ class RealData:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.config.dataset.kind, self.root, self.options)
+        return open_dataset(self.config.dataset.kind, self.root, self.options, self.config.dataset.decoding)
 
     # Which images
 
@@ -148,7 +151,9 @@ class RealData:
             **shard.mask_values(self.dataset),
         }
         settings = self.config.dataset
-        labels = shard.LabelSource(settings.kind, self.root, settings.taxonomy, self.options)
+        labels = shard.LabelSource(
+            settings.kind, self.root, settings.taxonomy, self.options, decoding=settings.decoding
+        )
         task = CountClasses(labels, self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
@@ -266,6 +271,15 @@ class RealData:
         if self.sampler is not None:
             self.sampler.prepare(tools)
 
+    def check_prepared(self) -> None:
+        """Check that scenes and class counts that are there were made as they are asked for."""
+        if self.config.dataset.render is not None:
+            self.scenes().require_match("shard")
+            if not self.scenes().is_done():
+                return
+        if self.sampler is not None:
+            self.sampler.check_prepared()
+
     def clean(self) -> None:
         """Remove what was prepared."""
         self.unrender()
@@ -301,6 +315,7 @@ class RealData:
             **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
+            **self.config.dataset.beyond_listing,
             **self.config.geometry.beyond_size(),
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
@@ -310,5 +325,8 @@ class RealData:
     def work(self) -> tuple[Stage, Source]:
         """Stage and source of shard."""
         stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
-        kind, taxonomy = self.config.dataset.kind, self.config.dataset.taxonomy
-        return stage, shard.DatasetSource(kind, self.root, taxonomy, self.options, self.frame_geometry)
+        settings = self.config.dataset
+        source = shard.DatasetSource(
+            settings.kind, self.root, settings.taxonomy, self.options, self.frame_geometry, settings.decoding
+        )
+        return stage, source

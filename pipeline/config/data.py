@@ -21,7 +21,7 @@ from pipeline.config.sections import (
     TaxonomyName,
     Url,
 )
-from pipeline.kinds import DatasetKind
+from pipeline.kinds import MAX_PIXELS, DatasetKind, Decoding
 
 
 class RenderConfig(Section):
@@ -175,6 +175,18 @@ class DatasetConfig(Section):
     taxonomy: TaxonomyName | None = Field(
         default=None, description="classes to translate labels into, such as 'cityscapes'; null keeps the dataset's own"
     )
+    max_pixels: int = Field(
+        default=MAX_PIXELS,
+        ge=1,
+        le=1 << 30,
+        description="pixels of the largest image or mask that is decoded; larger ones are quarantined",
+    )
+    bit_depth: int | None = Field(
+        default=None,
+        ge=9,
+        le=16,
+        description="bits that count in images of 16 bits a channel, such as 12; null is what the file states, else 16",
+    )
     only_labelled: bool = Field(
         default=False, description="whether images without a label are left out and counted, as are labels alone"
     )
@@ -184,6 +196,16 @@ class DatasetConfig(Section):
     folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
     coco: CocoConfig | None = Field(default=None, description="for kind 'coco': what polygons mean")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
+
+    @property
+    def decoding(self) -> Decoding:
+        """How image files are decoded."""
+        return Decoding(self.max_pixels, self.bit_depth)
+
+    @property
+    def beyond_listing(self) -> dict[str, int]:
+        """What changes the pixels that are read, for a fingerprint; nothing where files are read as they state."""
+        return {} if self.bit_depth is None else {"bit_depth": self.bit_depth}
 
     @field_validator("root")
     @classmethod

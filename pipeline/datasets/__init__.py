@@ -21,7 +21,7 @@ from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
 from pipeline.datasets.intake import HeldOut, Intake, LeftOut, Listing
 from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.tree import Tree
-from pipeline.kinds import DatasetKind
+from pipeline.kinds import DatasetKind, Decoding
 
 __all__ = [
     "Ade20k",
@@ -37,6 +37,7 @@ __all__ = [
     "CocoStuff",
     "Dataset",
     "DatasetKind",
+    "Decoding",
     "Folder",
     "FolderOptions",
     "Frame",
@@ -77,13 +78,16 @@ VOC_ARCHIVES = ("VOC20*", "VOCdevkit/VOC20*", "*/VOCdevkit/VOC20*")
 Options: TypeAlias = FolderOptions | CocoOptions
 
 
-def open_dataset(kind: DatasetKind, root: str | Path, options: Options | None = None) -> Dataset:
-    """Open the dataset that lies in ``root``, a folder or any fsspec URL; little is read but folder names.
+def open_dataset(
+    kind: DatasetKind, root: str | Path, options: Options | None = None, decoding: Decoding | None = None
+) -> Dataset:
+    """Open the dataset in ``root``, a folder or any fsspec URL; little is read but folder names.
 
-    ``options`` are those of its kind, and not looked at for any other. Rendered scenes are laid out as Cityscapes.
-    Raises UserError where the folder does not hold a dataset of that kind, saying what was expected where.
+    ``options`` are those of its kind, and not looked at for any other; ``decoding`` says how its images are decoded.
+    Rendered scenes are on disk as Cityscapes is. Raises UserError where the folder does not hold a dataset of that
+    kind, saying what was expected where.
     """
-    tree = Tree(root, archives_of(kind, Tree(root), options))
+    tree = Tree(root, archives_of(kind, Tree(root), options), decoding)
     match kind:
         case "rendered":
             return Cityscapes(tree, name="rendered")
@@ -115,6 +119,6 @@ def archives_of(kind: DatasetKind, tree: Tree, options: Options | None) -> tuple
     """Patterns of the folders that a dataset of this kind may have been unpacked in."""
     if kind != "folder":
         return ARCHIVES.get(kind, ())
-    # A plain folder may be of PASCAL VOC, unless it has the folder that it is said to have.
+    # A plain folder may be of PASCAL VOC, unless what it is said to have lies in it.
     first = (options if isinstance(options, FolderOptions) else FolderOptions()).images.partition("/")[0]
     return VOC_ARCHIVES if SPLIT not in first and first != "." and first not in tree.folders() else ()

@@ -20,6 +20,7 @@ from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
 from pipeline.datasets.unpaired import note_ignored
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -83,6 +84,14 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            _place(image_folder, IMAGE_SUFFIX),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX),
+        )
         # Whoever empties the folder of a city means to do without it.
         emptied = self._emptied(image_folder, images)
         note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
@@ -162,6 +171,16 @@ class Cityscapes(Dataset):
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def _place(folder: str, suffix: str) -> Place:
+    """Where files of every city are that end in ``suffix``, by city and image id."""
+    ending, _, kind = suffix.rpartition(".")
+
+    def name_of(path: str) -> str:
+        return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
+
+    return Place(folder, (f".{kind}",), ending, name_of)
 
 
 def _city(identity: str) -> str:

@@ -24,6 +24,7 @@ from pipeline.datasets.polygons import drawn
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread_labels
 from pipeline.taxonomies import Taxonomy
 
 # Of Roboflow, in the folder of a split's images.
@@ -247,6 +248,7 @@ class Coco(Dataset):
         # A map that no image has is called by its path, which is the name of no image.
         found = {name: path for name, path in labels.paths.items() if name in images}
         found |= {path: path for path in labels.strays}
+        self._check_unread_maps(split, folder, images, found, labels)
         check_pairs(
             split,
             images,
@@ -256,6 +258,14 @@ class Coco(Dataset):
             unlabelled_splits=(),
             partly_labelled=(images.keys() - found.keys()).isdisjoint(labels.legends),
         )
+
+    def _check_unread_maps(
+        self, split: str, folder: str, images: Mapping[str, str], found: Mapping[str, str], labels: _Labels
+    ) -> None:
+        maps = _maps(folder)
+        place = Place(maps, (".png",), name_of=lambda path: without_suffix(path.removeprefix(f"{maps}/")))
+        described = {name: path for name, path in images.items() if name in labels.legends}
+        check_unread_labels(self.tree, split, described, found, place)
 
 
 def _path(kind: str, folder: str) -> str:

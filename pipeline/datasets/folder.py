@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -24,14 +24,15 @@ from pipeline.datasets.folder_files import (
     read_list,
 )
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.images import read_label_ids
+from pipeline.datasets.images import read_label_ids, read_mask
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import NO_FOLDER, Tree
+from pipeline.datasets.unread import Place, check_unread, common_ending
 from pipeline.taxonomies import Taxonomy
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 ONLY_SPLIT = "train"
 # Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
 LABELLED_SPLITS = ("train", "val")
@@ -160,6 +161,8 @@ class Folder(Dataset):
             chosen = read_list(self.tree, path, images, labels)
             images = {name: found for name, found in images.items() if name in chosen}
             labels = {name: found for name, found in labels.items() if name in chosen}
+        self._check_unread(split, images, labels)
+        ending = common_ending(images.keys(), labels.keys())
         check_pairs(
             split,
             images,
@@ -168,7 +171,9 @@ class Folder(Dataset):
             f"{self.tree.at(mask_folder)}/**/*{_pattern(self.options.mask_suffix, '', '.png')}",
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
-            remedy="; where they have none, set dataset.folder.partly_labelled=true",
+            remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
+            if ending
+            else "; where they have none, set dataset.folder.partly_labelled=true",
         )
         facts = self._tables.facts
         self._tables.require_use(self.tree, image_folder, images.values())
@@ -188,12 +193,24 @@ class Folder(Dataset):
             ]
         )
 
+    def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        image_folder, (mask_folder, _) = self._images(split), self._annotations(split)
+        image_ending, mask_ending = _stem_ending(self.options.image_suffix), _stem_ending(self.options.mask_suffix)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            Place(image_folder, IMAGE_SUFFIXES, image_ending, partial(_name, folder=image_folder, ending=image_ending)),
+            Place(mask_folder, MASK_SUFFIXES, mask_ending, partial(_name, folder=mask_folder, ending=mask_ending)),
+        )
+
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
         label = instances = None
         if record.label is not None:
             assert self.classes is not None
-            label = self.classes.train_ids(read_label_ids(self.tree, record.label), self.tree.at(record.label))
+            label = self.classes.train_ids(read_mask(self.tree, record.label), self.tree.at(record.label))
         if record.instances is not None:
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)
@@ -262,9 +279,22 @@ class Folder(Dataset):
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
 
 
+def _name(path: str, folder: str, ending: str) -> str:
+    """The path of a file in a folder, without its suffix and the ``ending`` before that."""
+    # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+    name = str(PurePosixPath(path).relative_to(folder).with_suffix(""))
+    return unicodedata.normalize("NFC", name.removesuffix(ending))
+
+
 def _path(template: str, split: str) -> str:
     path = posixpath.normpath(template.replace(SPLIT, split))
     return "" if path == "." else path
+
+
+def _stem_ending(ending: str) -> str:
+    """What of an ending belongs to the name of a file without its suffix."""
+    start, dot, end = ending.rpartition(".")
+    return start if dot and f".{end}".lower() in IMAGE_SUFFIXES else ending
 
 
 def _without(path: str, ending: str) -> str | None:

@@ -13,22 +13,22 @@ from typing import Any
 from augment.errors import UserError
 from pipeline.datasets.archives import UnpackedLocation
 from pipeline.datasets.base import RecordError, Role, one_line
+from pipeline.kinds import Decoding
 from pipeline.store.location import Location
 
-# Four channels of 16 bits for every pixel of the largest image, uncompressed.
-MAX_BYTES = 1 << 29
 NO_FOLDER = "no such folder"
 
 
 class Tree:
     """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable.
 
-    ``archives`` are patterns of folders in the root that archives may have been unpacked in: what is in them is found
-    as if it were in the root.
+    ``archives`` are patterns of folders in the root that archives may have been unpacked in; their files are found as
+    if they were in the root. ``decoding`` says how its images are decoded.
     """
 
-    def __init__(self, root: str | Path, archives: Sequence[str] = ()) -> None:
+    def __init__(self, root: str | Path, archives: Sequence[str] = (), decoding: Decoding | None = None) -> None:
         self.location = UnpackedLocation(str(root), archives) if archives else Location(str(root))
+        self.decoding = decoding or Decoding()
 
     def __str__(self) -> str:
         return self.location.url
@@ -66,8 +66,11 @@ class Tree:
             size = self._size(path, role)
             if size == 0:
                 raise RecordError(f"empty {role}: {self.at(path)} has no bytes")
-            if size > MAX_BYTES:
-                raise RecordError(f"bomb-sized {role}: {self.at(path)} has {size} bytes: at most {MAX_BYTES} are borne")
+            if size > self.decoding.max_bytes:
+                raise RecordError(
+                    f"bomb-sized {role}: {self.at(path)} has {size} bytes, more than {self.decoding.max_bytes}, "
+                    f"8 for each pixel of dataset.max_pixels={self.decoding.max_pixels}: raise it if the file is sound"
+                )
             return self.location.read_ranges(path, [(0, size)])[0]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RecordError(f"missing {role}: {self.at(path)} is not there") from error

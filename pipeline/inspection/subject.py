@@ -9,9 +9,11 @@ from typing import get_args
 
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT, DatasetConfig
-from pipeline.datasets import Dataset, DatasetKind, Listing, open_dataset
+from pipeline.datasets import Dataset, DatasetKind, Decoding, Listing, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
+from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
+from pipeline.label_rules import Meaning
 from pipeline.opening import intake_of, options_of
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
@@ -38,8 +40,13 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
+        example: one of them, with its key and whole reason; empty where there is none.
+        unread: files that have the name of an image or a label, in a format that is not read.
         lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
         listing: a dataset's records, and what of it is not read.
+        meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
+        labelled: how many labelled images each split of a dataset has, looked at or not.
+        every_split: whether it is a dataset with all of its splits.
     """
 
     name: str
@@ -49,8 +56,13 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    example: str = ""
+    unread: Sequence[Unread] = ()
     lacks_train: str = ""
     listing: Listing = field(default_factory=lambda: Listing({}))
+    meaning: Meaning | None = None
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    every_split: bool = False
 
 
 def dataset_subject(
@@ -66,10 +78,11 @@ def dataset_subject(
     split.
     """
     options = options_of(settings)
-    dataset = open_dataset(kind, root, options)
+    decoding = settings.decoding if settings else Decoding()
+    dataset = open_dataset(kind, root, options, decoding)
     intake = intake_of(settings)
     splits = [split] if split else intake.splits(dataset)
-    with telling_unpaired() as unpaired:
+    with telling_unpaired() as unpaired, noting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
@@ -79,10 +92,14 @@ def dataset_subject(
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, options=options),
+        shard.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
+        unread=unread,
         lacks_train=lacks_train,
         listing=listing,
+        meaning=Meaning.of(dataset),
+        labelled={name: sum(record.label is not None for record in found) for name, found in listing.records.items()},
+        every_split=split is None,
     )
 
 
@@ -129,6 +146,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         units,
         StoreSource(store.url, parts),
         quarantined=quarantined,
+        example=str(store.example_failure() or ""),
     )
 
 

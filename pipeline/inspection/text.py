@@ -9,6 +9,7 @@ from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
+from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
 _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
@@ -34,6 +35,7 @@ def lines_of(report: Report) -> Iterator[str]:
 
 def _faults(report: Report) -> Iterator[str]:
     subject = report.subject
+    yield from (f"  {unread}" for unread in subject.unread)
     for unpaired in subject.unpaired:
         place = f"  split {unpaired.split!r}, {unpaired.images} images and {unpaired.labels} labels:"
         bare, orphans = (
@@ -54,9 +56,12 @@ def _faults(report: Report) -> Iterator[str]:
     if report.total.strange:
         yield f"  {report.total.strange} pixels have ids of no class"
     for kind, count in sorted(subject.quarantined.items()):
-        yield f"  {count} x {kind}: quarantined when the store was made"
+        such = f", such as {subject.example}" if kind_of(subject.example.partition(": ")[2]) == kind else ""
+        yield f"  {count} x {kind}: quarantined when the store was made{such}"
     if subject.lacks_train:
         yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
+    yield from (f"  {fault}" for fault in report.label_faults)
+    yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 
 from augment.errors import UserError
 from pipeline.datasets import (
     Dataset,
     DatasetKind,
+    Decoding,
     Folder,
     Frame,
     Geometry,
@@ -101,9 +102,9 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str, options: Options | None) -> Dataset:
+def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root, options)
+    return open_dataset(kind, root, options, decoding)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``options`` are those of its kind. ``geometry`` None leaves frames at their size on disk.
+    ``options`` are those of its kind. ``geometry`` None leaves frames at their size on disk. ``decoding`` says how
+    image files are decoded.
     """
 
     kind: DatasetKind
@@ -119,6 +121,7 @@ class DatasetSource:
     taxonomy: str | None = None
     options: Options | None = None
     geometry: Geometry | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
     @property
     def keys_a_read(self) -> int:
@@ -127,7 +130,7 @@ class DatasetSource:
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
-        dataset = opened(self.kind, self.root, self.options)
+        dataset = opened(self.kind, self.root, self.options, self.decoding)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)
