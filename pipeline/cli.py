@@ -242,7 +242,9 @@ def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> 
         looked_at = [name for name in DatasetConfig.model_fields if name not in NOT_LOOKED_AT]
         raise UserError(f"{wrong!r}: of a dataset that is looked at only {', '.join(looked_at)} can be set")
     stated = settings_of(settings, DatasetSettings)["dataset"]
-    return validate({"dataset": {"kind": target, "root": root or ".", **stated}}, DatasetSettings).dataset
+    # Scenes that are rendered are laid out as those are, and there is nothing to render here.
+    kind = "cityscapes" if target == "rendered" else target
+    return validate({"dataset": {"kind": kind, "root": root or ".", **stated}}, DatasetSettings).dataset
 
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:

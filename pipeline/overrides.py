@@ -128,7 +128,7 @@ def fields_at(location: Sequence[str], schema: type[BaseModel]) -> dict[str, Any
     fields: dict[str, Any] = dict(schema.model_fields)
     for name in location:
         if name not in fields:
-            # The name of an entry in a mapping of sections, whose fields these are.
+            # The name of an entry in a mapping of sections with these fields.
             continue
         section = section_of(fields[name].annotation)
         fields = dict(section.model_fields) if section else fields

@@ -216,7 +216,7 @@ class RealData:
         return "\n".join(filter(None, (*self.not_read(), self.unlabelled())))
 
     def not_read(self) -> list[str]:
-        """What lies in the dataset and is not read, a line each."""
+        """What of the dataset is not read, a line each."""
         return [] if self.config.dataset.render is not None else self.listing.remarks()
 
     def unlabelled(self) -> str:

@@ -73,7 +73,7 @@ class FolderConfig(Section):
 
 
 class CocoConfig(Section):
-    """What masks mean in a dataset of kind 'coco' whose objects have polygons and no panoptic file."""
+    """What masks mean in a dataset of kind 'coco' with polygons and no panoptic file."""
 
     background: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,

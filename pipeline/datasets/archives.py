@@ -11,14 +11,16 @@ from pipeline.store.location import Location
 
 # Files that every archive has, and no reader reads.
 _OF_EACH = ("readme*", "license*", "*.zip", "*.tar*")
+# Files of one folder that several archives have a part of.
+_OF_SEVERAL = ("*.json",)
 
 
 class UnpackedLocation(Location):
-    """A root in which what lies in the folders of archives is found as if they had been unpacked into the root.
+    """A root that shows what is in the folders of archives as if they had been unpacked into the root.
 
     ``archives`` are patterns of those folders, such as ``gtFine_*``, with ``*`` as in a shell and letters of either
-    case. Paths are those of the one tree; `real` is where a path lies below the root. Raises UserError where two
-    folders have a file of the same path and other content, naming both.
+    case. Paths are those of the one tree; `real` gives the path on disk. Raises UserError where two
+    folders would be one and both have images, labels or a file of the same name, naming both.
     """
 
     def __init__(self, url: str, archives: Sequence[str]) -> None:
@@ -30,7 +32,7 @@ class UnpackedLocation(Location):
             self._merge("", ["", *found])
 
     def real(self, path: str) -> str:
-        """Where a path lies below the root."""
+        """The path on disk, from the root, of a path in the one tree."""
         start = path
         while start:
             if start in self._real:
@@ -54,7 +56,7 @@ class UnpackedLocation(Location):
         return sorted(name[: len(name) - len(suffix)] for name in names if name.endswith(suffix))
 
     def entries(self, directory: str) -> list[tuple[str, bool]]:
-        """What lies in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
+        """What is in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
         return self._merged[directory] if directory in self._merged else super().entries(directory)
 
     def find(self, directory: str) -> list[str]:
@@ -74,29 +76,36 @@ class UnpackedLocation(Location):
         return [path for name in matching for path in self._matching(posixpath.join(folder, name), pattern[1:])]
 
     def _merge(self, folder: str, places: Sequence[str]) -> None:
-        """Note where each entry of a folder lies that several places have a part of."""
+        """Note the place of each entry of a folder that several places have a part of."""
         found: dict[str, list[tuple[str, bool]]] = {}
+        filled: dict[str, None] = {}
         for place in places:
             for name, is_folder in super().entries(place):
-                if not name.startswith("."):
-                    found.setdefault(name, []).append((posixpath.join(place, name), is_folder))
-        self._merged[folder] = [(name, any(is_folder for _, is_folder in entries)) for name, entries in found.items()]
-        self._merged[folder].sort()
+                if name.startswith("."):
+                    continue
+                found.setdefault(name, []).append((posixpath.join(place, name), is_folder))
+                if not (is_folder or _is_one_of(name, (*_OF_EACH, *_OF_SEVERAL))):
+                    filled[place] = None
+        if folder and len(filled) > 1:
+            raise self._ambiguous(list(filled), "files of one folder")
+        self._merged[folder] = sorted(
+            (name, any(is_folder for _, is_folder in entries)) for name, entries in found.items()
+        )
         for name, entries in found.items():
             path, paths = posixpath.join(folder, name), [path for path, _ in entries]
             if len(entries) > 1 and all(is_folder for _, is_folder in entries):
                 self._merge(path, paths)
                 continue
-            if len(entries) > 1 and not self._is_one(name, paths):
-                raise UserError(
-                    f"{self.url} has {' and '.join(paths)}, which an archive or a copy of it has as the same file: "
-                    "keep one of their folders"
-                )
+            if len(entries) > 1 and not _is_one_of(name, _OF_EACH):
+                raise self._ambiguous(paths, "one file")
             self._real[path] = paths[0]
 
-    def _is_one(self, name: str, paths: Sequence[str]) -> bool:
-        """Whether it does not matter which of these files is read."""
-        if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _OF_EACH):
-            return True
-        first, *others = (Location.read(self, path) for path in paths)
-        return all(other == first for other in others)
+    def _ambiguous(self, paths: Sequence[str], what: str) -> UserError:
+        return UserError(
+            f"ambiguous dataset: {self.url} has {what} in {' and '.join(paths)}: keep one of them, or give the folder "
+            "of one as root"
+        )
+
+
+def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns)

@@ -110,11 +110,11 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        told = self._tables.facts
+        facts = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
             city = {"city": _city(identity)}
-            return attributes.get(identity) or told.get(path, NOTHING).attributes or city
+            return attributes.get(identity) or facts.get(path, NOTHING).attributes or city
 
         return sorted_by_key(
             [
@@ -125,8 +125,8 @@ class Cityscapes(Dataset):
                     label=labels.get(identity),
                     instances=instances.get(identity),
                     attributes={"medium": "photo", **known(identity, path)},
-                    captions=told.get(path, NOTHING).captions,
-                    boxes=told.get(path, NOTHING).boxes,
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
                 )
                 for identity, path in images.items()
             ]

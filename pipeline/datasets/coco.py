@@ -63,7 +63,7 @@ class Coco(Dataset):
     and, where no split has a panoptic file, labels and objects as polygons or run lengths; ``captions_<split>.json``
     holds captions; ``image_info_<split>.json`` lists images that have nothing of it. ``_annotations.coco.json`` beside
     the images, as Roboflow exports it, serves as the file of instances. ``metadata.jsonl`` in the root may hold
-    attributes. Images may also lie where their file names lead to from ``images/`` or the root. ``train2017`` is the
+    attributes. Images may also be where their file names lead to from ``images/`` or the root. ``train2017`` is the
     split ``train``, and so are its like. Raises UserError where ``root`` is not such a folder.
     """
 
@@ -115,7 +115,7 @@ class Coco(Dataset):
         """Every image of a split, sorted by key.
 
         Unlabelled are the images of a split without ``panoptic_<split>.json`` or polygons, those that the former lists
-        but has no segment map of, and those whose objects have boxes alone. Boxes are those of objects without a mask
+        but has no segment map of, and those with boxes alone. Boxes are those of objects without a mask
         where the split has labels, and else of all but crowds. Raises UserError for a split that is absent or empty, a
         damaged file, and where images, files and segment maps do not name each other.
         """
@@ -125,7 +125,7 @@ class Coco(Dataset):
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
         with_masks = PANOPTIC not in self._files(folder) and self._instances(folder) not in self._outlined
         boxes = read_boxes(self.tree, self._instances(folder), without_suffix, with_masks=with_masks)
-        told = self._tables.facts
+        facts = self._tables.facts
         return sorted_by_key(
             [
                 Record(
@@ -134,7 +134,7 @@ class Coco(Dataset):
                     image=path,
                     label=labels.paths.get(name),
                     instances=labels.paths.get(name) if labels.have_objects else None,
-                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
+                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
                     captions=tuple(captions.get(name, ())),
                     boxes=tuple(boxes.get(name, ())),
                     legend=labels.legends.get(name, ""),

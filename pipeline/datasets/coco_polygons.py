@@ -89,11 +89,10 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
             f"{tree.at(other)} has other categories than {tree.at(paths[0])}: expected the same ids and names in all "
             "splits"
         )
-    groups = {category.supercategory for content in contents for category in content} - {
-        category.name for content in contents for category in content if category.name == category.supercategory
-    }
-    candidates = {number for number, name in found[0] if name in groups}
-    unused = candidates - _used(tree, paths) if candidates else set()
+    parents = {(category.supercategory, category.id) for content in contents for category in content}
+    # A category may be named after its own group, as COCO's person is.
+    groups = {number for number, name in found[0] if any(parent == name and own != number for parent, own in parents)}
+    unused = groups - _used(tree, paths) if groups else set()
     named = [(number, name) for number, name in found[0] if number not in unused]
     categories = [PanopticCategory(number, name, isthing=1) for number, name in named]
     if background is None:
@@ -109,7 +108,7 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
 def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy) -> dict[str, str]:
     """What was drawn on each image of a file, by its name, as JSON text of a `Drawing`.
 
-    Images whose objects have boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
+    Images with boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
     object refers to no image or category, or an image has no size.
     """
     train_ids = {category.id: train_id for train_id, category in enumerate(classes.categories)}

@@ -175,7 +175,7 @@ class Folder(Dataset):
             if ending
             else "; where they have none, set dataset.folder.partly_labelled=true",
         )
-        told = self._tables.facts
+        facts = self._tables.facts
         self._tables.require_use(self.tree, image_folder, images.values())
         return sorted_by_key(
             [
@@ -185,9 +185,9 @@ class Folder(Dataset):
                     image=path,
                     label=labels.get(name),
                     instances=instances.get(name),
-                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
-                    captions=told.get(path, NOTHING).captions,
-                    boxes=told.get(path, NOTHING).boxes,
+                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
                 )
                 for name, path in images.items()
             ]

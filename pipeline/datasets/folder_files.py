@@ -37,7 +37,7 @@ def _same_in_all(tree: Tree, paths: Sequence[str]) -> str | None:
     """The first of these files, which all say the same."""
     there = [path for path in paths if tree.location.exists(path)]
     if not there:
-        # Whoever opens it is told that it is not there.
+        # Opening it says that it is not there.
         return next(iter(paths), None)
     contents = [data.splitlines() for data in tree.location.read_many(there)]
     if other := next((path for path, lines in zip(there, contents, strict=True) if lines != contents[0]), None):

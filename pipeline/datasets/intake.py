@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,8 @@ from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
 # The split that a share of the images is held out from.
 TRAIN = "train"
 _MOST_NAMES = 3
+# Looked into for tables that are not read.
+_MOST_FOLDERS = 100
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class HeldOut:
         return found[1 if found.re.groups else 0] or ""
 
     def _place(self, group: str) -> float:
-        """Where a group lies between 0 and 1."""
+        """The place of a group between 0 and 1."""
         digest = hashlib.sha256(f"{self.seed}\0{group}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -87,9 +89,13 @@ class LeftOut:
 
     def __str__(self) -> str:
         """How many of each, with a few names; in a line."""
-        counted = (("images without a label", self.images), ("labels without an image", self.labels))
-        told = [f"{len(names)} {what} ({enumerate_some(names, _MOST_NAMES)})" for what, names in counted if names]
-        return f"{self.split}: {' and '.join(told)}"
+        counted = (("image", "without a label", self.images), ("label", "without an image", self.labels))
+        parts = [
+            f"{len(names)} {what}{'s' if len(names) > 1 else ''} {lack} ({enumerate_some(names, _MOST_NAMES)})"
+            for what, lack, names in counted
+            if names
+        ]
+        return f"{self.split}: {' and '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
         """All names as plain values."""
@@ -104,7 +110,7 @@ class Listing:
     Attributes:
         records: by split.
         left_out: of the splits that had more.
-        tables: paths of tables that lie there and are not read.
+        tables: paths of tables that are there and are not read.
     """
 
     records: dict[str, list[Record]]
@@ -151,7 +157,9 @@ class Intake:
             else:
                 records[split] = self._records(dataset, split, left_out, may_be_empty)
         chosen = {split: records[split] for split in splits}
-        folders = {_common_folder(found) for found in chosen.values() if found}
+        folders = (
+            _folders(record for found in chosen.values() for record in found) if dataset.tree.location.is_local else []
+        )
         return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
@@ -183,6 +191,6 @@ class Intake:
         return labelled
 
 
-def _common_folder(records: Sequence[Record]) -> str:
-    """The folder that all images of a split lie in, at any depth."""
-    return posixpath.commonpath([posixpath.dirname(record.image) for record in records])
+def _folders(records: Iterable[Record]) -> list[str]:
+    """Some of the folders that have images, sorted; a set may have thousands."""
+    return sorted({posixpath.dirname(record.image) for record in records})[:_MOST_FOLDERS]

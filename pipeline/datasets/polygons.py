@@ -87,7 +87,7 @@ def _run_lengths(found: Drawn, shape: tuple[int, int], where: str) -> dict[str, 
 
 
 def _polygons(segmentation: Any, shape: tuple[int, int]) -> list[list[float]]:
-    """Polygons as lists of x and y in turn; ValueError for what is none, or lies far outside of the image."""
+    """Polygons as lists of x and y in turn; ValueError for what is none, or is far outside of the image."""
     parts = segmentation or []
     if isinstance(parts, list) and parts and all(isinstance(number, (int, float)) for number in parts):
         # Of a single polygon some tools leave the outer list out.

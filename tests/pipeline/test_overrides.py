@@ -102,7 +102,7 @@ def test_values_that_are_no_text_are_read(tmp_path: Path) -> None:
 @example("generate.ks", "[1,")
 @example("dataset.limit", "{train: 1")
 @example("seed", "1,2")
-def test_what_does_not_read_is_told_in_our_words(key: str, value: str) -> None:
+def test_what_does_not_read_is_answered_in_our_words(key: str, value: str) -> None:
     try:
         load_config("quickstart", [f"{key}={value}"])
     except UserError as error:

@@ -66,6 +66,15 @@ def test_a_mask_that_is_not_read_is_no_image_either(tmp_path: Path) -> None:
     assert len(open_dataset("folder", root, options).records("train")) == 3
 
 
+def test_masks_may_have_the_names_of_the_photographs_beside_them(tmp_path: Path) -> None:
+    for name in ("a", "town/b"):
+        save(tmp_path / f"images/train/{name}.jpg", IMAGE)
+        save(tmp_path / f"images/train/{name}.png", MASK)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    records = open_dataset("folder", tmp_path, FolderOptions(masks="images/{split}")).records("train")
+    assert [(record.image[-4:], record.label and record.label[-4:]) for record in records] == [(".jpg", ".png")] * 2
+
+
 def test_files_of_classes_that_differ_between_splits_are_refused(tmp_path: Path) -> None:
     root = roboflow(tmp_path)
     (root / "valid/_classes.csv").write_text("id,name\n0,background\n1,rail\n")

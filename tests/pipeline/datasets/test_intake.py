@@ -68,17 +68,17 @@ def test_what_has_no_partner_is_left_out_and_counted(kind: DatasetKind, tmp_path
     assert [record.label is not None for record in listing.records["train"]] == [True, True]
     [left_out] = listing.left_out
     assert (len(left_out.images), len(left_out.labels)) == (2, 1)
-    told = "left out of train: 2 images without a label"
+    said = "left out of train: 2 images without a label"
     assert guarded(["inspect", kind, str(tmp_path)]) == 1
     assert guarded(["inspect", kind, str(tmp_path), "dataset.only_labelled=true"]) == 0
-    assert told in capsys.readouterr().out
+    assert said in capsys.readouterr().out
     run = ["own", f"dataset={kind}", f"dataset.root={tmp_path}", "dataset.splits=[train]", "generate.splits=[train]"]
     more = ["evaluate.split=null", "--workspace", str(tmp_path / "space"), "--executor", "serial", "--until", "shard"]
     assert guarded(["plan", *run, *more]) == 2
     capsys.readouterr()
     for command in ("plan", "run"):
         assert guarded([command, *run, *more, "dataset.only_labelled=true"]) == 0
-        assert told in capsys.readouterr().out
+        assert said in capsys.readouterr().out
     assert Store.open(str(tmp_path / "space/real")).index().num_rows == 2
 
 

@@ -157,6 +157,15 @@ def test_an_export_of_roboflow_is_read_without_its_category_of_categories(tmp_pa
     assert (frame.label[3, 3], frame.label[20, 3]) == (2, 255)
 
 
+def test_a_category_may_be_called_as_the_group_that_it_is_in(tmp_path: Path) -> None:
+    # Roboflow's projects of one class, and COCO's person.
+    categories = [{"id": 0, "name": "sea", "supercategory": "none"}, {"id": 3, "name": "sea", "supercategory": "sea"}]
+    write(tmp_path, [[square(0, 0, 6)]], categories=categories)
+    taxonomy = open_dataset("coco", tmp_path, CocoOptions("background")).taxonomy
+    assert taxonomy is not None
+    assert taxonomy.classes == ("background", "sea")
+
+
 def test_objects_with_boxes_alone_make_no_label_and_hide_the_background(tmp_path: Path) -> None:
     boxed = {**square(10, 10, 8, 7), "segmentation": []}
     write(tmp_path, [[square(0, 0, 6), boxed], [boxed]])
@@ -185,7 +194,7 @@ def test_segments_of_a_panoptic_file_go_before_polygons(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "told"),
+    ("segmentation", "reason"),
     [
         ([[1, 1, 5, 1, 5, 5, 2]], "a polygon of 7 values"),
         ([[1, 1, 1e12, 1, 5, 5]], "a polygon's corner at 1e"),
@@ -199,12 +208,12 @@ def test_segments_of_a_panoptic_file_go_before_polygons(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_mask_that_is_none_spoils_its_image_alone(tmp_path: Path, segmentation: Any, told: str) -> None:
+def test_a_mask_that_is_none_spoils_its_image_alone(tmp_path: Path, segmentation: Any, reason: str) -> None:
     write(tmp_path, [[square(0, 0, 6)], [{**square(0, 0, 6), "segmentation": segmentation}]])
     dataset = open_dataset("coco", tmp_path)
     good, broken = dataset.records("train")
     assert dataset.load(good).label is not None
-    with pytest.raises(RecordError, match=rf"^broken mask: .*instances_train\.json, train/1\.png: .*{told}"):
+    with pytest.raises(RecordError, match=rf"^broken mask: .*instances_train\.json, train/1\.png: .*{reason}"):
         dataset.load(broken)
 
 

@@ -88,12 +88,15 @@ def test_tables_that_nobody_reads_are_named(tmp_path: Path, capsys: Output) -> N
     (tmp_path / "metadata.csv").write_text("file_name,text\nimages/train/a.png,rain\n")
     (tmp_path / "captions.tsv").write_text("a\tb\n")
     (tmp_path / "images/train/metadata.parquet").write_bytes(b"PAR1")
-    told = "tables that are not read: captions.tsv, images/train/metadata.parquet"
+    (tmp_path / "images/train/deep").mkdir()
+    (tmp_path / "images/train/a.png").rename(tmp_path / "images/train/deep/a.png")
+    (tmp_path / "images/train/deep/metadata.jsonl").write_text("{}")
+    said = "that are not read: captions.tsv, images/train/deep/metadata.jsonl, images/train/metadata.parquet"
     assert guarded(["inspect", "folder", str(tmp_path)]) == 0
-    assert told in capsys.readouterr().out
+    assert said in capsys.readouterr().out
     run = ["unlabelled", f"dataset.root={tmp_path}", "--workspace", str(tmp_path / "space"), "--until", "shard"]
     assert guarded(["plan", *run, "--executor", "serial"]) == 0
-    assert told in capsys.readouterr().out
+    assert said in capsys.readouterr().out
     save(tmp_path / "camvid/train/a.png", IMAGE)
     save(tmp_path / "camvid/trainannot/a.png", IMAGE[..., 0] % 11)
     (tmp_path / "camvid/metadata.jsonl").write_text("{}")
