@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mmseg.evaluation import IoUMetric
 from augment.progress import OnStep, TrainingStep
 from augment.scalars import AddScalars
 from downstream.checkpoint import TrainingState
+from downstream.finite import require_finite, require_finite_scores
 from downstream.mixes import derived_seed
 from downstream.models import load_pretrained
 
@@ -85,7 +86,12 @@ class StoreRunner(Runner):
             self.logger.info(f"not in {self.pretrained}, left random: {', '.join(missing)}")
 
     def current_state(self, iteration: int, header: Mapping[str, Any]) -> TrainingState:
-        """The state after `iteration` steps, with what else the caller wants back in the header."""
+        """The state after `iteration` steps, with what else the caller wants back in the header.
+
+        Raises:
+            NotFinite: a weight is not finite, so that nothing could go on from here.
+        """
+        require_finite(self.model.state_dict())
         schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
         return TrainingState.of(
             iteration, {**header, "schedulers": schedulers}, self.model, self.optim_wrapper.optimizer
@@ -208,8 +214,16 @@ class Progress(Hook):
 class ClassIoU(IoUMetric):
     """mmsegmentation's IoU with each class' value beside the means, unrounded, in 0..1."""
 
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Compare predictions with labels; raises NotFinite where a prediction comes from scores that are not."""
+        require_finite_scores(sample["seg_logits"]["data"] for sample in data_samples)
+        super().process(data_batch, data_samples)
+
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
-        """`miou`, `aacc` and ``iou/<class>``; nan for a class in neither label nor prediction."""
+        """`miou`, `aacc` and ``iou/<class>``, ``pixels/<class>`` in the labels, and the number of `images`.
+
+        An IoU is nan for a class in neither label nor prediction.
+        """
         super().compute_metrics(results)
         intersection, union, _, labelled = (sum(areas).double() for areas in zip(*results, strict=True))
         iou = intersection / union
@@ -218,4 +232,6 @@ class ClassIoU(IoUMetric):
             "miou": float(iou.nanmean()),
             "aacc": float(intersection.sum() / labelled.sum()),
             **{f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)},
+            **{f"pixels/{name}": float(value) for name, value in zip(names, labelled, strict=True)},
+            "images": len(results),
         }

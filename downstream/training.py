@@ -21,7 +21,8 @@ from augment.progress import OnStep, ignore_step
 from augment.scalars import scalar_writer
 from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
-from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, store_digest
+from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, require_learnable, store_digest
+from downstream.finite import FiniteOptimWrapper, NotFinite
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
 from downstream.models import segmenter_config
@@ -66,7 +67,8 @@ def train(
         val_split: split of the real store to evaluate on.
 
     Raises:
-        UserError: a store lacks what the mix needs, the splits are one, or the folder holds another run.
+        UserError: a store lacks what the mix needs, the splits are one, the folder holds another run, or the training
+            diverges; then what was saved before stays.
     """
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
@@ -82,7 +84,11 @@ def train(
     _claim(run_dir, inputs)
     finished = read_result(run_dir)
     if finished is not None:
+        if not all(math.isfinite(loss) for _, loss in finished.losses):
+            raise UserError(f"{run_dir} holds a result although its loss was not finite: {_remedy(options)}")
         return finished
+    for part in parts.values():
+        require_learnable(part)
 
     started = time.monotonic()
     curve_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
@@ -121,8 +127,16 @@ def train(
             **_schedule(options, taxonomy.ignore_index),
         )
         with runner.closing_log():
-            runner.train()
-            metrics = runner.val()
+            try:
+                runner.train()
+                metrics = runner.val()
+            except NotFinite as error:
+                step = f"step {min(runner.iter + 1, options.iterations)} of {options.iterations}"
+                raise UserError(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
+        if not metrics["val/images"] or math.isnan(metrics["val/aacc"]):
+            raise UserError(
+                f"{real_store}: no pixel of split {val_split!r} is labelled, so nothing can be measured on it"
+            )
         add_scalars(options.iterations, {"miou": metrics["val/miou"], "aacc": metrics["val/aacc"]})
     result = RunResult(
         mix=mix.name,
@@ -135,11 +149,20 @@ def train(
         seconds=time.monotonic() - started,
         fingerprint=fingerprint(inputs),
         inputs=inputs,
+        images=int(metrics["val/images"]),
+        pixels={name: int(metrics[f"val/pixels/{name}"]) for name in classes},
     )
     save_segmenter(run_dir, runner.model, config, classes)
     write_json(run_dir / RESULT, result.to_json())
     (run_dir / _STATE).unlink(missing_ok=True)
     return result
+
+
+def _remedy(options: TrainingOptions) -> str:
+    return (
+        f"no result is kept; give a lower downstream.learning_rate than {options.learning_rate:g}, "
+        "with --redo judge where that was trained at the same rate"
+    )
 
 
 def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -> dict[str, Part]:
@@ -245,7 +268,7 @@ def _schedule(options: TrainingOptions, ignore_index: int) -> dict[str, Any]:
     rise = {"type": "LinearLR", "start_factor": 1e-2, "begin": 0, "end": warmup, "by_epoch": False}
     return {
         "optim_wrapper": {
-            "type": "OptimWrapper",
+            "type": FiniteOptimWrapper,
             "optimizer": {
                 "type": "AdamW",
                 "lr": options.learning_rate,

@@ -16,7 +16,9 @@ from augment.lumen import zoo
 from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
+from pipeline.engine import ErrorBudget
 from pipeline.engine.retry import RetrySummary
+from pipeline.label_checks import LabelCheck, check_stored_labels
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
 from pipeline.model_checks import (
@@ -29,10 +31,12 @@ from pipeline.model_checks import (
     require_captioner,
 )
 from pipeline.models import require_reachable, require_same_shape
+from pipeline.overrides import literal
 from pipeline.prompt_checks import require_prompts_fit
 from pipeline.resource_checks import joins_cluster, require_resources, require_room
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
+from pipeline.survey import Standing, survey
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -95,7 +99,8 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        first = first_left(config, chosen, report)
+        standings, _ = outlook(config, chosen, report)
+        first = next((index for index, standing in enumerate(standings) if not standing.done), len(chosen))
         report(heading(config))
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
@@ -111,31 +116,42 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def first_left(config: Config, steps: Sequence[Step], report: Callable[[str], None] | None = None) -> int:
-    """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
+def outlook(
+    config: Config, steps: Sequence[Step], report: Callable[[str], None] | None = None
+) -> tuple[list[Standing], list[str]]:
+    """How far these steps are, and lines on the labels; what those that are not done need has been looked at.
 
     Raises:
-        UserError: what is done was made from other inputs, or what the others need is missing or does not fit; see
-            `check`, which `report` is for.
+        UserError: what is there was made from other inputs, or what is needed is missing or does not fit; see `check`,
+            which `report` is for.
     """
     with told_whose(config):
-        first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
-    if first < len(steps):
-        check(config, names(steps[first:]), report)
-    return first
+        standings = survey(steps)
+    left = [standing.step.name for standing in standings if not standing.done]
+    return standings, check(config, left, report) if left else []
 
 
-def check(config: Config, stages: Sequence[StageName], report: Callable[[str], None] | None = None) -> None:
+def check(config: Config, stages: Sequence[StageName], report: Callable[[str], None] | None = None) -> list[str]:
     """Look at what comes from outside and is needed for `stages`, before anything is written.
 
     Where `report` is given, as for a run, a Ray cluster is joined and looked at too; it takes a line for a long wait.
 
+    Returns:
+        What should be known of the labels, a line each.
+
     Raises:
-        UserError: a dataset or a model is missing or does not fit, or a stage asks for resources that there are not.
+        UserError: a dataset or a model is missing or does not fit, its labels cannot be used, or a stage asks for
+            resources that there are not.
     """
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.data.check()
+    remarks: list[str] = []
+    if "shard" in stages:
+        budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
+        remarks = LabelCheck(layouts.data, budget, config.evaluate.split).run()
+    elif "judge" in stages:
+        check_stored_labels(layouts.real)
     layouts.check()
     Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:
@@ -144,6 +160,7 @@ def check(config: Config, stages: Sequence[StageName], report: Callable[[str], N
     require_resources(config, stages)
     if report is not None and joins_cluster(config):
         require_room(config, stages, report)
+    return remarks
 
 
 def require_models(config: Config, stages: Sequence[StageName]) -> None:
@@ -191,7 +208,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
     with sole_run(config.workspace):
         forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
-    report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
+    report(f"{summary}; {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if line := outdated(Workspace.of(config)):
         report(line)
     return summary
@@ -276,7 +293,8 @@ def write_config(config: Config) -> None:
     path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude={"workspace"}))))
+    content = literal(config.model_dump(mode="json", exclude={"workspace"}))
+    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
     scratch.replace(path)
 
 

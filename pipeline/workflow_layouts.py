@@ -45,8 +45,15 @@ class Layouts:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("fit", space.basis, self.basis, self.build_basis),
-            StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.data.size),
+            ArtifactStep("fit", space.basis, self.basis, self.build_basis, reads=("shard",)),
+            StoreStep(
+                "extract",
+                space.layouts,
+                self.plan_extract,
+                self.extract_work,
+                self.data.size,
+                reads=("shard", "fit"),
+            ),
         ]
 
     def check(self) -> None:
@@ -117,9 +124,7 @@ class Layouts:
         )
         units = fit.plan(keys_by_shard(self.real))
         if not any(unit.keys for unit in units):
-            raise UserError(
-                f"{self.workspace.real} holds no sample of {TRAIN_SPLIT!r}: see its quarantine for the reasons"
-            )
+            raise UserError(f"{self.workspace.real} holds no sample of {TRAIN_SPLIT!r}: lumen quarantine says why")
         found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
         parts = [found[unit.shard] for unit in units]
         moments = FeatureMoments.merged(part.moments for part in parts)

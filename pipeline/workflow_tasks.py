@@ -72,9 +72,9 @@ class Train:
 
 @dataclass
 class Evaluate:
-    """Measures the synthetic images of a held-out split with the judge in the folder `judge`."""
+    """Measures the synthetic images of a held-out split with the judge in a folder, None where it is unfit."""
 
-    judge: str
+    judge: str | None
     real: str
     synthetic: str
     split: str
@@ -91,7 +91,9 @@ class Evaluate:
         from downstream.evaluation import evaluate
         from pipeline.fitting_judge import FittingJudge
 
-        judge = FittingJudge(load_judge(self.judge, self.device), FittingBatches(self.name, self.batch_size))
+        judge = None
+        if self.judge is not None:
+            judge = FittingJudge(load_judge(self.judge, self.device), FittingBatches(self.name, self.batch_size))
         return evaluate(judge, self.real, self.synthetic, self.split, self.batch_size)
 
 

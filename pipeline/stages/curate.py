@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from augment.filtering import LossHistogram, LossScale
 
 SCALE = "scale.json"
+# What the metadata of a pair say where no judge was fit to look at it.
+NOT_JUDGED = {"verdict": "not judged"}
 
 
 class PixelJudge(Protocol):
@@ -118,9 +120,31 @@ class Curate:
             reliable = self._scale.reliable(loss, label, self.ignore_index)
             share = round(reliable_share(label, reliable, self.ignore_index), 6)
             if share < self.min_reliable:
-                outcomes.append(Dropped(sample.key, f"unreliable: {share:.2f} of its pixels are believed"))
+                labelled = bool((label != self.ignore_index).any())
+                reason = (
+                    f"unreliable: {share:.2f} of its pixels are believed"
+                    if labelled
+                    else "unlabelled: no pixel has a class"
+                )
+                outcomes.append(Dropped(sample.key, reason))
                 continue
             verdict = {**sample.metadata, "reliable": share}
             believed = mask_unreliable(label, reliable, self.ignore_index)
             outcomes.append(Ok(replace(sample, label=believed, metadata=verdict)))
         return outcomes
+
+
+@dataclass
+class KeepAll:
+    """Keeps every pair as it is, and says so in its metadata: what stands for curation where the judge is unfit."""
+
+    resources: Resources
+    batch_size: int
+    name: str = "curate"
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
+        """Keep a batch of pairs."""
+        return [Ok(replace(sample, metadata={**sample.metadata, **NOT_JUDGED})) for sample in batch]

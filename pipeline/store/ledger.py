@@ -47,7 +47,7 @@ _MAPPINGS = ("failure_reasons", "drop_reasons")
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the receipts of a store; ``failure_reasons`` counts failures by kind."""
+    """Sums over the receipts of a store; ``failure_reasons`` and ``drop_reasons`` count by kind."""
 
     shards: int = 0
     samples: int = 0
@@ -56,6 +56,7 @@ class Totals:
     bytes: int = 0
     seconds: float = 0.0
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    drop_reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def receipt_table(location: Location, columns: Sequence[str] | None = None) -> pa.Table:
@@ -74,14 +75,20 @@ def receipts_of(table: pa.Table) -> list[Receipt]:
 
 
 def totals(location: Location) -> Totals:
-    """The sums that ``status`` tells."""
-    table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", "failure_reasons"])
+    """The sums that ``status`` shows."""
+    table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", *_MAPPINGS])
     sums = {name: pc.sum(table[name]).as_py() or 0 for name in ("samples", "failures", "dropped", "bytes", "seconds")}
-    reasons: Counter[str] = Counter()
-    for entry in pc.value_counts(table["failure_reasons"]).to_pylist():
+    failures, drops = (_summed(table[name]) for name in _MAPPINGS)
+    return Totals(shards=len(table), failure_reasons=failures, drop_reasons=drops, **sums)
+
+
+def _summed(reasons: pa.ChunkedArray) -> dict[str, int]:
+    """The counts by kind over a column of mappings as JSON."""
+    total: Counter[str] = Counter()
+    for entry in pc.value_counts(reasons).to_pylist():
         for reason, count in json.loads(entry["values"]).items():
-            reasons[reason] += count * entry["counts"]
-    return Totals(shards=len(table), failure_reasons=dict(reasons), **sums)
+            total[reason] += count * entry["counts"]
+    return dict(total)
 
 
 def fold(location: Location) -> bool:

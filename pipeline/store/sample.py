@@ -99,6 +99,9 @@ class Failure:
     reason: str
     traceback: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
+
 
 def kind_of(reason: str) -> str:
     """The kind of a reason: the text before the first colon."""

@@ -474,11 +474,14 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     whole = image.read_bytes()
     image.write_bytes(whole[:200])
     Store.open(str(copied / "real")).discard("train-000000")
-    remedy = f"see {copied}/real/quarantine, mend the cause, then lumen retry {copied} shard"
+    remedy = f"lumen quarantine {copied} --stage shard lists them all; fix the cause, then lumen retry {copied} shard"
     run(configure(copied), Selection(until="shard"), print)
-    assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
+    [row] = Store.open(str(copied / "real")).quarantine().to_pylist()
+    assert row["reason"].startswith(f"truncated image: {image}")
+    told = f"1 quarantined (1 x truncated image), such as {row['key']}: {row['reason']}; {remedy}"
+    assert told in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
-    assert f"shard: 1 x truncated image: {remedy}" in capsys.readouterr().out.splitlines()
+    assert f"shard: {told}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before

@@ -54,6 +54,14 @@ def test_doubted_pixels_are_ignored_and_the_rest_stays(stage: Curate) -> None:
     assert outcome.sample.metadata == {"k": 5, "split": "train", "reliable": 0.75}
 
 
+def test_a_label_without_any_class_is_dropped_for_that_reason(stage: Curate) -> None:
+    dropped = [stage.process(UNIT, [sample([[0, 99]], label)])[0] for label in ([[255, 255]], [[255, 0]])]
+    assert [outcome.reason.split(":")[0] for outcome in dropped if isinstance(outcome, Dropped)] == [
+        "unlabelled",
+        "unreliable",
+    ]
+
+
 def test_labels_of_sixteen_bits_are_ignored_by_their_own_index(tmp_path: Path) -> None:
     scale = LossScale(tuple(map(str, range(301))), (math.inf,) * 300 + (1.0,), 0.95, 1.25, (1,) * 301)
     scale.save(tmp_path / SCALE)
