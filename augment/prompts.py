@@ -61,7 +61,7 @@ class Description:
         There are at most `most_words` of those, and never fewer than must be said.
         """
         details, words = dict(self.details), self.words.split()
-        for name in [name for name in reversed(self.details) if name not in self.chosen]:
+        for name in [name for name in reversed(details) if name not in self.chosen]:
             del details[name]
             yield replace(self, details=dict(details))
         for count in range(min(len(words) - 1, most_words), self.least - 1, -1):
