@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,12 +18,13 @@ from pipeline.compose import load_config, recipes
 from pipeline.config import STAGES, Config
 
 if TYPE_CHECKING:
-    from pipeline.datasets import FolderOptions
+    from pipeline.config import DatasetConfig
     from pipeline.planning import Row
 
 INTERRUPTED = 130
-# What begins a setting of `lumen inspect`, the only ones that it takes.
-FOLDER_KEY = "dataset.folder."
+# A setting of `lumen inspect`, as opposed to the folder, and the keys that an inspection has other means for.
+SETTING = re.compile(r"\+{0,2}dataset\.[\w.]+=")
+NOT_LOOKED_AT = ("kind", "root", "splits", "limit", "sampling", "taxonomy", "render")
 # What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -224,19 +226,18 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def folder_options(target: str, settings: Sequence[str]) -> FolderOptions | None:
-    """Where things lie in a plain folder, where `dataset.folder.KEY=VALUE` states it."""
-    from pipeline.compose import validate
-    from pipeline.config import FolderConfig
-    from pipeline.datasets import FolderOptions
+def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
+    """What `dataset.KEY=VALUE` states of a dataset that is looked at; None where nothing is stated."""
+    from pipeline.compose import settings_of, validate
+    from pipeline.config import DatasetConfig, DatasetSettings
 
-    if wrong := next((item for item in settings if not item.startswith(FOLDER_KEY) or "=" not in item), None):
-        raise UserError(f"{wrong!r}: of a dataset that is looked at only {FOLDER_KEY}KEY=VALUE can be set")
-    given = dict(item.removeprefix(FOLDER_KEY).split("=", 1) for item in settings)
-    options = FolderOptions(**validate(given, FolderConfig).model_dump())
-    if given and target != "folder":
-        raise UserError(f"{settings[0]!r}: {target!r} takes no {FOLDER_KEY}KEY, which kind 'folder' does")
-    return options if given else None
+    if not settings:
+        return None
+    if wrong := next((item for item in settings if item.split("=")[0].split(".")[1] in NOT_LOOKED_AT), None):
+        looked_at = [name for name in DatasetConfig.model_fields if name not in NOT_LOOKED_AT]
+        raise UserError(f"{wrong!r}: of a dataset that is looked at only {', '.join(looked_at)} can be set")
+    stated = settings_of(settings, DatasetSettings)["dataset"]
+    return validate({"dataset": {"kind": target, "root": root or ".", **stated}}, DatasetSettings).dataset
 
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -249,11 +250,15 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
         raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
     # A setting before the folder, or without one, stands where the folder is looked for.
     settings = [word for word in (options.root, *overrides) if word is not None]
-    root = next((word for word in settings if not word.startswith(FOLDER_KEY)), None)
+    root = next((word for word in settings if not SETTING.match(word)), None)
     if root is not None:
         settings.remove(root)
-    folder = folder_options(options.target, settings)
-    subjects = subjects_of(options.target, root, options.split, options.limit, folder)
+    if wrong := next((word for word in settings if not SETTING.match(word)), None):
+        raise UserError(
+            f"{wrong!r}: of a dataset that is looked at only dataset.KEY=VALUE can be set, after its folder"
+        )
+    stated = dataset_settings(options.target, root, settings)
+    subjects = subjects_of(options.target, root, options.split, options.limit, stated)
     sheets = write_sheets(subjects, options.sheet) if options.sheet else []
     reports = {name: inspect(subject, options.distance) for name, subject in subjects.items()}
     if options.json:

@@ -192,17 +192,20 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
     from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import FolderOptions, open_dataset
+    from pipeline.datasets import open_dataset
+    from pipeline.opening import intake_of, options_of
     from pipeline.rendering import render_once
     from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-    folder = config.dataset.folder
-    options = FolderOptions(**folder.model_dump()) if folder else None
-    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options)
-    records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
+    settings = config.dataset
+    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
+    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    for line in listing.remarks():
+        report(line)
+    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(

@@ -19,7 +19,19 @@ from pipeline.config import Config, StageName
 from pipeline.engine.retry import RetrySummary
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
-from pipeline.models import require_reachable
+from pipeline.model_checks import (
+    BACKBONE,
+    BASE,
+    CAPTIONER,
+    require_backbone,
+    require_base,
+    require_basis_fits,
+    require_captioner,
+)
+from pipeline.models import require_reachable, require_same_shape
+from pipeline.overrides import literal
+from pipeline.prompt_checks import require_prompts_fit
+from pipeline.resource_checks import joins_cluster, require_resources, require_room
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow_captions import Captions
@@ -79,12 +91,12 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         chosen = select(steps, selection)
     with ExitStack() as held:
         if selection.redo is not None:
-            check(config, names(chosen)[names(chosen).index(selection.redo) :])
+            check(config, names(chosen)[names(chosen).index(selection.redo) :], report)
             # Held until all is made anew: another run must not begin between the removal and that.
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        first = first_left(config, chosen)
+        first = first_left(config, chosen, report)
         report(heading(config))
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
@@ -100,24 +112,27 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def first_left(config: Config, steps: Sequence[Step]) -> int:
+def first_left(config: Config, steps: Sequence[Step], report: Callable[[str], None] | None = None) -> int:
     """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
 
     Raises:
-        UserError: what is done was made from other inputs, or what the others need is missing or does not fit.
+        UserError: what is done was made from other inputs, or what the others need is missing or does not fit; see
+            `check`, which `report` is for.
     """
     with told_whose(config):
         first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
     if first < len(steps):
-        check(config, names(steps[first:]))
+        check(config, names(steps[first:]), report)
     return first
 
 
-def check(config: Config, stages: Sequence[StageName]) -> None:
+def check(config: Config, stages: Sequence[StageName], report: Callable[[str], None] | None = None) -> None:
     """Look at what comes from outside and is needed for `stages`, before anything is written.
 
+    Where `report` is given, as for a run, a Ray cluster is joined and looked at too; it takes a line for a long wait.
+
     Raises:
-        UserError: a dataset or a model is missing or does not fit.
+        UserError: a dataset or a model is missing or does not fit, or a stage asks for resources that there are not.
     """
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
@@ -127,20 +142,35 @@ def check(config: Config, stages: Sequence[StageName]) -> None:
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
+    require_resources(config, stages)
+    if report is not None and joins_cluster(config):
+        require_room(config, stages, report)
 
 
 def require_models(config: Config, stages: Sequence[StageName]) -> None:
-    """Look for the models that `stages` load.
+    """Look for the models that `stages` load, and whether they fit together, by their configurations.
 
     Raises:
-        UserError: one is neither here nor on the hub.
+        UserError: one is neither here nor on the hub, is of another sort, or does not fit the others.
     """
+    layouts = Layouts(config, Workspace.of(config))
     if {"fit", "extract"} & set(stages):
-        require_reachable("backbone.name", config.backbone.name, "config.json", [OFFLINE_DINOV2])
+        name = config.backbone.name
+        require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
+        channels = require_backbone(name)
+        if "fit" in stages and (basis := layouts.adapter_basis()):
+            require_basis_fits(basis, name, channels)
     if {"adapt", "generate"} & set(stages):
-        require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
+        base = config.generator.base
+        require_reachable(BASE, base, "model_index.json", zoo.names())
+        unet = require_base(base)
+        if adapter := layouts.start_adapter():
+            require_same_shape(adapter, base, unet)
+    if "generate" in stages:
+        require_prompts_fit(config.generate.prompts, config.generator.base)
     if "caption" in stages and config.captions.model is not None:
-        require_reachable("captions.model", config.captions.model, "config.json", [])
+        require_reachable(CAPTIONER, config.captions.model, "config.json", [])
+        require_captioner(config.captions.model)
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> RetrySummary:
@@ -247,7 +277,8 @@ def write_config(config: Config) -> None:
     path = Workspace.of(config).config
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude={"workspace"}))))
+    content = literal(config.model_dump(mode="json", exclude={"workspace"}))
+    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
     scratch.replace(path)
 
 

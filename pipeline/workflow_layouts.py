@@ -18,6 +18,7 @@ from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
+from pipeline.store.manifest import LAYOUTS
 from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace, content_digest
 
@@ -143,7 +144,7 @@ class Layouts:
             "basis": basis_digest(self.workspace.basis / USED),
             "k_max": self.config.layout.k_max,
         }
-        manifest = Manifest("layouts", None, self.data.geometry, inputs)
+        manifest = Manifest(LAYOUTS, None, self.data.geometry, inputs)
         return StorePlan(manifest, sorted(self.real.done()), lambda: extract.plan(keys_by_shard(self.real)))
 
     def extract_work(self) -> tuple[Stage, Source]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from downstream.options import TrainingOptions
 from pipeline.config import mix_weights
 from pipeline.engine import Resources, WorkUnit
+from pipeline.engine.memory import FittingBatches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,8 +89,11 @@ class Evaluate:
     def run(self, _unit: WorkUnit) -> pa.Table:
         """The table by k; see `downstream.evaluation.evaluate`."""
         from downstream.evaluation import evaluate
+        from pipeline.fitting_judge import FittingJudge
 
-        judge = None if self.judge is None else load_judge(self.judge, self.device)
+        judge = None
+        if self.judge is not None:
+            judge = FittingJudge(load_judge(self.judge, self.device), FittingBatches(self.name, self.batch_size))
         return evaluate(judge, self.real, self.synthetic, self.split, self.batch_size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config.data import DatasetConfig, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
+from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
 from pipeline.config.run import Config
 from pipeline.config.sections import (
@@ -27,6 +27,7 @@ __all__ = [
     "CheckpointMinutes",
     "Config",
     "DatasetConfig",
+    "DatasetSettings",
     "FolderConfig",
     "Name",
     "RenderConfig",

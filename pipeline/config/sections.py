@@ -27,7 +27,11 @@ class Section(BaseModel):
 
 
 def absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        # A name that begins with a tilde and is no user's.
+        return path.absolute()
 
 
 def distinct(values: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -20,11 +20,13 @@ from pipeline.datasets.folders import by_name, check_pairs, require_layout, requ
 from pipeline.datasets.images import map_ids, read_label_colors
 from pipeline.datasets.json_files import unreadable
 from pipeline.datasets.objects import number_codes
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
 ROOT = "images/ADE"
-LABEL_SUFFIX = "_seg.png"
+LABEL_ENDING = "_seg"
+LABEL_SUFFIX = f"{LABEL_ENDING}.png"
 # The categories of the release, numbered from 1 in its labels.
 NUM_CLASSES = 3688
 # So many JSON files are held at a time, of some 50 kB each.
@@ -107,11 +109,13 @@ class Ade20kFull(Dataset):
         require_split(split, self.splits(), self.tree.at(folder))
         # A million masks of single objects lie there too, so that the folders are gone through only once.
         found = self.tree.files(folder, (".jpg", LABEL_SUFFIX))
-        images = by_name((path for path in found if not path.endswith(LABEL_SUFFIX)), stem)
+        images = by_name((path for path in found if not stem(path).endswith(LABEL_ENDING)), stem)
         labels = by_name(
             (path for path in found if path.endswith(LABEL_SUFFIX)), lambda path: stem(path.removesuffix(LABEL_SUFFIX))
         )
         where = f"{self.tree.at(folder)}/<kind of scene>/<scene>"
+        places = Place(folder, (".jpg",)), Place(folder, (".png",), LABEL_ENDING, _pictured)
+        check_unread(self.tree, split, images, labels, *places)
         check_pairs(split, images, labels, f"{where}/<name>.jpg", f"{where}/<name>{LABEL_SUFFIX}")
         return sorted_by_key(
             [
@@ -147,9 +151,14 @@ class Ade20kFull(Dataset):
                 yield from objects if isinstance(objects, list) else [objects]
 
 
+def _pictured(path: str) -> str:
+    """The image that a label is of, whichever its suffix."""
+    return stem(path).removesuffix(LABEL_ENDING)
+
+
 def _text(data: bytes) -> str:
     try:
-        return data.decode()
+        return without_mark(data).decode()
     except UnicodeDecodeError:
         # Some files of the release are in the older encoding, which has a character for every byte.
         return data.decode("latin-1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -10,19 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, Record, make_key, sorted_by_key
+from pipeline.datasets.base import Box, Label, Record, make_key, sorted_by_key
+from pipeline.datasets.classes import MaskClasses
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
-from pipeline.datasets.images import map_ids, read_label_bytes, read_label_ids
+from pipeline.datasets.images import map_ids, read_label_bytes, read_label_ids, read_mask
 from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.masks import PALETTE_MODES
 from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import BDD100K, Taxonomy
 
 Subset: TypeAlias = Literal["10k", "100k"]
 
 SPLITS = ("train", "val", "test")
 MASKS = "labels/sem_seg/masks"
+# The same for people to look at: palette files whose indices are train ids, or the colours of Cityscapes.
+COLOR_MAPS = "labels/sem_seg/colormaps"
+LABEL_ARCHIVE = "bdd100k_sem_seg_labels_trainval.zip"
 OBJECT_MASKS = "labels/ins_seg/bitmasks"
 # Where the release of 2020 and the one before have the boxes and attributes of a split.
 DETECTION_FILES = ("labels/det_20/det_{split}.json", "labels/bdd100k_labels_images_{split}.json")
@@ -46,6 +52,9 @@ CATEGORIES = {"pedestrian": "person", "bike": "bicycle", "motor": "motorcycle"}
 _IGNORED, _CROWD = 1, 2
 _IDENTITY = np.arange(256, dtype=np.uint8)
 _IS_TRAIN_ID = BDD100K.is_id[:256]
+_COLOR_MAP_CLASSES = MaskClasses(
+    BDD100K, tuple(range(len(BDD100K))), BDD100K.ignore_index, BDD100K.palette, ignored_colors=((0, 0, 0),)
+)
 
 
 class _Attributes(msgspec.Struct, gc=False):
@@ -83,11 +92,12 @@ Found = TypeVar("Found", bound=_Described)
 class Bdd100k(Dataset):
     """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
 
-    ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png`` and objects, where these are there,
-    in ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``: unlabelled; boxes and
-    attributes from ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``,
-    where these are there. Images of the 10k that these files name too have the attributes, and no boxes. Raises
-    UserError where ``root`` is not such a folder.
+    ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``, or else the colour maps in
+    ``labels/sem_seg/colormaps``, and objects, where these are there, in
+    ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``: unlabelled; boxes and attributes from
+    ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``, where these are
+    there. Images of the 10k that these files name too have the attributes, and no boxes. Raises UserError where
+    ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -133,18 +143,31 @@ class Bdd100k(Dataset):
         """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W], in the 10k; see `Dataset`."""
         label = instances = None
         if record.label is not None:
-            ids = read_label_ids(self.tree, record.label)
-            label = map_ids(ids, _IDENTITY, _IS_TRAIN_ID, self.tree.at(record.label))
+            label = self._label(record.label)
         if record.instances is not None:
             instances = number_objects(read_label_bytes(self.tree, record.instances))
         return Annotations(label, instances)
+
+    def _label(self, path: str) -> Label:
+        if path.startswith(COLOR_MAPS):
+            mask = read_mask(self.tree, path)
+            # Equal channels are a colour here, and never ids.
+            if mask.palette is not None and mask.mode not in PALETTE_MODES:
+                mask = replace(mask, values=mask.palette[mask.values])
+            return _COLOR_MAP_CLASSES.train_ids(mask, self.tree.at(path))
+        return map_ids(read_label_ids(self.tree, path), _IDENTITY, _IS_TRAIN_ID, self.tree.at(path))
 
     def _images(self, subset: Subset, split: str) -> dict[str, str]:
         return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)
 
     def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
-        labels = by_name(self.tree.files(f"{MASKS}/{split}", ".png"), stem)
-        check_pairs(split, images, labels, pattern, f"{self.tree.at(MASKS)}/{split}/*.png")
+        # Some keep the colour maps alone.
+        folder = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
+        labels = by_name(self.tree.files(f"{folder}/{split}", ".png"), stem)
+        places = Place(f"images/10k/{split}", (".jpg",)), Place(f"{folder}/{split}", (".png",))
+        check_unread(self.tree, split, images, labels, *places)
+        source = "" if labels else f", which {LABEL_ARCHIVE} holds"
+        check_pairs(split, images, labels, pattern, f"{self.tree.at(folder)}/{split}/*.png{source}")
         objects = by_name(self.tree.files(f"{OBJECT_MASKS}/{split}", ".png"), stem)
         # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
         # the video that the 100k have one of.
@@ -162,6 +185,7 @@ class Bdd100k(Dataset):
         ]
 
     def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
+        check_unread(self.tree, split, images, {}, Place(f"images/100k/{split}", (".jpg",)))
         check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
         held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
         known = self._described(split, list[_Boxed])

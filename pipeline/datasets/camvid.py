@@ -11,6 +11,7 @@ from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CAMVID, Taxonomy
 
 LABEL_FOLDER_SUFFIX = "annot"
@@ -58,6 +59,8 @@ class CamVid(Dataset):
         require_split(split, self.splits(), self.tree.at(image_folder))
         images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
         labels = by_name(self.tree.files(label_folder, ".png"), stem)
+        places = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",))
+        check_unread(self.tree, split, images, labels, *places)
         check_pairs(
             split,
             images,

@@ -12,7 +12,8 @@ from pipeline.datasets.colors import map_colors
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import read_label_colors
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
 
@@ -35,6 +36,11 @@ def usual_split(name: str) -> Literal["train", "val", "test"]:
     if sequence == "Seq05VD" or (sequence == "0001TP" and frame > "008520"):
         return "test"
     return "val" if sequence == "0016E5" and "07959" <= frame <= "08159" else "train"
+
+
+def _frame(path: str) -> str:
+    """The frame that a label is of."""
+    return stem(path).removesuffix(LABEL_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ class CamVid32(Dataset):
         image_folder, label_folder = (ALL_IMAGES, ALL_LABELS) if original else (split, split + LABEL_FOLDER_SUFFIX)
         require_split(split, self.splits(), self.tree.at(image_folder))
         images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), lambda path: stem(path).removesuffix(LABEL_SUFFIX))
+        labels = by_name(self.tree.files(label_folder, ".png"), _frame)
         if original:
             chosen = self._chosen(split, images, labels)
             images = {name: path for name, path in images.items() if name in chosen}
             labels = {name: path for name, path in labels.items() if name in chosen}
+        places = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",), name_of=_frame)
+        check_unread(self.tree, split, images, labels, *places)
         check_pairs(
             split,
             images,
@@ -105,7 +113,7 @@ class CamVid32(Dataset):
         if not self._lists():
             return {name for name in images | labels if usual_split(name) == split}
         listed = f"{split}.txt"
-        lines = self.tree.location.read(listed).decode().splitlines()
+        lines = without_mark(self.tree.location.read(listed)).decode().splitlines()
         # A line may name the image by its path, and the label after it.
         chosen = {stem(line.split()[0]) for line in lines if line.strip()}
         if absent := sorted(chosen - images.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -15,8 +16,11 @@ from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split
 from pipeline.datasets.images import map_ids, read_label_ids
-from pipeline.datasets.table import NOTHING, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unpaired import note_ignored
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -80,6 +84,18 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            _place(image_folder, IMAGE_SUFFIX),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX),
+        )
+        # Whoever empties the folder of a city means to do without it.
+        emptied = self._emptied(image_folder, images)
+        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
+        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
         check_pairs(
             split,
             images,
@@ -94,10 +110,10 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        told = self._facts
+        told = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
-            city = {"city": PurePosixPath(identity).parent.name}
+            city = {"city": _city(identity)}
             return attributes.get(identity) or told.get(path, NOTHING).attributes or city
 
         return sorted_by_key(
@@ -123,9 +139,13 @@ class Cityscapes(Dataset):
             None if record.instances is None else self._instances(record.instances),
         )
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions."""
+        return self._tables.rows.keys()
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        return read_table(self.tree)
+    def _tables(self) -> Tables:
+        return read_tables(self.tree, [f"leftImg8bit/{split}" for split in self.splits()])
 
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)
@@ -143,10 +163,29 @@ class Cityscapes(Dataset):
         paths = self.tree.files(folder, suffix)
         return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
+    def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
+        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
+
     def _attributes(self, path: str, content: Any) -> dict[str, str]:
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
         return content
+
+
+def _place(folder: str, suffix: str) -> Place:
+    """Where files of every city are that end in ``suffix``, by city and image id."""
+    ending, _, kind = suffix.rpartition(".")
+
+    def name_of(path: str) -> str:
+        return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
+
+    return Place(folder, (f".{kind}",), ending, name_of)
+
+
+def _city(identity: str) -> str:
+    """The city of an image by its path in the split's folder."""
+    return PurePosixPath(identity).parent.name
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

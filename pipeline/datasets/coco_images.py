@@ -9,6 +9,7 @@ from pipeline.datasets.folder import IMAGE_SUFFIXES
 from pipeline.datasets.folders import by_name
 from pipeline.datasets.tree import Tree
 from pipeline.datasets.unpaired import tell_unpaired
+from pipeline.datasets.unread import Place, check_unread
 
 
 def without_suffix(path: str) -> str:
@@ -33,6 +34,7 @@ def find_images(
     """
     base = folder_of(tree, folder)
     images = _named(tree.files(base, IMAGE_SUFFIXES), base)
+    check_unread(tree, split, images, {}, Place(base, IMAGE_SUFFIXES, name_of=lambda path: _name(path, base)))
     if listed is None:
         return images
     if images.keys().isdisjoint(listed):

@@ -12,6 +12,7 @@ from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
 from pipeline.taxonomies.coco_stuff import RAW_IDS
 
@@ -67,6 +68,9 @@ class CocoStuff(Dataset):
         image_folder = self._first_folder(IMAGE_ROOTS, folder)
         images = by_name(self.tree.files(image_folder, ".jpg"), stem)
         labels = self._labels(folder)
+        label_folder = self._first_folder(LABEL_ROOTS, folder)
+        places = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
+        check_unread(self.tree, split, images, labels, *places)
         check_pairs(
             split,
             images,

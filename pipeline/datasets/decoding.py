@@ -1,76 +1,117 @@
-"""Opening an image file that may hold anything, and telling by kind what is wrong with it."""
+"""Opening an image file that may hold anything, and saying by kind what is wrong with it."""
 
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from pipeline.datasets.base import RecordError, Role, one_line
+from pipeline.datasets.png import PNG, PngChunks
+from pipeline.datasets.tiff import TIFF, unsupported
+from pipeline.kinds import Decoding
 
-# 8192 x 8192, or 192 MiB as RGB. A file of a few kilobytes can claim any size, so it is looked at before decoding.
-MAX_PIXELS = 1 << 26
-LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF")
-# Pillow reads many more, some of them by running other programs.
-FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP")
-_READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, BMP or TIFF", "label": "PNG, BMP or TIFF"}
+LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
+# Pillow reads many more, some of them by running other programs. Not every build of it has AVIF.
+FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP", *(("AVIF",) if features.check("avif") else ()))
+_READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF", "label": "PNG, BMP, TIFF or GIF"}
+# Phones store a preview or a gain map behind a photograph, which Pillow gives as further frames of this format.
+_WITH_EXTRAS = "MPO"
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_SIGNATURES = (_PNG, _JPEG, b"RIFF", b"BM", b"II*\0", b"MM\0*")
+_SIGNATURES = (PNG, _JPEG, b"RIFF", b"BM", *TIFF, b"GIF8")
+_AVIF = (b"ftypavif", b"ftypavis")
+
+# Pillow's limit is one for all files of a process and knows no setting; `opened` holds every file against ours.
+Image.MAX_IMAGE_PIXELS = None
 
 
 @contextmanager
-def opened(data: bytes, path: str, role: Role) -> Iterator[Image.Image]:
-    """Give the image in the bytes of a file, its pixels not decoded yet; ``path`` is what messages call it.
+def opened(data: bytes, path: str, role: Role, decoding: Decoding) -> Iterator[Image.Image]:
+    """Give the image in the bytes of a file; ``path`` is what messages call it.
 
-    Raises RecordError for whatever is wrong with the bytes, and for what Pillow raises inside the context. The
-    message starts with the kind of fault and a colon, and is one line.
+    The pixels are not decoded yet, but for PNG. Raises RecordError for whatever is wrong with the bytes, and for what
+    Pillow raises inside the context. The message starts with the kind of fault and a colon, and is one line.
     """
     try:
-        if data.startswith(_PNG):
-            _check_png(data, path, role)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _bomb(path, role, f"{image.width} x {image.height} pixels")
+        with _image(data, path, role, decoding) as image:
+            if _frames(image) > 1:
+                raise RecordError(f"several pages: {path} holds {_frames(image)} images: expected one a file")
             yield image
     except RecordError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _bomb(path, role, one_line(error)) from error
     except UnidentifiedImageError as error:
-        if not data.startswith(_SIGNATURES):
-            raise RecordError(
-                f"unidentified {role}: {path} begins with {data[:8]!r}: expected {_READ[role]}"
-            ) from error
-        raise RecordError(f"{_harm(data, error)} {role}: {path}: its header does not read") from error
+        raise _unidentified(data, path, role, error) from error
     # Decoders meet damaged bytes with errors of any type, MemoryError and struct.error among them.
     except Exception as error:
         raise RecordError(f"{_harm(data, error)} {role}: {path}: {one_line(error)}") from error
 
 
-def _bomb(path: str, role: Role, size: str) -> RecordError:
-    return RecordError(f"bomb-sized {role}: {path} has {size}: at most {MAX_PIXELS} are borne")
+def check_size(width: int, height: int, path: str, role: Role, decoding: Decoding) -> None:
+    """Raise RecordError for an image of more pixels than are to be decoded."""
+    if width * height > decoding.max_pixels:
+        raise RecordError(
+            f"bomb-sized {role}: {path} has {width} x {height} = {width * height} pixels, more than "
+            f"dataset.max_pixels={decoding.max_pixels}: raise it if the file is sound"
+        )
 
 
-def _check_png(data: bytes, path: str, role: Role) -> None:
-    # Pillow does not look at the checksums of pixels, so one flipped bit in a label could pass for an id.
-    offset, kind = len(_PNG), b""
-    while kind != b"IEND":
-        length, kind = struct.unpack(">I4s", header) if len(header := data[offset : offset + 8]) == 8 else (0, b"")
-        body = memoryview(data)[offset + 4 : offset + 8 + length]
-        checksum = data[offset + 8 + length : offset + 12 + length]
-        if len(checksum) < 4:
-            raise RecordError(f"truncated {role}: {path} ends after {len(data)} bytes, in the middle")
-        # A small first letter marks a chunk that no pixel depends on.
-        if kind[:1].isupper() and zlib.crc32(body) != int.from_bytes(checksum, "big"):
-            raise RecordError(f"damaged {role}: {path}: the checksum of its {kind.decode('latin-1')} chunk is wrong")
-        offset += 12 + length
+def _image(data: bytes, path: str, role: Role, decoding: Decoding) -> Image.Image:
+    if not data.startswith(PNG):
+        return _open(data, path, role, decoding)
+    chunks = PngChunks.of(data, path, role)
+    try:
+        image = _open(data, path, role, decoding)
+        image.load()
+    except RecordError:
+        raise
+    # Pillow gives up on a text or a colour profile that is large or damaged, on which no pixel depends.
+    except Exception:
+        if not chunks.has_ancillary:
+            raise
+        image = _open(chunks.without_ancillary(), path, role, decoding)
+        image.load()
+    return image
+
+
+def _open(data: bytes, path: str, role: Role, decoding: Decoding) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    check_size(image.width, image.height, path, role, decoding)
+    return image
+
+
+def _frames(image: Image.Image) -> int:
+    """Images of a file, without the previews and overviews that a TIFF or a photograph may have."""
+    if image.format in (_WITH_EXTRAS, "TIFF"):
+        return 1
+    return getattr(image, "n_frames", 1)
+
+
+def _unidentified(data: bytes, path: str, role: Role, error: Exception) -> RecordError:
+    if data.startswith(TIFF) and (why := unsupported(data)):
+        return RecordError(f"unsupported {role}: {path} has {why}: expected channels of 8 or 16 bits, grey or RGB")
+    if data.startswith(_SIGNATURES):
+        return RecordError(f"{_harm(data, error)} {role}: {path}: its header does not read")
+    return RecordError(f"unidentified {role}: {path} {_beginning(data)}: expected {_READ[role]}")
+
+
+def _beginning(data: bytes) -> str:
+    if data[4:12] in _AVIF:
+        return "is AVIF, which this Pillow does not read"
+    return f"is {name}" if (name := _other_format(data)) else f"begins with {data[:8]!r}"
+
+
+def _other_format(data: bytes) -> str | None:
+    """The name of a format that people have images in and that is not read, by the first bytes."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return "HEIC"
+    known = {b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"8BPS": "PSD", b"%PDF": "PDF"}
+    known |= {b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"v/1\x01": "OpenEXR", b"\x93NUMPY": "NPY"}
+    return next((name for start, name in known.items() if data.startswith(start)), None)
 
 
 def _harm(data: bytes, error: Exception) -> Literal["truncated", "damaged"]:

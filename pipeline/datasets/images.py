@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.datasets.base import Frame, RecordError, Size
-from pipeline.datasets.decoding import LOSSLESS_FORMATS, opened
+from pipeline.datasets.base import Frame, RecordError, Size, one_line
+from pipeline.datasets.decoding import check_size, opened
+from pipeline.datasets.depth import to_eight_bits
+from pipeline.datasets.masks import Mask, decoded_mask, require_lossless
+from pipeline.datasets.png import deep_channels, stated_bits
+from pipeline.datasets.tiff import TiffPage
 from pipeline.datasets.tree import Tree
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-_INDEXED = ("1", "L", "P", *_SIXTEEN_BIT)
-_COLOURED = ("RGB", "RGBA", "P")
-_SIXTEEN_BIT_MAX = 65535
 # The tag that says how the camera was held, and its values for the four ways that exchange height and width.
 _ORIENTATION, _UPRIGHT, _ON_THEIR_SIDE = 0x0112, 1, (5, 6, 7, 8)
 _REDUCTIONS = (8, 4, 2)
-# Bit depth and colour type in a PNG's header, and by how much grey values of so few bits come out too large.
-_PNG_KIND = slice(24, 26)
-_SPREAD = {bytes((2, 0)): 85, bytes((4, 0)): 17}
+# A large image is copied in bands, so that it is not in memory three times.
+_PIXELS_AT_A_TIME = 1 << 22
 
 TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
 
@@ -41,49 +41,58 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
     A JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is ``at_least`` so high and wide, as it is
     seen upright; libjpeg then leaves the finer frequencies out. Raises RecordError naming a file that cannot be read.
     """
-    where = tree.at(path)
-    with opened(tree.read(path, "image"), where, "image") as file:
+    where, data = tree.at(path), tree.read(path, "image")
+    tiff = TiffPage.of(data)
+    if tiff is not None:
+        check_size(*tiff.size, where, "image", tree.decoding)
+        tiff.check(where, "image")
+        if (channels := _channels_of(tiff, data, where)) is not None:
+            bits = tree.decoding.bit_depth or tiff.stated_bits
+            image = _turned(_seen(channels, bits, where, tiff.has_inks), tiff.orientation)
+            return Frame(_pixels(image))
+        if tiff.is_deep and tree.decoding.bit_depth not in (None, 16):
+            raise RecordError(f"unsupported image: {where} has {tiff.describe()}: only its upper 8 bits can be read")
+    with opened(data, where, "image", tree.decoding) as file:
         orientation = file.getexif().get(_ORIENTATION, _UPRIGHT)
         turned = orientation in _ON_THEIR_SIDE
         width, height = reversed(file.size) if turned else file.size
         # An image that will be turned would have the narrower pixels of a last column at the wrong end.
         whole = orientation != _UPRIGHT
         reduction = _reduce(file, at_least[::-1] if turned else at_least, whole) if at_least else 1
-        # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
-        ImageOps.exif_transpose(file, in_place=True)
-        image: Image.Image = file
-        if image.mode in _SIXTEEN_BIT:
-            image = Image.fromarray(_to_eight_bits(np.asarray(image), where))
-        elif image.mode == "F":
+        if file.format == "PNG" and (deep := deep_channels(data)) is not None:
+            bits = tree.decoding.bit_depth or stated_bits(data, deep)
+            image = _turned(_seen(deep, bits, where), orientation)
+        else:
+            # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
+            ImageOps.exif_transpose(file, in_place=True)
+            image = _grey(file, data, tiff, tree.decoding.bit_depth, where) if file.mode in _SIXTEEN_BIT else file
+        if image.mode == "F":
             raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
-        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        pixels = _pixels(image)
     return Frame(pixels, size=(height, width), reduction=reduction) if reduction > 1 else Frame(pixels)
+
+
+def read_mask(tree: Tree, path: str) -> Mask:
+    """Read a label as its file holds it: one channel of values, or colours.
+
+    Raises RecordError for a file that cannot be read, is compressed with loss, or has transparent parts.
+    """
+    return decoded_mask(tree.read(path, "label"), tree.at(path), tree.decoding)
 
 
 def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
 
-    A palette file gives its indices. Raises RecordError for a file that cannot be read, holds colours, or is
-    compressed with loss.
+    A palette file gives its indices, and one of three equal channels its grey values. Raises RecordError for a file
+    that cannot be read, holds colours, or is compressed with loss.
     """
-    where, data = tree.at(path), tree.read(path, "label")
-    with opened(data, where, "label") as file:
-        _require_lossless(file, where)
-        if file.mode not in _INDEXED:
-            raise RecordError(
-                f"wrong label mode: {where} has mode {file.mode}: expected one channel of class indices, not colours"
-            )
-        ids = np.array(file)
-    if ids.dtype == bool:
-        return ids.astype(np.uint8)
-    if ids.dtype == np.uint8:
-        # Pillow spreads grey of few bits over the whole range.
-        return ids // _SPREAD.get(data[_PNG_KIND], 1) if file.format == "PNG" else ids
-    if ids.min() < 0 or ids.max() > _SIXTEEN_BIT_MAX:
+    mask = read_mask(tree, path)
+    if mask.values.ndim == 3:
         raise RecordError(
-            f"label ids out of range: {where} has {ids.min()}..{ids.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
+            f"wrong label mode: {tree.at(path)} has mode {mask.mode}: expected one channel of class indices, not "
+            "colours"
         )
-    return ids.astype(np.uint16)
+    return mask.values
 
 
 def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
@@ -91,7 +100,7 @@ def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
 
     Raises RecordError for a file that cannot be read, has no colours, or is compressed with loss.
     """
-    return _read_channels(tree, path, _COLOURED, "RGB", "8-bit colours")
+    return _read_channels(tree, path, ("RGB", "RGBA", "P"), "RGB", "8-bit colours")
 
 
 def read_label_bytes(tree: Tree, path: str) -> NDArray[np.uint8]:
@@ -107,30 +116,84 @@ def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[
 
     Raises RecordError naming the file, every id that is not known, and how many pixels have one.
     """
-    # Counting is several times faster than the sorting of np.unique.
-    counts = np.bincount(ids.ravel())
+    counts = count_values(ids)
     present = np.flatnonzero(counts)
-    strange = np.array([value >= len(known) or not known[value] for value in present])
-    if strange.any():
+    unknown = np.array([value >= len(known) or not known[value] for value in present])
+    if unknown.any():
         raise RecordError(
-            f"unknown label id: {where} has ids {_some(present[strange])} ({counts[present[strange]].sum()} pixels): "
+            f"unknown label id: {where} has ids {_some(present[unknown])} ({counts[present[unknown]].sum()} pixels): "
             f"expected {_ranges(np.flatnonzero(known))}"
         )
     return table[ids]
 
 
+def count_values(ids: NDArray[np.uint8 | np.uint16]) -> NDArray[np.int64]:
+    """How many pixels have each value, int64 [65536 or 256], as the type has values."""
+    counts = np.zeros(np.iinfo(ids.dtype).max + 1, np.int64)
+    flat = ids.reshape(-1)
+    # Counting is several times faster than the sorting of np.unique, and takes eight bytes for each value at hand.
+    for start in range(0, flat.size, _PIXELS_AT_A_TIME):
+        counts += np.bincount(flat[start : start + _PIXELS_AT_A_TIME], minlength=len(counts))
+    return counts
+
+
 def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, expected: str) -> NDArray[np.uint8]:
-    where = tree.at(path)
-    with opened(tree.read(path, "label"), where, "label") as file:
-        _require_lossless(file, where)
-        if file.mode not in modes:
-            raise RecordError(f"wrong label mode: {where} has mode {file.mode}: expected {expected}")
+    where, data = tree.at(path), tree.read(path, "label")
+    tiff = TiffPage.of(data)
+    with opened(data, where, "label", tree.decoding) as file:
+        require_lossless(file, where)
+        deep = (tiff is not None and tiff.is_deep) or (file.format == "PNG" and deep_channels(data) is not None)
+        if file.mode not in modes or deep:
+            said = "16 bits a channel" if deep else f"mode {file.mode}"
+            raise RecordError(f"wrong label mode: {where} has {said}: expected {expected}")
         return np.array(file.convert(mode))
 
 
-def _require_lossless(file: Image.Image, where: str) -> None:
-    if file.format not in LOSSLESS_FORMATS:
-        raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+def _channels_of(tiff: TiffPage, data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    try:
+        return tiff.channels(data)
+    # As of Pillow, whatever a decoder raises means that the bytes are no sound file.
+    except Exception as error:
+        raise RecordError(f"damaged image: {where}: {one_line(error)}") from error
+
+
+def _seen(channels: NDArray[np.generic], bits: int | None, where: str, inks: bool = False) -> Image.Image:
+    """The picture of samples [H, W, C]: grey for C of 1 or 2, else RGB or, as stated, CMYK."""
+    colors = 4 if inks else 3 if channels.shape[-1] > 2 else 1
+    shown = channels[..., :colors]
+    eight = np.asarray(shown) if shown.dtype == np.uint8 else to_eight_bits(shown, bits, where)
+    if colors == 1:
+        return Image.fromarray(eight[..., 0])
+    return Image.fromarray(np.ascontiguousarray(eight), mode="CMYK" if inks else "RGB")
+
+
+def _grey(file: Image.Image, data: bytes, tiff: TiffPage | None, bit_depth: int | None, where: str) -> Image.Image:
+    """A grey picture of 8 bits of one with 16."""
+    values = np.asarray(file)
+    if bit_depth is None and tiff is not None:
+        bit_depth = tiff.stated_bits
+    elif bit_depth is None and file.format == "PNG":
+        bit_depth = stated_bits(data, values)
+    grey = to_eight_bits(values, bit_depth, where)
+    return Image.fromarray(255 - grey if tiff is not None and tiff.is_inverted else grey)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    image.getexif()[_ORIENTATION] = orientation
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3] of a picture, writable."""
+    rows = max(1, _PIXELS_AT_A_TIME // image.width)
+    if rows >= image.height:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels[top : top + rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    return pixels
 
 
 def _reduce(file: Image.Image, at_least: Size, whole: bool) -> int:
@@ -145,16 +208,6 @@ def _reduce(file: Image.Image, at_least: Size, whole: bool) -> int:
         return 1
     file.draft(None, (file.width // reduction, file.height // reduction))
     return reduction
-
-
-def _to_eight_bits(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > _SIXTEEN_BIT_MAX:
-        raise RecordError(
-            f"image values out of range: {where} holds {wide.min()}..{wide.max()}: expected 8 or 16 bits a channel"
-        )
-    # 65535 / 255 = 257; half of it rounds to the nearest value.
-    return ((wide + 128) // 257).astype(np.uint8)
 
 
 def _ranges(ids: NDArray[np.intp]) -> str:

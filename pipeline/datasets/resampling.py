@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import cv2
@@ -12,9 +13,14 @@ from PIL import Image
 from augment.errors import UserError
 from pipeline.datasets.base import Box, Frame, Size
 from pipeline.datasets.geometry import Geometry, Region, Resample, View
+from pipeline.kinds import MAX_PIXELS
 
 Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedinteger])
 
+Box4 = tuple[float, float, float, float]
+
+# Values of an image that is not copied whole for each of its tiles: more than the default of dataset.max_pixels.
+_LARGE = 3 * MAX_PIXELS
 # ImageNet's mean colour, which backbones subtract: what they see of the bars of a letterbox is zero.
 PADDING = (124, 116, 104)
 
@@ -67,7 +73,21 @@ def resize_image(
         if resample == "area" and region.height >= height and region.width >= width:
             return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     box = (region.left / reduction, region.top / reduction, right / reduction, bottom / reduction)
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box))
+    # Pillow copies all that it is given, for each tile of a large image.
+    near, within = around(image, box, shape) if image.size > _LARGE else (image, box)
+    return np.asarray(Image.fromarray(near).resize((width, height), Image.Resampling.BILINEAR, within))
+
+
+def around(image: NDArray[np.uint8], box: Box4, shape: Size) -> tuple[NDArray[np.uint8], Box4]:
+    """The part of an image that a filter meets which brings ``box`` (left, top, right, bottom) to ``shape``.
+
+    Returns it with the box in it. Pillow chooses the order of its two passes by the size of what it is given, so that
+    a value of the result may differ by one from that of the whole image.
+    """
+    across, down = (math.ceil(abs(box[i + 2] - box[i]) / side) + 1 for i, side in enumerate(reversed(shape)))
+    left, top = max(0, int(box[0]) - across), max(0, int(box[1]) - down)
+    near = image[top : math.ceil(box[3]) + down, left : math.ceil(box[2]) + across]
+    return near, (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
 
 
 def resize_label(label: Ids, region: Region, shape: Region) -> Ids:

@@ -46,10 +46,10 @@ class Executor(Protocol):
 def make_executor(kind: ExecutorKind, cluster: str | None = None, report: Callable[[str], None] = print) -> Executor:
     """The executor; ``cluster`` is a Ray address, or None for RAY_ADDRESS or else a local cluster.
 
-    ``report`` takes a line for what Ray has to wait for.
+    ``report`` takes a line for what Ray has to wait for, and those that workers have for the user.
     """
     if kind == "serial":
-        return SerialExecutor()
+        return SerialExecutor(report)
     if kind == "ray":
         # Ray takes seconds to import, and a serial run has no need of it.
         from pipeline.engine.ray_executor import RayExecutor

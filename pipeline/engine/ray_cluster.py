@@ -72,6 +72,24 @@ def connect(address: str | None, report: Callable[[str], None]) -> None:
         impatience.cancel()
 
 
+def require_cluster(address: str | None) -> None:
+    """Look whether a Ray cluster answers at ``address`` or RAY_ADDRESS, without joining it.
+
+    Raises:
+        UserError: none does.
+    """
+    place = address or os.environ.get("RAY_ADDRESS")
+    if place is None or ray.is_initialized():
+        return
+    try:
+        _require_listener(place)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cluster.address: no Ray cluster answers at {place}: {error}: start one, or give cluster.address=null for "
+            "this machine alone"
+        ) from error
+
+
 def _require_listener(address: str) -> None:
     """Raise OSError where nothing listens; Ray itself would try for many minutes, in silence and deaf to Ctrl-C."""
     if "://" in address:

@@ -50,7 +50,7 @@ class RayExecutor:
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
     itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
-    takes a line where the cluster or room on it has to be waited for.
+    takes a line where the cluster or room on it has to be waited for, and those that workers have for the user.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RayExecutor:
         with ray_errors(task.name):
             pool = self._pool(task.name, task.resources, len(units), RESERVED_CPUS)
             metrics = StageMetrics(task.name, len(units))
-            for unit, found in _outcomes(units, _mapped(task, units, pool)):
+            for unit, found in _outcomes(units, _mapped(task, units, pool), self._report):
                 faulty = isinstance(found, AtFault)
                 result = at_fault(unit, found.reason, found.traceback) if faulty else found
                 metrics.add(result)
@@ -87,7 +87,7 @@ class RayExecutor:
             pool = self._pool(task.name, task.resources, len(units))
             metrics = StageMetrics(task.name, len(units))
             with closing(trained(task, units, pool, on_step)) as rows:
-                for unit, result in _outcomes(units, rows):
+                for unit, result in _outcomes(units, rows, self._report):
                     if isinstance(result, AtFault):
                         raise UnitFailed(unit.shard, result.reason, result.traceback)
                     metrics.add(result)
@@ -127,13 +127,20 @@ def _mapped(task: UnitTask[Any], units: Sequence[WorkUnit], pool: Pool) -> Itera
     return results.iter_rows()
 
 
-def _outcomes(units: Sequence[WorkUnit], rows: Iterator[dict[str, Any]]) -> Iterator[tuple[WorkUnit, Any]]:
-    """Each unit with what its row holds; raises what the unit raised."""
+def _outcomes(
+    units: Sequence[WorkUnit], rows: Iterator[dict[str, Any]], report: Callable[[str], None]
+) -> Iterator[tuple[WorkUnit, Any]]:
+    """Each unit with what its row holds; raises what the unit raised. ``report`` takes each remark of a worker once."""
+    said: set[str] = set()
     for row in rows:
         # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
         unit, result = units[row["index"]], cloudpickle.loads(row["result"])
         if row["lost"]:
             LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
+        for line in row["remarks"].splitlines():
+            if line not in said:
+                said.add(line)
+                report(line)
         if isinstance(result, UserError | UnitFailed):
             raise result
         yield unit, result

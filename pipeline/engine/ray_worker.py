@@ -16,6 +16,7 @@ from augment.progress import TrainingStep
 from pipeline.engine.attempts import History
 from pipeline.engine.errors import DeviceFault, UnitFailed
 from pipeline.engine.lanes import Lanes
+from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import UnitTask, units_at_once
 from pipeline.engine.training import ReportedTraining, TrainingTask
 from pipeline.engine.unit import WorkUnit
@@ -52,7 +53,7 @@ class UnitActor:
         return self.run_row(row)
 
     def run_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The result of a row's unit, pickled, with the number of workers that were lost with it before."""
+        """The result of a row's unit, pickled, with the number of workers lost with it before, and remarks in lines."""
         unit, index = WorkUnit.from_json(row["unit"]), row["index"]
         history: History = ray.get(self._attempts.history.remote(self._run, index))
         try:
@@ -65,7 +66,8 @@ class UnitActor:
             # Only a new process gets a usable device; Ray starts one and runs the unit again.
             LOG.exception("the device is lost, leaving")
             os._exit(1)
-        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
+        remarks = "\n".join(taken_remarks())
+        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result), "remarks": remarks}
 
     def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed
@@ -35,6 +35,7 @@ class StageSummary:
     failure_reasons: Mapping[str, int]
     drop_reasons: Mapping[str, int]
     seconds: float
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.units == self.done_before:
@@ -42,6 +43,8 @@ class StageSummary:
         parts = [f"{self.units - self.done_before} shards, {self.samples} samples in {self.seconds:.1f} s"]
         if self.dropped:
             parts.append(f"{self.dropped} dropped ({top_reasons(self.drop_reasons)})")
+        if self.notes:
+            parts.append(top_reasons(self.notes))
         if self.failures:
             parts.append(f"{self.failures} quarantined ({top_reasons(self.failure_reasons)})")
         return f"{self.name}: {', '.join(parts)}"
@@ -106,6 +109,7 @@ class _Tally:
         self._samples = self._failures = self._dropped = 0
         self._failure_reasons: Counter[str] = Counter()
         self._drop_reasons: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
 
     def add(self, receipt: Receipt) -> None:
         self._samples += receipt.samples
@@ -113,6 +117,7 @@ class _Tally:
         self._dropped += receipt.dropped
         self._failure_reasons.update(receipt.failure_reasons)
         self._drop_reasons.update(receipt.drop_reasons)
+        self._notes.update(receipt.notes)
         seen = self._samples + self._failures + self._dropped
         if self._failures > self._budget.allowed(seen):
             raise RunFailed(
@@ -139,4 +144,5 @@ class _Tally:
             dict(self._failure_reasons),
             dict(self._drop_reasons),
             seconds,
+            dict(self._notes),
         )

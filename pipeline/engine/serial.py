@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TypeVar
 
 from augment.progress import TrainingStep
 from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
+from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import UnitTask
 from pipeline.engine.training import OnUnitStep, ReportedTraining, TrainingTask
 from pipeline.engine.unit import WorkUnit
@@ -23,7 +24,11 @@ class SerialExecutor:
     """Runs units in plan order, one at a time; for debugging, and for machines without Ray.
 
     It has no process to spare, so it can only warn of a unit or a set-up that takes longer than its timeout.
+    ``report`` takes the lines that a task has for the user.
     """
+
+    def __init__(self, report: Callable[[str], None] = print) -> None:
+        self._report = report
 
     def map(
         self,
@@ -57,6 +62,8 @@ class SerialExecutor:
             warn(f"setting up {task.name}: not done after {setup_timeout:g} s", stacks)
 
         setup_watchdog = Watchdog(setup_timeout, warn_of_setup)
+        # Those of a run that was closed early are of no interest any more.
+        taken_remarks()
         with torch_threads_restored():
             for index, unit in enumerate(units):
                 try:
@@ -65,6 +72,9 @@ class SerialExecutor:
                         result = worker.run(unit)
                 except DeviceFault as error:
                     raise UnitFailed(unit.shard, f"the device is lost: {error}", "") from error
+                finally:
+                    for line in taken_remarks():
+                        self._report(line)
                 yield unit, result
 
 

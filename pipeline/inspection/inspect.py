@@ -55,6 +55,7 @@ class Report:
         return (
             not self.subject.lacks_train
             and not self.subject.unpaired
+            and not self.subject.unread
             and not self.total.failed
             and not self.total.strange
         )
@@ -71,6 +72,9 @@ class Report:
             "total": self.total.to_json(taxonomy),
             "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
             "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
+            "unread": [unread.to_json() for unread in self.subject.unread],
+            "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
+            "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),
             "near_duplicates": {
                 "distance": self.distance,

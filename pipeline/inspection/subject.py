@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from augment.errors import UserError
-from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
+from pipeline.config import TRAIN_SPLIT, DatasetConfig
+from pipeline.datasets import Dataset, DatasetKind, Decoding, Listing, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
+from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
+from pipeline.opening import intake_of, options_of
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.store import Store, taxonomy_of
@@ -37,7 +39,9 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
-        lacks_train: whether it is a dataset without the split that fits are made on.
+        unread: files that have the name of an image or a label, in a format that is not read.
+        lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
+        listing: a dataset's records, and what of it is not read.
     """
 
     name: str
@@ -47,7 +51,9 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
-    lacks_train: bool = False
+    unread: Sequence[Unread] = ()
+    lacks_train: str = ""
+    listing: Listing = field(default_factory=lambda: Listing({}))
 
 
 def dataset_subject(
@@ -55,26 +61,43 @@ def dataset_subject(
     root: str,
     split: str | None = None,
     limit: int | None = None,
-    folder: FolderOptions | None = None,
+    settings: DatasetConfig | None = None,
 ) -> Subject:
     """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
 
-    Raises UserError where there is no dataset of that kind, or no such split.
+    ``settings`` say more of it, as a run's would. Raises UserError where there is no dataset of that kind, or no such
+    split.
     """
-    dataset = open_dataset(kind, root, folder)
-    with telling_unpaired() as unpaired:
-        records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
-    chosen = {name: thinned(found, limit) for name, found in records.items()}
+    options = options_of(settings)
+    decoding = settings.decoding if settings else Decoding()
+    dataset = open_dataset(kind, root, options, decoding)
+    intake = intake_of(settings)
+    splits = [split] if split else intake.splits(dataset)
+    with telling_unpaired() as unpaired, noting_unread() as unread:
+        listing = intake.listing(dataset, splits, may_be_empty=True)
+    lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
+    chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
         dataset.name,
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, folder=folder),
+        shard.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
-        lacks_train=split is None and TRAIN_SPLIT not in units,
+        unread=unread,
+        lacks_train=lacks_train,
+        listing=listing,
     )
+
+
+def why_absent(dataset: Dataset, split: str) -> str:
+    """What the dataset says where it is asked for a split that it lacks."""
+    try:
+        dataset.records(split)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def store_subject(url: str, split: str | None = None, limit: int | None = None) -> Subject:
@@ -119,19 +142,17 @@ def subjects_of(
     root: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    folder: FolderOptions | None = None,
+    settings: DatasetConfig | None = None,
 ) -> dict[str, Subject]:
     """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
 
-    ``folder`` says where things lie in a plain folder.
-
-    Raises UserError where it names none of them.
+    ``settings`` say more of a dataset. Raises UserError where the target is none of these.
     """
     kinds: dict[str, DatasetKind] = {kind: kind for kind in get_args(DatasetKind)}
     if root is not None:
         if target not in kinds:
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, folder)}
+        return {target: dataset_subject(kinds[target], root, split, limit, settings)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if target in kinds:

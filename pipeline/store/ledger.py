@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.store.canonical import canonical_json, file_sha256
 from pipeline.store.errors import CorruptStore
 from pipeline.store.location import Location
 from pipeline.store.paths import done_path
-from pipeline.store.receipt import Receipt
+from pipeline.store.receipt import Receipt, stored_fields
 
 # Fewer than this are read faster than the bookkeeping would be worth.
 FOLD_AT_LEAST = 1000
@@ -40,7 +40,7 @@ def _type_of(annotation: str) -> pa.DataType:
     return _TYPES.get(annotation.removesuffix(" | None"), pa.string())
 
 
-_SCHEMA = pa.schema([("stamp", pa.int64()), *((item.name, _type_of(str(item.type))) for item in fields(Receipt))])
+_SCHEMA = pa.schema([("stamp", pa.int64()), *((item.name, _type_of(str(item.type))) for item in stored_fields())])
 # They are held as JSON.
 _MAPPINGS = ("failure_reasons", "drop_reasons")
 

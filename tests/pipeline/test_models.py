@@ -12,8 +12,9 @@ import pytest
 from huggingface_hub import constants
 
 from augment.errors import UserError
+from augment.lumen import zoo
 from pipeline.config import Config
-from pipeline.models import require_reachable
+from pipeline.models import identity, require_reachable
 from pipeline.workflow import Selection, run
 
 ANSWERS = {
@@ -95,6 +96,15 @@ def test_hub_that_is_out_of_reach_is_told_of_in_one_quiet_line(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("hub")
+def test_offline_setting_is_named_where_it_keeps_a_model_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"^backbone.name=owner/vit: not in the local cache, and HF_HUB_OFFLINE"):
+        require("owner/vit")
+    keep_in_cache(tmp_path / "cache", "owner/cached")
+    require("owner/cached")
+
+
 def test_hub_is_asked_only_for_what_is_not_here(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
     require("owner/vit")
     hub.shutdown()
@@ -121,3 +131,18 @@ def test_run_asks_for_no_model_that_its_stages_do_not_load(configure: Callable[.
     config = configure(tmp_path / "space", "backbone.name=owner/nothing", "cluster.stages.shard.workers=1")
     run(config, Selection(until="shard"), print)
     assert (tmp_path / "space" / "real").is_dir()
+
+
+def test_guard_of_an_adapter_is_no_part_of_what_it_is(tmp_path: Path) -> None:
+    """Runs made with the shipped model before it had the guard are made of the same model."""
+    assert identity("lumen-tiny") == {
+        "name": "lumen-tiny",
+        "digest": "e219b058eb2c1b0d2ccfc070e250490aad3ea407cd39ca09cc59036b55fe6195",
+    }
+    config = json.loads((zoo.ZOO / "lumen-tiny" / "adapter" / "config.json").read_text())
+    found = []
+    for guard in ({"down_block_types": config["down_block_types"]}, {}):
+        kept = {name: value for name, value in config.items() if name != "down_block_types"}
+        (tmp_path / "config.json").write_text(json.dumps({**kept, **guard}, indent=2, sort_keys=True) + "\n")
+        found.append(identity(str(tmp_path)))
+    assert found[0] == found[1]

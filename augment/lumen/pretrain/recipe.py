@@ -22,7 +22,7 @@ from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 from augment.lumen.trainer import LOSSES, TrainingOptions
 from augment.lumen.training import Example
 from augment.progress import TrainingStep
-from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
+from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.lumen.pretrain.images import ImageSource
+    from augment.lumen.prompt_limit import PromptLimit
     from augment.progress import OnStep
 
 ENCODE_BATCH = 32
@@ -114,7 +115,8 @@ def pretrain(
     for (name, source), pixels in zip(sources.items(), crops, strict=True):
         cache = folder / f"latents-{name}.safetensors"
         watch = _in_phase(f"encoding {name}", on_step)
-        encoded = _encode(source, pixels, base, backbone, basis, cache, options.diffusion.precision, watch)
+        texts = _fitted_captions(source, base.prompt_limit, log)
+        encoded = _encode(source, pixels, texts, base, backbone, basis, cache, options.diffusion.precision, watch)
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
         shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
@@ -187,10 +189,19 @@ def _basis(
     return basis
 
 
+def _fitted_captions(source: ImageSource, limit: PromptLimit, log: Callable[[str], None]) -> list[str]:
+    """The caption of each image of a source, as the text encoder takes it."""
+    fitted = [limit.fit(Prompt(("", ""), of_attributes(image.attributes))) for image in source.images]
+    if shortened := sum(prompt.shortened for prompt in fitted):
+        log(f"{shortened} captions shortened to the {limit.length} tokens of model.text_length")
+    return [prompt.text for prompt in fitted]
+
+
 @torch.inference_mode()
 def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
+    texts: Sequence[str],
     base: BaseModel,
     backbone: Backbone,
     basis: LayoutBasis,
@@ -198,7 +209,7 @@ def _encode(
     precision: str,
     on_step: OnStep,
 ) -> LatentSet:
-    """Encode all crops of a source, once."""
+    """Encode all crops of a source, once; `texts` are the captions of its images."""
     if not cache.exists():
         started = time.monotonic()
         latents, layouts = [], []
@@ -215,7 +226,7 @@ def _encode(
         save_file({"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}, scratch)
         scratch.rename(cache)
     tensors = load_file(cache)
-    captions = [caption(source.images[i % len(source.images)].attributes) for i in range(len(pixels))]
+    captions = [texts[i % len(texts)] for i in range(len(pixels))]
     return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from augment.errors import UserError
 from augment.prompts import TIMES_OF_DAY, WEATHERS
@@ -45,6 +47,53 @@ def test_masks_are_train_ids_of_cityscapes_as_they_are(
     assert frame.label is not None
     np.testing.assert_array_equal(frame.label, train_ids)
     assert dataset.taxonomy == CITYSCAPES
+
+
+@pytest.mark.parametrize("form", ["palette", "RGB", "RGBA", "palette of other indices"])
+def test_colour_maps_alone_are_read(tmp_path: Path, image: np.ndarray, train_ids: np.ndarray, form: str) -> None:
+    write_bdd100k_image(tmp_path, "10k", "train", "a", image)
+    colors = CITYSCAPES.colors.copy()
+    path = tmp_path / "labels" / "sem_seg" / "colormaps" / "train" / "a.png"
+    path.parent.mkdir(parents=True)
+    if form == "palette":
+        file = Image.fromarray(train_ids, mode="P")
+        file.putpalette(colors.tobytes())
+    elif form == "palette of other indices":
+        order = np.random.default_rng(0).permutation(20)
+        known = np.array([*range(19), 255])
+        file = Image.fromarray(order.argsort().astype(np.uint8)[np.searchsorted(known, train_ids)], mode="P")
+        file.putpalette(colors[known[order]].tobytes())
+    else:
+        file = Image.fromarray(colors[train_ids]).convert(form)
+    file.save(path)
+    dataset = open_dataset("bdd100k", tmp_path)
+    [record] = dataset.records("train")
+    np.testing.assert_array_equal(dataset.load(record).label, train_ids)
+
+
+def test_a_colour_map_that_is_black_has_no_class(tmp_path: Path, image: np.ndarray) -> None:
+    write_bdd100k_image(tmp_path, "10k", "train", "a", image)
+    save(tmp_path / "labels" / "sem_seg" / "colormaps" / "train" / "a.png", np.zeros((*SHAPE, 3), np.uint8))
+    dataset = open_dataset("bdd100k", tmp_path)
+    assert (dataset.load(dataset.records("train")[0]).label == 255).all()
+
+
+def test_colours_of_no_class_in_a_colour_map_are_named(tmp_path: Path, image: np.ndarray) -> None:
+    write_bdd100k_image(tmp_path, "10k", "train", "a", image)
+    for color in ((1, 2, 3), (9, 9, 9)):
+        path = tmp_path / "labels" / "sem_seg" / "colormaps" / "train" / "a.png"
+        save(path, np.full((*SHAPE, 3), color, np.uint8))
+        dataset = open_dataset("bdd100k", tmp_path)
+        said = rf"^unknown label colour: .*a\.png has {re.escape(str(color))} \(320 pixels\): expected one of the 20"
+        with pytest.raises(RecordError, match=said):
+            dataset.load(dataset.records("train")[0])
+
+
+def test_the_archive_of_labels_that_are_missing_is_named(tmp_path: Path, image: np.ndarray) -> None:
+    write_bdd100k_image(tmp_path, "10k", "train", "a", image)
+    write_json(tmp_path / "labels" / "sem_seg" / "polygons" / "sem_seg_train.json", [])
+    with pytest.raises(UserError, match=r"expected .*masks/train/\*\.png, which bdd100k_sem_seg_labels_trainval\.zip"):
+        open_dataset("bdd100k", tmp_path).records("train")
 
 
 def test_objects_of_the_10k_are_numbered_and_crowds_are_none(

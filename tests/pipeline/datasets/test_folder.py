@@ -211,7 +211,7 @@ def test_masks_that_a_usual_split_lacks_are_missing(
     write_folder_image(tmp_path, lacking, "b.png", image)
     (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
     with pytest.raises(
-        UserError, match=rf"1 of its images .*masks/{lacking}/.*, found 1 images and 0 .*partly_labelled=true$"
+        UserError, match=rf"1 of its images .*masks/{lacking}/.*, found 1 images and 0 .*partly_labelled=true"
     ):
         open_dataset("folder", tmp_path).records(lacking)
     records = open_dataset("folder", tmp_path, FolderOptions(partly_labelled=True)).records(lacking)
@@ -293,7 +293,16 @@ def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
         ("classes.txt", "\n \n", "names no class"),
         ("classes.txt", "road\n\ncar\n", "class 2 of 3 has no name"),
         ("classes.txt", "road\nroad\n", "two classes are called 'road'"),
-        ("classes.csv", "label,r,g,b\nroad,1,2,3\n", "class 1 of 1 has no name: expected the fields name, id, r, g, b"),
+        (
+            "classes.csv",
+            "id,title\n0,road\n",
+            r"its columns are 'id', 'title': expected name and, where stated, id and r",
+        ),
+        ("classes.csv", "0,road\n1,sky\n", "its columns are '0', 'road': expected name and"),
+        ("classes.csv", "name,r,g\nroad,1,2\n", "its columns are 'name', 'r', 'g': give all of r, g and b, or none"),
+        ("classes.csv", "id,name\n0,car, van\n", "row 2 has 3 fields and the header 2: quote what holds ','"),
+        ("classes.csv", "id,name,color\n0,road,green\n", "class 'road' has the colour .*: expected #RRGGBB or three"),
+        ("classes.json", '[{"id": 1, "title": "road"}]', "its columns are 'id', 'title': expected name"),
         ("classes.csv", "id,name\nx,road\n", "class 'road' has id='x': expected a whole number"),
         ("classes.csv", "id,name\n1,road\n1,sky\n", "two of its 2 classes have the same id"),
         ("classes.csv", "id,name\n70000,road\n", r"class 'road' has the id 70000: expected 0\.\.65535"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -99,8 +100,9 @@ def test_a_crop_is_the_largest_part_of_the_right_proportions_in_the_middle(
 @given(any_geometry, source_sizes)
 def test_a_crop_and_a_letterbox_keep_proportions_to_half_a_pixel(geometry: Geometry, size: tuple[int, int]) -> None:
     def fits(inner: Region, outer: tuple[int, int], shape: tuple[int, int]) -> bool:
-        (height, width), scale = outer, min(outer[0] / shape[0], outer[1] / shape[1])
-        is_close = abs(inner.height - shape[0] * scale) <= 0.5 and abs(inner.width - shape[1] * scale) <= 0.5
+        (height, width), scale = outer, min(Fraction(outer[0], shape[0]), Fraction(outer[1], shape[1]))
+        half = Fraction(1, 2)
+        is_close = abs(inner.height - shape[0] * scale) <= half and abs(inner.width - shape[1] * scale) <= half
         margins = (inner.top, height - inner.height - inner.top), (inner.left, width - inner.width - inner.left)
         return is_close and all(abs(before - after) <= 1 and min(before, after) >= 0 for before, after in margins)
 

@@ -112,7 +112,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, content: bytes, kind
 def test_a_file_of_no_kind_is_told_which_kinds_are_read(tmp_path: Path, read, shape: tuple[int, ...]) -> None:
     pixels = Image.fromarray(np.zeros(shape, np.uint8))
     readable = []
-    for kind in ("PNG", "JPEG", "WebP", "BMP", "TIFF", "GIF"):
+    for kind in ("PNG", "JPEG", "WebP", "AVIF", "BMP", "TIFF", "GIF", "PPM"):
         pixels.save(tmp_path / kind, format=kind)
         try:
             read(Tree(tmp_path), kind)

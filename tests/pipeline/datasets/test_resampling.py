@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets import Box, Frame, Geometry, Resample, show
 from pipeline.datasets.geometry import Region, View
-from pipeline.datasets.resampling import PADDING, resize_frame, resize_image, resize_label
+from pipeline.datasets.resampling import PADDING, around, resize_frame, resize_image, resize_label
 from tests.pipeline.datasets.geometries import any_geometry, geometries, sides, source_sizes
 
 IGNORE = 200
@@ -127,6 +128,23 @@ def test_an_area_that_is_enlarged_along_one_side_is_bilinear() -> None:
     whole = Region(0, 0, 8, 32)
     bilinear, area = (resize_image(image, whole, (16, 16), resample) for resample in ("bilinear", "area"))
     np.testing.assert_array_equal(area, bilinear)
+
+
+@given(st.data())
+def test_a_region_is_resized_as_if_the_whole_image_were_at_hand(data: st.DataObject) -> None:
+    reduction = data.draw(st.sampled_from([1, 2, 4, 8]))
+    height, width = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))
+    image = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    left = data.draw(st.integers(0, width * reduction - 1))
+    top = data.draw(st.integers(0, height * reduction - 1))
+    across = data.draw(st.integers(1, width * reduction - left))
+    down = data.draw(st.integers(1, height * reduction - top))
+    shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))
+    box = (left / reduction, top / reduction, (left + across) / reduction, (top + down) / reduction)
+    whole = Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR, box)
+    near, within = around(image, box, shape)
+    resized = Image.fromarray(near).resize(shape[::-1], Image.Resampling.BILINEAR, within)
+    assert np.abs(np.asarray(resized, int) - np.asarray(whole, int)).max() <= 1
 
 
 def test_a_tile_is_resized_as_the_whole_would_be() -> None:

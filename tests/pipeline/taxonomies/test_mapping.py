@@ -103,9 +103,11 @@ def test_what_an_expert_would_say() -> None:
     assert (camvid32["child"], camvid32["sign symbol"], camvid32["truck bus"]) == ("person", "traffic sign", None)
 
 
-def test_the_32_classes_of_camvid_are_all_among_the_11() -> None:
-    assert None not in named(CAMVID32, CAMVID).values()
-    assert set(named(CAMVID32, CAMVID).values()) == set(CAMVID.classes)
+def test_the_32_classes_of_camvid_are_among_the_11_but_for_those_that_segnet_leaves_unlabelled() -> None:
+    there = named(CAMVID32, CAMVID)
+    unlabelled = {"archway", "cart luggage pram", "child", "other moving"}
+    assert {name for name, group in there.items() if group is None} == unlabelled
+    assert set(there.values()) - {None} == set(CAMVID.classes)
 
 
 def test_camvid_by_way_of_its_11_classes_says_nothing_else() -> None:
