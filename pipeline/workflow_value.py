@@ -247,7 +247,7 @@ class Value:
         facts |= {"miou": result.miou, "images": result.images, "split": self.split, "fitness": asdict(fitness)}
         facts["unfit"] = fitness.shortfall
         if fitness.shortfall is None:
-            return f"{measured(result)}; {fitness.known}"
+            return f"{measured(result)}; fit to judge: {fitness.known}"
         return (
             f"{measured(result)}; UNFIT to judge, so there will be no alignment and no curation: {fitness.shortfall}; "
             f"{self.better_judge}"
