@@ -1,7 +1,29 @@
-"""The one exception that means: the user can put this right."""
+"""What the user can put right, and numbers that are none."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+    T = TypeVar("T", bound=torch.Tensor)
 
 
 class UserError(Exception):
     """A mistake in the input, told in one line: what, where, and what would be right."""
+
+
+class NotFinite(UserError):  # noqa: N818 - it names the fault
+    """Values that are NaN or infinite, where a model or its input must be at fault."""
+
+
+def require_finite(values: T, what: str) -> T:
+    """The values themselves; raises NotFinite, which names `what` they are, where one is NaN or infinite."""
+    if bool(values.isfinite().all()):
+        return values
+    count = int((~values.isfinite()).sum())
+    raise NotFinite(
+        f"{what} hold {count} NaN or infinite values of {values.numel()}: the weights are damaged or too large for "
+        "the precision; get the model again, or set generator.precision=fp32"
+    )

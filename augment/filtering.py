@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +40,14 @@ class LossHistogram:
     def of(
         cls, loss: NDArray[np.floating], label: NDArray[np.integer], num_classes: int, ignore_index: int = 255
     ) -> LossHistogram:
-        """Count the losses `float [...]` in nats, >= 0, of the pixels whose `label [...]` is not ignored."""
+        """Count the losses `float [...]` in nats, >= 0, of the pixels whose `label [...]` is not ignored.
+
+        Raises:
+            NotFinite: such a loss is NaN.
+        """
         counted = label != ignore_index
+        if np.isnan(loss[counted]).any():
+            raise NotFinite("losses on real images are NaN: the segmenter is damaged; train it again with --redo judge")
         bins = (np.searchsorted(_EDGES, loss[counted], side="right") - 1).clip(max=_BINS - 1)
         cells = np.bincount(label[counted].astype(np.int64) * _BINS + bins, minlength=num_classes * _BINS)
         return cls(cells.reshape(num_classes, _BINS).astype(np.int64))

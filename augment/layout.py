@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +35,17 @@ class FeatureMoments:
 
     @classmethod
     def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
-        """Moments of the rows of `features [N, C]`, accumulated in float64."""
+        """Moments of the rows of `features [N, C]`, accumulated in float64.
+
+        Raises:
+            NotFinite: a feature is NaN or infinite.
+        """
         rows = np.asarray(features, dtype=np.float64)
+        if not np.isfinite(rows).all():
+            raise NotFinite(
+                f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} feature vectors hold NaN or infinite "
+                "values: the backbone's weights are damaged; get the model again"
+            )
         mean = rows.mean(axis=0)
         centred = rows - mean
         return cls(len(rows), mean, centred.T @ centred)
@@ -89,6 +98,7 @@ class LayoutBasis:
 
         Raises:
             UserError: `num_components` is more than there are channels, or than vectors to fit on.
+            NotFinite: the moments hold NaN or infinite values.
         """
         channels = len(moments.mean)
         if not 0 < num_components <= min(channels, moments.count - 1):
@@ -96,6 +106,8 @@ class LayoutBasis:
                 f"{num_components} components asked of {moments.count} feature vectors with {channels} channels: "
                 f"ask for 1..{min(channels, moments.count - 1)}"
             )
+        if not (np.isfinite(moments.mean).all() and np.isfinite(moments.m2).all()):
+            raise NotFinite(f"the moments of {backbone!r} are not finite: fit them on features that are")
         values, vectors = np.linalg.eigh(moments.covariance)
         values, vectors = values[::-1].clip(min=0), vectors[:, ::-1].T[:num_components]
         largest = np.abs(vectors).argmax(axis=1)
@@ -167,7 +179,7 @@ class LayoutBasis:
         """Read a basis that `save` wrote.
 
         Raises:
-            UserError: `folder` holds no basis, or not the bytes that were saved.
+            UserError: `folder` holds no basis, or not the bytes that were saved, or NaN or infinite values.
         """
         if not (folder / BASIS_CONFIG).is_file():
             raise UserError(
@@ -178,6 +190,8 @@ class LayoutBasis:
         basis = cls(**arrays, backbone=facts["backbone"], revision=facts["revision"], count=facts["count"])
         if basis.digest != facts["digest"]:
             raise UserError(f"{folder}: {BASIS_FILE} is not the one {BASIS_CONFIG} describes: restore or fit it again")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise NotFinite(f"{folder}: {BASIS_FILE} holds NaN or infinite values: fit the basis again")
         return basis
 
 

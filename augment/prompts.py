@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -22,10 +23,82 @@ DETAILS = ("time_of_day", "weather")
 UNTOLD = ("photo", "synthetic")
 # Sets that say any of these of an image are of streets, or say what else it shows.
 TELLING = ("scene", "city", *DETAILS)
-# What a caption knows nothing of where it is drawn, besides the details.
+# What a caption knows nothing of where it is chosen, besides the details.
 CAPTIONED = ("medium", "scene")
+# What every description says of an image where it is chosen.
+SAID = (*CAPTIONED, *DETAILS)
+# The place of a template where the description stands.
+CAPTION = "caption"
+# With these a sentence that was cut would point to what is gone.
+JOINING = {"a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "from", "with", "and", "or", "as", "is", "are"}
+PUNCTUATION = ",;:.!?"
 # More would hardly be heard, and small classes are often a few stray pixels.
 CLASSES_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an image shows: a sentence, and attributes behind it.
+
+    Attributes:
+        words: the sentence, which may be shortened at its end.
+        details: attribute -> what is said of it, in this order.
+        chosen: names of the details that a new image shall have, so that they must be said.
+        least: number of leading words that must be said too.
+    """
+
+    words: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
+    least: int = 0
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, [self.words, *self.details.values()]))
+
+    def shorter(self, most_words: int) -> Iterator[Description]:
+        """Every shorter description, the longest first: without details of the source, then with fewer words.
+
+        There are at most `most_words` of those, and never fewer than must be said.
+        """
+        details, words = dict(self.details), self.words.split()
+        for name in [name for name in reversed(details) if name not in self.chosen]:
+            del details[name]
+            yield replace(self, details=dict(details))
+        for count in range(min(len(words) - 1, most_words), self.least - 1, -1):
+            yield replace(self, words=_cut(words, count, self.least), details=details)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt whose description may be shortened.
+
+    Attributes:
+        parts: the text around each place where the description stands; one more than there are places.
+        description: what stands there.
+    """
+
+    parts: tuple[str, ...]
+    description: Description
+
+    def __str__(self) -> str:
+        return self.saying(self.description)
+
+    def saying(self, description: Description) -> str:
+        """The prompt with this description; what joined an empty one to the text around it is left out."""
+        said = str(description)
+        text = said.join(self.parts)
+        return text if said else text.strip(" ,")
+
+    def shorter(self, most_words: int) -> Iterator[str]:
+        """Every shorter form of the prompt, the longest first; see `Description.shorter`."""
+        return map(self.saying, self.description.shorter(most_words))
+
+
+def _cut(words: Sequence[str], count: int, least: int) -> str:
+    """The first `count` words, without one at the end that joins them to the next, but never fewer than `least`."""
+    while count > least and words[count - 1].rstrip(PUNCTUATION).lower() in JOINING:
+        count -= 1
+    return " ".join(words[:count]).rstrip(PUNCTUATION)
 
 
 def caption(attributes: Mapping[str, str]) -> str:
@@ -34,12 +107,18 @@ def caption(attributes: Mapping[str, str]) -> str:
     Without a scene it is a street. Examples: `{"medium": "rendered", "weather": "rain"}` gives
     `a rendered street, rain`, and `{"scene": "airport terminal"}` gives `a photo of an airport terminal`.
     """
+    return str(of_attributes(attributes))
+
+
+def of_attributes(attributes: Mapping[str, str], chosen: Collection[str] = ()) -> Description:
+    """The description of `caption`; those of the attributes that are `chosen` must be said."""
     medium = attributes.get("medium", "photo")
     if scene := attributes.get("scene"):
         subject = f"{noun(medium)} of {'an' if scene[0] in 'aeiou' else 'a'} {scene}"
     else:
         subject = SUBJECTS.get(medium, f"{noun(medium)} of a street")
-    return ", ".join([subject, *details(attributes)])
+    least = len(subject.split()) if {"medium", "scene"} & set(chosen) else 0
+    return Description(subject, details(attributes), frozenset(chosen), least)
 
 
 def noun(medium: str) -> str:
@@ -53,7 +132,7 @@ def describe(
     captions: Sequence[str],
     classes: Sequence[str],
     generator: np.random.Generator,
-) -> str:
+) -> Description:
     """Say what an image shows, by the best that is known of it.
 
     That is one of its captions; else its attributes, where they tell more than that it is a photo or synthetic; else
@@ -61,27 +140,29 @@ def describe(
 
     Args:
         attributes: what is known of the image; see `caption`.
-        drawn: attributes that it shall have instead. Captions and classes know nothing of them: they are added, but
-            for a scene, which stands in place of the classes.
-        captions: sentences written of the image; one is drawn.
+        drawn: attributes that it shall have instead, which must be said. Captions and classes know nothing of them:
+            they are added, but for a scene, which stands in place of the classes.
+        captions: sentences written of the image; one is sampled.
         classes: names of the classes in it, the largest first.
-        generator: draws the caption; nothing is drawn where there are none.
+        generator: samples the caption; it is not used where there are none.
     """
     changed = {"medium": "photo", **attributes, **drawn}
+    chosen = frozenset(name for name, value in drawn.items() if value)
     if captions:
         words = captions[int(generator.integers(len(captions)))]
-        return ", ".join([words, *(drawn[name] for name in CAPTIONED if drawn.get(name)), *details(drawn)])
+        added = {name: drawn[name] for name in CAPTIONED if drawn.get(name)}
+        return Description(words, {**added, **details(drawn)}, chosen)
     told = drawn.get("scene") or any(attributes.get(name) for name in TELLING)
     if told or changed["medium"] not in UNTOLD:
-        return caption(changed)
+        return of_attributes(changed, chosen)
     subject = noun(changed["medium"])
     with_classes = f"{subject} with {', '.join(classes[:CLASSES_NAMED])}" if classes else subject
-    return ", ".join([with_classes, *details(drawn)])
+    return Description(with_classes, details(drawn), chosen, len(subject.split()) if "medium" in chosen else 0)
 
 
-def details(attributes: Mapping[str, str]) -> list[str]:
-    """The values of those of `DETAILS` that are known."""
-    return [attributes[name] for name in DETAILS if attributes.get(name)]
+def details(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Those of `DETAILS` that are known."""
+    return {name: attributes[name] for name in DETAILS if attributes.get(name)}
 
 
 def draw_domain(domains: Mapping[str, Sequence[str]], generator: np.random.Generator) -> dict[str, str]:
@@ -89,15 +170,20 @@ def draw_domain(domains: Mapping[str, Sequence[str]], generator: np.random.Gener
     return {name: values[int(generator.integers(len(values)))] for name, values in sorted(domains.items())}
 
 
-def expand(template: str, attributes: Mapping[str, str], words: str) -> str:
-    """Fill the `{name}` places of a prompt template; `{caption}` is `words`.
+def places(template: str) -> set[str]:
+    """The names in the `{name}` places of a prompt template."""
+    return set(re.findall(r"{(.*?)}", template))
+
+
+def expand(template: str, attributes: Mapping[str, str], description: Description) -> Prompt:
+    """Fill the `{name}` places of a prompt template; `{caption}` is the description.
 
     Raises:
         UserError: the template names an attribute that is not there.
     """
-    values = {**attributes, "caption": words}
     for name in re.findall(r"{(.*?)}", template):
-        if name not in values:
-            known = ", ".join(f"{{{known}}}" for known in sorted(values))
+        if name not in attributes and name != CAPTION:
+            known = ", ".join(f"{{{known}}}" for known in sorted({*attributes, CAPTION}))
             raise UserError(f"prompt {template!r}: nothing is known of {{{name}}}: use one of {known}")
-    return re.sub(r"{(.*?)}", lambda place: values[place[1]], template)
+    parts = (re.sub(r"{(.*?)}", lambda place: attributes[place[1]], part) for part in template.split(f"{{{CAPTION}}}"))
+    return Prompt(tuple(parts), description)

@@ -17,6 +17,8 @@ source .venv/bin/activate
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # Nodes of a busy allocation start minutes apart.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
+# The path of a job's own TMPDIR is often longer than that of a socket may be.
+export RAY_TMPDIR=/tmp
 
 # Each node starts Ray; the head then runs lumen, and all of them stop when it ends.
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" \

@@ -17,14 +17,17 @@ from augment.errors import UserError
 from downstream.results import RunResult
 
 CONFIDENCE = 0.95
+# Below either, a difference may be chance, and nothing is recommended: one seed says nothing of the spread between
+# seeds, and of fewer images a handful of hard ones decide.
+MIN_SEEDS, MIN_IMAGES = 2, 30
 
 
 def comparison_table(results: Sequence[RunResult]) -> pa.Table:
     """A row for each run, sorted by mix in the order given and by seed.
 
-    Columns: mix, weight/real, weight/synthetic, seed, iterations, miou, aacc, ``iou/<class>`` (null where
-    absent), seconds, real and synthetic (digests of the stores; null where unused), fingerprint. All IoU are
-    in 0..1.
+    Columns: mix, weight/real, weight/synthetic, seed, iterations, images (evaluated; null in results of old
+    versions), miou, aacc, ``iou/<class>`` (null where absent), seconds, real and synthetic (digests of the stores;
+    null where unused), fingerprint. All IoU are in 0..1.
 
     Raises:
         UserError: there is no run, or runs differ in iterations or real data and cannot be compared.
@@ -35,7 +38,9 @@ def comparison_table(results: Sequence[RunResult]) -> pa.Table:
         raise UserError("runs with different iterations or real data cannot be compared: remove the old ones")
     order = {mix: place for place, mix in enumerate(dict.fromkeys(result.mix for result in results))}
     rows = [_row(result) for result in sorted(results, key=lambda result: (order[result.mix], result.seed))]
-    return pa.Table.from_pylist(rows)
+    table = pa.Table.from_pylist(rows)
+    # A column of nulls alone has no type by itself.
+    return table.set_column(table.column_names.index("images"), "images", table["images"].cast(pa.int64()))
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -58,6 +63,7 @@ class MixSummary:
             where no seed is shared.
         interval: confidence interval of the difference, from a paired t-test; None with fewer than two shared
             seeds.
+        pairs: seeds that it shares with real only, which the difference and its interval are over.
     """
 
     mix: str
@@ -66,15 +72,20 @@ class MixSummary:
     spread: float | None
     difference: float | None
     interval: tuple[float, float] | None
+    pairs: int
 
 
 @dataclass(frozen=True)
 class ComparisonSummary:
-    """All mixes, the baseline first in meaning if not in order, and one sentence to act on."""
+    """All mixes, the baseline first in meaning if not in order, and what to do, or what is missing to say it.
+
+    `images` is the number of images that all of it was measured on; None where that was not counted.
+    """
 
     mixes: tuple[MixSummary, ...]
     baseline: str | None
     recommendation: str
+    images: int | None
 
 
 def paired_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
@@ -100,7 +111,9 @@ def summarize(table: pa.Table) -> ComparisonSummary:
         scores.setdefault(row["mix"], {})[row["seed"]] = row["miou"]
     baseline = next((row["mix"] for row in rows if row["weight/synthetic"] == 0), None)
     mixes = tuple(_summary(mix, by_seed, scores, baseline) for mix, by_seed in scores.items())
-    return ComparisonSummary(mixes, baseline, _recommendation(mixes, baseline))
+    # Tables of older versions do not say on how many images.
+    images = rows[0].get("images")
+    return ComparisonSummary(mixes, baseline, _recommendation(mixes, baseline, images), images)
 
 
 def _row(result: RunResult) -> dict[str, Any]:
@@ -110,6 +123,7 @@ def _row(result: RunResult) -> dict[str, Any]:
         "weight/synthetic": float(result.inputs["mix"]["synthetic"]),
         "seed": result.seed,
         "iterations": result.iterations,
+        "images": result.images,
         "miou": result.miou,
         "aacc": result.aacc,
         **{f"iou/{name}": value for name, value in result.iou.items()},
@@ -125,33 +139,55 @@ def _summary(
 ) -> MixSummary:
     values = list(by_seed.values())
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    difference, interval = None, None
+    difference, interval, paired = None, None, []
     if baseline is not None and mix != baseline:
         paired = [score - scores[baseline][seed] for seed, score in by_seed.items() if seed in scores[baseline]]
         difference = float(np.mean(paired)) if paired else None
         interval = paired_interval(paired)
-    return MixSummary(mix, len(values), float(np.mean(values)), spread, difference, interval)
+    return MixSummary(mix, len(values), float(np.mean(values)), spread, difference, interval, len(paired))
 
 
-def _recommendation(mixes: Sequence[MixSummary], baseline: str | None) -> str:
+def _recommendation(mixes: Sequence[MixSummary], baseline: str | None, images: int | None) -> str:
     others = [mix for mix in mixes if mix.difference is not None]
     if baseline is None or not others:
         return "There is nothing to compare: train on real only and on at least one mix with synthetic samples."
-    best = max(others, key=lambda mix: mix.difference or 0.0)
-    told = f"{best.mix} scores {100 * (best.difference or 0.0):+.1f} points of mIoU against {baseline}"
-    if all(mix.interval is None for mix in others):
-        return f"{told}, on one seed: no interval, so this may be chance. Train on more seeds to know."
+    best = max(others, key=_gain)
+    if lacking := _lacking(max(mix.pairs for mix in others), images):
+        return f"No recommendation: it takes {lacking}. So far {_scores(best, baseline, images)}, which may be chance."
     better = [mix for mix in others if mix.interval is not None and mix.interval[0] > 0]
     if not better:
         no = f"The synthetic data did not help: no mix is reliably better than {baseline}"
-        return f"{no}. At best, {told}{_range(best)}."
-    best = max(better, key=lambda mix: mix.difference or 0.0)
-    gain = 100 * (best.difference or 0.0)
-    return f"Train on {best.mix}: {gain:+.1f} points of mIoU against {baseline}{_range(best)}."
+        return f"{no}. At best, {_scores(best, baseline, images)}."
+    best = max(better, key=_gain)
+    return f"Train on {best.mix}: {_points(best, baseline, images)}."
 
 
-def _range(mix: MixSummary) -> str:
-    if mix.interval is None:
-        return ""
-    low, high = (100 * bound for bound in mix.interval)
-    return f" ({CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f} over {mix.seeds} seeds)"
+def _gain(mix: MixSummary) -> float:
+    return mix.difference or 0.0
+
+
+def _lacking(seeds: int, images: int | None) -> str:
+    """What a recommendation needs beyond this many seeds and images; empty where they are enough."""
+    wanted = [f"at least {MIN_SEEDS} seeds (downstream.seeds=[0,1])"] if seeds < MIN_SEEDS else []
+    if images is not None and images < MIN_IMAGES:
+        wanted.append(f"at least {MIN_IMAGES} held-out images")
+    return " and ".join(wanted)
+
+
+def _scores(mix: MixSummary, baseline: str, images: int | None) -> str:
+    return f"{mix.mix} scores {_points(mix, baseline, images)}"
+
+
+def _points(mix: MixSummary, baseline: str, images: int | None) -> str:
+    """The difference, its interval where there is one, and what it rests on."""
+    rests = "one seed: no interval"
+    if mix.interval is not None:
+        low, high = (100 * bound for bound in mix.interval)
+        rests = f"{CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f} over {counted(mix.pairs, 'seed')}"
+    on = "" if images is None else f", on {counted(images, 'image')}"
+    return f"{100 * _gain(mix):+.1f} points of mIoU against {baseline} ({rests}{on})"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as `1 seed` or `2 seeds`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from augment.errors import UserError
 from downstream.mixes import Draw
 from downstream.mmseg_import import import_mmseg, mmseg_scope
 from downstream.tar_backend import forget_indexes, member_path
-from pipeline.store import JSON, Store, fingerprint, taxonomy_of
+from pipeline.store import JSON, SampleReader, Store, fingerprint, taxonomy_of
 from pipeline.taxonomies import Taxonomy
 
 import_mmseg()
@@ -38,7 +39,10 @@ class Part:
 
     def rows(self) -> pa.Table:
         """Index rows of the labelled samples; UserError where there are none."""
-        table = Store.open(self.store_url).index()
+        store = Store.open(self.store_url)
+        table = store.index()
+        if not len(table):
+            raise UserError(f"{self.store_url} holds no samples to train or measure on{_why_empty(store)}")
         for column, values in {"split": [self.split], **self.where}.items():
             if column not in table.column_names:
                 raise UserError(f"{self.store_url}: samples have no {column!r}, cannot choose by it")
@@ -66,6 +70,38 @@ def label_taxonomy(store: Store) -> Taxonomy:
     if taxonomy is None:
         raise UserError(f"{store.url} says of no classes, so its samples have no labels: choose a labelled store")
     return taxonomy
+
+
+def require_learnable(part: Part) -> None:
+    """Check that the labels of a part show two classes, fewer of which a training would learn with a loss of 0.
+
+    Labels are read only until both are found, which the first one mostly shows.
+
+    Raises:
+        UserError: they do not.
+    """
+    store = Store.open(part.store_url)
+    ignored, reader = label_taxonomy(store).ignore_index, SampleReader(store)
+    found: set[int] = set()
+    for key in part.rows()["key"].to_pylist():
+        label = reader.read(key).label
+        found |= set() if label is None else set(np.unique(label).tolist()) - {ignored}
+        if len(found) > 1:
+            return
+    classes = label_taxonomy(store).classes
+    shown = f"the class {classes[found.pop()]!r} alone" if found else "no labelled pixel"
+    raise UserError(
+        f"{part.store_url}: the labels of split {part.split!r} show {shown}, so there is nothing to learn: "
+        "check the masks and the file of classes; of a curated store, see what curate has left"
+    )
+
+
+def _why_empty(store: Store) -> str:
+    """What became of the samples of a store that holds none, as the end of a sentence."""
+    reasons: Counter[str] = Counter()
+    for receipt in store.receipts():
+        reasons.update({**receipt.drop_reasons, **receipt.failure_reasons})
+    return ": " + ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3)) if reasons else ""
 
 
 class LoadLabel(LoadAnnotations):

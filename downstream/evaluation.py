@@ -22,11 +22,11 @@ SCHEMA = pa.schema(
 )
 
 
-def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, batch_size: int = 16) -> pa.Table:
+def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: str, batch_size: int = 16) -> pa.Table:
     """Measure the synthetic samples of a split, best one that neither judge nor adapter was trained on.
 
     Args:
-        judge: a segmenter trained on real samples of another split.
+        judge: a segmenter trained on real samples of another split; None where it is unfit to judge.
         real_store: URL of the real store.
         synthetic_store: URL of the synthetic store, before curation.
         split: whose samples are measured.
@@ -35,28 +35,33 @@ def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, ba
     Returns:
         A row for each k, ascending: k, images, sources; judge_miou, the judge's mIoU on synthetic images
         against their sources' labels; judge_miou_on_real, on the source images themselves; alignment, the
-        first divided by the second; diversity, the mean difference of pixels between two variants of one
-        source, 0..1 of the value range (null with one variant).
+        first divided by the second (all three null without a judge, or where no pixel is labelled); diversity, the
+        mean difference of pixels between two variants of one source, 0..1 of the value range (null with one variant).
 
     Raises:
         UserError: a store has no labelled samples of the split, or its classes are not those of the judge.
     """
-    for url in (real_store, synthetic_store):
-        require_classes(judge, Store.open(url))
+    if judge is not None:
+        for url in (real_store, synthetic_store):
+            require_classes(judge, Store.open(url))
     rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
     # The columns alone do not say whether the sources are there to compare with.
     known = set(Part(real_store, split).rows()["key"].to_pylist())
     if missing := sorted({row["source_key"] for row in rows} - known):
         raise UserError(f"{real_store} lacks {missing[0]!r}, a source of {synthetic_store}")
     real, synthetic = (SampleReader(Store.open(url)) for url in (real_store, synthetic_store))
-    on_real: dict[tuple[str, ...], float] = {}
+
+    def judged(samples: Iterable[Sample]) -> float | None:
+        return None if judge is None else judged_miou(judge, samples, batch_size)
+
+    on_real: dict[tuple[str, ...], float | None] = {}
     table = []
     for k in sorted({row["k"] for row in rows}):
         of_k = [row for row in rows if row["k"] == k]
         sources = tuple(sorted({row["source_key"] for row in of_k}))
         if sources not in on_real:
-            on_real[sources] = judged_miou(judge, map(real.read, sources), batch_size)
-        miou = judged_miou(judge, (synthetic.read(row["key"]) for row in of_k), batch_size)
+            on_real[sources] = judged(map(real.read, sources))
+        miou = judged(synthetic.read(row["key"]) for row in of_k)
         table.append(
             {
                 "k": k,
@@ -64,7 +69,7 @@ def evaluate(judge: Judge, real_store: str, synthetic_store: str, split: str, ba
                 "sources": len(sources),
                 "judge_miou": miou,
                 "judge_miou_on_real": on_real[sources],
-                "alignment": miou / on_real[sources] if on_real[sources] else None,
+                "alignment": _ratio(miou, on_real[sources]),
                 "diversity": _diversity(synthetic, of_k),
             }
         )
@@ -81,8 +86,8 @@ def require_classes(judge: Judge, store: Store) -> None:
         )
 
 
-def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float:
-    """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all their pixels.
+def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float | None:
+    """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all pixels; None without labels.
 
     Only classes in the labels count: real images and those painted on their layouts share them, so that both means
     are over the same classes.
@@ -93,7 +98,11 @@ def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> flo
         images, labels = stack_pairs(batch)
         confusion += confusion_matrix(labels, judge.predict(images), num_classes, judge.ignore_index)
     labelled = confusion.sum(axis=1) > 0
-    return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else float("nan")
+    return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else None
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

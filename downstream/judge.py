@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augment.errors import UserError
-from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter
+from downstream.finite import NotFinite, require_finite_scores
+from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 from downstream.results import write_json
 
 WEIGHTS = "segmenter.safetensors"
@@ -27,7 +28,7 @@ def save_segmenter(directory: Path, model: nn.Module, config: Mapping[str, Any],
     temporary = directory / (WEIGHTS + ".tmp")
     save_file(weights, temporary)
     temporary.replace(directory / WEIGHTS)
-    write_json(directory / CONFIG, {"classes": list(classes), "model": config})
+    write_json(directory / CONFIG, {"classes": list(classes), "model": config_to_json(config)})
 
 
 class Judge:
@@ -53,17 +54,26 @@ class Judge:
         if not (directory / CONFIG).is_file():
             raise UserError(f"no trained segmenter in {directory}: {CONFIG} is missing")
         content = json.loads((directory / CONFIG).read_text())
-        model = build_segmenter(content["model"])
+        config = config_from_json(content["model"])
+        model = build_segmenter(config)
         model.load_state_dict(load_file(directory / WEIGHTS))
-        return cls(model, content["classes"], device, content["model"]["data_preprocessor"]["seg_pad_val"])
+        return cls(model, content["classes"], device, config["data_preprocessor"]["seg_pad_val"])
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order."""
+        """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order.
+
+        Raises:
+            UserError: a score is not finite, so that the judge is of no use.
+        """
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
         height, width = images.shape[1:3]
         metas = [{"ori_shape": (height, width), "img_shape": (height, width)} for _ in images]
         scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
+        try:
+            require_finite_scores(scores)
+        except NotFinite as error:
+            raise UserError(f"the judge has diverged, {error}: train it again with --redo judge") from error
         return scores.float()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:

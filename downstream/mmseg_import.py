@@ -17,6 +17,10 @@ _MMSEG_PARTS = ("mmseg.models", "mmseg.datasets", "mmseg.engine", "mmseg.evaluat
 _lock = threading.Lock()
 
 
+class MissingOperator(RuntimeError):  # noqa: N818 - it says what is wrong
+    """A model has called an operator that this installation of mmcv does not have."""
+
+
 class _MissingOps(ModuleType):
     """Has every attribute that mmcv asks for; each is a function that says why it cannot run."""
 
@@ -26,7 +30,7 @@ class _MissingOps(ModuleType):
             raise AttributeError(name)
 
         def missing(*_args: object, **_kwargs: object) -> NoReturn:
-            raise RuntimeError(
+            raise MissingOperator(
                 f"mmcv's compiled operator {name!r} was called, but the installed mmcv has none (mmcv-lite): "
                 "install mmcv with its operators, or choose a model that needs none, such as SegFormer"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -32,6 +32,8 @@ _SEGFORMER = {
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 IGNORE_INDEX = 255
+# The one key of what stands for a tuple in JSON.
+_TUPLE = "tuple"
 
 
 def segmenter_config(
@@ -60,14 +62,23 @@ def segmenter_config(
         config = Config.fromfile(_config_file(model)).to_dict()["model"]
     config = _without_remote_weights(_with_local_norm(config))
     for head in _heads(config):
-        head["num_classes"] = num_classes
-        # mmsegmentation lets a head of two classes predict one channel; here every class has its own.
-        head["out_channels"] = num_classes
+        # A head that is made of others, as K-Net's, has no classes of its own.
+        for inner in [*_holding(head, "num_classes")] or [head]:
+            inner["num_classes"] = num_classes
+        if "num_classes" in head:
+            # mmsegmentation lets a head of two classes predict one channel; here every class has its own.
+            head["out_channels"] = num_classes
+        for loss in _holding(head, "class_weight"):
+            # Weights of the classes that the config was written for.
+            if isinstance(loss["class_weight"], list | tuple) and len(loss["class_weight"]) != num_classes:
+                del loss["class_weight"]
         # Not every head takes it, and 255 is what all of them have by themselves.
         if ignore_index != IGNORE_INDEX:
             head["ignore_index"] = ignore_index
     if decoder_channels is not None:
-        config["decode_head"]["channels"] = decoder_channels
+        # Of heads in a cascade, the last one decides.
+        last = config["decode_head"]
+        (last[-1] if isinstance(last, list | tuple) else last)["channels"] = decoder_channels
     config["data_preprocessor"] = {
         "type": "SegDataPreProcessor",
         "mean": list(PIXEL_MEAN),
@@ -78,6 +89,31 @@ def segmenter_config(
         "seg_pad_val": ignore_index,
     }
     return config
+
+
+def config_to_json(value: Any) -> Any:
+    """A config as JSON, which has no tuples, where some models accept nothing else."""
+    if isinstance(value, Mapping):
+        return {key: config_to_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        items = [config_to_json(inner) for inner in value]
+        return {_TUPLE: items} if isinstance(value, tuple) else items
+    return value
+
+
+def config_from_json(value: Any) -> Any:
+    """Inverse of `config_to_json`."""
+    if isinstance(value, dict):
+        if set(value) == {_TUPLE}:
+            return tuple(config_from_json(inner) for inner in value[_TUPLE])
+        return {key: config_from_json(inner) for key, inner in value.items()}
+    return [config_from_json(inner) for inner in value] if isinstance(value, list) else value
+
+
+def require_model(model: str) -> None:
+    """Raise UserError where there is no such model; its config is not read."""
+    if model not in _SEGFORMER:
+        _config_file(model)
 
 
 def build_segmenter(config: Mapping[str, Any]) -> nn.Module:
@@ -172,8 +208,20 @@ def _heads(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     heads: list[dict[str, Any]] = []
     for key in ("decode_head", "auxiliary_head"):
         value = config.get(key) or []
-        heads += value if isinstance(value, list) else [value]
+        heads += value if isinstance(value, list | tuple) else [value]
     return heads
+
+
+def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
+    """Every dict in a nested config that has a key."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value
+        for inner in value.values():
+            yield from _holding(inner, key)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _holding(inner, key)
 
 
 def _with_local_norm(value: Any) -> Any:
@@ -184,7 +232,7 @@ def _with_local_norm(value: Any) -> Any:
             swapped["type"] = "BN"
         return swapped
     if isinstance(value, list | tuple):
-        return [_with_local_norm(inner) for inner in value]
+        return type(value)(_with_local_norm(inner) for inner in value)
     return value
 
 
@@ -196,8 +244,8 @@ def _without_remote_weights(value: Any) -> Any:
             for key, inner in value.items()
             if key != "pretrained" and not (key == "init_cfg" and _loads_weights(inner))
         }
-    if isinstance(value, list):
-        return [_without_remote_weights(inner) for inner in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_without_remote_weights(inner) for inner in value)
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from augment.errors import UserError
 from pipeline.store import file_digest
 
-_OPERATIONAL = ("num_workers", "checkpoint_interval", "val_batch_size")
+_OPERATIONAL = ("num_workers", "checkpoint_interval", "checkpoint_minutes", "val_batch_size")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class TrainingOptions:
         photometric: whether brightness, contrast, saturation and hue are varied.
         num_workers: loader processes; 0 loads in the training process. Does not change the result.
         checkpoint_interval: iterations between saved states. Does not change the result.
+        checkpoint_minutes: minutes after which the state is saved however few iterations they brought. Does not change
+            the result.
         val_batch_size: samples an evaluation step. Does not change the result.
 
     Raises:
@@ -53,6 +55,7 @@ class TrainingOptions:
     photometric: bool = True
     num_workers: int = 0
     checkpoint_interval: int = 100
+    checkpoint_minutes: float = 5.0
     val_batch_size: int = 16
 
     def __post_init__(self) -> None:
@@ -67,6 +70,7 @@ class TrainingOptions:
                 "two factors above 0, smaller first",
             ),
             ("flip", 0 <= self.flip <= 1, "in 0..1"),
+            ("checkpoint_minutes", self.checkpoint_minutes > 0, "above 0"),
             ("checkpoint_interval", self.checkpoint_interval >= 1, "at least 1"),
         ):
             if not ok:

@@ -15,8 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augment.errors import UserError
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
-from downstream.comparison import ComparisonSummary, summarize
+from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
+from downstream.fitness import Fitness
 from downstream.gallery import gallery
+from downstream.results import read_result
 from pipeline.store import Store
 
 _STORES = ("real", "layouts", "synthetic", "curated")
@@ -32,6 +34,7 @@ class ReportInputs:
         stores: ``real``, ``layouts``, ``synthetic`` and ``curated`` -> URL.
         basis: record of the basis artifact.
         adapter: record of the adapter artifact.
+        judge: folder of the judge.
         comparison: table of `downstream.comparison`.
         evaluation: table of `downstream.evaluation`.
         split: split whose samples are shown first.
@@ -42,6 +45,7 @@ class ReportInputs:
     stores: Mapping[str, str]
     basis: Path
     adapter: Path
+    judge: Path
     comparison: Path
     evaluation: Path
     split: str
@@ -55,6 +59,7 @@ class ReportInputs:
             {name: f"{store_root or workspace}/{name}" for name in _STORES},
             workspace / "basis" / "artifact.json",
             workspace / "adapter" / "artifact.json",
+            workspace / "judge",
             workspace / "comparison.parquet",
             workspace / "evaluation.parquet",
             split,
@@ -98,7 +103,7 @@ def render(inputs: ReportInputs) -> str:
         raise UserError(f"no store at {inputs.stores['real']}: nothing to report on; run the stage shard first")
     comparison, evaluation = _table(inputs.comparison), _table(inputs.evaluation)
     summary = summarize(comparison) if comparison is not None else None
-    synthetic = stores["synthetic"]
+    synthetic, judged = stores["synthetic"], read_result(inputs.judge)
     return _template().render(
         name=inputs.name,
         workspace=shlex.quote(str(inputs.workspace)),
@@ -108,6 +113,9 @@ def render(inputs: ReportInputs) -> str:
         adapter=_json(inputs.adapter),
         gallery=gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES),
         summary=summary,
+        judge=judged,
+        fitness=Fitness.of(judged) if judged else None,
+        least={"seeds": MIN_SEEDS, "images": MIN_IMAGES},
         runs=comparison.to_pylist() if comparison is not None else [],
         comparison_chart=_comparison_chart(comparison, summary),
         classes=_class_rows(comparison),
@@ -131,6 +139,7 @@ def _template() -> Any:
     environment.filters["percent"] = _percent
     environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:+.1f}"
     environment.filters["duration"] = _duration
+    environment.filters["counted"] = counted
     environment.filters["bytes"] = _bytes
     return environment.get_template("report.html.jinja")
 
@@ -189,7 +198,7 @@ def _trade_off(table: pa.Table | None) -> str:
 
 
 def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, Any]]:
-    """For each k: samples judged, kept, and the mean share of pixels believed in those kept."""
+    """For each k: samples looked at, kept, and the mean share of pixels believed in those kept, if they were judged."""
     if synthetic is None or curated is None:
         return []
     shards = curated.done()
@@ -197,9 +206,10 @@ def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, 
     kept = curated.index().to_pylist()
     found = []
     for k in sorted(set(judged)):
-        shares = [row["reliable"] for row in kept if row["k"] == k]
+        of_k = [row for row in kept if row["k"] == k]
+        shares = [share for row in of_k if (share := row.get("reliable")) is not None]
         mean = sum(shares) / len(shares) if shares else None
-        found.append({"k": k, "judged": judged.count(k), "kept": len(shares), "reliable": mean})
+        found.append({"k": k, "judged": judged.count(k), "kept": len(of_k), "reliable": mean})
     return found
 
 

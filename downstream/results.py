@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class RunResult:
         seconds: wall-clock seconds of training and evaluation, over all attempts since the last resume.
         fingerprint: of everything the result depends on.
         inputs: what the fingerprint covers.
+        images: validation images that all of it was measured on; None in results of versions that did not count them.
+        pixels: class -> labelled pixels of it in those images; empty in results of such versions.
     """
 
     mix: str
@@ -38,6 +40,8 @@ class RunResult:
     seconds: float
     fingerprint: str
     inputs: Mapping[str, Any]
+    images: int | None = None
+    pixels: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

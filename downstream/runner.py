@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from mmengine.logging import MMLogger
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.evaluation import IoUMetric
 
+from augment.progress import OnStep, TrainingStep
+from augment.scalars import AddScalars
 from downstream.checkpoint import TrainingState
+from downstream.finite import require_finite, require_finite_scores
 from downstream.mixes import derived_seed
 from downstream.models import load_pretrained
 
@@ -82,7 +86,12 @@ class StoreRunner(Runner):
             self.logger.info(f"not in {self.pretrained}, left random: {', '.join(missing)}")
 
     def current_state(self, iteration: int, header: Mapping[str, Any]) -> TrainingState:
-        """The state after `iteration` steps, with what else the caller wants back in the header."""
+        """The state after `iteration` steps, with what else the caller wants back in the header.
+
+        Raises:
+            NotFinite: a weight is not finite, so that nothing could go on from here.
+        """
+        require_finite(self.model.state_dict())
         schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
         return TrainingState.of(
             iteration, {**header, "schedulers": schedulers}, self.model, self.optim_wrapper.optimizer
@@ -117,14 +126,16 @@ class StatelessRandomness(Hook):
 
 
 class Progress(Hook):
-    """Saves the state every so often, keeps the loss curve, and tells the caller how it goes.
+    """Saves the state every so often, keeps the loss curve, and reports every iteration, those of the validation too.
 
     Args:
         path: where the state is saved.
         save_every: iterations between saves.
-        report_every: iterations that one point of the loss curve averages.
+        save_minutes: minutes after which the state is saved however few iterations they brought.
+        curve_every: iterations that one point of the loss curve averages.
         total: iterations of the whole training.
-        report: takes one line at each point of the curve.
+        on_step: called after every iteration.
+        add_scalars: takes the points of the curve for TensorBoard.
         state: what a curve begun earlier is taken from.
 
     Attributes:
@@ -138,18 +149,28 @@ class Progress(Hook):
         self,
         path: Path,
         save_every: int,
-        report_every: int,
+        save_minutes: float,
+        curve_every: int,
         total: int,
-        report: Callable[[str], None],
+        on_step: OnStep,
+        add_scalars: AddScalars,
         state: TrainingState | None,
     ) -> None:
         self.path = path
         self.save_every = save_every
-        self.report_every = report_every
+        self.save_minutes = save_minutes
+        self.curve_every = curve_every
         self.total = total
-        self.report = report
+        self.on_step = on_step
+        self.add_scalars = add_scalars
         self.losses: list[tuple[int, float]] = [tuple(at) for at in state.header["losses"]] if state else []
         self._window: list[float] = list(state.header["window"]) if state else []
+        self._first = state.iteration if state else 0
+        self._started = self._saved = time.monotonic()
+
+    def before_train(self, runner: StoreRunner) -> None:  # noqa: ARG002 - mmengine passes it by name
+        """Start the clocks, which the building of model and data does not count for."""
+        self._started = self._saved = time.monotonic()
 
     def after_train_iter(
         self,
@@ -159,21 +180,50 @@ class Progress(Hook):
         outputs: Any = None,
     ) -> None:
         """Take note of one iteration; `outputs` holds its loss."""
-        done = batch_idx + 1
-        self._window.append(float(outputs["loss"]))
-        if done % self.report_every == 0 or done == self.total:
+        done, now = batch_idx + 1, time.monotonic()
+        loss = float(outputs["loss"])
+        self._window.append(loss)
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        self.on_step(TrainingStep(done, self.total, {"loss": loss}, rate))
+        last = done == self.total
+        if done % self.curve_every == 0 or last:
             self.losses.append((done, float(np.mean(self._window))))
             self._window.clear()
-            self.report(f"iteration {done}/{self.total}, loss {self.losses[-1][1]:.3f}")
-        if done % self.save_every == 0 or done == self.total:
+            rates = runner.optim_wrapper.get_lr()["lr"]
+            self.add_scalars(done, {"loss": self.losses[-1][1], "learning_rate": rates[0], "steps_per_second": rate})
+        if done % self.save_every == 0 or last or now - self._saved > 60 * self.save_minutes:
             runner.current_state(done, {"losses": self.losses, "window": self._window}).save(self.path)
+            self._saved = time.monotonic()
+
+    def before_val(self, runner: StoreRunner) -> None:  # noqa: ARG002
+        """Start the clock of the validation."""
+        self._started = time.monotonic()
+
+    def after_val_iter(
+        self,
+        runner: StoreRunner,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Report one batch of the validation."""
+        rate = (batch_idx + 1) / max(time.monotonic() - self._started, 1e-9)
+        self.on_step(TrainingStep(batch_idx + 1, len(runner.val_dataloader), {}, rate, "validation"))
 
 
 class ClassIoU(IoUMetric):
     """mmsegmentation's IoU with each class' value beside the means, unrounded, in 0..1."""
 
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Compare predictions with labels; raises NotFinite where a prediction comes from scores that are not."""
+        require_finite_scores(sample["seg_logits"]["data"] for sample in data_samples)
+        super().process(data_batch, data_samples)
+
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
-        """`miou`, `aacc` and ``iou/<class>``; nan for a class in neither label nor prediction."""
+        """`miou`, `aacc` and ``iou/<class>``, ``pixels/<class>`` in the labels, and the number of `images`.
+
+        An IoU is nan for a class in neither label nor prediction.
+        """
         super().compute_metrics(results)
         intersection, union, _, labelled = (sum(areas).double() for areas in zip(*results, strict=True))
         iou = intersection / union
@@ -182,4 +232,6 @@ class ClassIoU(IoUMetric):
             "miou": float(iou.nanmean()),
             "aacc": float(intersection.sum() / labelled.sum()),
             **{f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)},
+            **{f"pixels/{name}": float(value) for name, value in zip(names, labelled, strict=True)},
+            "images": len(results),
         }

@@ -7,7 +7,7 @@ import math
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
 from augment.errors import UserError
+from augment.progress import OnStep, ignore_step
+from augment.scalars import scalar_writer
+from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
-from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, store_digest
+from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, require_learnable, store_digest
+from downstream.finite import FiniteOptimWrapper, NotFinite
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
 from downstream.models import segmenter_config
@@ -30,12 +34,8 @@ from pipeline.store.manifest import differences
 
 _REQUEST = "request.json"
 _STATE = "state.safetensors"
-# Points of the loss curve that a run keeps, and lines that it reports.
+# Points of the loss curve that a run keeps.
 _CURVE_POINTS = 20
-
-
-def ignore(_line: str) -> None:
-    """Report to nobody."""
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     options: TrainingOptions,
     seed: int,
     run_dir: Path,
-    report: Callable[[str], None] = ignore,
+    on_step: OnStep = ignore_step,
     train_split: str = "train",
     val_split: str = "val",
 ) -> RunResult:
@@ -53,7 +53,7 @@ def train(
 
     A run that was killed continues from its last saved state to the same weights as an undisturbed one (on
     one kind of device); a finished run is not repeated. Beside `result.json`, written last, the folder holds
-    the segmenter that `downstream.judge.Judge` loads, and mmengine's log.
+    the segmenter that `downstream.judge.Judge` loads, scalars for TensorBoard, and mmengine's log.
 
     Args:
         mix: what to train on.
@@ -62,12 +62,13 @@ def train(
         options: how to train.
         seed: of weights, order and augmentation.
         run_dir: folder of this run alone.
-        report: takes a line now and then.
+        on_step: called after every iteration, those of the validation too.
         train_split: split that both stores are trained on.
         val_split: split of the real store to evaluate on.
 
     Raises:
-        UserError: a store lacks what the mix needs, the splits are one, or the folder holds another run.
+        UserError: a store lacks what the mix needs, the splits are one, the folder holds another run, or the training
+            diverges; then what was saved before stays.
     """
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
@@ -83,19 +84,33 @@ def train(
     _claim(run_dir, inputs)
     finished = read_result(run_dir)
     if finished is not None:
+        if not all(math.isfinite(loss) for _, loss in finished.losses):
+            raise UserError(f"{run_dir} holds a result although its loss was not finite: {_remedy(options)}")
         return finished
+    for part in parts.values():
+        require_learnable(part)
 
     started = time.monotonic()
-    report_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
+    curve_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
     state = TrainingState.load(run_dir / _STATE) if (run_dir / _STATE).is_file() else None
-    progress = Progress(run_dir / _STATE, options.checkpoint_interval, report_every, options.iterations, report, state)
     taxonomy = label_taxonomy(Store.open(real_store))
     classes = taxonomy.classes
     crop = _crop(options, real_store)
     config = segmenter_config(options.model, len(classes), crop, options.decoder_channels, taxonomy.ignore_index)
-    with warnings.catch_warnings():
+    taken = state.iteration if state else 0
+    with warnings.catch_warnings(), short_sockets(), scalar_writer(run_dir, taken) as add_scalars:
         # Deprecations inside mmengine and PyTorch; the user can do nothing about them.
         warnings.simplefilter("ignore")
+        progress = Progress(
+            run_dir / _STATE,
+            options.checkpoint_interval,
+            options.checkpoint_minutes,
+            curve_every,
+            options.iterations,
+            on_step,
+            add_scalars,
+            state,
+        )
         runner = StoreRunner(
             state,
             Path(options.pretrained) if options.pretrained else None,
@@ -103,7 +118,7 @@ def train(
             work_dir=str(run_dir / "log"),
             train_dataloader=_train_loader(mix, parts, options, seed, state),
             val_dataloader=_val_loader(Part(real_store, val_split), options),
-            default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(report_every)},
+            default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(curve_every)},
             custom_hooks=[StatelessRandomness(seed), progress],
             randomness={"seed": seed},
             # mmengine keeps one logger for each name in a process; two runs must not share one.
@@ -112,8 +127,17 @@ def train(
             **_schedule(options, taxonomy.ignore_index),
         )
         with runner.closing_log():
-            runner.train()
-            metrics = runner.val()
+            try:
+                runner.train()
+                metrics = runner.val()
+            except NotFinite as error:
+                step = f"step {min(runner.iter + 1, options.iterations)} of {options.iterations}"
+                raise UserError(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
+        if not metrics["val/images"] or math.isnan(metrics["val/aacc"]):
+            raise UserError(
+                f"{real_store}: no pixel of split {val_split!r} is labelled, so nothing can be measured on it"
+            )
+        add_scalars(options.iterations, {"miou": metrics["val/miou"], "aacc": metrics["val/aacc"]})
     result = RunResult(
         mix=mix.name,
         seed=seed,
@@ -125,12 +149,20 @@ def train(
         seconds=time.monotonic() - started,
         fingerprint=fingerprint(inputs),
         inputs=inputs,
+        images=int(metrics["val/images"]),
+        pixels={name: int(metrics[f"val/pixels/{name}"]) for name in classes},
     )
     save_segmenter(run_dir, runner.model, config, classes)
     write_json(run_dir / RESULT, result.to_json())
     (run_dir / _STATE).unlink(missing_ok=True)
-    report(f"mIoU {result.miou:.3f} on {val_split} after {options.iterations} iterations")
     return result
+
+
+def _remedy(options: TrainingOptions) -> str:
+    return (
+        f"no result is kept: give a lower downstream.learning_rate than {options.learning_rate:g}, "
+        "and --redo judge where the judge is trained already"
+    )
 
 
 def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -> dict[str, Part]:
@@ -236,7 +268,7 @@ def _schedule(options: TrainingOptions, ignore_index: int) -> dict[str, Any]:
     rise = {"type": "LinearLR", "start_factor": 1e-2, "begin": 0, "end": warmup, "by_epoch": False}
     return {
         "optim_wrapper": {
-            "type": "OptimWrapper",
+            "type": FiniteOptimWrapper,
             "optimizer": {
                 "type": "AdamW",
                 "lr": options.learning_rate,

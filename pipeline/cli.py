@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from pipeline.compose import load_config, recipes
 from pipeline.config import STAGES, Config
 
 if TYPE_CHECKING:
-    from pipeline.datasets import Decoding, FolderOptions
+    from pipeline.config import DatasetConfig
     from pipeline.planning import Row
 
 INTERRUPTED = 130
-# What begins a setting of `lumen inspect`, the only ones that it takes.
-FOLDER_KEY = "dataset.folder."
-DECODING_KEYS = ("dataset.max_pixels", "dataset.bit_depth")
+# A setting of `lumen inspect`, as opposed to the folder, and the keys that an inspection has other means for.
+SETTING = re.compile(r"\+{0,2}dataset\.[\w.]+=")
+NOT_LOOKED_AT = ("kind", "root", "splits", "limit", "sampling", "taxonomy", "render")
 # What the libraries below would say of themselves. Workers inherit it; a user's own setting goes first.
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -97,6 +98,11 @@ def build_parser() -> Parser:
         help="near-duplicates differ in at most so many of 64 bits (0 to 7, default 4)",
     )
     inspect.add_argument("--json", action="store_true", help="all figures as JSON")
+
+    quarantine = commands.add_parser("quarantine", help="list the samples that failed, each with the whole reason")
+    quarantine.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    quarantine.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of this stage alone")
+    quarantine.add_argument("--json", action="store_true", help="as JSON, with the traceback of each")
 
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
     retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
@@ -176,15 +182,15 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
-    from pipeline.planning import plan_table, progress
+    from pipeline.planning import plan_table, rows_of
     from pipeline.steps import StoreStep
-    from pipeline.workflow import Selection, chosen_of, first_left, heading, steps_of
+    from pipeline.workflow import Selection, chosen_of, heading, outlook, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
-    first_left(config, steps)
-    rows = progress(steps)
-    remarks = [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
+    standings, remarks = outlook(config, steps)
+    rows = rows_of(standings)
+    remarks += [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
     say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0
 
@@ -225,30 +231,20 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def folder_options(target: str, settings: Sequence[str]) -> FolderOptions | None:
-    """Where things lie in a plain folder, where `dataset.folder.KEY=VALUE` states it."""
-    from pipeline.compose import validate
-    from pipeline.config import FolderConfig
-    from pipeline.datasets import FolderOptions
+def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
+    """What `dataset.KEY=VALUE` states of a dataset that is looked at; None where nothing is stated."""
+    from pipeline.compose import settings_of, validate
+    from pipeline.config import DatasetConfig, DatasetSettings
 
-    if wrong := next((item for item in settings if not item.startswith(FOLDER_KEY) or "=" not in item), None):
-        others = ", ".join(f"{key}=VALUE" for key in DECODING_KEYS)
-        raise UserError(f"{wrong!r}: of a dataset that is looked at only {FOLDER_KEY}KEY=VALUE, {others} can be set")
-    given = dict(item.removeprefix(FOLDER_KEY).split("=", 1) for item in settings)
-    options = FolderOptions(**validate(given, FolderConfig).model_dump())
-    if given and target != "folder":
-        raise UserError(f"{settings[0]!r}: {target!r} takes no {FOLDER_KEY}KEY, which kind 'folder' does")
-    return options if given else None
-
-
-def decoding_of(settings: Sequence[str]) -> Decoding:
-    """How image files are decoded, as far as `dataset.max_pixels` and `dataset.bit_depth` state it."""
-    from pipeline.compose import validate
-    from pipeline.config import DatasetConfig
-
-    given = dict(item.removeprefix("dataset.").split("=", 1) for item in settings)
-    values = {key: None if value == "null" else value for key, value in given.items()}
-    return validate({"kind": "folder", "root": ".", **values}, DatasetConfig).decoding
+    if not settings:
+        return None
+    if wrong := next((item for item in settings if item.split("=")[0].split(".")[1] in NOT_LOOKED_AT), None):
+        looked_at = [name for name in DatasetConfig.model_fields if name not in NOT_LOOKED_AT]
+        raise UserError(f"{wrong!r}: of a dataset that is looked at only {', '.join(looked_at)} can be set")
+    stated = settings_of(settings, DatasetSettings)["dataset"]
+    # Scenes that are rendered are laid out as those are, and there is nothing to render here.
+    kind = "cityscapes" if target == "rendered" else target
+    return validate({"dataset": {"kind": kind, "root": root or ".", **stated}}, DatasetSettings).dataset
 
 
 def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -261,14 +257,15 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
         raise UserError(f"--sheet {options.sheet}: give a file that ends in .png")
     # A setting before the folder, or without one, stands where the folder is looked for.
     settings = [word for word in (options.root, *overrides) if word is not None]
-    of_decoding = [word for word in settings if word.partition("=")[0] in DECODING_KEYS and "=" in word]
-    settings = [word for word in settings if word not in of_decoding]
-    root = next((word for word in settings if not word.startswith(FOLDER_KEY)), None)
+    root = next((word for word in settings if not SETTING.match(word)), None)
     if root is not None:
         settings.remove(root)
-    folder = folder_options(options.target, settings)
-    decoding = decoding_of(of_decoding)
-    subjects = subjects_of(options.target, root, options.split, options.limit, folder, decoding)
+    if wrong := next((word for word in settings if not SETTING.match(word)), None):
+        raise UserError(
+            f"{wrong!r}: of a dataset that is looked at only dataset.KEY=VALUE can be set, after its folder"
+        )
+    stated = dataset_settings(options.target, root, settings)
+    subjects = subjects_of(options.target, root, options.split, options.limit, stated)
     sheets = write_sheets(subjects, options.sheet) if options.sheet else []
     reports = {name: inspect(subject, options.distance) for name, subject in subjects.items()}
     if options.json:
@@ -278,6 +275,16 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
         for sheet in sheets:
             say(f"contact sheet: {sheet}")
     return 0 if all(report.is_sound for report in reports.values()) else 1
+
+
+def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
+    """List quarantined samples."""
+    from pipeline.quarantine import lines_of, quarantined
+
+    found = quarantined(options.workspace, options.stage)
+    shown = json.dumps([each.to_json() for each in found], indent=2)
+    say(shown if options.json else "\n".join(lines_of(found, options.workspace)))
+    return 0
 
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
@@ -355,6 +362,7 @@ COMMANDS = {
     "status": status_command,
     "verify": verify_command,
     "inspect": inspect_command,
+    "quarantine": quarantine_command,
     "retry": retry_command,
     "report": report_command,
     "export": export_command,

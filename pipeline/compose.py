@@ -1,19 +1,21 @@
-"""From a recipe's name and overrides to a validated configuration, every mistake told in one line."""
+"""From a recipe's name and overrides to a validated configuration; every mistake is an error of one line."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
 from pipeline.config import Config
 from pipeline.config.sections import DONE
+from pipeline.overrides import Overrides, close_to, fields_at
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -39,7 +41,7 @@ def load_config(recipe: str, overrides: Sequence[str] = (), *, done: bool = Fals
     Of one whose run is only looked at, and so `done`, the folders and files that it names need not be there.
     """
     path = find_recipe(recipe)
-    values = compose(path, overrides)
+    values = compose(path, overrides, Config)
     if path.name == KEPT_CONFIG:
         values.setdefault("workspace", str(path.parent))
     return validate(values, Config, DONE if done else None)
@@ -53,7 +55,7 @@ def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
             value and what would be right.
     """
     path = find_recipe(recipe)
-    return validate(compose(path, overrides), schema)
+    return validate(compose(path, overrides, schema), schema)
 
 
 def find_recipe(recipe: str) -> Path:
@@ -65,39 +67,83 @@ def find_recipe(recipe: str) -> Path:
     raise UserError(f"no recipe {recipe!r}: give the path of a .yaml file, or one of {', '.join(known)}")
 
 
-def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def compose(path: Path, overrides: Sequence[str], schema: type[BaseModel]) -> dict[str, Any]:
     """Compose one YAML file and its defaults list, the groups of `configs/` in reach, into a plain dict."""
+    from hydra.errors import MissingConfigException
+
+    folders = list(dict.fromkeys((path.parent, configs_dir())))
+    given = Overrides(overrides, schema, folders)
+    try:
+        return given.restored(_composed(path.stem, path.parent, given.words))
+    except MissingConfigException as error:
+        missing = str(error.missing_cfg_file)
+        known = sorted({found.stem for folder in folders for found in (folder / missing).parent.glob("*.yaml")})
+        hint = close_to(missing.rpartition("/")[-1], known)
+        there = f"there are {', '.join(known)}" if known else "there is no such folder"
+        raise UserError(f"{path.name}: its defaults name {missing}, which is not there: {hint}{there}") from error
+    except CompositionError as error:
+        raise UserError(f"{path.name}: {_plain(one_line(error), overrides)}") from error
+
+
+def settings_of(overrides: Sequence[str], schema: type[BaseModel]) -> dict[str, Any]:
+    """What overrides alone state, as a plain dict; they are read as `load` reads them.
+
+    Raises:
+        UserError: one is not of the form key=value, or does not read.
+    """
+    given = Overrides(overrides, schema)
+    try:
+        return given.restored(_composed(None, configs_dir(), given.words))
+    except CompositionError as error:
+        raise UserError(_plain(one_line(error), overrides)) from error
+
+
+class CompositionError(Exception):
+    """A configuration does not compose."""
+
+
+def _composed(name: str | None, folder: Path, words: Sequence[str]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    search = [f"hydra.searchpath=['file://{configs_dir()}']"] if path.parent != configs_dir() else []
     try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = hydra_compose(path.stem, [*search, *(with_prefix(item) for item in overrides)])
+        with _plainly_named(folder) as place, _plainly_named(configs_dir()) as shipped:
+            search = [f"hydra.searchpath=['file://{shipped}']"] if folder != configs_dir() else []
+            with initialize_config_dir(str(place), version_base="1.3"):
+                composed = hydra_compose(name, [*search, *words])
         plain = OmegaConf.to_container(composed, resolve=True)
+    except MissingConfigException:
+        raise
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"{path.name}: {one_line(error)}") from error
+        raise CompositionError(one_line(error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def with_prefix(override: str) -> str:
-    """Let Hydra set any key, known to the recipe or not: which keys exist is for the schema alone to say.
+@contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """The folder under a name without signs that mean something in Hydra's own configuration."""
+    if not re.search(r"[^\w./ -]", str(folder)):
+        yield folder
+        return
+    with TemporaryDirectory() as scratch:
+        link = Path(scratch, "configs")
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
 
-    Raises:
-        UserError: `override` is not of the form `key=value`.
-    """
-    key, equals, value = override.partition("=")
-    if not key.strip("+~") or not (equals or key.startswith("~")):
-        raise UserError(f"override {override!r} is not of the form key=value")
-    if "/" in value and not re.search(r"[\[\]{}'\"$]", value):
-        override = f"{key}='{value}'"  # a path may hold signs that mean something in Hydra's grammar
-    is_group = "." not in key and (configs_dir() / key).is_dir()
-    return override if key[0] in "+~" or is_group else f"++{override}"
+
+def _plain(message: str, overrides: Sequence[str]) -> str:
+    """What the composition says is wrong, in our words where an override is at fault."""
+    if found := re.match(r"Could not override '([^']+)'", message):
+        override = next((item for item in overrides if item.partition("=")[0] == found[1]), found[1])
+        return f"the recipe chooses no {found[1]} that {override} could replace: give +{override} to add it"
+    if found := re.match(r"Could not delete from config\. '([^']+)' does not exist", message):
+        return f"~{found[1]}: there is no {found[1]} to take out"
+    return message
 
 
 def validate(values: dict[str, Any], schema: type[Schema], context: object = None) -> Schema:
@@ -147,25 +193,6 @@ def unknown_key(location: list[str], schema: type[BaseModel]) -> str:
     close = difflib.get_close_matches(location[-1], known, n=1)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}? " if close else ""
     return f"unknown key {'.'.join(location)!r}: {hint}the keys there are {', '.join(known)}"
-
-
-def fields_at(location: list[str], schema: type[BaseModel]) -> dict[str, Any]:
-    """Fields of the section at `location`; empty where no section is."""
-    fields: dict[str, Any] = dict(schema.model_fields)
-    for name in location:
-        if name not in fields:
-            # The name of an entry in a mapping of sections, whose fields these are.
-            continue
-        section = section_of(fields[name].annotation)
-        fields = dict(section.model_fields) if section else fields
-    return fields
-
-
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section inside an annotation such as `X`, `X | None` or `dict[str, X]`."""
-    if get_origin(annotation) in (Union, types.UnionType, dict):
-        return next((found for item in get_args(annotation) if (found := section_of(item))), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def describe(location: list[str], schema: type[BaseModel]) -> str:

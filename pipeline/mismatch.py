@@ -51,7 +51,7 @@ _NAMES_BY_KIND: Mapping[str, Mapping[str, str]] = {
     "synthetic": {"sampling": "generate.sampling"},
     "adapter": {"options": "adapt"},
     "judge": {"options": "downstream", "options.iterations": "judge.iterations", "seed": "judge.seed"},
-    "curated": {"options": "curate"},
+    "curated": {"options": "curate", "judged": "a judge that is fit to curate"},
     "scenes": {name: f"dataset.render.{name}" for name in ("train", "val", "height", "width", "seed")},
 }
 

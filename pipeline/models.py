@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
 
 HUB_SECONDS = 5.0
+ADAPTER_CLASS = "LayoutControlNet"
+# Of an adapter's configuration; see `augment.lumen.adapter`.
+GUARD = "down_block_types"
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -33,7 +38,7 @@ def adapter_components(folder: Path) -> int:
         UserError: it is another kind of model.
     """
     config = json.loads((folder / "config.json").read_text())
-    if config.get("_class_name") != "LayoutControlNet":
+    if config.get("_class_name") != ADAPTER_CLASS:
         raise UserError(
             f"generator.adapter: {folder} holds a {config.get('_class_name', 'model')}, no layout adapter; "
             "give a folder that adapt wrote"
@@ -48,15 +53,22 @@ def require_fit(adapter: Path, base: str) -> None:
         UserError: it was not.
     """
     config = model_folder(base) / "unet" / "config.json"
-    if not config.is_file():
-        return
-    wanted = json.loads(config.read_text())
+    if config.is_file():
+        require_same_shape(adapter, base, json.loads(config.read_text()))
+
+
+def require_same_shape(adapter: Path, base: str, unet: Mapping[str, Any]) -> None:
+    """Check that an adapter was made for a base model with this configuration of its U-Net.
+
+    Raises:
+        UserError: it was not.
+    """
     found = json.loads((adapter / "config.json").read_text())["controlnet_config"]
-    for name in ("in_channels", "block_out_channels", "cross_attention_dim"):
-        if found[name] != wanted[name]:
+    for name in ("in_channels", "block_out_channels", "cross_attention_dim", "down_block_types", "layers_per_block"):
+        if found.get(name) != unet.get(name):
             raise UserError(
-                f"generator.adapter: {adapter} steers a base with {name} {found[name]}, and generator.base={base} has "
-                f"{wanted[name]}: name the base it was trained on, or train a new one with generator.adapter=null"
+                f"generator.adapter: {adapter} steers a base with {name} {found.get(name)}, and generator.base={base} "
+                f"has {unet.get(name)}: name the base it was trained on, or train a new one with generator.adapter=null"
             )
 
 
@@ -97,6 +109,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         HfHubHTTPError,
         HFValidationError,
         HTTPError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
@@ -113,6 +126,11 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         raise UserError(f"{key}={name}: the hub gives it only to who accepts its terms and logs in there") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"{key}={name}: no such folder, and the hub has no such model: {remedy}") from error
+    except OfflineModeIsEnabled as error:
+        raise UserError(
+            f"{key}={name}: not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to ask the hub: "
+            f"unset it, or {remedy}"
+        ) from error
     except (HTTPError, OSError) as error:
         answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -129,8 +147,21 @@ def identity(name: str) -> JSON:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_FILES)
     return {
         "name": folder.name,
-        "digest": fingerprint({path.relative_to(folder).as_posix(): file_digest(path) for path in files}),
+        "digest": fingerprint({path.relative_to(folder).as_posix(): _model_digest(path) for path in files}),
     }
+
+
+def _model_digest(path: Path) -> str:
+    """Digest of a model's file; that of an adapter's configuration as it is without what makes other classes refuse it.
+
+    Adapters that were saved before there was such a guard are the same models as those with it.
+    """
+    if path.name == "config.json":
+        config = json.loads(path.read_text())
+        if isinstance(config, dict) and config.get("_class_name") == ADAPTER_CLASS and config.pop(GUARD, None):
+            # As diffusers writes it.
+            return hashlib.sha256((json.dumps(config, indent=2, sort_keys=True) + "\n").encode()).hexdigest()
+    return file_digest(path)
 
 
 def label(name: str) -> str:

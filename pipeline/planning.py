@@ -1,15 +1,16 @@
-"""What a run would do and what has been done: read from configuration and receipts, changing nothing."""
+"""What a run would do and what has been done, as figures and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from augment.errors import UserError
 from pipeline.config import StageName
 from pipeline.engine.budget import top_reasons
-from pipeline.steps import Size, Step
+from pipeline.steps import Step, StoreStep
+from pipeline.store import Failure, Store, Totals
+from pipeline.survey import Standing, survey, survey_so_far
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,19 @@ class Row:
 
     Attributes:
         stage: its name.
-        units, units_done: work units: shards of a store, or artifacts; None in all is not known.
+        units, units_done: work units: shards of a store, trainings, or artifacts; None in all is not known.
         samples, samples_done: samples, where the stage writes a store; None in all is not known.
         failed, dropped: samples quarantined, and left out on purpose.
         bytes: of the shards there are.
         seconds: worker time that they took.
-        failure_reasons: quarantined samples by kind of reason.
+        done: whether a run would do nothing.
+        waits_for: the stage that must be done before it is known whether what is there of this one still holds;
+            nothing of that is counted as done.
+        failure_reasons, drop_reasons: such samples by kind of reason.
+        failure: a quarantined sample, with its key and whole reason.
         unknown: why it is not known how much there is in all, None where it is.
+        unchecked: why what is there could not be compared with what is asked for, None where it was.
+        refused: why a run would refuse what is there, None where it would not.
     """
 
     stage: StageName
@@ -36,8 +43,19 @@ class Row:
     dropped: int
     bytes: int
     seconds: float
+    done: bool = False
+    waits_for: StageName | None = None
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    drop_reasons: Mapping[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
     unknown: str | None = None
+    unchecked: str | None = None
+    refused: str | None = None
+
+    @property
+    def units_left(self) -> int | None:
+        """Work units that a run would do; at most, where the stage ``waits_for`` another, None where not known."""
+        return 0 if self.done else None if self.units is None else self.units - self.units_done
 
     @property
     def rate(self) -> float | None:
@@ -47,6 +65,8 @@ class Row:
     @property
     def seconds_left(self) -> float | None:
         """Worker time that the rest takes at the rate so far."""
+        if self.done:
+            return None
         return max(0, self.samples - self.handled) / self.rate if self.rate and self.samples is not None else None
 
     @property
@@ -64,6 +84,7 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """All figures by name."""
         derived = {
+            "units_left": self.units_left,
             "rate": self.rate,
             "seconds_left": self.seconds_left,
             "bytes_expected": self.bytes_expected,
@@ -75,53 +96,58 @@ def progress(steps: Sequence[Step]) -> list[Row]:
     """A row for every stage.
 
     Raises:
-        UserError: the dataset, whose images are counted, is not there.
+        UserError: a run would refuse to begin.
     """
-    return [row_of(step, step.size()) for step in steps]
+    return rows_of(survey(steps))
 
 
 def progress_so_far(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage, which leaves open how much there is in all where that cannot be told, as of no dataset."""
-    rows = []
-    for step in steps:
-        try:
-            rows.append(row_of(step, step.size()))
-        # Of a file that the configuration names and that cannot be read, it is a ValueError.
-        except (UserError, OSError, ValueError) as error:
-            rows.append(replace(row_of(step, None), unknown=" ".join(str(error).split())))
-    return rows
+    """A row for every stage, which leaves open how much there is in all where that is not known, as of no dataset."""
+    return rows_of(survey_so_far(steps))
 
 
-def row_of(step: Step, size: Size | None) -> Row:
-    made = step.made()
-    units, samples = (size.units, size.samples) if size else (None, None)
-    if isinstance(made, int):
-        return Row(step.name, units, made, samples, 0, 0, 0, 0, 0.0)
+def rows_of(standings: Sequence[Standing]) -> list[Row]:
+    """A row for each step."""
+    return [row_of(standing) for standing in standings]
+
+
+def row_of(standing: Standing) -> Row:
+    step, size = standing.step, standing.size
+    # Of an artifact only its units count.
+    made = Totals(shards=standing.made) if isinstance(standing.made, int) else standing.made
     return Row(
         step.name,
-        units,
+        size.units if size else None,
         made.shards,
-        samples,
+        size.samples if size else None,
         made.samples,
         made.failures,
         made.dropped,
         made.bytes,
         round(made.seconds, 3),
-        made.failure_reasons,
+        done=standing.done,
+        waits_for=standing.blocked_by if standing.unsettled else None,
+        failure_reasons=made.failure_reasons,
+        drop_reasons=made.drop_reasons,
+        failure=Store.open(step.url).example_failure() if isinstance(step, StoreStep) and made.failures else None,
+        unknown=standing.unknown or None,
+        unchecked=standing.unchecked or None,
+        refused=standing.refused or None,
     )
 
 
 def plan_table(rows: Sequence[Row]) -> list[str]:
     """Lines that say how much there is to do."""
-    header = ("stage", "units", "done", "samples", "done", "bytes", "worker time left")
-    return aligned(
+    header = ("stage", "units", "done", "left", "samples", "done", "bytes", "worker time left")
+    lines = aligned(
         [
             header,
             *(
                 (
                     row.stage,
-                    str(row.units),
+                    known(row.units),
                     str(row.units_done),
+                    left(row),
                     count(row.samples),
                     count(row.samples_done),
                     size_text(row.bytes_expected),
@@ -131,6 +157,7 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     )
+    return lines + waiting(rows)
 
 
 def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
@@ -142,7 +169,7 @@ def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list
             *(
                 (
                     row.stage,
-                    f"{row.units_done}/{known(row.units)}",
+                    f"{'?' if row.waits_for else row.units_done}/{known(row.units)}",
                     f"{row.samples_done}/{known(row.samples)}" if row.samples != 0 else "-",
                     count(row.failed),
                     count(row.dropped),
@@ -154,9 +181,48 @@ def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list
             ),
         ]
     )
-    lines += [f"?: not known: {reason}" for reason in dict.fromkeys(row.unknown for row in rows) if reason]
-    failed = [row for row in rows if row.failed]
-    return lines + [f"{row.stage}: {top_reasons(row.failure_reasons)}: {remedies[row.stage]}" for row in failed]
+    unknown = dict.fromkeys(row.unknown for row in rows if row.unknown)
+    unchecked = dict.fromkeys(row.unchecked for row in rows if row.unchecked and row.unchecked not in unknown)
+    lines += [f"?: not known: {reason}" for reason in unknown]
+    lines += [f"taken as it is: {stages_with(rows, reason)}: {reason}" for reason in unchecked]
+    lines += waiting(rows)
+    lines += [f"{row.stage}: a run would refuse this: {row.refused}" for row in rows if row.refused]
+    lines += [
+        f"{row.stage}: every unit is done, and what is made of them all is not" for row in rows if unfinished(row)
+    ]
+    for row in rows:
+        if row.failed:
+            reasons = f"{row.failed} quarantined ({top_reasons(row.failure_reasons)}), such as {row.failure}"
+            lines.append(f"{row.stage}: {reasons}; {remedies[row.stage]}")
+        if row.dropped:
+            lines.append(f"{row.stage}: {row.dropped} dropped ({top_reasons(row.drop_reasons)})")
+    return lines
+
+
+def stages_with(rows: Sequence[Row], unchecked: str) -> str:
+    return ", ".join(row.stage for row in rows if row.unchecked == unchecked)
+
+
+def left(row: Row) -> str:
+    """How many units a run would do, in a word."""
+    if row.waits_for:
+        return "?"
+    return "-" if row.done else "table" if unfinished(row) else known(row.units_left)
+
+
+def unfinished(row: Row) -> bool:
+    """Whether all units are there and what sums them up is not, as the table of finished trainings."""
+    return not row.done and row.units_left == 0 and not row.unknown and not row.waits_for
+
+
+def waiting(rows: Sequence[Row]) -> list[str]:
+    """A line for each stage that others wait for, with what is there of which it is not known whether it holds."""
+    stages = dict.fromkeys(row.waits_for for row in rows if row.waits_for)
+    return [
+        f"?: whether what is there of {', '.join(row.stage for row in rows if row.waits_for == stage)} still holds "
+        f"shows when {stage} is done"
+        for stage in stages
+    ]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

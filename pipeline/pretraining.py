@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from augment.errors import UserError
-from pipeline.config import AbsolutePath, BackboneConfig, DatasetConfig, Name, Section, Seed, SizeConfig
+from pipeline.config import (
+    REPORTING_KEYS,
+    AbsolutePath,
+    BackboneConfig,
+    CheckpointMinutes,
+    DatasetConfig,
+    Name,
+    Section,
+    Seed,
+    SizeConfig,
+)
+from pipeline.engine.training_progress import training_progress
 from pipeline.lock import sole_run
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
@@ -48,8 +60,9 @@ class TrainingConfig(Section):
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average")
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    checkpoint_minutes: CheckpointMinutes = 5
     sample_every: int = Field(default=500, ge=1, description="steps between sample grids")
-    log_every: int = Field(default=50, ge=1, description="steps between log lines")
+    log_every: int = Field(default=50, ge=1, description="steps between rows of the loss log")
 
     def options(self, seed: int) -> TrainingOptions:
         """The options that the trainer takes."""
@@ -108,9 +121,10 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         **config.model.model_dump(),
     )
     backbone = load_backbone(config.backbone.name, config.device)
-    with sole_run(config.workspace):
+    with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
-        pretrain(sources, backbone, options, config.workspace, config.destination, device, report)
+        on_step = partial(watch, "")
+        pretrain(sources, backbone, options, config.workspace, config.destination, device, report, on_step)
 
 
 def device_of(name: str) -> torch.device:
@@ -144,9 +158,9 @@ def require_free_destination(folder: Path) -> None:
 
 def request_of(config: PretrainConfig) -> dict[str, JSON]:
     """What a workspace is begun with: all but where and how fast, and how long the diffusion is trained."""
-    reporting = {"checkpoint_every", "sample_every", "log_every"}
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
-    return config.model_dump(mode="json", exclude={**places, "decoder": reporting, "diffusion": {"steps", *reporting}})
+    lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
+    return config.model_dump(mode="json", exclude={**places, **lengths})
 
 
 def require_same_request(config: PretrainConfig) -> None:
@@ -178,17 +192,20 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
     from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import FolderOptions, open_dataset
+    from pipeline.datasets import open_dataset
+    from pipeline.opening import intake_of, options_of
     from pipeline.rendering import render_once
     from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-    folder = config.dataset.folder
-    options = FolderOptions(**folder.model_dump()) if folder else None
-    dataset = open_dataset(config.dataset.kind, config.dataset.root or scenes, options, config.dataset.decoding)
-    records = select(dataset, [TRAIN_SPLIT], config.dataset.limit)[TRAIN_SPLIT]
+    settings = config.dataset
+    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
+    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    for line in listing.remarks():
+        report(line)
+    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(

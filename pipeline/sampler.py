@@ -63,7 +63,7 @@ class Sampler:
         """Count classes, where the choice depends on them and they are not counted."""
         if self.is_ready():
             return
-        self.artifact().require_match(self.stage)
+        self.check_prepared()
         countable = self.countable()
         units = countable.units()
         tools.report(f"{self.stage}: counting the classes of {sum(len(unit.keys) for unit in units)} images")
@@ -72,6 +72,11 @@ class Sampler:
             tools.report(f"{self.stage}: {unread} labels could not be read and are not counted")
         with self.artifact().building({"unread": unread}) as path:
             write_counts(counts, path)
+
+    def check_prepared(self) -> None:
+        """Raise ArtifactMismatch where class counts that the choice depends on were made of other images."""
+        if self.settings.by_class:
+            self.artifact().require_match(self.stage)
 
     def discard(self) -> None:
         """Remove the class counts."""

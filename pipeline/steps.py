@@ -6,77 +6,25 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from augment.errors import UserError
 from pipeline.artifact import Artifact, discard, read_record
 from pipeline.config import Config, StageName
-from pipeline.engine.budget import ErrorBudget
-from pipeline.engine.executor import Executor, make_executor
 from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage
 from pipeline.engine.unit import WorkUnit
 from pipeline.mismatch import told
+from pipeline.step import Size, Step, Tools
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
 
-
-@dataclass(frozen=True)
-class Size:
-    """How much a step makes: work units, and samples where it writes a store."""
-
-    units: int
-    samples: int
+__all__ = ["ArtifactStep", "Size", "StageSettings", "Step", "StorePlan", "StoreStep", "Tools", "resources_of"]
 
 
-@dataclass
-class Tools:
-    """What a step may use while it runs."""
-
-    config: Config
-    report: Callable[[str], None]
-
-    @cached_property
-    def executor(self) -> Executor:
-        """The executor of the run, started when the first step asks for it."""
-        return make_executor(self.config.cluster.executor, self.config.cluster.address, self.report)
-
-    @property
-    def budget(self) -> ErrorBudget:
-        """How many bad samples a stage may meet."""
-        return ErrorBudget(self.config.error_budget.rate, self.config.error_budget.minimum)
-
-
-class Step(Protocol):
-    """One stage of a run. All but `run` and `reset` change nothing and load no model."""
-
-    name: StageName
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to do; asked only when the steps before are done.
-
-        Raises:
-            UserError: what is there was made from other inputs.
-        """
-        ...
-
-    def run(self, tools: Tools) -> str:
-        """Do what is left; returns what was done, in a few words."""
-        ...
-
-    def reset(self) -> None:
-        """Remove what the step made."""
-        ...
-
-    def size(self) -> Size:
-        """How much the step makes in all, whether or not anything exists yet."""
-        ...
-
-    def made(self) -> Totals | int:
-        """Sums over the shards there are, or how many units of an artifact are done."""
-        ...
+def nothing(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +34,6 @@ class StorePlan:
     manifest: Manifest
     shards: Sequence[str]
     units: Callable[[], Sequence[WorkUnit]]
-
-
-def nothing(*_: object) -> None:
-    """Do nothing."""
 
 
 @dataclass
@@ -107,6 +51,8 @@ class StoreStep:
         grows_with: the stage that it makes a shard of the same name of each shard of; as that one may grow, what its
             shards hold is no input of the store.
         remark: says what should be known of it beforehand, in a line; empty where there is nothing to say.
+        reads: the stages that its inputs and its plan depend on, other than the one that it grows with.
+        check_prepared: raises UserError where something that `prepare` makes is there, made from other inputs.
     """
 
     name: StageName
@@ -118,20 +64,46 @@ class StoreStep:
     clean: Callable[[], None] = nothing
     grows_with: StageName | None = None
     remark: Callable[[], str] = str
+    reads: tuple[StageName, ...] = ()
+    check_prepared: Callable[[], None] = nothing
 
     def is_done(self) -> bool:
         """Whether every shard of the plan has its receipt."""
-        if not Store.is_at(self.url):
-            self.require_own()
+        plan = self._plan_of_what_is_there()
+        if plan is None:
             return False
-        plan = self.plan()
-        done, planned = self.open(plan.manifest).done(), set(plan.shards)
+        done, planned = Store.open(self.url).done(), set(plan.shards)
         if extra := done - planned:
-            raise UserError(
+            raise FingerprintMismatch(
                 f"{self.url} holds {len(extra)} shards that are not asked for, such as {min(extra)}, and all that "
                 f"follows would use them: ask for them too, choose another workspace, or --redo {self.name}"
             )
         return done >= planned
+
+    def is_begun(self) -> bool:
+        """Whether the store is there."""
+        return Store.is_at(self.url)
+
+    def is_whole(self) -> bool:
+        """Whether the store is there with every shard that its last run was asked for."""
+        return Store.is_at(self.url) and Store.open(self.url).is_whole()
+
+    def refuse_others(self) -> None:
+        """Check that the store, or what was prepared for it, was made from the inputs asked for."""
+        self._plan_of_what_is_there()
+
+    def _plan_of_what_is_there(self) -> StorePlan | None:
+        self.require_own()
+        if not Store.is_at(self.url):
+            self.check_prepared()
+            return None
+        plan = self.plan()
+        self.require_match(plan.manifest)
+        return plan
+
+    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> Totals:  # noqa: ARG002 - see `Step`
+        """The shards there are, unless an input of the store is not known yet."""
+        return Totals() if blocked else self.made()
 
     def open(self, manifest: Manifest) -> Store:
         """The store, made where it is absent.
@@ -159,11 +131,7 @@ class StoreStep:
         )
 
     def require_own(self) -> None:
-        """Check that no folder of somebody else's lies where the store shall be.
-
-        Raises:
-            UserError: one does.
-        """
+        """Raise UserError where a folder that is no store is in the store's place."""
         folder = Path(self.url)
         if "://" in self.url or not folder.is_dir() or Store.left_at(self.url):
             return
@@ -185,13 +153,19 @@ class StoreStep:
         store = self.open(plan.manifest)
         stage, source = self.work()
         with self.way_out():
-            summary = run_store_stage(stage, source, store, plan.units(), tools.executor, tools.budget, tools.report)
-        hint = f": {self.remedy(tools.config.workspace)}" if summary.failures else ""
-        return str(summary).removeprefix(f"{self.name}: ") + hint
+            remedy = self.remedy(tools.config.workspace)
+            summary = run_store_stage(
+                stage, source, store, plan.units(), tools.executor, tools.budget, tools.report, remedy
+            )
+        return str(summary).removeprefix(f"{self.name}: ") + (f"; {remedy}" if summary.failures else "")
 
     def remedy(self, workspace: Path) -> str:
-        """Where quarantined samples are told, and what runs them again."""
-        return f"see {self.url}/quarantine, mend the cause, then lumen retry {shlex.quote(str(workspace))} {self.name}"
+        """What lists the quarantined samples, and what runs them again."""
+        space = shlex.quote(str(workspace))
+        return (
+            f"lumen quarantine {space} --stage {self.name} lists them all; fix the cause, then "
+            f"lumen retry {space} {self.name}"
+        )
 
     def retry(self, tools: Tools) -> RetrySummary:
         """Run the quarantined samples of the shards there are again."""
@@ -209,7 +183,7 @@ class StoreStep:
         """All shards and samples of the plan."""
         return self.expected()
 
-    def made(self) -> Totals | int:
+    def made(self) -> Totals:
         """Sums over the committed shards."""
         return Store.open(self.url).totals() if Store.is_at(self.url) else Totals()
 
@@ -224,8 +198,11 @@ class ArtifactStep:
         path: of the artifact.
         build: writes it to the path given, fills the facts given, returns what was done in a few words.
         units: how many pieces of work it takes.
-        derived: a table or page, made anew when its inputs have changed; anything else is then a mismatch.
+        derived: a table or page, made again when its inputs have changed; anything else is then a mismatch.
         clean: removes what else the step has made.
+        reads: the stages that its inputs depend on.
+        finished: how many units are finished already, of those that depend on none of the stages given.
+        begun: whether any unit is finished, whatever it was made from.
     """
 
     name: StageName
@@ -235,13 +212,24 @@ class ArtifactStep:
     units: int = 1
     derived: bool = False
     clean: Callable[[], None] = nothing
+    reads: tuple[StageName, ...] = ()
+    finished: Callable[[frozenset[StageName]], int] | None = None
+    begun: Callable[[], bool] = bool
+    grows_with: StageName | None = None
 
     def is_done(self) -> bool:
         """Whether the artifact is there, made from the inputs there are."""
-        artifact = self.artifact()
+        self.refuse_others()
+        return self.artifact().is_done()
+
+    def refuse_others(self) -> None:
+        """Check that the artifact was made from the inputs there are, unless it is simply made again."""
         if not self.derived:
-            artifact.require_match(self.name)
-        return artifact.is_done()
+            self.artifact().require_match(self.name)
+
+    def reusable(self, undone: frozenset[StageName], *, blocked: bool) -> int:  # noqa: ARG002 - see `Step`
+        """The units that are finished and that the rest can be added to."""
+        return self.finished(undone) if self.finished else 0
 
     def run(self, tools: Tools) -> str:
         """Make the artifact."""
@@ -258,7 +246,15 @@ class ArtifactStep:
         """The units of the artifact."""
         return Size(self.units, 0)
 
-    def made(self) -> Totals | int:
+    def is_whole(self) -> bool:
+        """Whether the artifact is there."""
+        return read_record(self.path) is not None
+
+    def is_begun(self) -> bool:
+        """Whether the artifact is there, or any unit of it."""
+        return self.is_whole() or self.begun()
+
+    def made(self) -> int:
         """All units where the artifact is there."""
         return self.units if read_record(self.path) else 0
 

@@ -16,12 +16,27 @@ from augment.lumen import zoo
 from pipeline.artifact import ArtifactMismatch
 from pipeline.compose import load_config
 from pipeline.config import Config, StageName
+from pipeline.engine import ErrorBudget
 from pipeline.engine.retry import RetrySummary
+from pipeline.label_checks import LabelCheck, check_stored_labels
 from pipeline.lineage import outdated
 from pipeline.lock import sole_run
-from pipeline.models import require_reachable
+from pipeline.model_checks import (
+    BACKBONE,
+    BASE,
+    CAPTIONER,
+    require_backbone,
+    require_base,
+    require_basis_fits,
+    require_captioner,
+)
+from pipeline.models import require_reachable, require_same_shape
+from pipeline.overrides import literal
+from pipeline.prompt_checks import require_prompts_fit
+from pipeline.resource_checks import joins_cluster, require_resources, require_room
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
+from pipeline.survey import Standing, survey
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
@@ -79,12 +94,13 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         chosen = select(steps, selection)
     with ExitStack() as held:
         if selection.redo is not None:
-            check(config, names(chosen)[names(chosen).index(selection.redo) :])
+            check(config, names(chosen)[names(chosen).index(selection.redo) :], report)
             # Held until all is made anew: another run must not begin between the removal and that.
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        first = first_left(config, chosen)
+        standings, _ = outlook(config, chosen, report)
+        first = next((index for index, standing in enumerate(standings) if not standing.done), len(chosen))
         report(heading(config))
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
@@ -102,47 +118,77 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
 
 
-def first_left(config: Config, steps: Sequence[Step]) -> int:
-    """Where the first of these steps stands that is not done; what it and those behind it need has been looked at.
+def outlook(
+    config: Config, steps: Sequence[Step], report: Callable[[str], None] | None = None
+) -> tuple[list[Standing], list[str]]:
+    """How far these steps are, and lines on the labels; what those that are not done need has been looked at.
 
     Raises:
-        UserError: what is done was made from other inputs, or what the others need is missing or does not fit.
+        UserError: what is there was made from other inputs, or what is needed is missing or does not fit; see `check`,
+            which `report` is for.
     """
     with told_whose(config):
-        first = next((index for index, step in enumerate(steps) if not step.is_done()), len(steps))
-    if first < len(steps):
-        check(config, names(steps[first:]))
-    return first
+        standings = survey(steps)
+    left = [standing.step.name for standing in standings if not standing.done]
+    return standings, check(config, left, report) if left else []
 
 
-def check(config: Config, stages: Sequence[StageName]) -> None:
+def check(config: Config, stages: Sequence[StageName], report: Callable[[str], None] | None = None) -> list[str]:
     """Look at what comes from outside and is needed for `stages`, before anything is written.
 
+    Where `report` is given, as for a run, a Ray cluster is joined and looked at too; it takes a line for a long wait.
+
+    Returns:
+        What should be known of the labels, a line each.
+
     Raises:
-        UserError: a dataset or a model is missing or does not fit.
+        UserError: a dataset or a model is missing or does not fit, its labels cannot be used, or a stage asks for
+            resources that there are not.
     """
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.data.check()
+    remarks: list[str] = []
+    if "shard" in stages:
+        budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
+        remarks = LabelCheck(layouts.data, budget, config.evaluate.split).run()
+    elif "judge" in stages:
+        check_stored_labels(layouts.real)
     layouts.check()
     Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
+    require_resources(config, stages)
+    if report is not None and joins_cluster(config):
+        require_room(config, stages, report)
+    return remarks
 
 
 def require_models(config: Config, stages: Sequence[StageName]) -> None:
-    """Look for the models that `stages` load.
+    """Look for the models that `stages` load, and whether they fit together, by their configurations.
 
     Raises:
-        UserError: one is neither here nor on the hub.
+        UserError: one is neither here nor on the hub, is of another sort, or does not fit the others.
     """
+    layouts = Layouts(config, Workspace.of(config))
     if {"fit", "extract"} & set(stages):
-        require_reachable("backbone.name", config.backbone.name, "config.json", [OFFLINE_DINOV2])
+        name = config.backbone.name
+        require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
+        channels = require_backbone(name)
+        if "fit" in stages and (basis := layouts.adapter_basis()):
+            require_basis_fits(basis, name, channels)
     if {"adapt", "generate"} & set(stages):
-        require_reachable("generator.base", config.generator.base, "model_index.json", zoo.names())
+        base = config.generator.base
+        require_reachable(BASE, base, "model_index.json", zoo.names())
+        unet = require_base(base)
+        if adapter := layouts.start_adapter():
+            require_same_shape(adapter, base, unet)
+    if "generate" in stages:
+        require_prompts_fit(config.generate.prompts, config.generator.base)
     if "caption" in stages and config.captions.model is not None:
-        require_reachable("captions.model", config.captions.model, "config.json", [])
+        require_reachable(CAPTIONER, config.captions.model, "config.json", [])
+        require_captioner(config.captions.model)
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> RetrySummary:
@@ -164,7 +210,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
     with sole_run(config.workspace):
         forget_followers(steps, step)
         summary = step.retry(Tools(config, report))
-    report(f"{summary}: {step.remedy(config.workspace)}" if summary.failures else str(summary))
+    report(f"{summary}; {step.remedy(config.workspace)}" if summary.failures else str(summary))
     if line := outdated(Workspace.of(config)):
         report(line)
     return summary
@@ -247,12 +293,12 @@ def names(steps: Sequence[Step]) -> list[StageName]:
 def write_config(config: Config) -> None:
     """Keep the resolved configuration in the workspace, for `status` and for the reader; see `KEPT_CONFIG`."""
     path = Workspace.of(config).config
-    text = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude={"workspace"})))
-    if path.is_file() and path.read_text() == text:
+    text = OmegaConf.to_yaml(OmegaConf.create(literal(config.model_dump(mode="json", exclude={"workspace"}))))
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text)
+    scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
 
 

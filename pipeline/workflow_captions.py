@@ -28,7 +28,8 @@ class Captions:
         """The stage, or none."""
         if self.config.captions.model is None:
             return []
-        return [StoreStep("caption", self.workspace.captions, self.plan, self.work, self.layouts.data.size)]
+        size = self.layouts.data.size
+        return [StoreStep("caption", self.workspace.captions, self.plan, self.work, size, reads=("shard",))]
 
     def plan(self) -> StorePlan:
         """The store of captions: the shards of the real store once more."""

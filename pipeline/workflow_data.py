@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.errors import UserError
-from augment.prompts import DETAILS, expand
+from augment.prompts import DETAILS, Description, expand
 from pipeline.artifact import Artifact, discard
 from pipeline.config import Config, SamplingConfig, StageName
-from pipeline.datasets import Dataset, FolderOptions, Geometry, Record, Tiles, open_dataset
+from pipeline.datasets import Dataset, Geometry, Listing, Options, Record, Tiles, open_dataset
 from pipeline.engine import Source, Stage
+from pipeline.opening import intake_of, options_of
+from pipeline.prompt_checks import require_said
 from pipeline.rendering import render_once, scenes_artifact
 from pipeline.sampler import Countable, Sampler
 from pipeline.stages import shard
@@ -40,7 +42,8 @@ class RealData:
                 self.size,
                 self.prepare,
                 self.clean,
-                remark=self.unlabelled,
+                remark=self.remarks,
+                check_prepared=self.check_prepared,
             ),
         ]
 
@@ -57,7 +60,8 @@ class RealData:
         prompts = self.config.generate.prompts
         known = {**self.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
-            expand(template, known, "")
+            expand(template, known, Description())
+        require_said(prompts)
 
     def known_attributes(self) -> dict[str, str]:
         """What the dataset says of every image that is to be a source, with the values of one of them."""
@@ -91,22 +95,26 @@ class RealData:
         return self.config.dataset.root or str(self.workspace.scenes)
 
     @property
-    def folder(self) -> FolderOptions | None:
-        """Where things lie in a plain folder, where that is stated."""
-        options = self.config.dataset.folder
-        return None if options is None else FolderOptions(**options.model_dump())
+    def options(self) -> Options | None:
+        """What is stated of the dataset's kind."""
+        return options_of(self.config.dataset)
 
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.config.dataset.kind, self.root, self.folder, self.config.dataset.decoding)
+        return open_dataset(self.config.dataset.kind, self.root, self.options, self.config.dataset.decoding)
 
     # Which images
 
     @cached_property
+    def listing(self) -> Listing:
+        """The images of each split that are read, before any is chosen."""
+        return intake_of(self.config.dataset).listing(self.dataset, self.config.dataset.splits)
+
+    @cached_property
     def candidates(self) -> dict[str, list[Record]]:
         """The images of each split, thinned to the limit, before any sampling."""
-        return shard.select(self.dataset, self.config.dataset.splits, self.config.dataset.limit)
+        return shard.select(self.listing.records, self.config.dataset.limit)
 
     def candidate_keys(self) -> dict[str, list[str]]:
         """The keys of the candidates."""
@@ -143,7 +151,9 @@ class RealData:
             **shard.mask_values(self.dataset),
         }
         settings = self.config.dataset
-        labels = shard.LabelSource(settings.kind, self.root, settings.taxonomy, self.folder, decoding=settings.decoding)
+        labels = shard.LabelSource(
+            settings.kind, self.root, settings.taxonomy, self.options, decoding=settings.decoding
+        )
         task = CountClasses(labels, self.num_classes(), resources_of(self.config, "shard").resources)
         return Countable(inputs, task, lambda: shard.plan(sampled, self.config.shard.samples_per_shard))
 
@@ -201,6 +211,14 @@ class RealData:
                     "give keys or a fraction, or null to take all"
                 )
 
+    def remarks(self) -> str:
+        """What should be known of the images before any is read, in lines; empty where there is nothing to say."""
+        return "\n".join(filter(None, (*self.not_read(), self.unlabelled())))
+
+    def not_read(self) -> list[str]:
+        """What of the dataset is not read, a line each."""
+        return [] if self.config.dataset.render is not None else self.listing.remarks()
+
     def unlabelled(self) -> str:
         """How many images of which splits have no label, in a line; empty where all have one."""
         if self.config.dataset.render is not None:
@@ -246,10 +264,21 @@ class RealData:
     # The store
 
     def prepare(self, tools: Tools) -> None:
-        """Draw scenes and count classes, as far as that is asked for and not done."""
+        """Draw scenes and count classes, as far as that is asked for and not done; say what is not read."""
         self.render(tools)
+        for line in self.not_read():
+            tools.report(f"shard: {line}")
         if self.sampler is not None:
             self.sampler.prepare(tools)
+
+    def check_prepared(self) -> None:
+        """Check that scenes and class counts that are there were made as they are asked for."""
+        if self.config.dataset.render is not None:
+            self.scenes().require_match("shard")
+            if not self.scenes().is_done():
+                return
+        if self.sampler is not None:
+            self.sampler.check_prepared()
 
     def clean(self) -> None:
         """Remove what was prepared."""
@@ -298,6 +327,6 @@ class RealData:
         stage = shard.Shard(**resources_of(self.config, "shard").of_stage)
         settings = self.config.dataset
         source = shard.DatasetSource(
-            settings.kind, self.root, settings.taxonomy, self.folder, self.frame_geometry, settings.decoding
+            settings.kind, self.root, settings.taxonomy, self.options, self.frame_geometry, settings.decoding
         )
         return stage, source

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from augment.errors import UserError
 from pipeline.artifact import Artifact, Record, read_record
-from pipeline.config import Config
+from pipeline.config import REPORTING_KEYS, Config
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.models import basis_digest, identity, label
 from pipeline.sampler import Countable, Sampler
@@ -36,7 +37,14 @@ class Generation:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("adapt", space.adapter, self.adapter, self.build_adapter),
+            ArtifactStep(
+                "adapt",
+                space.adapter,
+                self.adapter,
+                self.build_adapter,
+                # An adapter that is used as it is depends on no image.
+                reads=("fit", "extract", "caption") if self.config.adapt.steps else ("fit",),
+            ),
             StoreStep(
                 "generate",
                 space.synthetic,
@@ -45,6 +53,8 @@ class Generation:
                 self.size,
                 self.prepare,
                 self.clean,
+                reads=("shard", "extract", "caption", "adapt"),
+                check_prepared=self.check_prepared,
             ),
         ]
 
@@ -58,12 +68,16 @@ class Generation:
 
     def size(self) -> Size:
         """Shards and samples of the synthetic store; at most, before it is known which sources are sampled."""
+        return self.size_of(self.config.generate.splits)
+
+    def size_of(self, splits: Sequence[str]) -> Size:
+        """The same of these splits alone, all of them generated."""
         settings = self.config.generate
         factor = len(settings.ks) * settings.variants
         if self.sampler is not None and Store.is_at(self.workspace.layouts) and self.sampler.is_ready():
-            sources = [keys for shard, keys in self.sources().items() if split_of(shard) in settings.splits]
+            sources = [keys for shard, keys in self.sources().items() if split_of(shard) in splits]
             return Size(factor * len(sources), factor * sum(map(len, sources)))
-        counts = {split: count for split, count in self.layouts.data.counts().items() if split in settings.splits}
+        counts = {split: count for split, count in self.layouts.data.counts().items() if split in splits}
         if self.sampler is not None:
             classes = self.layouts.data.num_classes()
             counts = {split: self.sampler.expected(split, count, classes) for split, count in counts.items()}
@@ -102,6 +116,11 @@ class Generation:
         """Count the classes of the sources, where they are sampled by them and that is not done."""
         if self.sampler is not None:
             self.sampler.prepare(tools)
+
+    def check_prepared(self) -> None:
+        """Check that class counts that are there are of the sources there are."""
+        if self.sampler is not None:
+            self.sampler.check_prepared()
 
     def clean(self) -> None:
         """Remove what was prepared."""
@@ -160,7 +179,7 @@ class Generation:
             inputs |= {
                 "base": identity(self.config.generator.base),
                 "layouts": content_digest(self.layouts.store),
-                "options": self.config.adapt.model_dump(exclude={"checkpoint_every", "sample_every", "log_every"}),
+                "options": self.config.adapt.model_dump(exclude=REPORTING_KEYS),
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
                 **self.captions.inputs(),
@@ -193,8 +212,8 @@ class Generation:
             **resources_of(self.config, "adapt").of_task,
         )
         keys = tuple(key for unit in fit.plan(keys_by_shard(self.layouts.store)) for key in unit.keys)
-        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses in {folder / TRAINING}/loss.jsonl")
-        list(tools.executor.map(task, [WorkUnit("adapter-000000", keys)]))
+        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {folder / TRAINING}")
+        tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
 
     # generate

@@ -18,6 +18,7 @@ from pipeline.stages.adapt import BASIS
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store
+from pipeline.store.manifest import LAYOUTS
 from pipeline.workflow_data import RealData
 from pipeline.workspace import Workspace, content_digest
 
@@ -44,8 +45,15 @@ class Layouts:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("fit", space.basis, self.basis, self.build_basis),
-            StoreStep("extract", space.layouts, self.plan_extract, self.extract_work, self.data.size),
+            ArtifactStep("fit", space.basis, self.basis, self.build_basis, reads=("shard",)),
+            StoreStep(
+                "extract",
+                space.layouts,
+                self.plan_extract,
+                self.extract_work,
+                self.data.size,
+                reads=("shard", "fit"),
+            ),
         ]
 
     def check(self) -> None:
@@ -116,9 +124,7 @@ class Layouts:
         )
         units = fit.plan(keys_by_shard(self.real))
         if not any(unit.keys for unit in units):
-            raise UserError(
-                f"{self.workspace.real} holds no sample of {TRAIN_SPLIT!r}: see its quarantine for the reasons"
-            )
+            raise UserError(f"{self.workspace.real} holds no sample of {TRAIN_SPLIT!r}: lumen quarantine says why")
         found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
         parts = [found[unit.shard] for unit in units]
         moments = FeatureMoments.merged(part.moments for part in parts)
@@ -143,7 +149,7 @@ class Layouts:
             "basis": basis_digest(self.workspace.basis / USED),
             "k_max": self.config.layout.k_max,
         }
-        manifest = Manifest("layouts", None, self.data.geometry, inputs)
+        manifest = Manifest(LAYOUTS, None, self.data.geometry, inputs)
         return StorePlan(manifest, sorted(self.real.done()), lambda: extract.plan(keys_by_shard(self.real)))
 
     def extract_work(self) -> tuple[Stage, Source]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from downstream.options import TrainingOptions
 from pipeline.config import mix_weights
 from pipeline.engine import Resources, WorkUnit
+from pipeline.engine.memory import FittingBatches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from augment.progress import OnStep
     from downstream.judge import Judge
     from downstream.mixes import Mix
     from downstream.results import RunResult
@@ -49,7 +51,7 @@ class Train:
     def setup(self) -> None:
         """Nothing that outlives one training."""
 
-    def run(self, unit: WorkUnit) -> RunResult:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult:
         """Train and evaluate."""
         from downstream.training import train
 
@@ -63,15 +65,16 @@ class Train:
             training.options,
             training.seed,
             training.folder,
+            on_step,
             val_split=self.val_split,
         )
 
 
 @dataclass
 class Evaluate:
-    """Measures the synthetic images of a held-out split with the judge in the folder `judge`."""
+    """Measures the synthetic images of a held-out split with the judge in a folder, None where it is unfit."""
 
-    judge: str
+    judge: str | None
     real: str
     synthetic: str
     split: str
@@ -86,8 +89,12 @@ class Evaluate:
     def run(self, _unit: WorkUnit) -> pa.Table:
         """The table by k; see `downstream.evaluation.evaluate`."""
         from downstream.evaluation import evaluate
+        from pipeline.fitting_judge import FittingJudge
 
-        return evaluate(load_judge(self.judge, self.device), self.real, self.synthetic, self.split, self.batch_size)
+        judge = None
+        if self.judge is not None:
+            judge = FittingJudge(load_judge(self.judge, self.device), FittingBatches(self.name, self.batch_size))
+        return evaluate(judge, self.real, self.synthetic, self.split, self.batch_size)
 
 
 def mix_of(expression: str) -> Mix:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from augment.errors import UserError
+from downstream.fitness import Fitness
 from downstream.options import TrainingOptions
+from downstream.results import RESULT, read_result
 from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
+from pipeline.curation import require_some_curated
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
 from pipeline.store import JSON, Manifest, Store, fingerprint, taxonomy_of
 from pipeline.taxonomies import Taxonomy
+from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
 from pipeline.workflow_tasks import Evaluate, Train, Training, load_judge
 from pipeline.workspace import Workspace, content_digest
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 # What trains on labels, or compares with them.
 LABELLED_STAGES: tuple[StageName, ...] = ("judge", "curate", "compare", "evaluate")
+# What trains the segmenter.
+TRAINING_STAGES: tuple[StageName, ...] = ("judge", "compare")
 
 
 @dataclass
@@ -43,7 +49,7 @@ class Value:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("judge", space.judge, self.judge, self.build_judge),
+            ArtifactStep("judge", space.judge, self.judge, self.build_judge, reads=("shard",)),
             StoreStep(
                 "curate",
                 space.curated,
@@ -51,8 +57,11 @@ class Value:
                 self.curate_work,
                 self.curated_size,
                 self.fit_scale,
-                self.unfit,
+                self.forget_scale,
                 grows_with="generate",
+                remark=self.not_curated,
+                reads=("shard", "judge"),
+                check_prepared=self.check_scale,
             ),
             ArtifactStep(
                 "compare",
@@ -62,25 +71,53 @@ class Value:
                 units=len(self.config.downstream.mixes) * len(self.config.downstream.seeds),
                 derived=True,
                 clean=self.forget_runs,
+                reads=tuple(set().union(*map(self.sources_of, self.config.downstream.mixes))),
+                finished=self.finished,
+                begun=self.has_runs,
             ),
-            ArtifactStep("evaluate", space.evaluation, self.evaluation, self.build_evaluation, derived=True),
-            ArtifactStep("report", space.report, self.report, self.build_report, derived=True),
+            ArtifactStep(
+                "evaluate",
+                space.evaluation,
+                self.evaluation,
+                self.build_evaluation,
+                derived=True,
+                reads=("shard", "generate", "judge"),
+            ),
+            ArtifactStep(
+                "report",
+                space.report,
+                self.report,
+                self.build_report,
+                derived=True,
+                reads=("generate", "compare", "evaluate"),
+            ),
         ]
 
     def check(self, stages: Sequence[StageName]) -> None:
         """Look at what comes from outside, before anything is written.
 
         Raises:
-            UserError: there is no such segmenter, or no weights for it, or a label is missing that `stages` need.
+            UserError: there is no such segmenter, or no weights for it, or it cannot be trained with the batch size,
+                the image size and the classes asked for, or a label is missing that `stages` need.
         """
         if needing := [stage for stage in LABELLED_STAGES if stage in stages]:
             self.layouts.data.require_labels((TRAIN_SPLIT, self.split), needing)
-        from downstream.models import segmenter_config
+        if "compare" in stages and "curate" not in stages:
+            self.require_curated()
+        from downstream.models import require_model
+        from downstream.trial import Trial, require_trainable
 
         settings, geometry = self.config.downstream, self.config.geometry
-        segmenter_config(settings.model, 2, (geometry.height, geometry.width))
+        size = geometry.height, geometry.width
         if settings.pretrained is not None and not settings.pretrained.is_file():
             raise UserError(f"downstream.pretrained: no weights at {settings.pretrained}")
+        training = [stage for stage in TRAINING_STAGES if stage in stages]
+        taxonomy = self.layouts.data.taxonomy
+        if not training or taxonomy is None:
+            require_model(settings.model)
+            return
+        device = resources_of(self.config, training[0]).device
+        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device))
 
     @property
     def split(self) -> str:
@@ -118,6 +155,23 @@ class Value:
             raise UserError(f"{self.workspace.judge} holds no judge: run the stages up to judge first")
         return record
 
+    def shortfall(self) -> str | None:
+        """What the judge lacks for its word to count, in words; None where it is fit, or not there."""
+        result = read_result(self.workspace.judge)
+        return Fitness.of(result).shortfall if result else None
+
+    def not_curated(self) -> str:
+        """That nothing is curated, and why, in a line; empty where the judge is fit, or not there."""
+        if (shortfall := self.shortfall()) is None:
+            return ""
+        return f"curate: every pair is kept as it is, because the judge is unfit: {shortfall}; {self.better_judge}"
+
+    @property
+    def better_judge(self) -> str:
+        """How to get a judge that has learned more."""
+        iterations = self.config.judge.iterations
+        return f"raise judge.iterations (now {iterations}) or take more labelled images, then run with --redo judge"
+
     # Trainings
 
     def options(self, iterations: int) -> TrainingOptions:
@@ -134,6 +188,7 @@ class Value:
             scale_range=settings.scale_range,
             photometric=settings.photometric,
             num_workers=settings.num_workers,
+            checkpoint_minutes=settings.checkpoint_minutes,
         )
 
     def training(self, mix: str, seed: int, iterations: int) -> Training:
@@ -162,12 +217,15 @@ class Value:
             resources_of(self.config, stage).resources,
             stage,
         )
-        units = [WorkUnit(f"run-{index:06d}", (), {"index": index}) for index in range(len(trainings))]
-        found: dict[str, RunResult] = {}
-        for unit, result in tools.executor.map(task, units):
-            found[unit.shard] = result
-            tools.report(f"{stage}: {result.mix}, seed {result.seed}: mIoU {result.miou:.3f}")
-        return [found[unit.shard] for unit in units]
+        units = {
+            f"{training.mix}, seed {training.seed}": WorkUnit(f"run-{index:06d}", (), {"index": index})
+            for index, training in enumerate(trainings)
+        }
+
+        def on_result(result: RunResult) -> None:
+            tools.report(f"{stage}: {result.mix}, seed {result.seed}: {measured(result)}")
+
+        return tools.train(task, units, on_result)
 
     # judge
 
@@ -185,8 +243,15 @@ class Value:
         training = self.training("real", self.config.judge.seed, self.config.judge.iterations)
         (result,) = self.train("judge", [training], tools)
         shutil.copytree(training.folder, folder, dirs_exist_ok=True)
-        facts["miou"] = result.miou
-        return f"mIoU {result.miou:.3f} on {self.split}"
+        fitness = Fitness.of(result)
+        facts |= {"miou": result.miou, "images": result.images, "split": self.split, "fitness": asdict(fitness)}
+        facts["unfit"] = fitness.shortfall
+        if fitness.shortfall is None:
+            return f"{measured(result)}; fit to judge: {fitness.known}"
+        return (
+            f"{measured(result)}; UNFIT to judge, so there will be no alignment and no curation: {fitness.shortfall}; "
+            f"{self.better_judge}"
+        )
 
     # curate
 
@@ -200,9 +265,16 @@ class Value:
         }
         return Artifact(self.workspace.scale, "loss-scale", inputs)
 
-    def fit_scale(self, tools: Tools) -> None:
-        """Fit the loss scale on real training data, where it is not there."""
+    def check_scale(self) -> None:
+        """Check that a loss scale that is there was fitted as it is asked for."""
         self.scale().require_match("curate")
+
+    def fit_scale(self, tools: Tools) -> None:
+        """Fit the loss scale on real training data, where it is not there and the judge is fit."""
+        if line := self.not_curated():
+            tools.report(line)
+            return
+        self.check_scale()
         if self.scale().is_done():
             return
         from augment.filtering import LossHistogram, LossScale
@@ -223,7 +295,7 @@ class Value:
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 
-    def unfit(self) -> None:
+    def forget_scale(self) -> None:
         """Remove the loss scale."""
         discard(self.workspace.scale)
 
@@ -233,6 +305,7 @@ class Value:
             "synthetic": self.synthetic.manifest.fingerprint,
             "judge": self.judge_record.digest,
             "options": self.config.curate.model_dump(),
+            **({"judged": False} if self.shortfall() else {}),
         }
         manifest = Manifest(
             "curated",
@@ -247,6 +320,9 @@ class Value:
     def curate_work(self) -> tuple[Stage, Source]:
         """Stage and source of curate."""
         settings = resources_of(self.config, "curate")
+        source = StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
+        if self.shortfall():
+            return curate.KeepAll(**settings.of_stage), source
         judge = partial(load_judge, str(self.workspace.judge), settings.device)
         stage = curate.Curate(
             judge,
@@ -255,13 +331,13 @@ class Value:
             **settings.of_stage,
             ignore_index=self.taxonomy.ignore_index,
         )
-        return stage, StoreSource(self.workspace.synthetic, ("image", "label", "instances"))
+        return stage, source
 
     def curated_size(self) -> Size:
         """Shards and samples of the curated store, if none is dropped."""
-        count = self.layouts.data.counts()[TRAIN_SPLIT] if TRAIN_SPLIT in self.config.generate.splits else 0
-        factor = len(self.config.generate.ks) * self.config.generate.variants
-        return Size(factor * self.layouts.data.shards_of(count), factor * count)
+        if TRAIN_SPLIT not in self.config.generate.splits:
+            return Size(0, 0)
+        return Generation(self.config, self.workspace, self.layouts).size_of((TRAIN_SPLIT,))
 
     # compare
 
@@ -275,8 +351,34 @@ class Value:
         settings = self.config.downstream
         return [self.training(mix, seed, settings.iterations) for mix in settings.mixes for seed in settings.seeds]
 
+    def finished(self, undone: frozenset[StageName]) -> int:
+        """How many trainings are finished, of those that read nothing of the stages ``undone``."""
+        settings = self.config.downstream
+        mixes = [mix for mix in settings.mixes if not undone & self.sources_of(mix)]
+        trainings = [self.training(mix, seed, settings.iterations) for mix in mixes for seed in settings.seeds]
+        return sum((training.folder / RESULT).is_file() for training in trainings)
+
+    @staticmethod
+    def sources_of(mix: str) -> set[StageName]:
+        """The stages that make what a mix is trained on."""
+        return {"shard", "curate"} if "synthetic" in mix_weights(mix) else {"shard"}
+
+    def require_curated(self) -> None:
+        """Check that curation has left something, where a mix needs it.
+
+        Raises:
+            UserError: it has not.
+        """
+        if any("curate" in self.sources_of(mix) for mix in self.config.downstream.mixes):
+            require_some_curated(self.config)
+
+    def has_runs(self) -> bool:
+        """Whether any training is finished, whatever it was trained on."""
+        return any(self.workspace.runs.glob(f"*/{RESULT}"))
+
     def build_comparison(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train what is not trained yet, and put all results into one table."""
+        self.require_curated()
         from downstream.comparison import comparison_table, summarize, write_table
 
         table = comparison_table(self.train("compare", self.trainings(), tools))
@@ -297,6 +399,7 @@ class Value:
             "real": content_digest(self.layouts.real),
             "synthetic": content_digest(self.synthetic),
             "split": self.split,
+            **({"judged": False} if self.shortfall() else {}),
         }
         return Artifact(self.workspace.evaluation, "evaluation", inputs)
 
@@ -304,9 +407,9 @@ class Value:
         """Let the judge look at the synthetic images of the held-out split."""
         from downstream.comparison import write_table
 
-        settings = resources_of(self.config, "evaluate")
+        settings, shortfall = resources_of(self.config, "evaluate"), self.shortfall()
         task = Evaluate(
-            str(self.workspace.judge),
+            str(self.workspace.judge) if shortfall is None else None,
             self.workspace.real,
             self.workspace.synthetic,
             self.split,
@@ -315,8 +418,15 @@ class Value:
         ((_, table),) = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])
         write_table(table, path)
         facts["rows"] = rows = table.to_pylist()
-        shown = (f"k={row['k']} alignment {row['alignment']:.2f}" for row in rows if row["alignment"] is not None)
-        return ", ".join(shown)
+        facts["unfit"] = shortfall
+        if shortfall is not None:
+            return f"no alignment, because the judge is unfit: {shortfall}; {self.better_judge}"
+        shown = (
+            f"k={row['k']} alignment {row['alignment']:.2f} ({row['images']} images of {row['sources']} sources)"
+            for row in rows
+            if row["alignment"] is not None
+        )
+        return f"{', '.join(shown) or 'no alignment'}; one judge"
 
     # report
 
@@ -339,3 +449,9 @@ class Value:
         space = self.workspace
         build_report(space.root, folder / PAGE, self.split, space.store_root, self.config.name)
         return "written"
+
+
+def measured(result: RunResult) -> str:
+    """A result's mIoU, and what it was measured on."""
+    images = "" if result.images is None else f"{result.images} images of "
+    return f"mIoU {result.miou:.3f} on {images}{result.inputs['splits'][1]}"

@@ -151,7 +151,7 @@ def kept_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        kept = OmegaConf.to_container(OmegaConf.load(path))
+        kept = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(kept, dict):

@@ -16,6 +16,18 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# What would change results, messages or where they go: a test that needs one of these sets it itself.
+SETTINGS = (
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"),
+    *("RAY_ADDRESS", "HYDRA_FULL_ERROR", "LUMEN_TRACEBACK", "PYTHONWARNINGS"),
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE"),
+)
+for name in SETTINGS:
+    os.environ.pop(name, None)
+# The servers of the tests are on this machine, and no proxy leads there.
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
 # Read when Ray is imported, which test modules do.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", QUIET["RAY_DEDUP_LOGS_SKIP_REGEX"])
 

@@ -35,18 +35,29 @@ def onnx_path() -> Path:
     return Path(spec.origin).parent / "models" / "vit_s_focus.onnx"
 
 
-def cached_checkpoint() -> Path:
-    """Folder with the converted model in the layout of transformers, made on first use.
-
-    It lies in `$LUMEN_CACHE`, or in `$XDG_CACHE_HOME/lumen`, or in `~/.cache/lumen`.
-    """
+def cache_folder() -> Path:
+    """Where the converted model is kept: in `$LUMEN_CACHE`, or in `$XDG_CACHE_HOME/lumen`, or in `~/.cache/lumen`."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumen"
-    folder = Path(os.environ.get("LUMEN_CACHE") or default) / "dinov2-vits14"
+    return Path(os.environ.get("LUMEN_CACHE") or default) / "dinov2-vits14"
+
+
+def cached_checkpoint() -> Path:
+    """Folder with the converted model in the layout of transformers, made on first use; see `cache_folder`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    folder = cache_folder()
     if not (folder / "config.json").exists():
         source = onnx_path()
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # Several workers may convert at once: each writes its own folder, the first rename wins.
-        scratch = Path(tempfile.mkdtemp(prefix=".dinov2-vits14-", dir=folder.parent))
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".dinov2-vits14-", dir=folder.parent))
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be written ({error.strerror or error}): set LUMEN_CACHE to a folder that can"
+            ) from error
         try:
             convert(source, scratch)
             try:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# In the names of transformers. Others are of one image size, have no class token, or no tokens at all.
+MODEL_TYPES = ("dinov2", "dinov2_with_registers", "dinov3_vit")
+
 
 class TransformerBackbone:
     """Patch tokens of a vision transformer's last hidden state, after its final normalisation.
@@ -28,7 +31,7 @@ class TransformerBackbone:
         """Load `source`, a hub id or local folder that `transformers.AutoModel` reads.
 
         Raises:
-            UserError: nothing loadable is there, or the model has no patch grid, or weights are missing.
+            UserError: nothing loadable is there, or the model is no DINO vision transformer, or weights are missing.
         """
         from transformers import AutoModel
 
@@ -39,6 +42,11 @@ class TransformerBackbone:
                 f"backbone {name!r}: transformers cannot load {str(source)!r} "
                 f"({str(error).splitlines()[0]}): give a hub id or a folder with config.json and weights"
             ) from error
+        if model.config.model_type not in MODEL_TYPES:
+            raise UserError(
+                f"backbone {name!r}: it is a {model.config.model_type} model, and only {', '.join(MODEL_TYPES)} give "
+                "one token a patch for images of any size: use a DINOv2 or DINOv3 vision transformer"
+            )
         patch = getattr(model.config, "patch_size", None)
         if not isinstance(patch, int):
             raise UserError(f"backbone {name!r}: {type(model).__name__} has no square patches: use a ViT")

@@ -16,6 +16,11 @@ from augment.errors import UserError
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
+# diffusers loads any folder as any class, and fills what is missing at random. ControlNetModel, like all its models of
+# this sort, takes `down_block_types` from the configuration and refuses these, showing the text.
+GUARD = "down_block_types"
+REFUSAL = ("this is no ControlNetModel: load it with augment.lumen.adapter.LayoutControlNet.from_pretrained",)
+
 
 class LayoutEncoder(nn.Module):
     """Embeds a layout `[B, K + 2, h, w]` (components, and two planes that tell k) into `[B, C, h, w]`.
@@ -42,10 +47,18 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
 
     One set of weights serves every number of components k in 0..`num_components`: the layout's channels past k
     are zero, and k itself is an input, because zero also means "average".
+
+    A saved adapter is read by `LayoutControlNet.from_pretrained` alone: `ControlNetModel.from_pretrained` raises.
     """
 
     @register_to_config
-    def __init__(self, num_components: int, controlnet_config: dict[str, Any], hidden_channels: int = 128) -> None:
+    def __init__(
+        self,
+        num_components: int,
+        controlnet_config: dict[str, Any],
+        hidden_channels: int = 128,
+        down_block_types: tuple[str, ...] = REFUSAL,  # noqa: ARG002 - see REFUSAL
+    ) -> None:
         super().__init__()
         self.controlnet = ControlNetModel(**controlnet_config)
         width = self.controlnet.config.block_out_channels[0]

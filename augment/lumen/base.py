@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from augment.backbones.transformer import weights_digest
-from augment.errors import UserError
+from augment.errors import UserError, require_finite
 from augment.loading import load_whole
 from augment.lumen import zoo
 from augment.lumen.grids import to_pixels, to_unit
+from augment.lumen.prompt_limit import PromptLimit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,23 +53,47 @@ class BaseModel:
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def encode(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        """Encode `uint8 [B, H, W, 3]` into latents `float32 [B, C, H / stride, W / stride]` of about unit variance."""
+        """Encode `uint8 [B, H, W, 3]` into latents `float32 [B, C, H / stride, W / stride]` of about unit variance.
+
+        Raises:
+            NotFinite: the latents hold NaN or infinite values.
+        """
         pixels = to_unit(images).to(self.device, self.vae.dtype)
         encoded = self.vae.encode(pixels)
         mode = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        return (mode.float() - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
+        latents = (mode.float() - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
+        return require_finite(latents, f"the latents that {self.name!r} encodes images into")
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
-        """Decode what `encode` gives into images `uint8 [B, H, W, 3]`."""
+        """Decode what `encode` gives into images `uint8 [B, H, W, 3]`.
+
+        Raises:
+            NotFinite: latents or images hold NaN or infinite values.
+        """
+        require_finite(latents, "the latents")
         unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
         return to_pixels(self.vae.decode(unscaled.to(self.vae.dtype)).sample)
 
+    @cached_property
+    def prompt_limit(self) -> PromptLimit:
+        """What the text encoder takes of a prompt."""
+        config: Any = self.text_encoder.config
+        return PromptLimit(self.tokenizer, config.max_position_embeddings)
+
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes, cut off past it."""
-        length = self.tokenizer.model_max_length
-        batch = self.tokenizer(
-            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
+        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes.
+
+        Raises:
+            UserError: a prompt is longer than that; see `PromptLimit.fit`.
+        """
+        limit = self.prompt_limit
+        for prompt in prompts:
+            if not limit.fits(prompt):
+                raise UserError(
+                    f"prompt {prompt!r} has {limit.count(prompt)} tokens, and the text encoder of {self.name!r} takes "
+                    f"{limit.length}: shorten it"
+                )
+        batch = self.tokenizer(list(prompts), padding="max_length", max_length=limit.length, return_tensors="pt")
         return batch.input_ids.to(self.device)
 
     def embed(self, prompts: Sequence[str]) -> torch.Tensor:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from augment.errors import require_finite
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -21,7 +23,12 @@ def to_unit(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
-    """Turn `float [B, 3, H, W]` in -1..1 into `uint8 [B, H, W, 3]`, rounded and clipped."""
+    """Turn `float [B, 3, H, W]` in -1..1 into `uint8 [B, H, W, 3]`, rounded and clipped.
+
+    Raises:
+        NotFinite: a value is NaN, which would come out black, or infinite.
+    """
+    require_finite(images, "the images")
     levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
     return np.ascontiguousarray(levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
 
+PROMPTS_KEPT = 1024
+
 
 @dataclass(frozen=True)
 class Request:
@@ -76,6 +78,7 @@ class LayoutSampler:
 
         Raises:
             UserError: a request's k is more than the layout or the adapter holds.
+            NotFinite: latents or images come out as NaN or infinite values.
         """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
@@ -108,6 +111,9 @@ class LayoutSampler:
 
     def _embed(self, prompt: str) -> torch.Tensor:
         if prompt not in self._prompts:
+            # With a caption for every image they would fill the memory of the device.
+            if len(self._prompts) >= PROMPTS_KEPT:
+                del self._prompts[next(iter(self._prompts))]
             self._prompts[prompt] = self.base.embed([prompt])[0]
         return self._prompts[prompt]
 

@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from augment.errors import UserError
+from augment.progress import TrainingStep
+from augment.scalars import AddScalars, scalar_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
-    Log = Callable[[str], None]
+    from augment.progress import OnStep
+
     Losses = Callable[[int, np.random.Generator], Mapping[str, Tensor]]
 
 CHECKPOINT = "checkpoint.safetensors"
+LOSSES = "loss.jsonl"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class TrainingOptions:
         ema_decay: decay of the exponential moving average that is what training returns; the average is
             shorter in the beginning, so that it never remembers the initial weights.
         precision: `bf16` runs the forward pass under autocast, `fp32` does not.
-        checkpoint_every, sample_every, log_every: steps between checkpoints, sample grids and log lines.
+        checkpoint_every, sample_every, log_every: steps between checkpoints, sample grids and rows of the loss log.
+        checkpoint_minutes: minutes after which a checkpoint is written however few steps were taken since the last.
         seed: what every step's random numbers derive from, together with the step.
     """
 
@@ -51,6 +57,7 @@ class TrainingOptions:
     ema_decay: float = 0.999
     precision: str = "bf16"
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 5.0
     sample_every: int = 500
     log_every: int = 50
     seed: int = 0
@@ -84,36 +91,47 @@ class Trainer:
         )
         self.average = {key: value.detach().clone() for key, value in self.parameters.items()}
         self.step = 0
+        # Losses since the last row of the log.
+        self._recent: list[dict[str, float]] = []
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    def run(self, losses: Losses, log: Log, sample: Callable[[int], None] | None = None) -> None:
+    def run(self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None = None) -> None:
         """Take the steps that are left, then put the averaged weights into the modules.
 
         Args:
             losses: (step, generator) -> named scalar losses; their sum is minimised.
-            log: receives a line every `log_every` steps.
+            on_step: called after every step, with the losses of that step.
             sample: called every `sample_every` steps and at the end while the averaged weights are in place.
 
         Raises:
-            UserError: the loss is not finite.
+            UserError: the loss or its gradient is not finite.
         """
+        with scalar_writer(self.folder, self.step) as add_scalars:
+            self._run(losses, on_step, sample, add_scalars)
+        self._swap()
+
+    def _run(
+        self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None, add_scalars: AddScalars
+    ) -> None:
         options = self.options
         started, first = time.monotonic(), self.step
-        recent: list[dict[str, float]] = []
+        saved, saved_step = started, first
         while self.step < options.steps:
-            recent.append(self._take_step(losses))
-            if self.step % options.log_every == 0 or self.step == options.steps:
-                rate = (self.step - first) / (time.monotonic() - started)
-                means = {key: sum(values[key] for values in recent) / len(recent) for key in recent[0]}
-                self._record(means, rate, log)
-                recent = []
-            if self.step % options.checkpoint_every == 0:
+            self._recent.append(self._take_step(losses))
+            rate = (self.step - first) / (time.monotonic() - started)
+            on_step(TrainingStep(self.step, options.steps, self._recent[-1], rate))
+            last = self.step == options.steps
+            if self.step % options.log_every == 0 or last:
+                self._record(rate, add_scalars)
+            overdue = time.monotonic() - saved > 60 * options.checkpoint_minutes
+            if self.step % options.checkpoint_every == 0 or overdue:
                 self._save()
-            if sample and (self.step % options.sample_every == 0 or self.step == options.steps):
+                saved, saved_step = time.monotonic(), self.step
+            if sample and (self.step % options.sample_every == 0 or last):
                 self._with_average(sample)
-        self._save()
-        self._swap()
+        if saved_step < self.step:
+            self._save()
 
     def _take_step(self, losses: Losses) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -124,18 +142,23 @@ class Trainer:
             terms = losses(self.step, generator)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(total):
-            raise UserError(
-                f"{self.folder}: the loss is {total.item()} at step {self.step}: remove the folder and train again "
-                f"with a lower learning_rate than {self.options.learning_rate}"
-            )
+            raise self._diverged(f"the loss is {total.item()}")
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        # A finite loss may have a gradient that is not, which would make every weight NaN.
+        if not torch.isfinite(torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)):
+            raise self._diverged("the gradient is not finite")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
         return {key: float(term.detach()) for key, term in terms.items()}
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"{self.folder}: {what} at step {self.step}: remove the folder and train again with a lower "
+            f"learning_rate than {self.options.learning_rate}"
+        )
 
     def _with_average(self, sample: Callable[[int], None]) -> None:
         self._swap()
@@ -153,13 +176,15 @@ class Trainer:
             value.copy_(self.average[key])
             self.average[key].copy_(kept)
 
-    def _record(self, means: Mapping[str, float], rate: float, log: Log) -> None:
+    def _record(self, rate: float, add_scalars: AddScalars) -> None:
+        """Write the mean losses since the last row to the loss log and for TensorBoard."""
+        means = {key: sum(values[key] for values in self._recent) / len(self._recent) for key in self._recent[0]}
+        self._recent = []
         row = {"step": self.step, **{key: round(value, 5) for key, value in means.items()}}
-        with (self.folder / "loss.jsonl").open("a") as file:
+        with (self.folder / LOSSES).open("a") as file:
             file.write(json.dumps({**row, "steps_per_second": round(rate, 3)}) + "\n")
-        left = (self.options.steps - self.step) / rate
-        terms = " ".join(f"{key} {value:.4f}" for key, value in means.items())
-        log(f"step {self.step}/{self.options.steps}  {terms}  {rate:.2f} steps/s  {left / 60:.0f} min left")
+        scalars = {f"loss/{key}": value for key, value in means.items()}
+        add_scalars(self.step, {**scalars, "learning_rate": self.options.rate(self.step - 1), "steps_per_second": rate})
 
     def _save(self) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""
@@ -173,7 +198,7 @@ class Trainer:
         save_file(
             {key: value.contiguous().cpu() for key, value in tensors.items()},
             scratch,
-            metadata={"step": str(self.step)},
+            metadata={"recent": json.dumps(self._recent)},
         )
         scratch.replace(path)
 
@@ -185,7 +210,9 @@ class Trainer:
         self._truncate_log()
 
     def _load(self, path: Path) -> None:
-        tensors = load_file(path, device=str(self.device))
+        with safe_open(path, framework="pt", device=str(self.device)) as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+            self._recent = json.loads((content.metadata() or {}).get("recent", "[]"))
         for key, value in self.parameters.items():
             if f"weight/{key}" not in tensors or tensors[f"weight/{key}"].shape != value.shape:
                 raise UserError(
@@ -198,7 +225,7 @@ class Trainer:
 
     def _truncate_log(self) -> None:
         """Drop loss rows past the checkpoint, whose steps are taken again, and one that a kill cut in half."""
-        path = self.folder / "loss.jsonl"
+        path = self.folder / LOSSES
         if path.exists():
             whole = [row for row in path.read_text().splitlines() if row.endswith("}")]
             rows = [row + "\n" for row in whole if json.loads(row)["step"] <= self.step]

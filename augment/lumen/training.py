@@ -15,7 +15,7 @@ from augment.lumen.sampler import LayoutSampler, Request
 from augment.lumen.trainer import Trainer, TrainingOptions, log_uniform_int
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from diffusers import DDPMScheduler
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.base import BaseModel
+    from augment.progress import OnStep
 
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
 SHARE_WITHOUT_LAYOUT = 0.1
@@ -128,7 +129,7 @@ def train_adapter(
     examples: Examples,
     options: TrainingOptions,
     folder: Path,
-    log: Callable[[str], None],
+    on_step: OnStep,
 ) -> None:
     """Train the adapter in place on a frozen base; resumes from `folder` where a run was cut off.
 
@@ -140,7 +141,7 @@ def train_adapter(
         examples: training data.
         options: length and speed; see `TrainingOptions`.
         folder: where the run lives.
-        log: receives a line of progress now and then.
+        on_step: called after every step.
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
@@ -169,7 +170,7 @@ def train_adapter(
         write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", options.precision)
         adapter.train()
 
-    Trainer({"adapter": adapter}, options, folder, base.device).run(losses, log, sample)
+    Trainer({"adapter": adapter}, options, folder, base.device).run(losses, on_step, sample)
     adapter.eval().requires_grad_(False)
 
 

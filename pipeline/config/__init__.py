@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from pipeline.config.data import DatasetConfig, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
+from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
 from pipeline.config.run import Config
-from pipeline.config.sections import STAGES, TRAIN_SPLIT, AbsolutePath, Name, Section, Seed, StageName
+from pipeline.config.sections import (
+    REPORTING_KEYS,
+    STAGES,
+    TRAIN_SPLIT,
+    AbsolutePath,
+    CheckpointMinutes,
+    Name,
+    Section,
+    Seed,
+    StageName,
+)
 from pipeline.config.value import mix_weights
 
 __all__ = [
+    "REPORTING_KEYS",
     "STAGES",
     "TRAIN_SPLIT",
     "AbsolutePath",
     "BackboneConfig",
+    "CheckpointMinutes",
     "Config",
     "DatasetConfig",
+    "DatasetSettings",
     "FolderConfig",
     "Name",
     "RenderConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,14 +50,57 @@ class FolderConfig(Section):
     images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
     masks: FolderTemplate = Field(default="masks/{split}", description="class values, PNG; named as the images")
     instances: FolderTemplate = Field(default="instances/{split}", description="object numbers, 16-bit PNG; optional")
-    mask_suffix: str = Field(default="", description="what follows an image's name in that of its mask, e.g. '_mask'")
+    image_suffix: str = Field(
+        default="", description="what follows the name in image files, e.g. '_leftImg8bit', '_img.png' or '.jpg'"
+    )
+    mask_suffix: str = Field(
+        default="", description="what follows the name in files of masks and instances, e.g. '_mask' or '_mask.png'"
+    )
+    lists: FolderTemplate | None = Field(
+        default=None,
+        description="text file of each split's names, a name a line, e.g. 'ImageSets/Segmentation/{split}.txt'; null "
+        "takes every image",
+    )
     classes: str | None = Field(
-        default=None, description="file of class names; null is classes.txt, classes.csv or classes.json in the root"
+        default=None,
+        description="file of class names; null is classes.txt, classes.csv or classes.json in the root, or "
+        "_classes.csv in the root or beside the images of each split",
     )
     ignore_index: int | None = Field(
         default=None, ge=0, le=65535, description="value in masks that is no class; null is 255, or 65535 in 16 bits"
     )
     partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
+
+
+class CocoConfig(Section):
+    """What masks mean in a dataset of kind 'coco' with polygons and no panoptic file."""
+
+    background: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="class of the pixels that no object covers, a category's name or a new one, such as 'background'; "
+        "null leaves them without a class (255)",
+    )
+
+
+def pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from error
+    return text
+
+
+class HeldOutConfig(Section):
+    """Images of 'train' that are held out as a split of their own, for a dataset that comes without one."""
+
+    share: float = Field(default=0.1, gt=0, lt=1, description="share of the images, or of their groups, chosen by hash")
+    split: Annotated[str, Field(min_length=1)] = Field(default="val", description="name of the split that they become")
+    groups: Annotated[str, AfterValidator(pattern)] | None = Field(
+        default=None,
+        description="regular expression searched for in each image's path: images for which its first group, or else "
+        "the whole of it, finds the same text stay together, such as 'train/([^/]+)/' for cities; null parts any",
+    )
+    seed: Seed = Field(default=0, description="seed of the hash")
 
 
 class RareClassConfig(Section):
@@ -108,7 +152,7 @@ class SamplingConfig(Section):
         if not isinstance(self.keys, Path):
             return self.keys
         try:
-            lines = self.keys.read_text().splitlines()
+            lines = self.keys.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"keys: {self.keys} cannot be read as a list of keys ({error})") from error
         return tuple(line.strip() for line in lines if line.strip())
@@ -143,7 +187,14 @@ class DatasetConfig(Section):
         le=16,
         description="bits that count in images of 16 bits a channel, such as 12; null is what the file states, else 16",
     )
+    only_labelled: bool = Field(
+        default=False, description="whether images without a label are left out and counted, as are labels alone"
+    )
+    held_out: HeldOutConfig | None = Field(
+        default=None, description="what to hold out of 'train' where the dataset has no 'val'; null takes it as it is"
+    )
     folder: FolderConfig | None = Field(default=None, description="for kind 'folder': where things lie in it")
+    coco: CocoConfig | None = Field(default=None, description="for kind 'coco': what polygons mean")
     render: RenderConfig | None = Field(default=None, description="for kind 'rendered': what to draw")
 
     @property
@@ -168,6 +219,16 @@ class DatasetConfig(Section):
     def _consistent(self) -> DatasetConfig:
         if self.folder is not None and self.kind != "folder":
             raise ValueError(f"kind {self.kind!r} takes no folder section")
+        if self.coco is not None and self.kind != "coco":
+            raise ValueError(f"kind {self.kind!r} takes no coco section")
+        if self.held_out is not None:
+            if self.kind == "rendered":
+                raise ValueError("kind 'rendered' takes no held_out section: scenes of 'val' are rendered")
+            if self.held_out.split == TRAIN_SPLIT or self.held_out.split not in self.splits:
+                raise ValueError(
+                    f"held_out.split: {self.held_out.split!r} must be one of the splits {list(self.splits)} other than "
+                    f"{TRAIN_SPLIT!r}"
+                )
         if self.kind == "rendered":
             if unknown := sorted(set(self.splits) - {TRAIN_SPLIT, "val"}):
                 raise ValueError(f"splits: rendered scenes have 'train' and 'val', not {unknown}")
@@ -188,6 +249,12 @@ class DatasetConfig(Section):
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self
+
+
+class DatasetSettings(Section):
+    """What a command line says of a dataset alone, as that of `lumen inspect` does."""
+
+    dataset: DatasetConfig
 
 
 class SizeConfig(Section):

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.data import SamplingConfig
-from pipeline.config.sections import TRAIN_SPLIT, Ks, ModelName, Positive, Section, Splits
+from pipeline.config.sections import (
+    TRAIN_SPLIT,
+    CheckpointMinutes,
+    Ks,
+    ModelName,
+    Positive,
+    Section,
+    Splits,
+)
 
 
 class BackboneConfig(Section):
@@ -56,8 +64,9 @@ class AdaptConfig(Section):
     warmup_steps: int = Field(default=100, ge=0, description="steps until the rate has its peak")
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, the result")
     checkpoint_every: Positive = Field(default=500, description="steps between checkpoints")
+    checkpoint_minutes: CheckpointMinutes = 5
     sample_every: Positive = Field(default=500, description="steps between sample grids")
-    log_every: Positive = Field(default=50, description="steps between lines of the loss log")
+    log_every: Positive = Field(default=50, description="steps between rows of the loss log")
 
 
 class PromptConfig(Section):

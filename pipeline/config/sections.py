@@ -16,6 +16,8 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
 # Context of a validation after which nothing is run, so that no file needs to be where the configuration says.
 DONE = "done"
+# Keys of a training that leave its result as it is.
+REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
 
 
 class Section(BaseModel):
@@ -25,7 +27,11 @@ class Section(BaseModel):
 
 
 def absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        # A name that begins with a tilde and is no user's.
+        return path.absolute()
 
 
 def distinct(values: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -77,6 +83,9 @@ Url = Annotated[str, Field(min_length=1), BeforeValidator(text_of), AfterValidat
 TaxonomyName = Annotated[str, AfterValidator(taxonomy_name)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+CheckpointMinutes = Annotated[
+    float, Field(gt=0, description="minutes after which a checkpoint is written, however few steps they brought")
+]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 ModelName = Annotated[str, Field(min_length=1), AfterValidator(model_name)]
 Splits = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]

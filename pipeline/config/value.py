@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.config.sections import AbsolutePath, PositiveFloat, Section, Seed, ascending, distinct
+from pipeline.config.sections import AbsolutePath, CheckpointMinutes, PositiveFloat, Section, Seed, ascending, distinct
 
 PARTS = ("real", "synthetic")
 
@@ -64,6 +64,7 @@ class DownstreamConfig(Section):
     )
     photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
     num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
+    checkpoint_minutes: CheckpointMinutes = 5
     mixes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("real", "synthetic", "real+synthetic"),
         description="mixes to compare, e.g. 'real+2*synthetic'",

@@ -11,7 +11,7 @@ from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_ids
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
 from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
@@ -83,7 +83,7 @@ class Ade20k(Dataset):
 
     def _scenes(self) -> dict[str, str]:
         try:
-            lines = self.tree.location.read(SCENES_FILE).decode().splitlines()
+            lines = without_mark(self.tree.location.read(SCENES_FILE)).decode().splitlines()
         except FileNotFoundError:
             return {}
         except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from pipeline.datasets.folders import by_name, check_pairs, require_layout, requ
 from pipeline.datasets.images import map_ids, read_label_colors
 from pipeline.datasets.json_files import unreadable
 from pipeline.datasets.objects import number_codes
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
 from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
@@ -158,7 +158,7 @@ def _pictured(path: str) -> str:
 
 def _text(data: bytes) -> str:
     try:
-        return data.decode()
+        return without_mark(data).decode()
     except UnicodeDecodeError:
         # Some files of the release are in the older encoding, which has a character for every byte.
         return data.decode("latin-1")

@@ -12,7 +12,7 @@ from pipeline.datasets.colors import map_colors
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.images import read_label_colors
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
 from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
@@ -113,7 +113,7 @@ class CamVid32(Dataset):
         if not self._lists():
             return {name for name in images | labels if usual_split(name) == split}
         listed = f"{split}.txt"
-        lines = self.tree.location.read(listed).decode().splitlines()
+        lines = without_mark(self.tree.location.read(listed)).decode().splitlines()
         # A line may name the image by its path, and the label after it.
         chosen = {stem(line.split()[0]) for line in lines if line.strip()}
         if absent := sorted(chosen - images.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -15,8 +16,10 @@ from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_layout, require_split
 from pipeline.datasets.images import map_ids, read_label_ids
-from pipeline.datasets.table import NOTHING, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import Tree
+from pipeline.datasets.unpaired import note_ignored
 from pipeline.datasets.unread import Place, check_unread
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
@@ -89,6 +92,10 @@ class Cityscapes(Dataset):
             _place(image_folder, IMAGE_SUFFIX),
             _place(label_folder, stem + LABEL_IDS_SUFFIX),
         )
+        # Whoever empties the folder of a city means to do without it.
+        emptied = self._emptied(image_folder, images)
+        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
+        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
         check_pairs(
             split,
             images,
@@ -103,11 +110,11 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        told = self._facts
+        facts = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
-            city = {"city": PurePosixPath(identity).parent.name}
-            return attributes.get(identity) or told.get(path, NOTHING).attributes or city
+            city = {"city": _city(identity)}
+            return attributes.get(identity) or facts.get(path, NOTHING).attributes or city
 
         return sorted_by_key(
             [
@@ -118,8 +125,8 @@ class Cityscapes(Dataset):
                     label=labels.get(identity),
                     instances=instances.get(identity),
                     attributes={"medium": "photo", **known(identity, path)},
-                    captions=told.get(path, NOTHING).captions,
-                    boxes=told.get(path, NOTHING).boxes,
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
                 )
                 for identity, path in images.items()
             ]
@@ -132,9 +139,13 @@ class Cityscapes(Dataset):
             None if record.instances is None else self._instances(record.instances),
         )
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions."""
+        return self._tables.rows.keys()
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        return read_table(self.tree)
+    def _tables(self) -> Tables:
+        return read_tables(self.tree, [f"leftImg8bit/{split}" for split in self.splits()])
 
     def _label(self, path: str) -> NDArray[np.uint8]:
         ids, where = read_label_ids(self.tree, path), self.tree.at(path)
@@ -152,6 +163,10 @@ class Cityscapes(Dataset):
         paths = self.tree.files(folder, suffix)
         return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
+    def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
+        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
+
     def _attributes(self, path: str, content: Any) -> dict[str, str]:
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
@@ -166,6 +181,11 @@ def _place(folder: str, suffix: str) -> Place:
         return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
 
     return Place(folder, (f".{kind}",), ending, name_of)
+
+
+def _city(identity: str) -> str:
+    """The city of an image by its path in the split's folder."""
+    return PurePosixPath(identity).parent.name
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:

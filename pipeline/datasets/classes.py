@@ -40,9 +40,10 @@ class MaskClasses:
     """The classes of a set of masks: ``values[i]`` is what pixels of train id ``i`` have in the files.
 
     ``ignored`` is the value of pixels without a class; None is the taxonomy's own ignore index, unless that is the
-    value of a class. ``colors[i]`` is the colour of train id ``i`` in masks of colours, None where no colours are
-    stated, and ``ignored_colors`` are those of pixels without a class. ``values_stated`` says whether a file gives the
-    values, which are places in it otherwise; ``advice`` is what messages say about colours of no class.
+    value of a class; the file of classes may state it (``states_ignored``), else it is so by default. ``colors[i]`` is
+    the colour of train id ``i`` in masks of colours, None where no colours are stated, and ``ignored_colors`` are those
+    of pixels without a class. ``values_stated`` says whether a file gives the values, which are places in it otherwise;
+    ``advice`` is what messages say about colours of no class.
     """
 
     taxonomy: Taxonomy
@@ -51,6 +52,7 @@ class MaskClasses:
     colors: tuple[Color, ...] | None = None
     ignored_colors: tuple[Color, ...] = ()
     values_stated: bool = False
+    states_ignored: bool = False
     advice: str = ""
 
     def train_ids(self, mask: Mask, where: str) -> Label:
@@ -167,7 +169,9 @@ def _parsed(suffix: str, text: str) -> MaskClasses:
     if isinstance(content, dict):
         taxonomy = _of_object(content)
         colors = taxonomy.palette if "palette" in content else None
-        return MaskClasses(taxonomy, tuple(range(len(taxonomy))), colors=colors, values_stated=True)
+        states_ignored = "ignore_index" in content
+        values = tuple(range(len(taxonomy)))
+        return MaskClasses(taxonomy, values, colors=colors, values_stated=True, states_ignored=states_ignored)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise UserError('expected an object with "classes", or a list of objects with "name" and "id"')
     return _of_rows(rows_of_json(content))

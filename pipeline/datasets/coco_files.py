@@ -16,6 +16,10 @@ from pipeline.datasets.tree import Tree
 
 # COCO numbers its images; some sets in its formats call them by name.
 ImageId: TypeAlias = int | str
+_SIDES = 4
+# What stands for no mask, and how long it may be with spaces.
+_NO_MASK = frozenset({b"", b"null", b"[]", b"[[]]", b"{}", b'""'})
+_MOST_EMPTY = 16
 
 
 class Image(msgspec.Struct, gc=False):
@@ -50,29 +54,22 @@ class Category(msgspec.Struct, gc=False):
 class _Object(msgspec.Struct, gc=False):
     image_id: ImageId
     category_id: int
-    bbox: tuple[float, float, float, float]
+    # Some tools leave it out, or empty, where there is a mask.
+    bbox: list[float] = []
     iscrowd: int | bool = 0
 
     @property
     def is_box(self) -> bool:
-        return not self.iscrowd
-
-
-class _Polygon(msgspec.Struct, array_like=True, gc=False):
-    """Its coordinates are not read."""
-
-
-class _RunLengths(msgspec.Struct, gc=False):
-    """Its counts are not read."""
+        return len(self.bbox) == _SIDES and not self.iscrowd
 
 
 # To find out whether there is a mask takes as long as all the rest.
 class _MaskedObject(_Object, gc=False):
-    segmentation: list[_Polygon] | _RunLengths | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"")
 
     @property
     def is_box(self) -> bool:
-        return not (self.iscrowd or self.segmentation)
+        return super().is_box and not has_mask(self.segmentation)
 
 
 Found = TypeVar("Found", bound=_Object)
@@ -132,6 +129,13 @@ def read_boxes(
                 if found.is_box:
                     boxes[names[found.image_id]].append(Box(categories[found.category_id], *found.bbox))
     return boxes
+
+
+def has_mask(segmentation: msgspec.Raw) -> bool:
+    """Whether the JSON text of a segmentation has polygons or run lengths."""
+    text = memoryview(segmentation)
+    # Only a short text can be an empty one.
+    return len(text) > _MOST_EMPTY or bytes(text).translate(None, b" \n\r\t") not in _NO_MASK
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -55,6 +56,10 @@ class Dataset(ABC):
 
         Raises RecordError naming the file that cannot be read or has unknown ids.
         """
+
+    def tables(self) -> Collection[str]:
+        """Paths of the tables that are read beside images and labels."""
+        return ()
 
     def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read an image with its annotations and boxes, as far as the record has them.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -15,17 +15,24 @@ from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.classes import MaskClasses, read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
+from pipeline.datasets.folder_files import (
+    CLASSES_BESIDE_IMAGES,
+    CLASSES_FILES,
+    SPLIT,
+    find_classes_file,
+    listed_splits,
+    read_list,
+)
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids, read_mask
-from pipeline.datasets.table import NOTHING, TABLE, Facts, read_table
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.datasets.unread import Place, check_unread, common_ending
 from pipeline.taxonomies import Taxonomy
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-CLASSES_FILES = ("classes.txt", "classes.csv", "classes.json")
-SPLIT = "{split}"
 ONLY_SPLIT = "train"
 # Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
 LABELLED_SPLITS = ("train", "val")
@@ -35,17 +42,22 @@ LABELLED_SPLITS = ("train", "val")
 class FolderOptions:
     """Where things lie in the folder, all relative to its root.
 
-    In ``images``, ``masks`` and ``instances`` the place ``{split}`` stands for a split's name; images whose folder
-    has none are all of the split ``train``. A mask is named after its image, with ``mask_suffix`` behind the name.
-    ``classes`` is the file that says what the values in masks mean, None for one of ``classes.txt``, ``classes.csv``
-    and ``classes.json`` in the root; ``ignore_index`` is the value without a class, None for 255 (65535 where there
-    are more than 255 classes). Where splits are ``partly_labelled``, images may lack masks.
+    In ``images``, ``masks``, ``instances``, ``lists`` and ``classes`` the place ``{split}`` stands for a split's name;
+    where neither images nor lists have one, all images are of the split ``train``. An image and its mask have the same
+    name, followed by ``image_suffix`` in the one and by ``mask_suffix`` in the other; either may include the suffix of
+    the file, such as ``.jpg``. ``lists`` are text files that name the images of a split, None takes every image.
+    ``classes`` is the file that says what the values in masks mean, None for one of ``classes.txt``, ``classes.csv``,
+    ``classes.json`` and ``_classes.csv`` in the root, or the last one beside the images of each split;
+    ``ignore_index`` is the value without a class, None for 255 (65535 where there are more than 255 classes). Where
+    splits are ``partly_labelled``, images may lack masks.
     """
 
     images: str = "images/{split}"
     masks: str = "masks/{split}"
     instances: str = "instances/{split}"
+    image_suffix: str = ""
     mask_suffix: str = ""
+    lists: str | None = None
     classes: str | None = None
     ignore_index: int | None = None
     partly_labelled: bool = False
@@ -57,8 +69,8 @@ class Folder(Dataset):
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
     ``instances``, 16-bit files with a number for each object and 0 elsewhere. Where there are masks, splits other than
-    ``train`` and ``val`` may be without a folder of them. ``metadata.jsonl`` may tell more of each image; see
-    `read_table`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
+    ``train`` and ``val`` may be without a folder of them. Tables may tell more of each image; see
+    `read_tables`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
     both there or both absent.
     """
 
@@ -96,21 +108,24 @@ class Folder(Dataset):
     @cached_property
     def classes(self) -> MaskClasses | None:
         """What the values in masks stand for."""
-        path = self.options.classes
-        if path is None:
-            found = [name for name in CLASSES_FILES if self.tree.location.exists(name)]
-            if len(found) > 1:
-                raise UserError(
-                    f"{self.tree} has {' and '.join(found)}: keep one, or name it in dataset.folder.classes"
-                )
-            path = found[0] if found else None
+        path = self._classes_file
         return None if path is None else read_classes_file(self.tree, path, self.options.ignore_index)
 
+    @cached_property
+    def _classes_file(self) -> str | None:
+        return find_classes_file(self.tree, self.options.classes, self.options.images, self.splits())
+
     def splits(self) -> list[str]:
-        """Names that stand for ``{split}`` in the folders there are, sorted; ``train`` where it has no place."""
+        """Names that stand for ``{split}`` in the folders and lists there are, sorted; ``train`` where it has no place.
+
+        Where there are lists, a split has one.
+        """
         before, place, after = self.options.images.partition(SPLIT)
+        listed = None if self.options.lists is None else listed_splits(self.tree, self.options.lists)
         if not place:
-            return [ONLY_SPLIT] if self._exists(self.options.images) else []
+            if not self._exists(self.options.images):
+                return []
+            return [ONLY_SPLIT] if listed is None else listed
         parent, _, start = before.rpartition("/")
         end, _, rest = after.partition("/")
         names = [
@@ -125,6 +140,7 @@ class Folder(Dataset):
             for name in names
             if (not rest or self._exists(self._images(name)))
             and not any(_holds(self._images(name), folder) for folder in apart)
+            and (listed is None or name in listed)
         ]
 
     def records(self, split: str) -> list[Record]:
@@ -136,34 +152,31 @@ class Folder(Dataset):
         require_split(split, self.splits(), self.tree.at(image_folder))
         labels = self._files(mask_folder, MASK_SUFFIXES, self.options.mask_suffix)
         instances = self._files(instance_folder, MASK_SUFFIXES, self.options.mask_suffix)
-        images = self._files(image_folder, IMAGE_SUFFIXES, "", {*labels.values(), *instances.values()})
-        check_unread(
-            self.tree,
-            split,
-            images,
-            labels,
-            Place(image_folder, IMAGE_SUFFIXES, name_of=lambda path: _name(path, image_folder, "")),
-            Place(
-                mask_folder,
-                MASK_SUFFIXES,
-                self.options.mask_suffix,
-                lambda path: _name(path, mask_folder, self.options.mask_suffix),
-            ),
-        )
+        annotations = {*labels.values(), *instances.values()}
+        # A mask that is not read, such as a JPEG, is no image either.
+        annotated_as = self.options.mask_suffix if image_folder in (mask_folder, instance_folder) else ""
+        images = self._files(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, annotations, annotated_as)
+        if self.options.lists is not None:
+            path = _path(self.options.lists, split)
+            chosen = read_list(self.tree, path, images, labels)
+            images = {name: found for name, found in images.items() if name in chosen}
+            labels = {name: found for name, found in labels.items() if name in chosen}
+        self._check_unread(split, images, labels)
         ending = common_ending(images.keys(), labels.keys())
         check_pairs(
             split,
             images,
             labels,
-            f"{self.tree.at(image_folder)}/**/*.png or *.jpg",
-            f"{self.tree.at(mask_folder)}/**/*{self.options.mask_suffix}.png",
+            f"{self.tree.at(image_folder)}/**/*{_pattern(self.options.image_suffix, '.png or *', '.jpg')}",
+            f"{self.tree.at(mask_folder)}/**/*{_pattern(self.options.mask_suffix, '', '.png')}",
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
             remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
             if ending
             else "; where they have none, set dataset.folder.partly_labelled=true",
         )
-        told = self._facts
+        facts = self._tables.facts
+        self._tables.require_use(self.tree, image_folder, images.values())
         return sorted_by_key(
             [
                 Record(
@@ -172,12 +185,24 @@ class Folder(Dataset):
                     image=path,
                     label=labels.get(name),
                     instances=instances.get(name),
-                    attributes={"medium": "photo", **told.get(path, NOTHING).attributes},
-                    captions=told.get(path, NOTHING).captions,
-                    boxes=told.get(path, NOTHING).boxes,
+                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
                 )
                 for name, path in images.items()
             ]
+        )
+
+    def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        image_folder, (mask_folder, _) = self._images(split), self._annotations(split)
+        image_ending, mask_ending = _stem_ending(self.options.image_suffix), _stem_ending(self.options.mask_suffix)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            Place(image_folder, IMAGE_SUFFIXES, image_ending, partial(_name, folder=image_folder, ending=image_ending)),
+            Place(mask_folder, MASK_SUFFIXES, mask_ending, partial(_name, folder=mask_folder, ending=mask_ending)),
         )
 
     def annotations(self, record: Record) -> Annotations:
@@ -190,15 +215,26 @@ class Folder(Dataset):
             instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
         return Annotations(label, instances)
 
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions, and the files of classes."""
+        path = self._classes_file
+        alike = [
+            _path(self.options.classes or f"{self.options.images}/{CLASSES_BESIDE_IMAGES}", split)
+            for split in self.splits()
+        ]
+        return {*self._tables.rows, *([path, *alike] if path else [])}
+
     @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        table, folders = read_table(self.tree), [self._images(split) for split in self.splits()]
-        if table and not any(_holds(folder, path) for path in table for folder in folders):
-            raise UserError(
-                f"{self.tree.at(TABLE)} names none of the images: expected paths such as "
-                f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(table))}"
-            )
-        return table
+    def _tables(self) -> Tables:
+        folders = [self._images(split) for split in self.splits()]
+        tables = read_tables(self.tree, folders)
+        for table, named in tables.rows.items():
+            if not any(_holds(folder, path) for path in named for folder in folders):
+                raise UserError(
+                    f"{self.tree.at(table)} names none of the images: expected paths such as "
+                    f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(named))}"
+                )
+        return tables
 
     def _images(self, split: str) -> str:
         return _path(self.options.images, split)
@@ -216,12 +252,28 @@ class Folder(Dataset):
         return self._has_masks(split) or (self.classes is not None and split in LABELLED_SPLITS)
 
     def _files(
-        self, folder: str, suffixes: tuple[str, ...], ending: str, apart: Collection[str] = ()
+        self,
+        folder: str,
+        suffixes: tuple[str, ...],
+        ending: str,
+        apart: Collection[str] = (),
+        ending_apart: str = "",
     ) -> dict[str, str]:
-        """Files below a folder but those ``apart``, by their path in it without suffix and ``ending``."""
-        below = self._below(folder, suffixes)
-        chosen = [path for path in below if PurePosixPath(path).stem.endswith(ending) and path not in apart]
-        return by_name(chosen, lambda path: _name(path, folder, ending))
+        """Files below a folder, by their path in it without suffix and ``ending``.
+
+        Left out are those that are ``apart`` or end in what is not empty in ``ending_apart``.
+        """
+        chosen = {
+            path: name
+            for path in self._below(folder, suffixes)
+            if path not in apart and (name := _without(path, ending)) is not None
+            if not (ending_apart and _without(path, ending_apart) is not None)
+        }
+        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+        return by_name(
+            chosen,
+            lambda path: unicodedata.normalize("NFC", str(PurePosixPath(chosen[path]).relative_to(folder))),
+        )
 
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
@@ -237,6 +289,29 @@ def _name(path: str, folder: str, ending: str) -> str:
 def _path(template: str, split: str) -> str:
     path = posixpath.normpath(template.replace(SPLIT, split))
     return "" if path == "." else path
+
+
+def _stem_ending(ending: str) -> str:
+    """What of an ending belongs to the name of a file without its suffix."""
+    start, dot, end = ending.rpartition(".")
+    return start if dot and f".{end}".lower() in IMAGE_SUFFIXES else ending
+
+
+def _without(path: str, ending: str) -> str | None:
+    """A path without the suffix of its file and the ``ending`` before it, which may include the suffix; or None."""
+    start, _, suffix = path.rpartition(".")
+    before, dot, end = ending.rpartition(".")
+    if dot and f".{end}".lower() in IMAGE_SUFFIXES:
+        # Cameras write .JPG where people write .jpg.
+        if suffix.lower() != end.lower():
+            return None
+        ending = before
+    name = start.rpartition("/")[2]
+    return start.removesuffix(ending) if name.endswith(ending) and len(name) > len(ending) else None
+
+
+def _pattern(ending: str, *suffixes: str) -> str:
+    return ending if ending.lower().endswith(IMAGE_SUFFIXES) else "".join(f"{ending}{end}" for end in suffixes)
 
 
 def _holds(folder: str, path: str) -> bool:

@@ -28,11 +28,6 @@ def require_layout(tree: Tree, splits: Callable[[], list[str]], what: str, expec
         raise UserError(f"{tree} is no {what}: expected {expected}, found {tree.found_in()}")
 
 
-def unpacked(tree: Tree, folder: str) -> Tree:
-    """The folder of that name in the root, which an archive unpacks to; the root itself where there is none."""
-    return tree.below(folder) if folder in tree.folders() else tree
-
-
 def require_split(split: str, splits: list[str], folder: str) -> None:
     """Raise UserError for a split that is not on disk, naming those that are."""
     if split not in splits:
@@ -81,14 +76,15 @@ def check_pairs(
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
+    leave_out = "dataset.only_labelled=true leaves them out"
     counts = f"found {len(images)} images and {len(labels)} labels"
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
-            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}"
+            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}; {leave_out}"
         )
     if orphans:
         raise UserError(
             f"split {split!r}: {len(orphans)} of its labels have no image: expected {image_pattern}, "
-            f"{counts}, the first without is {labels[orphans[0]]}"
+            f"{counts}, the first without is {labels[orphans[0]]}; {leave_out}"
         )

@@ -12,7 +12,7 @@ import msgspec
 
 from augment.errors import UserError
 from pipeline.datasets.base import Box, one_line
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.tree import Tree, without_mark
 from pipeline.store.sample import RESERVED_METADATA
 
 # Every export has one; image folders in the form of Hugging Face call theirs so too.
@@ -50,19 +50,20 @@ class _Metadata(msgspec.Struct):
     boxes: tuple[Box, ...] = ()
 
 
-def read_table(tree: Tree) -> dict[str, Facts]:
-    """The facts of each image by its path below the root; none where there is no table.
+def read_table(tree: Tree, path: str = TABLE) -> dict[str, Facts]:
+    """The facts of each image by its path from the table's folder; none where there is no table.
 
     A line is a JSON object with the path in ``file_name``, which may begin with ``./``. Of its ``metadata`` strings are
     attributes, and there may be ``captions``, a list of strings, and ``boxes``, a list of objects with the fields of
     `Box`; ``text`` or ``caption`` in the line itself is another caption. Raises UserError naming the line that is no
     such object, or names an image again.
     """
-    try:
-        with tree.location.fetched(TABLE) as file, file.open("rb") as lines:
-            return _table(lines, tree.at(TABLE))
-    except FileNotFoundError:
+    if not tree.location.exists(path):
         return {}
+    with tree.location.fetched(path) as file, file.open("rb") as lines:
+        # Python counts the lines of text in two bytes a letter wrong.
+        is_wide = lines.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return _table(without_mark(lines.read()).splitlines() if is_wide else lines, tree.at(path))
 
 
 def attributes_in(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -79,7 +80,7 @@ def _facts(row: _Row) -> Facts:
 def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
     decoder, table = msgspec.json.Decoder(_Row), dict[str, Facts]()
     for number, line in enumerate(lines, start=1):
-        if line.isspace():
+        if not line.strip():
             continue
         try:
             # Some editors begin a file with a mark that it is in UTF-8.
@@ -87,9 +88,19 @@ def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
             facts = _facts(row)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{where}, line {number}: {one_line(error)}") from error
-        if (path := posixpath.normpath(row.file_name)) in table:
-            raise UserError(f"{where}, line {number}: {path} is in an earlier line too")
-        if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
-            raise UserError(f"{where}, line {number}: no attribute can have the name {bad[0]!r}")
-        table[path] = facts
+        checked(row.file_name, facts, table, f"{where}, line {number}")
     return table
+
+
+def checked(file_name: str, facts: Facts, table: dict[str, Facts], where: str) -> None:
+    """Add the facts of an image to a table.
+
+    Raises UserError naming the line, ``where``, that names no image or one again, or an attribute as none can be.
+    """
+    if not file_name:
+        raise UserError(f"{where}: it names no image")
+    if (path := posixpath.normpath(file_name)) in table:
+        raise UserError(f"{where}: {path} is in an earlier line too")
+    if bad := [name for name in facts.attributes if ":" in name or name in RESERVED_METADATA]:
+        raise UserError(f"{where}: no attribute can have the name {bad[0]!r}")
+    table[path] = facts

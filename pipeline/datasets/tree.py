@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
+from pipeline.datasets.archives import UnpackedLocation
 from pipeline.datasets.base import RecordError, Role, one_line
 from pipeline.kinds import Decoding
 from pipeline.store.location import Location
@@ -20,11 +22,12 @@ NO_FOLDER = "no such folder"
 class Tree:
     """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable.
 
-    ``decoding`` says how its images are decoded.
+    ``archives`` are patterns of folders in the root that archives may have been unpacked in; their files are found as
+    if they were in the root. ``decoding`` says how its images are decoded.
     """
 
-    def __init__(self, root: str | Path, decoding: Decoding | None = None) -> None:
-        self.location = Location(str(root))
+    def __init__(self, root: str | Path, archives: Sequence[str] = (), decoding: Decoding | None = None) -> None:
+        self.location = UnpackedLocation(str(root), archives) if archives else Location(str(root))
         self.decoding = decoding or Decoding()
 
     def __str__(self) -> str:
@@ -32,11 +35,8 @@ class Tree:
 
     def at(self, path: str) -> str:
         """A path below the root as messages name it."""
-        return f"{self}/{path}" if path else str(self)
-
-    def below(self, folder: str) -> Tree:
-        """The files of one of its folders."""
-        return Tree(self.at(folder), self.decoding)
+        real = self.location.real(path) if isinstance(self.location, UnpackedLocation) else path
+        return f"{self}/{real}" if real else str(self)
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders in a folder, sorted; none where it does not exist."""
@@ -128,6 +128,13 @@ class Tree:
         if not stat.S_ISREG(status.st_mode):
             raise RecordError(f"special file instead of {role}: {self.at(path)}")
         return status.st_size
+
+
+def without_mark(data: bytes) -> bytes:
+    """The bytes of a text file in UTF-8, without the mark of the byte order that some editors begin a file with."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def enumerate_some(names: Sequence[str], most: int = 5) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -36,18 +36,36 @@ class Unpaired:
         }
 
 
-_told: ContextVar[list[Unpaired] | None] = ContextVar("_told", default=None)
+_noted: ContextVar[list[Unpaired] | None] = ContextVar("_noted", default=None)
+_ignored: ContextVar[list[str] | None] = ContextVar("_ignored", default=None)
 
 
 @contextmanager
 def telling_unpaired() -> Iterator[list[Unpaired]]:
     """Let readers add to the list given what they would refuse as unpaired otherwise."""
-    told: list[Unpaired] = []
-    token = _told.set(told)
+    noted: list[Unpaired] = []
+    token = _noted.set(noted)
     try:
-        yield told
+        yield noted
     finally:
-        _told.reset(token)
+        _noted.reset(token)
+
+
+@contextmanager
+def noting_ignored() -> Iterator[list[str]]:
+    """Let readers add to the list given the paths of labels that they ignore, because nobody misses their images."""
+    paths: list[str] = []
+    token = _ignored.set(paths)
+    try:
+        yield paths
+    finally:
+        _ignored.reset(token)
+
+
+def note_ignored(paths: Iterable[str]) -> None:
+    """Inside ``noting_ignored`` note the paths of labels that are ignored; outside do nothing."""
+    if (noted := _ignored.get()) is not None:
+        noted.extend(paths)
 
 
 def tell_unpaired(
@@ -62,15 +80,15 @@ def tell_unpaired(
 
     An image without a label lacks nothing where it ``may_lack`` one.
     """
-    told = _told.get()
-    if told is None:
+    noted = _noted.get()
+    if noted is None:
         return False
     bare = [] if may_lack else sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
     if bare or orphans or not images:
         without_label = tuple(PurePosixPath(images[name]).name for name in bare)
         without_image = tuple(PurePosixPath(labels[name]).name for name in orphans)
-        told.append(
+        noted.append(
             Unpaired(split, len(images), len(labels), without_label, without_image, image_pattern, label_pattern)
         )
     return True

@@ -11,6 +11,7 @@ from pipeline.engine.retry import RetrySummary, retry_store_stage
 from pipeline.engine.run import StageSummary, run_store_stage
 from pipeline.engine.stage import Resources, Source, Stage, UnitTask
 from pipeline.engine.task import ShardTask
+from pipeline.engine.training import TrainingTask
 from pipeline.engine.unit import WorkUnit
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Source",
     "Stage",
     "StageSummary",
+    "TrainingTask",
     "UnitFailed",
     "UnitTask",
     "WorkUnit",

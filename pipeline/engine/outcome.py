@@ -10,9 +10,13 @@ from pipeline.store import Sample
 
 @dataclass(frozen=True)
 class Ok:
-    """A sample to write; its key may be new, where a stage makes several samples of one."""
+    """A sample to write; its key may be new, where a stage makes several samples of one.
+
+    ``notes`` say what happened to it in a few words that many samples share; the summary of the run counts them.
+    """
 
     sample: Sample
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
-"""Joining or starting a Ray cluster, and how large a pool it holds."""
+"""Joining a Ray cluster, or starting one of this process."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from typing import Any
@@ -17,33 +15,46 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address
 
 from augment.errors import UserError
-from pipeline.engine.stage import Resources
+from augment.sockets import short_folder
+from pipeline.engine.errors import RunFailed
+from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
 
 # Rows are units and receipts, so the object store of a local cluster can be small.
 _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 
-# Ray Data's own tasks need a slot beside the pool, or the job waits for ever.
-RESERVED_CPUS = 1
-
-# After so long a wait is told of, and a host that takes no connection is given up.
+# After so long a wait is reported, and a host that takes no connection is given up.
 _PATIENCE_SECONDS = 5.0
 
-# The resource by which a node tells how many of its CPU slots stand for no core.
-_CORELESS = "lumen_coreless_slots"
+# Ray gives up a start on this machine after 30 seconds, without a setting for it.
+_STARTS = 4
+
+# For a busy machine; a user's own setting goes first. Within the limits Ray's own processes and workers must answer: a
+# busy machine or a slow disk breaks Ray's defaults (10 to 100 s), and Ray then ends workers or the whole node.
+_RAY_DEFAULTS = {
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_health_check_timeout_ms": "60000",
+    # Ray's own 15 leaves workers a fiftieth of a core beside each process of normal priority.
+    "RAY_worker_niceness": "0",
+}
+
+# Where Ray puts the socket with the longest name below its folder.
+_SOCKET = "session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 
 
 def connect(address: str | None, report: Callable[[str], None]) -> None:
     """Join the cluster at ``address`` or RAY_ADDRESS, else start one here; does nothing where Ray is up.
 
-    Raises UserError where the cluster does not answer or cannot be joined; ``report`` takes a line where the answer is
-    long in coming.
+    ``report`` takes a line where the answer is long in coming. Raises UserError where the cluster does not answer or
+    cannot be joined, RunFailed where Ray does not start here.
     """
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
         # Ray Data's own tasks hardly use their slot, so that on this machine it need not cost a core.
-        start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS)
+        start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS, report=report)
         return
     line = f"waiting for the Ray cluster at {address}, which does not answer; without cluster.address one starts here"
     impatience = Timer(_PATIENCE_SECONDS, report, [line])
@@ -54,10 +65,29 @@ def connect(address: str | None, report: Callable[[str], None]) -> None:
         _init(address=address)
     except (OSError, ValueError) as error:
         raise UserError(f"cluster.address: no Ray cluster answers at {address}: {error}") from error
-    except RuntimeError as error:
+    except Exception as error:
+        # Ray raises RuntimeError, classes of its own and plain Exception, as for a head that has just ended.
         raise UserError(f"cluster.address: the Ray cluster at {address} cannot be joined: {error}") from error
     finally:
         impatience.cancel()
+
+
+def require_cluster(address: str | None) -> None:
+    """Look whether a Ray cluster answers at ``address`` or RAY_ADDRESS, without joining it.
+
+    Raises:
+        UserError: none does.
+    """
+    place = address or os.environ.get("RAY_ADDRESS")
+    if place is None or ray.is_initialized():
+        return
+    try:
+        _require_listener(place)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cluster.address: no Ray cluster answers at {place}: {error}: start one, or give cluster.address=null for "
+            "this machine alone"
+        ) from error
 
 
 def _require_listener(address: str) -> None:
@@ -74,15 +104,42 @@ def _require_listener(address: str) -> None:
             raise ConnectionError(f"nothing listens at {place} ({error.strerror or error})") from error
 
 
-def start_local(num_cpus: int, coreless: int = 0) -> None:
-    """Start a cluster of this process with so many CPU slots, some without a core; it ends with the process."""
-    _init(
-        address="local",
-        num_cpus=num_cpus,
-        resources={_CORELESS: coreless},
-        object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-    )
+def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] = print) -> None:
+    """Start a cluster of this process with so many CPU slots, some without a core; it ends with the process.
+
+    Raises:
+        RunFailed: it does not start, though tried several times.
+    """
+    for name, value in _RAY_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    folder = temp_dir()
+    for attempt in range(1, _STARTS + 1):
+        try:
+            _init(
+                address="local",
+                num_cpus=num_cpus,
+                resources={CORELESS: coreless},
+                object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                _temp_dir=folder,
+            )
+            return
+        except Exception as error:
+            # Ray raises a plain Exception where the machine is too busy to start it within its own limit.
+            ray.shutdown()
+            cause = " ".join(str(error).split())
+            if attempt == _STARTS:
+                raise RunFailed(
+                    f"Ray does not start on this machine, tried {_STARTS} times ({cause}): give the same command again "
+                    "when the machine is less busy, or run in one process with --executor serial"
+                ) from error
+            report(f"Ray is slow to start on this machine, trying again ({attempt} of {_STARTS})")
+
+
+def temp_dir() -> str | None:
+    """A folder for Ray's files where its default has too long a path for its sockets, else None."""
+    default = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return short_folder(default, f"/ray/{_SOCKET}")
 
 
 def _init(**options: Any) -> None:
@@ -105,62 +162,3 @@ def _without_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def node_resources() -> list[dict[str, float]]:
-    """The slots of each node that is alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def pool_size(name: str, resources: Resources, nodes: Sequence[Mapping[str, float]], units: int) -> int:
-    """How many workers to start: what is asked, or for "auto" the most that fit; never more than units.
-
-    Raises UserError where the pool, or even one worker, does not fit beside the reserved CPU slot; it names
-    what the cluster has, what the stage asks, and the setting to change.
-    """
-    cpus = sum(node.get("CPU", 0) for node in nodes)
-    gpus = sum(node.get("GPU", 0) for node in nodes)
-    beside_reserve = math.floor((cpus - RESERVED_CPUS) / resources.num_cpus)
-    fitting = min(beside_reserve, sum(_workers_on(node, resources) for node in nodes))
-    asked = 1 if resources.workers == "auto" else min(resources.workers, units)
-    if asked > fitting:
-        raise UserError(
-            f"{name}: the cluster has {cpus:g} CPU and {gpus:g} GPU slots on {len(nodes)} node(s), one CPU "
-            f"of them reserved for reading; it holds {max(fitting, 0)} worker(s) of {resources.num_cpus:g} "
-            f"CPU and {resources.num_gpus:g} GPU, and the stage asks for {asked}: lower its resources "
-            "(workers, num_cpus, num_gpus), enlarge the cluster, or use the serial executor"
-        )
-    return min(fitting, units) if resources.workers == "auto" else asked
-
-
-def tell_shortage(name: str, resources: Resources, report: Callable[[str], None]) -> None:
-    """Say what a stage has to wait for where all room is taken, which Ray would do in silence."""
-    # The workers of the stage before are gone, but their slots take a moment to come free.
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while lack := shortage(resources, ray.available_resources()):
-        if time.monotonic() > deadline:
-            report(f"{name}: waiting for {lack}: others are at work on the cluster")
-            return
-        time.sleep(0.2)
-
-
-def shortage(resources: Resources, free: Mapping[str, float]) -> str:
-    """What one worker and the reserved CPU slot need beside what is free, nothing where that is enough."""
-    needed = {"CPU": resources.num_cpus + RESERVED_CPUS, "GPU": resources.num_gpus}
-    lacking = {slot: number for slot, number in needed.items() if number > free.get(slot, 0)}
-    return " and ".join(f"{number:g} {slot} slots ({free.get(slot, 0):g} free)" for slot, number in lacking.items())
-
-
-def threads_per_worker(resources: Resources, nodes: Sequence[Mapping[str, float]], workers: int) -> int:
-    """The torch threads of a worker: as set, else its share of all cores, within one node."""
-    if resources.threads is not None:
-        return resources.threads
-    cores = [node.get("CPU", 0) - node.get(_CORELESS, 0) for node in nodes]
-    return max(1, int(min(max(cores), sum(cores) // workers)))
-
-
-def _workers_on(node: Mapping[str, float], resources: Resources) -> int:
-    workers = math.floor(node.get("CPU", 0) / resources.num_cpus)
-    if resources.num_gpus:
-        workers = min(workers, math.floor(node.get("GPU", 0) / resources.num_gpus))
-    return workers

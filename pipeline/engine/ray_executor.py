@@ -1,37 +1,48 @@
-"""Units on a Ray cluster, with Ray Data as the scheduler and nothing more."""
+"""Units on a Ray cluster: Ray Data schedules shards, and nothing more; trainings are actors of their own."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 import ray
 import ray.data
 from ray import cloudpickle
 from ray.data import ActorPoolStrategy
-from ray.exceptions import RayError
 
 from augment.errors import UserError
-from pipeline.engine.attempts import AtFault, Attempts, History
-from pipeline.engine.errors import DeviceFault, GiveUp, RunFailed, UnitFailed, raise_at_fault
-from pipeline.engine.lanes import Lanes
+from pipeline.engine.attempts import AtFault, Attempts
+from pipeline.engine.errors import GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
-from pipeline.engine.ray_cluster import connect, node_resources, pool_size, tell_shortage, threads_per_worker
+from pipeline.engine.ray_cluster import connect
+from pipeline.engine.ray_errors import ray_errors
+from pipeline.engine.ray_pool import (
+    RESERVED_CPUS,
+    Pool,
+    coreless_slots,
+    node_resources,
+    pool_size,
+    report_shortage,
+    threads_per_worker,
+    worker_options,
+)
+from pipeline.engine.ray_training import trained
+from pipeline.engine.ray_worker import UnitActor
 from pipeline.engine.stage import Resources, UnitTask, units_at_once
+from pipeline.engine.training import OnUnitStep, TrainingTask
 from pipeline.engine.unit import WorkUnit
-from pipeline.engine.watchdog import Watchdog
-from pipeline.engine.worker import Worker
 
 R = TypeVar("R")
 LOG = logging.getLogger(__name__)
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
-# How long a worker that hangs tries to say so before it ends.
-_REPORT_SECONDS = 10.0
+# Workers that may die one after the other while they start, as where nodes come and go. One whose start fails by
+# itself, as where the package is not installed, costs a few more tries before the run ends.
+_MAX_INIT_DEATHS = 10
 
 
 class RayExecutor:
@@ -39,7 +50,7 @@ class RayExecutor:
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
     itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
-    takes a line where the cluster or room on it has to be waited for.
+    takes a line where the cluster or room on it has to be waited for, and those that workers have for the user.
     """
 
     def __init__(
@@ -57,121 +68,91 @@ class RayExecutor:
         """Each unit with its result, as they complete; see Executor."""
         if not units:
             return
+        with ray_errors(task.name):
+            pool = self._pool(task.name, task.resources, len(units), RESERVED_CPUS)
+            metrics = StageMetrics(task.name, len(units))
+            for unit, found in _outcomes(units, _mapped(task, units, pool), self._report):
+                faulty = isinstance(found, AtFault)
+                result = at_fault(unit, found.reason, found.traceback) if faulty else found
+                metrics.add(result)
+                yield unit, result
+
+    def train(
+        self, task: TrainingTask[R], units: Sequence[WorkUnit], on_step: OnUnitStep
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
+        """Each unit with the result of its training, as they complete; see Executor."""
+        if not units:
+            return
+        with ray_errors(task.name):
+            pool = self._pool(task.name, task.resources, len(units))
+            metrics = StageMetrics(task.name, len(units))
+            with closing(trained(task, units, pool, on_step)) as rows:
+                for unit, result in _outcomes(units, rows, self._report):
+                    if isinstance(result, AtFault):
+                        raise UnitFailed(unit.shard, result.reason, result.traceback)
+                    metrics.add(result)
+                    yield unit, result
+
+    def _pool(self, name: str, resources: Resources, units: int, reserved: int | None = None) -> Pool:
+        """Room on the cluster beside ``reserved`` CPU slots, or where that is None beside those without a core."""
         connect(self._cluster, self._report)
         nodes = node_resources()
-        workers = pool_size(task.name, task.resources, nodes, len(units))
-        threads = threads_per_worker(task.resources, nodes, workers)
-        tell_shortage(task.name, task.resources, self._report)
-        _quiet()
+        beside = coreless_slots(nodes) if reserved is None else reserved
+        workers = pool_size(name, resources, nodes, units, beside)
+        threads = threads_per_worker(resources, nodes, workers)
+        report_shortage(name, resources, beside, self._report)
         if self._attempts is None:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
-        metrics = StageMetrics(task.name, len(units))
-        # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
-        blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
-        results = ray.data.from_arrow_refs(blocks).map(
-            _Actor,
-            fn_constructor_args=(task, threads, self._attempts, self._runs),
-            # The worker itself says which of its units may run at the same time.
-            compute=ActorPoolStrategy(
-                size=workers,
-                max_concurrent_calls_per_actor=units_at_once(task),
-                enable_true_multi_threading=True,
-            ),
-            num_cpus=task.resources.num_cpus,
-            num_gpus=task.resources.num_gpus,
-            runtime_env={"env_vars": _environment(task.resources, threads)},
-        )
-        try:
-            for row in results.iter_rows():
-                # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
-                unit, result = units[row["index"]], cloudpickle.loads(row["result"])
-                if row["lost"]:
-                    LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
-                if isinstance(result, UserError | UnitFailed):
-                    raise result
-                if isinstance(result, AtFault):
-                    result = at_fault(unit, result.reason, result.traceback)
-                metrics.add(result)
-                yield unit, result
-        except RayError as error:
-            raise RunFailed(f"{task.name}: Ray gave up: {str(error).strip().splitlines()[0]}") from error
+        return Pool(workers, threads, self._attempts, self._runs, worker_options(resources, threads))
 
 
-def _environment(resources: Resources, threads: int) -> dict[str, str]:
-    """Environment of a worker; one that asks for no GPU sees none, or libraries would move there by themselves."""
-    threaded = {"OMP_NUM_THREADS": str(threads)}
-    return threaded if resources.num_gpus else {**threaded, "CUDA_VISIBLE_DEVICES": ""}
+def _mapped(task: UnitTask[Any], units: Sequence[WorkUnit], pool: Pool) -> Iterator[dict[str, Any]]:
+    """The row of each unit as ``UnitActor`` makes it, as they complete."""
+    _configure()
+    # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
+    blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
+    results = ray.data.from_arrow_refs(blocks).map(
+        UnitActor,
+        fn_constructor_args=(task, pool.threads, pool.attempts, pool.run),
+        # The worker itself says which of its units may run at the same time.
+        compute=ActorPoolStrategy(
+            size=pool.workers,
+            max_concurrent_calls_per_actor=units_at_once(task),
+            enable_true_multi_threading=True,
+        ),
+        **pool.options,
+    )
+    return results.iter_rows()
 
 
-class _Actor:
-    """The task in a Ray worker.
-
-    Errors come back as results: an exception in a constructor or a row would make Ray Data restart the actor,
-    or wrap the cause in pages of its own.
-    """
-
-    def __init__(self, task: UnitTask[Any], threads: int, attempts: Any, run: int) -> None:
-        self._worker = Worker(task, threads)
-        self._lanes = Lanes(units_at_once(task))
-        # A worker is set up before its first unit runs, so that the two never watch at the same time.
-        self._watchdog = Watchdog(task.resources.unit_timeout, self._hang, deadly=True)
-        self._setup_watchdog = Watchdog(task.resources.setup_timeout, self._hang_in_setup, deadly=True)
-        self._task = task
-        self._attempts = attempts
-        self._run = run
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        unit, index = WorkUnit.from_json(row["unit"]), row["index"]
-        history: History = ray.get(self._attempts.history.remote(self._run, index))
-        try:
-            result = self._result(unit, index, history)
-        except UserError as error:
-            result = UserError(str(error))
-        except UnitFailed as error:
-            result = error
-        except DeviceFault:
-            # Only a new process gets a usable device; Ray starts one and runs the unit again.
-            LOG.exception("the device is lost, leaving")
-            os._exit(1)
-        return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result)}
-
-    def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
-        if history.fault is not None:
-            if history.in_setup:
-                reason = f"setting up {self._task.name}: {history.fault.reason}"
-                raise UnitFailed(unit.shard, reason, history.fault.traceback)
-            return history.fault
-        with self._lanes.entered(alone=history.begun > 0):
-            # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
-            ray.get(self._attempts.begin.remote(self._run, index))
-            if self._worker.set_up(unit, self._setup_watchdog.watching(index)):
-                self._attempts.ready.remote(self._run)
-            with self._watchdog.watching(index):
-                result = self._worker.run(unit)
-            self._attempts.end.remote(self._run, index)
-            return result
-
-    def _hang(self, units: Collection[int], stacks: str) -> None:
-        reason = f"hung: no unit of its worker came to an end within {self._task.resources.unit_timeout:g} s"
-        self._leave(reason, stacks, self._attempts.hang.remote(self._run, units, reason, stacks))
-
-    def _hang_in_setup(self, _units: Collection[int], stacks: str) -> None:
-        reason = f"hung: it came to no end within {self._task.resources.setup_timeout:g} s"
-        self._leave(reason, stacks, self._attempts.hang_in_setup.remote(self._run, reason, stacks))
-
-    def _leave(self, reason: str, stacks: str, reported: Any) -> None:
-        LOG.error("%s, leaving\n%s", reason, stacks)
-        try:
-            ray.get(reported, timeout=_REPORT_SECONDS)
-        finally:
-            os._exit(1)
+def _outcomes(
+    units: Sequence[WorkUnit], rows: Iterator[dict[str, Any]], report: Callable[[str], None]
+) -> Iterator[tuple[WorkUnit, Any]]:
+    """Each unit with what its row holds; raises what the unit raised. ``report`` takes each remark of a worker once."""
+    said: set[str] = set()
+    for row in rows:
+        # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
+        unit, result = units[row["index"]], cloudpickle.loads(row["result"])
+        if row["lost"]:
+            LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
+        for line in row["remarks"].splitlines():
+            if line not in said:
+                said.add(line)
+                report(line)
+        if isinstance(result, UserError | UnitFailed):
+            raise result
+        yield unit, result
 
 
-def _quiet() -> None:
-    """The engine reports progress and errors itself."""
+def _configure() -> None:
+    """Let Ray Data wait as long as a unit takes, and be quiet: the engine reports progress and errors itself."""
     context = ray.data.DataContext.get_current()
+    # A healthy unit may take hours, and so may the wait for room; unit_timeout alone says when one hangs.
+    context.execution_no_progress_timeout_s = -1
+    context.wait_for_min_actors_s = -1
+    context.max_consecutive_actor_init_deaths = _MAX_INIT_DEATHS
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)

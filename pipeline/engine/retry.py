@@ -19,19 +19,20 @@ from pipeline.engine.progress import shard_progress
 from pipeline.engine.stage import Source, Stage
 from pipeline.engine.task import ShardTask, Sink, source_key
 from pipeline.engine.unit import WorkUnit
-from pipeline.store import CorruptStore, FingerprintMismatch, Receipt, Store
+from pipeline.store import CorruptStore, Failure, FingerprintMismatch, Receipt, Store
 from pipeline.store.codec import METADATA
 from pipeline.store.index import table_from_bytes
 
 
 @dataclass(frozen=True)
 class RetrySummary:
-    """What became of the quarantined samples of a stage."""
+    """What became of the quarantined samples of a stage; ``example`` is one of those that failed again."""
 
     name: str
     retried: int
     failures: int
     failure_reasons: Mapping[str, int]
+    example: Failure | None = None
 
     @property
     def mended(self) -> int:
@@ -42,7 +43,10 @@ class RetrySummary:
         if not self.retried:
             return f"{self.name}: nothing is in quarantine"
         text = f"{self.name}: {self.mended} of {self.retried} quarantined samples mended"
-        return f"{text}, {self.failures} failed again ({top_reasons(self.failure_reasons)})" if self.failures else text
+        if not self.failures:
+            return text
+        such = f", such as {self.example}" if self.example else ""
+        return f"{text}, {self.failures} failed again ({top_reasons(self.failure_reasons)}){such}"
 
 
 def retry_store_stage(
@@ -76,7 +80,7 @@ def retry_store_stage(
             tick(receipt)
             left += receipt.failures
             reasons.update(receipt.failure_reasons)
-    return RetrySummary(stage.name, retried, left, reasons)
+    return RetrySummary(stage.name, retried, left, reasons, store.example_failure() if left else None)
 
 
 class RetryTask(ShardTask):

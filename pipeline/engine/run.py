@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.engine.budget import ErrorBudget, top_reasons
 from pipeline.engine.errors import RunFailed
@@ -24,7 +24,10 @@ _FOLD_EVERY = 10_000
 
 @dataclass(frozen=True)
 class StageSummary:
-    """What a run of a stage did; ``done_before`` of the ``units`` were there already and count only there."""
+    """What a run of a stage did; ``done_before`` of the ``units`` were there already and count only there.
+
+    ``example`` is one of the samples that failed, None where none did.
+    """
 
     name: str
     units: int
@@ -35,6 +38,8 @@ class StageSummary:
     failure_reasons: Mapping[str, int]
     drop_reasons: Mapping[str, int]
     seconds: float
+    notes: Mapping[str, int] = field(default_factory=dict)
+    example: Failure | None = None
 
     def __str__(self) -> str:
         if self.units == self.done_before:
@@ -42,8 +47,11 @@ class StageSummary:
         parts = [f"{self.units - self.done_before} shards, {self.samples} samples in {self.seconds:.1f} s"]
         if self.dropped:
             parts.append(f"{self.dropped} dropped ({top_reasons(self.drop_reasons)})")
+        if self.notes:
+            parts.append(top_reasons(self.notes))
         if self.failures:
-            parts.append(f"{self.failures} quarantined ({top_reasons(self.failure_reasons)})")
+            such = f", such as {self.example}" if self.example else ""
+            parts.append(f"{self.failures} quarantined ({top_reasons(self.failure_reasons)}){such}")
         return f"{self.name}: {', '.join(parts)}"
 
 
@@ -55,12 +63,14 @@ def run_store_stage(
     executor: Executor,
     budget: ErrorBudget,
     report: Callable[[str], None],
+    remedy: str = "",
 ) -> StageSummary:
     """Make every shard of the plan that the store does not have yet.
 
     A unit that hangs, or takes every worker down, is quarantined with all its samples. Raises RunFailed over the
-    error budget, naming the commonest reasons, or where a unit raises; FingerprintMismatch where a shard that is
-    there was made from another unit than the one planned. What is committed stays.
+    error budget, with the commonest reasons, one of them whole and the ``remedy``, or where a unit raises;
+    FingerprintMismatch where a shard that is there was made from another unit than the one planned. What is
+    committed stays.
     """
     started = time.monotonic()
     store.fold()
@@ -69,7 +79,7 @@ def run_store_stage(
     done_before = len(plan) - len(missing)
     store.note_asked(shard.as_py() for shard in plan.shards)
     store.sweep()
-    tally = _Tally(stage.name, budget, store.url)
+    tally = _Tally(stage.name, budget, store, remedy or f"see {store.url}/quarantine")
     task = ShardTask(stage, source, store.url)
 
     def quarantined(unit: WorkUnit, reason: str, traceback: str) -> Receipt:
@@ -99,13 +109,15 @@ def run_store_stage(
 class _Tally:
     """The sums of a run, and its end once too much has failed."""
 
-    def __init__(self, name: str, budget: ErrorBudget, url: str) -> None:
+    def __init__(self, name: str, budget: ErrorBudget, store: Store, remedy: str) -> None:
         self._name = name
         self._budget = budget
-        self._url = url
+        self._store = store
+        self._remedy = remedy
         self._samples = self._failures = self._dropped = 0
         self._failure_reasons: Counter[str] = Counter()
         self._drop_reasons: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
 
     def add(self, receipt: Receipt) -> None:
         self._samples += receipt.samples
@@ -113,20 +125,21 @@ class _Tally:
         self._dropped += receipt.dropped
         self._failure_reasons.update(receipt.failure_reasons)
         self._drop_reasons.update(receipt.drop_reasons)
+        self._notes.update(receipt.notes)
         seen = self._samples + self._failures + self._dropped
         if self._failures > self._budget.allowed(seen):
             raise RunFailed(
                 f"{self._name}: {self._failures} of {seen} samples failed, over the budget ({self._budget}): "
-                f"{top_reasons(self._failure_reasons)}; see {self._url}/quarantine"
+                f"{self._reasons()}; {self._remedy}"
             )
 
     def require_some(self) -> None:
-        """Raise RunFailed where every sample has failed, be they as few as the budget bears."""
+        """Raise RunFailed where every sample has failed, however few the budget allows."""
         if self._failures and not self._samples and not self._dropped:
-            raise RunFailed(
-                f"{self._name}: all {self._failures} samples failed: {top_reasons(self._failure_reasons)}; "
-                f"see {self._url}/quarantine"
-            )
+            raise RunFailed(f"{self._name}: all {self._failures} samples failed: {self._reasons()}; {self._remedy}")
+
+    def _reasons(self) -> str:
+        return f"{top_reasons(self._failure_reasons)}, such as {self._store.example_failure()}"
 
     def summary(self, units: int, done_before: int, seconds: float) -> StageSummary:
         return StageSummary(
@@ -139,4 +152,6 @@ class _Tally:
             dict(self._failure_reasons),
             dict(self._drop_reasons),
             seconds,
+            dict(self._notes),
+            self._store.example_failure() if self._failures else None,
         )

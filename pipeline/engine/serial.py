@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TypeVar
 
+from augment.progress import TrainingStep
 from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
+from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import UnitTask
+from pipeline.engine.training import OnUnitStep, ReportedTraining, TrainingTask
 from pipeline.engine.unit import WorkUnit
 from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.worker import Worker, torch_threads_restored
@@ -20,8 +23,12 @@ LOG = logging.getLogger(__name__)
 class SerialExecutor:
     """Runs units in plan order, one at a time; for debugging, and for machines without Ray.
 
-    It has no process to spare, so of a unit or a set-up that takes longer than its timeout it can only tell.
+    It has no process to spare, so it can only warn of a unit or a set-up that takes longer than its timeout.
+    ``report`` takes the lines that a task has for the user.
     """
+
+    def __init__(self, report: Callable[[str], None] = print) -> None:
+        self._report = report
 
     def map(
         self,
@@ -30,19 +37,33 @@ class SerialExecutor:
         at_fault: GiveUp[R] = raise_at_fault,  # noqa: ARG002 - no unit can be taken from this process
     ) -> Generator[tuple[WorkUnit, R], None, None]:
         """Each unit with its result, in plan order; see Executor."""
+        return self._run(task, units, unit_watchdog(task, units))
+
+    def train(
+        self, task: TrainingTask[R], units: Sequence[WorkUnit], on_step: OnUnitStep
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
+        """Each unit with its result, in plan order; see Executor."""
+
+        def report(unit: WorkUnit, step: TrainingStep) -> None:
+            watchdog.advance()
+            on_step(unit, step)
+
+        reported = ReportedTraining(task, report)
+        watchdog = unit_watchdog(reported, units)
+        return self._run(reported, units, watchdog)
+
+    def _run(
+        self, task: UnitTask[R], units: Sequence[WorkUnit], watchdog: Watchdog
+    ) -> Generator[tuple[WorkUnit, R], None, None]:
         worker = Worker(task, task.resources.threads or os.cpu_count() or 1)
-        unit_timeout, setup_timeout = task.resources.unit_timeout, task.resources.setup_timeout
+        setup_timeout = task.resources.setup_timeout
 
-        def tell(what: str, timeout: float | None, stacks: str) -> None:
-            LOG.warning("%s: not done after %g s; a serial run waits for it\n%s", what, timeout, stacks)
+        def warn_of_setup(_indexes: Collection[int], stacks: str) -> None:
+            warn(f"setting up {task.name}: not done after {setup_timeout:g} s", stacks)
 
-        def tell_of_unit(indexes: Collection[int], stacks: str) -> None:
-            tell(", ".join(units[index].shard for index in indexes), unit_timeout, stacks)
-
-        def tell_of_setup(_indexes: Collection[int], stacks: str) -> None:
-            tell(f"setting up {task.name}", setup_timeout, stacks)
-
-        watchdog, setup_watchdog = Watchdog(unit_timeout, tell_of_unit), Watchdog(setup_timeout, tell_of_setup)
+        setup_watchdog = Watchdog(setup_timeout, warn_of_setup)
+        # Those of a run that was closed early are of no interest any more.
+        taken_remarks()
         with torch_threads_restored():
             for index, unit in enumerate(units):
                 try:
@@ -51,4 +72,21 @@ class SerialExecutor:
                         result = worker.run(unit)
                 except DeviceFault as error:
                     raise UnitFailed(unit.shard, f"the device is lost: {error}", "") from error
+                finally:
+                    for line in taken_remarks():
+                        self._report(line)
                 yield unit, result
+
+
+def unit_watchdog(task: UnitTask[R], units: Sequence[WorkUnit]) -> Watchdog:
+    """A watchdog that warns of units that take longer than their timeout."""
+    timeout = task.resources.unit_timeout
+
+    def warn_of_units(indexes: Collection[int], stacks: str) -> None:
+        warn(f"{', '.join(units[index].shard for index in indexes)}: not done after {timeout:g} s", stacks)
+
+    return Watchdog(timeout, warn_of_units)
+
+
+def warn(what: str, stacks: str) -> None:
+    LOG.warning("%s; a serial run waits for it\n%s", what, stacks)

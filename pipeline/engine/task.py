@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from dataclasses import replace
 from augment.errors import UserError
 from pipeline.engine.disk import full_disk_told
 from pipeline.engine.errors import DeviceFault, is_device_fault
+from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
 from pipeline.engine.stage import Resources, Source, Stage, keys_a_read
@@ -51,6 +53,7 @@ class ShardTask:
         self.store_url = store_url
         self._store: Store | None = None
         self._turn: AbstractContextManager[object] = nullcontext()
+        self._batches = FittingBatches(stage.name, stage.batch_size)
 
     @property
     def name(self) -> str:
@@ -87,7 +90,8 @@ class ShardTask:
         with full_disk_told(self.store, unit.shard), self.store.writer(unit.shard) as writer:
             sink = Sink(writer, self.stage.name, unit.keys)
             started = self._fill(unit, writer, sink)
-            return writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
+            receipt = writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
+            return replace(receipt, notes=dict(sink.notes))
 
     def _fill(self, unit: WorkUnit, writer: ShardWriter, sink: Sink) -> float:
         """Write all outcomes; returns when the unit's turn began, so that waiting for it counts nowhere."""
@@ -120,26 +124,34 @@ class ShardTask:
                 yield item
                 continue
             batch.append(item)
-            if len(batch) == self.stage.batch_size:
+            if len(batch) >= self._batches.size:
                 yield from self.process(unit, batch)
                 batch = []
         if batch:
             yield from self.process(unit, batch)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
-        """The outcomes of a batch; where the stage raises, those of each sample alone."""
+        """The outcomes of a batch; where the stage raises, those of each sample alone.
+
+        Where memory runs out, the batch is halved instead; see `FittingBatches`.
+        """
+        return self._batches.run(batch, lambda part: self._attempt(unit, part))
+
+    def _attempt(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
         try:
             return self.stage.process(unit, batch)
         except UserError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             if is_device_fault(error):
                 raise DeviceFault(str(error)) from error
             if len(batch) == 1:
                 # The message of an InvalidSample begins with its own kind.
                 kind = "" if isinstance(error, InvalidSample) else f"{type(error).__name__}: "
                 return [Failed(batch[0].key, kind + " ".join(str(error).split()), traceback.format_exc())]
-        return [outcome for sample in batch for outcome in self.process(unit, [sample])]
+        return [outcome for sample in batch for outcome in self._attempt(unit, [sample])]
 
 
 class Sink:
@@ -151,6 +163,7 @@ class Sink:
         self._positions = {key: position for position, key in enumerate(keys)}
         self._failures: list[Failure] = []
         self.dropped: list[str] = []
+        self.notes: Counter[str] = Counter()
 
     @property
     def failures(self) -> list[Failure]:
@@ -166,11 +179,12 @@ class Sink:
             self._failures.append(Failure(outcome.key, self._stage, outcome.reason, outcome.traceback))
         else:
             assert encoded is not None
-            self._write(outcome.sample, encoded)
+            self._write(outcome.sample, encoded, outcome.notes)
 
-    def _write(self, sample: Sample, encoded: Future[dict[str, bytes]]) -> None:
+    def _write(self, sample: Sample, encoded: Future[dict[str, bytes]], notes: Sequence[str]) -> None:
         try:
             self._writer.append(sample.key, encoded.result(), sample.metadata)
+            self.notes.update(notes)
         except InvalidSample as error:
             key = source_key(sample.key, sample.metadata, self._positions)
             reason = str(error) if key == sample.key else f"{error} ({sample.key})"

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, UnitFailed
+from pipeline.engine.memory import does_not_fit, is_out_of_memory
 from pipeline.engine.stage import UnitTask
 from pipeline.engine.unit import WorkUnit
 
@@ -45,6 +46,9 @@ class Worker(Generic[R]):
                 self._broken = error
                 raise
             except Exception as error:
+                if is_out_of_memory(error):
+                    self._broken = does_not_fit(f"{self._task.name}: its model", error)
+                    raise self._broken from error
                 reason = f"setting up {self._task.name}: {type(error).__name__}: {error}"
                 self._broken = UnitFailed(unit.shard, reason, traceback.format_exc())
                 raise self._broken from error
@@ -60,6 +64,8 @@ class Worker(Generic[R]):
         except (UserError, DeviceFault, UnitFailed):
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise does_not_fit(f"{self._task.name}: {unit.shard}", error) from error
             raise UnitFailed(unit.shard, f"{type(error).__name__}: {error}", traceback.format_exc()) from error
 
 

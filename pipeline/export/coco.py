@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask
 
-from augment.errors import UserError
 from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.export.classes import write_classes
 from pipeline.export.destination import Destination
@@ -45,8 +45,6 @@ class CocoFormat:
     id is the train id plus 1; categories that boxes alone have follow after the classes, which ``classes.json`` has
     too. A class's objects that are not told apart are one segment with ``iscrowd``; ``instance_number`` is that of
     each other object in the store. Objects on ignored pixels or on stuff are not written.
-
-    Raises UserError where there are instances and pycocotools is not installed.
     """
 
     def __init__(self, source: Source, destination: Destination) -> None:
@@ -57,8 +55,6 @@ class CocoFormat:
         every = self._classes if source.has_instances else ()
         self._things = frozenset((taxonomy.things or every) if taxonomy else ())
         self._splits: dict[str, _Split] = {}
-        if source.has_instances:
-            require_pycocotools()
 
     def named(self, items: Sequence[Item]) -> list[Item]:
         """The items as they are."""
@@ -150,8 +146,6 @@ class CocoFormat:
         }
 
     def _of_object(self, segment: Segment, ids: NDArray[np.int32]) -> dict[str, Any]:
-        from pycocotools import mask
-
         encoded = mask.encode((ids == segment.id).view(np.uint8))
         return {
             "category": self._classes[segment.train_id],
@@ -160,16 +154,6 @@ class CocoFormat:
             "bbox": segment.box,
             "iscrowd": 0,
         }
-
-
-def require_pycocotools() -> None:
-    """Raise UserError where pycocotools cannot be imported."""
-    try:
-        import pycocotools.mask  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "the store has instances, whose masks pycocotools encodes: pip install 'lumen-layouts[coco]'"
-        ) from error
 
 
 def _of_box(box: dict[str, Any]) -> dict[str, Any]:

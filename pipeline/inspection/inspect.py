@@ -10,10 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from pipeline.config import TRAIN_SPLIT
 from pipeline.inspection.duplicates import DISTANCE, Twin, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
 from pipeline.inspection.subject import Subject
+from pipeline.label_rules import Seen, ignored_class, nothing_labelled, nothing_to_learn
 from pipeline.store import JSON
 
 
@@ -50,14 +52,46 @@ class Report:
         return Counter(dict(sorted(counts.items(), key=lambda item: (item[0][0] == item[0][1], item[0]))))
 
     @property
+    def label_faults(self) -> list[str]:
+        """Why a run would refuse the labels as a whole, a line each; none where only a part of them was looked at."""
+        return self._label_faults(sure=True)
+
+    @property
+    def label_doubts(self) -> list[str]:
+        """The same of labels of which only a part was looked at."""
+        return self._label_faults(sure=False)
+
+    def _label_faults(self, *, sure: bool) -> list[str]:
+        meaning = self.subject.meaning
+        if meaning is None:
+            return []
+        seen = {split: self._seen(split) for split in self.splits}
+        everything = self.subject.every_split and all(each.whole for each in seen.values())
+        # Owners who keep the labels of a split put placeholders there; nothing is learnt but from this one.
+        train = seen.get(TRAIN_SPLIT)
+        if train and (fault := nothing_labelled(train, meaning.ignored)):
+            return [fault] if train.whole == sure else []
+        if fault := ignored_class(meaning, list(seen.values()), everything=everything):
+            return [fault] if everything == sure else []
+        if train and (fault := nothing_to_learn(train, meaning.taxonomy.classes, meaning.ignored)):
+            return [fault] if train.whole == sure else []
+        return []
+
+    def _seen(self, split: str) -> Seen:
+        statistics = self.splits[split]
+        total = self.subject.labelled[split]
+        return Seen(split, statistics.pixels, statistics.ignored, statistics.labelled, total)
+
+    @property
     def is_sound(self) -> bool:
-        """Whether training images are there, each image has its label, each label its image, and all could be read."""
+        """Whether nothing is missing, all could be read, and a run has something to learn from the labels."""
         return (
             not self.subject.lacks_train
             and not self.subject.unpaired
             and not self.subject.unread
             and not self.total.failed
             and not self.total.strange
+            and not self.label_faults
         )
 
     def to_json(self) -> dict[str, JSON]:
@@ -73,7 +107,11 @@ class Report:
             "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
             "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
             "unread": [unread.to_json() for unread in self.subject.unread],
+            "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
+            "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),
+            "label_faults": list(self.label_faults),
+            "label_doubts": list(self.label_doubts),
             "near_duplicates": {
                 "distance": self.distance,
                 "not_compared": self.flat,

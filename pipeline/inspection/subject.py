@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import get_args
 
 from augment.errors import UserError
-from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import DatasetKind, Decoding, FolderOptions, open_dataset
+from pipeline.config import TRAIN_SPLIT, DatasetConfig
+from pipeline.datasets import Dataset, DatasetKind, Decoding, Listing, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
+from pipeline.label_rules import Meaning
+from pipeline.opening import intake_of, options_of
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.store import Store, taxonomy_of
@@ -38,8 +40,13 @@ class Subject:
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
-        lacks_train: whether it is a dataset without the split that fits are made on.
+        example: one of them, with its key and whole reason; empty where there is none.
         unread: files that have the name of an image or a label, in a format that is not read.
+        lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
+        listing: a dataset's records, and what of it is not read.
+        meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
+        labelled: how many labelled images each split of a dataset has, looked at or not.
+        every_split: whether it is a dataset with all of its splits.
     """
 
     name: str
@@ -49,8 +56,13 @@ class Subject:
     source: Source
     unpaired: Sequence[Unpaired] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
-    lacks_train: bool = False
+    example: str = ""
     unread: Sequence[Unread] = ()
+    lacks_train: str = ""
+    listing: Listing = field(default_factory=lambda: Listing({}))
+    meaning: Meaning | None = None
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    every_split: bool = False
 
 
 def dataset_subject(
@@ -58,29 +70,46 @@ def dataset_subject(
     root: str,
     split: str | None = None,
     limit: int | None = None,
-    folder: FolderOptions | None = None,
-    decoding: Decoding | None = None,
+    settings: DatasetConfig | None = None,
 ) -> Subject:
     """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
 
-    Raises UserError where there is no dataset of that kind, or no such split.
+    ``settings`` say more of it, as a run's would. Raises UserError where there is no dataset of that kind, or no such
+    split.
     """
-    decoding = decoding or Decoding()
-    dataset = open_dataset(kind, root, folder, decoding)
+    options = options_of(settings)
+    decoding = settings.decoding if settings else Decoding()
+    dataset = open_dataset(kind, root, options, decoding)
+    intake = intake_of(settings)
+    splits = [split] if split else intake.splits(dataset)
     with telling_unpaired() as unpaired, noting_unread() as unread:
-        records = {name: dataset.records(name) for name in ([split] if split else dataset.splits())}
-    chosen = {name: thinned(found, limit) for name, found in records.items()}
+        listing = intake.listing(dataset, splits, may_be_empty=True)
+    lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
+    chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
         dataset.name,
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, folder=folder, decoding=decoding),
+        shard.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
-        lacks_train=split is None and TRAIN_SPLIT not in units,
         unread=unread,
+        lacks_train=lacks_train,
+        listing=listing,
+        meaning=Meaning.of(dataset),
+        labelled={name: sum(record.label is not None for record in found) for name, found in listing.records.items()},
+        every_split=split is None,
     )
+
+
+def why_absent(dataset: Dataset, split: str) -> str:
+    """What the dataset says where it is asked for a split that it lacks."""
+    try:
+        dataset.records(split)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def store_subject(url: str, split: str | None = None, limit: int | None = None) -> Subject:
@@ -117,6 +146,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         units,
         StoreSource(store.url, parts),
         quarantined=quarantined,
+        example=str(store.example_failure() or ""),
     )
 
 
@@ -125,20 +155,17 @@ def subjects_of(
     root: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    folder: FolderOptions | None = None,
-    decoding: Decoding | None = None,
+    settings: DatasetConfig | None = None,
 ) -> dict[str, Subject]:
     """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
 
-    ``folder`` says where things are in a plain folder, ``decoding`` how image files are decoded.
-
-    Raises UserError where it names none of them.
+    ``settings`` say more of a dataset. Raises UserError where the target is none of these.
     """
     kinds: dict[str, DatasetKind] = {kind: kind for kind in get_args(DatasetKind)}
     if root is not None:
         if target not in kinds:
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, folder, decoding)}
+        return {target: dataset_subject(kinds[target], root, split, limit, settings)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if target in kinds:

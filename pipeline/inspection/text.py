@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
+from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
 _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
+# Of 3,688 classes the names of those that no image shows would fill twenty screens.
+_MOST_CLASSES, _MOST_EXAMPLES = 20, 8
 
 
 def lines_of(report: Report) -> Iterator[str]:
@@ -46,15 +49,19 @@ def _faults(report: Report) -> Iterator[str]:
             yield f"{place} {told}, expected {unpaired.image_pattern}"
         if not unpaired.images:
             yield f"{place} no image, expected {unpaired.image_pattern}"
+    yield from (f"  {remark}" for remark in subject.listing.remarks())
     for kind, faults in sorted(report.total.failures.items()):
         first = next(iter(faults.examples.values()))
         yield f"  {faults.count} x {kind}, such as {first.removeprefix(f'{kind}: ')}"
     if report.total.strange:
         yield f"  {report.total.strange} pixels have ids of no class"
     for kind, count in sorted(subject.quarantined.items()):
-        yield f"  {count} x {kind}: quarantined when the store was made"
+        such = f", such as {subject.example}" if kind_of(subject.example.partition(": ")[2]) == kind else ""
+        yield f"  {count} x {kind}: quarantined when the store was made{such}"
     if subject.lacks_train:
-        yield f"  no split {TRAIN_SPLIT!r}, which every run needs: there is {', '.join(subject.units)}"
+        yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
+    yield from (f"  {fault}" for fault in report.label_faults)
+    yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 
@@ -90,20 +97,29 @@ def _contents(total: Statistics) -> Iterator[str]:
 
 def _classes(report: Report, total: Statistics, taxonomy: Taxonomy) -> Iterator[str]:
     names = taxonomy.classes
-    width = max(map(len, names))
-    yield f"{'class':<{width}}  {'pixels':>8}  {'images':>8}"
     shares = total.shares
-    for index in sorted(range(len(names)), key=lambda index: -shares[index]):
-        if total.pixels[index]:
-            yield f"{names[index]:<{width}}  {shares[index]:>8.3%}  {total.images_with[index]:>8}"
+    present = [index for index in sorted(range(len(names)), key=lambda index: -shares[index]) if total.pixels[index]]
+    width = max((len(names[index]) for index in present), default=len("class"))
+    yield f"{'class':<{width}}  {'pixels':>8}  {'images':>8}"
+    for index in present:
+        yield f"{names[index]:<{width}}  {shares[index]:>8.3%}  {total.images_with[index]:>8}"
     yield f"ignored: {total.ignored_share:.3%} of all labelled pixels; shares above are of the pixels with a class"
     rule = f"in under {RARE_IMAGES:.0%} of labelled images, or under {RARE_PIXELS:.1%} of pixels"
-    yield f"rare ({rule}): {', '.join(names[index] for index in total.rare()) or 'none'}"
-    if absent := total.absent():
-        yield f"never there: {', '.join(names[index] for index in absent)}"
+    yield f"rare ({rule}): {_some([names[index] for index in total.rare()]) or 'none'}"
+    absent = total.absent()
+    if absent:
+        yield f"never there: {_some([names[index] for index in absent])}"
+    seen = set(absent)
     for split, statistics in report.splits.items():
-        if lacking := [names[index] for index in statistics.absent() if index not in absent]:
-            yield f"not in {split}: {', '.join(lacking)}"
+        if lacking := [names[index] for index in statistics.absent() if index not in seen]:
+            yield f"not in {split}: {_some(lacking)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """All names where they are few, and else how many there are, and the first few."""
+    if len(names) <= _MOST_CLASSES:
+        return ", ".join(names)
+    return f"{len(names)} classes, such as {', '.join(names[:_MOST_EXAMPLES])} (--json names all)"
 
 
 def _values(values: Values) -> str:

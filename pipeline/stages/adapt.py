@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.prompts import Prompt
+from pipeline.engine.remarks import remark
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.generate import stable_seed
@@ -17,10 +18,11 @@ from pipeline.stages.reading import CaptionedSource, PairedSource
 from pipeline.stages.wording import caption_of
 
 if TYPE_CHECKING:
+    from augment.lumen.prompt_limit import PromptLimit
     from augment.lumen.trainer import TrainingOptions
     from augment.lumen.training import Example
+    from augment.progress import OnStep
 
-LOG = logging.getLogger(__name__)
 TRAINING = "training"
 BASIS = "basis"
 
@@ -28,11 +30,21 @@ BASIS = "basis"
 class StoredExamples:
     """Random access to the training pairs of the real store and the layout store.
 
-    `classes` are the names of the train ids, for captions.
+    Attributes:
+        classes: names of the train ids, for captions.
+        limit: what the text encoder takes; a longer caption is shortened.
+        shortened: keys of the samples read so far that have such a caption.
     """
 
-    def __init__(self, source: PairedSource | CaptionedSource, keys: tuple[str, ...], classes: tuple[str, ...]) -> None:
-        self.source, self.keys, self.classes = source, keys, classes
+    def __init__(
+        self,
+        source: PairedSource | CaptionedSource,
+        keys: tuple[str, ...],
+        classes: tuple[str, ...],
+        limit: PromptLimit,
+    ) -> None:
+        self.source, self.keys, self.classes, self.limit = source, keys, classes, limit
+        self.shortened: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -49,7 +61,10 @@ class StoredExamples:
         assert sample.image is not None and sample.layout is not None
         # One of several captions, the same each time, so that a training that goes on sees what it saw.
         draws = np.random.default_rng(stable_seed("caption", sample.key))
-        return Example(sample.image, sample.layout, caption_of(sample, {}, self.classes, draws))
+        fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
+        if fitted.shortened:
+            self.shortened.add(sample.key)
+        return Example(sample.image, sample.layout, fitted.text)
 
 
 @dataclass
@@ -82,7 +97,7 @@ class Adapt:
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
-    def run(self, unit: WorkUnit) -> int:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
         import torch
 
@@ -101,8 +116,13 @@ class Adapt:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
-        examples = StoredExamples(self.source, unit.keys, self.classes)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, LOG.info)
+        examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step)
+        if examples.shortened:
+            count, tokens = len(examples.shortened), base.prompt_limit.length
+            remark(
+                f"adapt: captions of {count} images were shortened to the {tokens} tokens that the text encoder takes"
+            )
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
         # The averaged weights are saved; what is kept of the training is its record. That the checkpoint is gone

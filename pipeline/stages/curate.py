@@ -7,18 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from pipeline.config import TRAIN_SPLIT
 from pipeline.engine import Dropped, Failed, Ok, Outcome, Plan, Resources, WorkUnit
+from pipeline.engine.memory import FittingBatches
 from pipeline.stages.reading import StoreSource
 from pipeline.store import Sample, stack_pairs
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from augment.filtering import LossHistogram, LossScale
 
 SCALE = "scale.json"
+# What the metadata of a pair say where no judge was fit to look at it.
+NOT_JUDGED = {"verdict": "not judged"}
 
 
 class PixelJudge(Protocol):
@@ -51,23 +55,26 @@ class CountLosses:
     ignore_index: int = 255
     name: str = "curate"
     _judge: PixelJudge | None = field(default=None, repr=False)
+    _batches: FittingBatches | None = field(default=None, repr=False)
 
     def setup(self) -> None:
         """Load the judge."""
         self._judge = self.load_judge()
+        self._batches = FittingBatches(self.name, self.batch_size)
 
     def run(self, unit: WorkUnit) -> LossHistogram:
         """The histogram of the unit's images; those that do not read are left out."""
         from augment.filtering import LossHistogram
 
-        assert self._judge is not None
+        assert self._judge is not None and self._batches is not None
+        judge = self._judge
+
+        def count(batch: Sequence[Sample]) -> list[LossHistogram]:
+            images, labels = stack_pairs(batch)
+            return [LossHistogram.of(judge.loss(images, labels), labels, self.num_classes, self.ignore_index)]
+
         samples = [sample for sample in self.source.read(unit) if not isinstance(sample, Failed)]
-        parts = []
-        for start in range(0, len(samples), self.batch_size):
-            images, labels = stack_pairs(samples[start : start + self.batch_size])
-            losses = self._judge.loss(images, labels)
-            parts.append(LossHistogram.of(losses, labels, self.num_classes, self.ignore_index))
-        return LossHistogram.merged(parts)
+        return LossHistogram.merged(self._batches.run(samples, count))
 
 
 @dataclass
@@ -107,12 +114,37 @@ class Curate:
         losses = self._judge.loss(images, labels)
         outcomes: list[Outcome] = []
         for sample, label, loss in zip(batch, labels, losses, strict=True):
+            if np.isnan(loss[label != self.ignore_index]).any():
+                outcomes.append(Failed(sample.key, "not finite: the judge's loss of its pixels holds NaN"))
+                continue
             reliable = self._scale.reliable(loss, label, self.ignore_index)
             share = round(reliable_share(label, reliable, self.ignore_index), 6)
             if share < self.min_reliable:
-                outcomes.append(Dropped(sample.key, f"unreliable: {share:.2f} of its pixels are believed"))
+                labelled = bool((label != self.ignore_index).any())
+                reason = (
+                    f"unreliable: {share:.2f} of its pixels are believed"
+                    if labelled
+                    else "unlabelled: no pixel has a class"
+                )
+                outcomes.append(Dropped(sample.key, reason))
                 continue
             verdict = {**sample.metadata, "reliable": share}
             believed = mask_unreliable(label, reliable, self.ignore_index)
             outcomes.append(Ok(replace(sample, label=believed, metadata=verdict)))
         return outcomes
+
+
+@dataclass
+class KeepAll:
+    """Keeps every pair as it is, and says so in its metadata: what stands for curation where the judge is unfit."""
+
+    resources: Resources
+    batch_size: int
+    name: str = "curate"
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
+        """Keep a batch of pairs."""
+        return [Ok(replace(sample, metadata={**sample.metadata, **NOT_JUDGED})) for sample in batch]

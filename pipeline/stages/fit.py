@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 from pipeline.config import TRAIN_SPLIT
+from pipeline.engine.memory import FittingBatches
 from pipeline.engine.outcome import Failed
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
 from pipeline.stages.reading import StoreSource, split_of
 
 if TYPE_CHECKING:
+    import torch
+
     from augment.backbones import Backbone
     from augment.layout import FeatureMoments
 
@@ -47,24 +50,41 @@ class FitMoments:
     batch_size: int
     name: str = "fit"
     _model: Backbone | None = field(default=None, repr=False)
+    _batches: FittingBatches | None = field(default=None, repr=False)
 
     def setup(self) -> None:
         """Load the backbone."""
         from augment.backbones import load_backbone
 
         self._model = load_backbone(self.backbone, self.device)
+        self._batches = FittingBatches(self.name, self.batch_size)
 
     def run(self, unit: WorkUnit) -> UnitMoments:
-        """Moments of the unit's images; one batch after the other, in their order."""
+        """Moments of the unit's images; one batch after the other, in their order.
+
+        Raises:
+            UserError: an image of the store does not read, or its features are not finite.
+        """
         from augment.layout import FeatureMoments
 
         assert self._model is not None
         parts = []
         for images in self.batches(unit):
-            features = self._model.features(images, STRIDE)
+            features = self.features(images)
             rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-            parts.append(FeatureMoments.of(rows.cpu().numpy()))
+            try:
+                parts.append(FeatureMoments.of(rows.cpu().numpy()))
+            except NotFinite as error:
+                raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
         return UnitMoments(FeatureMoments.merged(parts), self._model.revision)
+
+    def features(self, images: np.ndarray) -> torch.Tensor:
+        """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in parts that fit into memory."""
+        import torch
+
+        assert self._model is not None and self._batches is not None
+        model = self._model
+        return torch.stack(self._batches.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE))))
 
     def batches(self, unit: WorkUnit) -> Iterator[np.ndarray]:
         """The unit's images `uint8 [B, H, W, 3]`.

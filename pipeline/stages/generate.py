@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.errors import NotFinite
+from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.prompts import draw_domain, expand
 from pipeline.datasets.table import BOXES
-from pipeline.engine.outcome import Ok, Outcome
+from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Resources
 from pipeline.engine.unit import WorkUnit
-from pipeline.stages.reading import split_of
+from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import CONTENT, REGION
 from pipeline.stages.wording import caption_of, content_attributes
-from pipeline.store import JSON, LABELLED, Sample
+from pipeline.store import JSON, LABELLED, InvalidSample, Sample
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from augment.lumen.sampler import LayoutSampler, Request
+    from augment.prompts import Prompt
 
 
 SYNTHETIC = {"medium": "synthetic"}
+# Metadata of a sample, true where the text encoder did not take the whole prompt.
+SHORTENED = "prompt_shortened"
 
 
 def shard_name(source: str, k: int, variant: int) -> str:
@@ -70,10 +77,14 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Wish:
-    """An image to paint, and the attributes of its content: its source's, with what was drawn in their place."""
+    """An image to paint as it is asked for, and the attributes of its content: its source's, or chosen instead.
+
+    ``prompt`` is that of the request, of which the text encoder may take a part only.
+    """
 
     request: Request
     attributes: dict[str, str]
+    prompt: Prompt
 
 
 @dataclass
@@ -121,17 +132,54 @@ class Generate:
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on as they are."""
-        assert self._sampler is not None
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
-        wishes = [self.wish(sample, k, variant) for sample in batch]
-        images = self._sampler.generate([wish.request for wish in wishes])
-        return [
-            Ok(self.paired(sample, wish, variant, image))
-            for sample, wish, image in zip(batch, wishes, images, strict=True)
-        ]
+        outcomes: list[Outcome] = []
+        ready: list[tuple[Sample, Wish, FittedPrompt]] = []
+        for sample in batch:
+            if not sample.has_finite_layout:
+                outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
+                continue
+            wish = self.wish(sample, k, variant)
+            try:
+                ready.append((sample, wish, self.sampler.base.prompt_limit.fit(wish.prompt)))
+            except PromptTooLong as error:
+                outcomes.append(Failed(sample.key, f"prompt too long: {error}"))
+        requests = [replace(wish.request, prompt=fitted.text) for _, wish, fitted in ready]
+        for (sample, wish, fitted), image in zip(ready, self.paint(requests), strict=True):
+            if (image == image[0, 0]).all():
+                outcomes.append(Failed(sample.key, f"constant image: every pixel is {image[0, 0].tolist()}"))
+            else:
+                outcomes.append(Ok(self.paired(sample, wish, fitted, variant, image), self.notes(fitted)))
+        return outcomes
+
+    def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
+        """The images of the requests.
+
+        Raises:
+            InvalidSample: what the model gives is not finite.
+        """
+        try:
+            return self.sampler.generate(requests) if requests else []
+        except NotFinite as error:
+            # Tried again one by one, so that the image at fault is quarantined, and no other.
+            raise InvalidSample(f"not finite: {error}") from error
+
+    @property
+    def sampler(self) -> LayoutSampler:
+        """The model, which `setup` loads."""
+        assert self._sampler is not None
+        return self._sampler
+
+    def notes(self, fitted: FittedPrompt) -> tuple[str, ...]:
+        """What the summary should count of a prompt."""
+        limit = self.sampler.base.prompt_limit
+        shortened = f"prompt shortened to the {limit.length} tokens that the text encoder takes"
+        spelled = "prompt with words that the tokenizer does not know and spells out"
+        noted = {shortened: fitted.shortened, spelled: limit.spells(fitted.text)}
+        return tuple(note for note, applies in noted.items() if applies)
 
     def wish(self, sample: Sample, k: int, variant: int) -> Wish:
-        """What to paint: all that is drawn comes from the source's key, k and variant.
+        """What to paint: all that is sampled comes from the source's key, k and variant.
 
         The prompt does not depend on k: the ks of a variant differ in noise and in how much layout they use.
         """
@@ -141,13 +189,14 @@ class Generate:
         draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))
         template = self.templates[int(draws.integers(len(self.templates)))]
         drawn = draw_domain(self.domains, draws)
-        words = caption_of(sample, drawn, self.classes, draws)
+        description = caption_of(sample, drawn, self.classes, draws)
         attributes = {**content_attributes(sample), **drawn}
-        prompt = expand(template, attributes, words)
+        prompt = expand(template, attributes, description)
         seed = stable_seed("noise", self.seed, sample.key, k, variant)
-        return Wish(Request(sample.layout, k, prompt, seed, self.negative_prompt), {**attributes, **SYNTHETIC})
+        request = Request(sample.layout, k, str(prompt), seed, self.negative_prompt)
+        return Wish(request, {**attributes, **SYNTHETIC}, prompt)
 
-    def paired(self, sample: Sample, wish: Wish, variant: int, image: np.ndarray) -> Sample:
+    def paired(self, sample: Sample, wish: Wish, fitted: FittedPrompt, variant: int, image: np.ndarray) -> Sample:
         """The new image with the source's annotations, what it was meant to show, and the whole of its provenance."""
         request = wish.request
         metadata: dict[str, JSON] = {
@@ -158,7 +207,9 @@ class Generate:
             "k": request.k,
             "variant": variant,
             "seed": request.seed,
-            "prompt": request.prompt,
+            # What was encoded, which may be less than was asked for.
+            "prompt": fitted.text,
+            **({SHORTENED: True} if fitted.shortened else {}),
             "base": self.provenance.base,
             "adapter": self.provenance.adapter,
             "basis": self.provenance.basis,

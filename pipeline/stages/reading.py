@@ -18,6 +18,7 @@ from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA
 # Of the process and not of a source, which travels to its workers and could not take a lock along.
 _OPENING = threading.Lock()
 
+NOT_FINITE = "its layout holds NaN or infinite values"
 Part: TypeAlias = Literal["image", "label", "instances", "layout"]
 
 
@@ -49,7 +50,8 @@ class StoreSource:
         """The samples in the unit's order; one that does not decode is a failure."""
         for key in unit.keys:
             try:
-                yield self.reader.read(key)
+                sample = self.reader.read(key)
+                yield sample if sample.has_finite_layout else Failed(key, f"not finite: {NOT_FINITE} ({self.url})")
             except KeyError:
                 yield Failed(key, f"missing sample: {self.url} has no {key}", traceback.format_exc())
             except (CorruptStore, OSError) as error:
@@ -74,8 +76,11 @@ class PairedSource:
                 yield self._joined(one, other)
 
     def get(self, key: str) -> Sample:
-        """One joined sample; raises CorruptStore where its bytes do not decode."""
-        return self._joined(self.first.reader.read(key), self.second.reader.read(key))
+        """One joined sample; raises CorruptStore where its bytes do not decode or its layout is not finite."""
+        sample = self._joined(self.first.reader.read(key), self.second.reader.read(key))
+        if not sample.has_finite_layout:
+            raise CorruptStore(f"{self.second.url}: {key}: {NOT_FINITE}: see lumen verify {self.second.url}")
+        return sample
 
     def _joined(self, one: Sample, other: Sample) -> Sample:
         return replace(one, **{part: getattr(other, part) for part in self.second.parts})

@@ -13,9 +13,9 @@ from pipeline.datasets import (
     DatasetKind,
     Decoding,
     Folder,
-    FolderOptions,
     Frame,
     Geometry,
+    Options,
     Record,
     RecordError,
     View,
@@ -36,17 +36,12 @@ from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, transla
 REGION, CONTENT = "region", "content"
 
 
-def select(dataset: Dataset, splits: Sequence[str], limit: Mapping[str, int]) -> dict[str, list[Record]]:
-    """The records of each split, thinned evenly to at most `limit[split]`.
-
-    Raises:
-        UserError: the dataset lacks a split.
-    """
+def select(records: Mapping[str, Sequence[Record]], limit: Mapping[str, int]) -> dict[str, list[Record]]:
+    """The records of each split, thinned evenly to at most `limit[split]`."""
     chosen: dict[str, list[Record]] = {}
-    for split in splits:
-        records = dataset.records(split)
-        count = min(len(records), limit.get(split, len(records)))
-        chosen[split] = [records[i * len(records) // count] for i in range(count)]
+    for split, found in records.items():
+        count = min(len(found), limit.get(split, len(found)))
+        chosen[split] = [found[i * len(found) // count] for i in range(count)]
     return chosen
 
 
@@ -107,9 +102,9 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str, folder: FolderOptions | None, decoding: Decoding) -> Dataset:
+def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
     """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root, folder, decoding)
+    return open_dataset(kind, root, options, decoding)
 
 
 @dataclass(frozen=True)
@@ -117,14 +112,14 @@ class DatasetSource:
     """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
 
     ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``folder`` says where things are in a dataset of kind ``folder``. ``geometry`` None leaves frames at their size on
-    disk. ``decoding`` says how image files are decoded.
+    ``options`` are those of its kind. ``geometry`` None leaves frames at their size on disk. ``decoding`` says how
+    image files are decoded.
     """
 
     kind: DatasetKind
     root: str
     taxonomy: str | None = None
-    folder: FolderOptions | None = None
+    options: Options | None = None
     geometry: Geometry | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -135,7 +130,7 @@ class DatasetSource:
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
-        dataset = opened(self.kind, self.root, self.folder, self.decoding)
+        dataset = opened(self.kind, self.root, self.options, self.decoding)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
         wanted = set(unit.keys)

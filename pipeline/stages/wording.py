@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from augment.prompts import describe
+from augment.prompts import Description, describe
 from pipeline.datasets.table import CAPTIONS, attributes_in
 from pipeline.store import Sample
 
@@ -31,8 +31,10 @@ def classes_of(sample: Sample, classes: Sequence[str]) -> list[str]:
     return [classes[train_id] for train_id in order if areas[train_id]]
 
 
-def caption_of(sample: Sample, drawn: Mapping[str, str], classes: Sequence[str], generator: np.random.Generator) -> str:
-    """The caption of a sample's image with the attributes `drawn` in place of its own; see `describe`.
+def caption_of(
+    sample: Sample, drawn: Mapping[str, str], classes: Sequence[str], generator: np.random.Generator
+) -> Description:
+    """What a sample's image shows with the attributes `drawn` in place of its own; see `describe`.
 
     `classes` are the names of the train ids, none where the store has no taxonomy.
     """

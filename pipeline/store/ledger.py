@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.store.canonical import canonical_json, file_sha256
 from pipeline.store.errors import CorruptStore
 from pipeline.store.location import Location
 from pipeline.store.paths import done_path
-from pipeline.store.receipt import Receipt
+from pipeline.store.receipt import Receipt, stored_fields
 
 # Fewer than this are read faster than the bookkeeping would be worth.
 FOLD_AT_LEAST = 1000
@@ -40,14 +40,14 @@ def _type_of(annotation: str) -> pa.DataType:
     return _TYPES.get(annotation.removesuffix(" | None"), pa.string())
 
 
-_SCHEMA = pa.schema([("stamp", pa.int64()), *((item.name, _type_of(str(item.type))) for item in fields(Receipt))])
+_SCHEMA = pa.schema([("stamp", pa.int64()), *((item.name, _type_of(str(item.type))) for item in stored_fields())])
 # They are held as JSON.
 _MAPPINGS = ("failure_reasons", "drop_reasons")
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the receipts of a store; ``failure_reasons`` counts failures by kind."""
+    """Sums over the receipts of a store; ``failure_reasons`` and ``drop_reasons`` count by kind."""
 
     shards: int = 0
     samples: int = 0
@@ -56,6 +56,7 @@ class Totals:
     bytes: int = 0
     seconds: float = 0.0
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    drop_reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def receipt_table(location: Location, columns: Sequence[str] | None = None) -> pa.Table:
@@ -74,14 +75,20 @@ def receipts_of(table: pa.Table) -> list[Receipt]:
 
 
 def totals(location: Location) -> Totals:
-    """The sums that ``status`` tells."""
-    table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", "failure_reasons"])
+    """The sums that ``status`` shows."""
+    table = _load(location, ["samples", "failures", "dropped", "bytes", "seconds", *_MAPPINGS])
     sums = {name: pc.sum(table[name]).as_py() or 0 for name in ("samples", "failures", "dropped", "bytes", "seconds")}
-    reasons: Counter[str] = Counter()
-    for entry in pc.value_counts(table["failure_reasons"]).to_pylist():
+    failures, drops = (_summed(table[name]) for name in _MAPPINGS)
+    return Totals(shards=len(table), failure_reasons=failures, drop_reasons=drops, **sums)
+
+
+def _summed(reasons: pa.ChunkedArray) -> dict[str, int]:
+    """The counts by kind over a column of mappings as JSON."""
+    total: Counter[str] = Counter()
+    for entry in pc.value_counts(reasons).to_pylist():
         for reason, count in json.loads(entry["values"]).items():
-            reasons[reason] += count * entry["counts"]
-    return Totals(shards=len(table), failure_reasons=dict(reasons), **sums)
+            total[reason] += count * entry["counts"]
+    return dict(total)
 
 
 def fold(location: Location) -> bool:

@@ -38,11 +38,15 @@ class Location:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            # Other processes write here, so that a listing kept from before would be wrong.
-            self.fs, root = url_to_fs(url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise UserError(f"cannot open {url}: {error}") from error
+        if "://" not in url:
+            # By its letters: fsspec takes `::` in a path for a chain of file systems.
+            self.fs, root = LocalFileSystem(), str(LocalFileSystem._strip_protocol(url))
+        else:
+            try:
+                # Other processes write here, so that a listing kept from before would be wrong.
+                self.fs, root = url_to_fs(url, use_listings_cache=False)
+            except (ImportError, ValueError) as error:
+                raise UserError(f"cannot open {url}: {error}") from error
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url: str = self.root if self.is_local else self.fs.unstrip_protocol(self.root)

@@ -13,6 +13,8 @@ from pipeline.store.errors import CorruptStore
 from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
 
 SCHEMA_VERSION = 1
+# Kind of a store of neural layouts.
+LAYOUTS = "layouts"
 
 _DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 

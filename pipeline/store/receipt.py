@@ -13,6 +13,9 @@ from pipeline.store.canonical import canonical_json, fingerprint
 from pipeline.store.errors import CorruptStore
 from pipeline.store.paths import index_path, quarantine_path, tar_path
 
+# Metadata of a field that lives as long as the run.
+NOT_STORED = {"stored": False}
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -21,7 +24,8 @@ class Receipt:
     The digests are of the files as they lie in the store; ``quarantine_sha256`` is None without failures.
     ``seconds`` is the time the shard took and ``finished`` the Unix time of its commit. ``failure_reasons``
     and ``drop_reasons`` count by kind. ``store`` is the fingerprint of the store and ``unit`` that of the
-    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk.
+    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk. ``notes`` count what
+    a worker noted of its samples for the summary of the run, and are not stored.
     """
 
     shard: str
@@ -39,6 +43,7 @@ class Receipt:
     failure_reasons: Mapping[str, int] = field(default_factory=dict)
     drop_reasons: Mapping[str, int] = field(default_factory=dict)
     attempt: str = ""
+    notes: Mapping[str, int] = field(default_factory=dict, compare=False, metadata=NOT_STORED)
 
     @property
     def tar_path(self) -> str:
@@ -57,7 +62,7 @@ class Receipt:
 
     def to_bytes(self) -> builtins.bytes:
         """The bytes of ``done/<shard>.json``, sealed by their own digest."""
-        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        content = {item.name: getattr(self, item.name) for item in stored_fields()}
         if not self.attempt:
             del content["attempt"]
         return canonical_json({**content, "digest": fingerprint(content)})
@@ -76,3 +81,8 @@ class Receipt:
         if hashlib.sha256(content).hexdigest() != digest or len(content) == len(data):
             raise CorruptStore("the receipt does not match its own digest")
         return receipt
+
+
+def stored_fields() -> list[dataclasses.Field[object]]:
+    """The fields of a receipt that its file holds."""
+    return [item for item in dataclasses.fields(Receipt) if item.metadata != NOT_STORED]

@@ -56,6 +56,11 @@ class Sample:
                 raise InvalidSample(f"bad metadata name: {name!r} is reserved or not a plain string")
 
     @property
+    def has_finite_layout(self) -> bool:
+        """Whether no value of the layout, if there is one, is NaN or infinite."""
+        return self.layout is None or bool(np.isfinite(self.layout).all())
+
+    @property
     def planes(self) -> dict[str, np.ndarray]:
         """The arrays that have the size of the image."""
         arrays = {"image": self.image, "label": self.label, "instances": self.instances}
@@ -93,6 +98,9 @@ class Failure:
     stage: str
     reason: str
     traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
 
 
 def kind_of(reason: str) -> str:

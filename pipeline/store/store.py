@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from augment.errors import UserError
 from pipeline.store.errors import CorruptStore, FingerprintMismatch
@@ -14,13 +17,15 @@ from pipeline.store.inventory import is_whole, note_asked, note_made
 from pipeline.store.ledger import Totals, fold, parse_receipt, receipt_table, receipts_of, totals
 from pipeline.store.location import Location
 from pipeline.store.manifest import Manifest, differences
-from pipeline.store.paths import INVENTORY, MANIFEST, check_shard_name, done_path, index_path
+from pipeline.store.paths import INVENTORY, MANIFEST, check_shard_name, done_path, index_path, quarantine_path
 from pipeline.store.receipt import Receipt
-from pipeline.store.sample import Failure, Sample
+from pipeline.store.sample import Failure, Sample, kind_of
 from pipeline.store.writer import ShardWriter
 
 # Small files that are read together.
 _FILES_AT_ONCE = 256
+# What of a row of the quarantine a `Failure` holds.
+_FAILURE = ["key", "stage", "reason", "traceback"]
 
 
 class Store:
@@ -156,6 +161,19 @@ class Store:
         """A row for each sample that failed in the committed shards: key, shard, stage, reason, traceback."""
         paths = [receipt.quarantine_path for receipt in self.receipts() if receipt.quarantine_sha256]
         return merge_tables([quarantine_table("", ()), *self._tables(paths)])
+
+    def example_failure(self) -> Failure | None:
+        """The first failure of the commonest kind, or None where nothing failed; reads one quarantine file."""
+        table = self.receipt_table(["failures", "failure_reasons", "attempt"])
+        failed = table.filter(pc.greater(table["failures"], 0)).to_pylist()
+        by_shard = [(row, Counter(json.loads(row["failure_reasons"]))) for row in failed]
+        kinds = sum((counts for _, counts in by_shard), Counter())
+        if not kinds:
+            return None
+        commonest = min(kinds, key=lambda kind: (-kinds[kind], kind))
+        row = next(row for row, counts in by_shard if commonest in counts)
+        [rows] = self._tables([quarantine_path(row["shard"], row["attempt"])], _FAILURE)
+        return next(Failure(**found) for found in rows.to_pylist() if kind_of(found["reason"]) == commonest)
 
     def writer(self, shard: str) -> ShardWriter:
         """Begin a shard named ``<name>-<six digits>``."""

@@ -24,7 +24,7 @@ from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.inventory import Inventory, lost, names, read_inventory, size
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
-from pipeline.store.manifest import Manifest, taxonomy_of
+from pipeline.store.manifest import LAYOUTS, Manifest, taxonomy_of
 from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import LABELLED, Sample
@@ -59,9 +59,9 @@ def examine_store(url: str, threads: int | None = None) -> StoreFindings:
     """Look at every byte of a store, in so many threads; None is one for each core.
 
     Every file is hashed again; every member is found where the index says and decoded; images and labels are
-    paired, have the store's geometry and only ids of its taxonomy or its ignore index; no key is doubled; no shard
-    is gone that was there when a run ended; a ledger agrees with the receipts. What has no receipt does not exist
-    and is not looked at. Raises UserError where there is no store.
+    paired, have the store's geometry and only ids of its taxonomy or its ignore index; neural layouts are finite; no
+    key is doubled; no shard is gone that was there when a run ended; a ledger agrees with the receipts. What has no
+    receipt does not exist and is not looked at. Raises UserError where there is no store.
     """
     location = Location(url)
     if not location.exists(MANIFEST):
@@ -226,6 +226,8 @@ def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, obje
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
+    if manifest.kind == LAYOUTS and not sample.has_finite_layout:
+        yield f"{sample.key}: its layout holds NaN or infinite values"
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
     for name, array in sample.planes.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 from augment.layout import FeatureMoments, LayoutBasis, layout_picture
 
 
@@ -102,3 +103,18 @@ def test_picture_has_the_size_asked_for(k: int) -> None:
     picture = layout_picture(np.zeros((k, 3, 4), np.float16), 24, 32)
     assert picture.shape == (24, 32, 3)
     assert (picture == 128).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_basis_is_not_fitted_on_what_is_not_finite(value: float, tmp_path: Path) -> None:
+    rows = vectors(0, 10)
+    rows[3, 2] = value
+    with pytest.raises(NotFinite, match="1 of 10 feature vectors"):
+        FeatureMoments.of(rows)
+    good = FeatureMoments.of(vectors(0, 10))
+    bad = FeatureMoments(10, good.mean, np.full_like(good.m2, value))
+    with pytest.raises(NotFinite, match="moments of 'net' are not finite"):
+        LayoutBasis.fit(bad, 3, "net", "r1")
+    replace(basis_of(vectors(0, 10)), mean=np.full(6, value)).save(tmp_path)
+    with pytest.raises(NotFinite, match="fit the basis again"):
+        LayoutBasis.load(tmp_path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
-from augment.prompts import caption, describe, draw_domain, expand
+from augment.prompts import Description, Prompt, caption, describe, draw_domain, expand
 
 
 def test_caption_names_what_is_known_and_nothing_else() -> None:
@@ -53,14 +53,14 @@ CLASSES = ("road", "building", "car", "sky", "person")
 def test_image_is_described_by_the_best_that_is_known_of_it(
     attributes: dict[str, str], drawn: dict[str, str], captions: list[str], classes: list[str], told: str
 ) -> None:
-    assert describe(attributes, drawn, captions, classes, np.random.default_rng(0)) == told
+    assert str(describe(attributes, drawn, captions, classes, np.random.default_rng(0))) == told
 
 
 def test_every_caption_is_drawn_and_nothing_where_there_is_none() -> None:
     generator, untouched = np.random.default_rng(0), np.random.default_rng(0)
     describe({"weather": "rain"}, {}, [], CLASSES, generator)
     assert generator.bit_generator.state == untouched.bit_generator.state
-    assert {describe({}, {}, ["one", "two", "three"], [], generator) for _ in range(40)} == {"one", "two", "three"}
+    assert {str(describe({}, {}, ["one", "two", "three"], [], generator)) for _ in range(40)} == {"one", "two", "three"}
 
 
 def test_every_value_of_a_domain_is_drawn() -> None:
@@ -71,6 +71,46 @@ def test_every_value_of_a_domain_is_drawn() -> None:
 
 
 def test_template_that_names_what_is_not_known_is_refused() -> None:
-    assert expand("{caption} in {city}", {"city": "ulm"}, "a {bus}") == "a {bus} in ulm"
+    assert str(expand("{caption} in {city}", {"city": "ulm"}, Description("a {bus}"))) == "a {bus} in ulm"
     with pytest.raises(UserError, match=r"\{season\}.*use one of \{caption\}, \{medium\}"):
-        expand("a street in {season}", {"medium": "photo"}, "a street")
+        expand("a street in {season}", {"medium": "photo"}, Description("a street"))
+
+
+LONG = ["a group of people, standing at a crossing"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "drawn", "captions", "forms"),
+    [
+        (
+            {"weather": "clear"},
+            {"time_of_day": "night"},
+            LONG,
+            ["a group of people, standing, night", "a group of people, night", "a group, night", "night"],
+        ),
+        (
+            {"medium": "rendered", "weather": "clear"},
+            {"time_of_day": "night"},
+            [],
+            ["a rendered street, night", "a rendered, night", "night"],
+        ),
+        ({}, {"scene": "wine cellar"}, [], []),
+        ({"weather": "fog"}, {"scene": "barn"}, [], ["a photo of a barn"]),
+        ({"medium": "photo"}, {"medium": "painting"}, [], []),
+    ],
+)
+def test_what_is_chosen_is_in_every_shorter_form_of_a_prompt_and_no_word_is_cut(
+    attributes: dict[str, str], drawn: dict[str, str], captions: list[str], forms: list[str]
+) -> None:
+    description = describe(attributes, drawn, captions, CLASSES, np.random.default_rng(0))
+    prompt = expand("{caption}", {}, description)
+    shorter = list(prompt.shorter(100))
+    assert list(dict.fromkeys(shorter)) == forms
+    assert all(value in form for value in drawn.values() for form in shorter)
+    assert sorted(shorter, key=len, reverse=True) == shorter
+
+
+def test_text_of_the_template_stays_and_a_description_that_is_left_out_leaves_no_comma() -> None:
+    prompt = Prompt(("", ", in ulm"), Description("a long walk"))
+    assert list(prompt.shorter(100)) == ["a long, in ulm", "in ulm", "in ulm"]
+    assert list(prompt.shorter(1)) == ["in ulm", "in ulm"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +68,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def lines() -> tuple[list[str], Callable[[str], None]]:
-    """A list, and a report that appends to it."""
-    found: list[str] = []
-    return found, found.append
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from downstream.results import RunResult
 WEIGHTS = {"real": (1.0, 0.0), "synthetic": (0.0, 1.0), "real+synthetic": (1.0, 1.0)}
 
 
-def run(mix: str, seed: int, miou: float, iterations: int = 10) -> RunResult:
+def run(mix: str, seed: int, miou: float, iterations: int = 10, images: int | None = 30) -> RunResult:
     real, synthetic = WEIGHTS[mix]
     inputs = {
         "mix": {"real": real, "synthetic": synthetic, "where": {}},
@@ -26,7 +26,7 @@ def run(mix: str, seed: int, miou: float, iterations: int = 10) -> RunResult:
         "synthetic": "bb" if synthetic else None,
     }
     iou = {"road": miou, "sky": None}
-    return RunResult(mix, seed, iterations, miou, 0.9, iou, [(10, 0.5)], 1.5, f"{mix}{seed}", inputs)
+    return RunResult(mix, seed, iterations, miou, 0.9, iou, [(10, 0.5)], 1.5, f"{mix}{seed}", inputs, images)
 
 
 def runs(**scores: list[float]) -> list[RunResult]:
@@ -87,10 +87,37 @@ def test_it_says_when_synthetic_data_did_not_help() -> None:
     assert "At best, real+synthetic scores +0.5 points" in summary.recommendation
 
 
-def test_one_seed_gives_no_interval() -> None:
+def test_one_seed_gives_no_interval_and_no_recommendation() -> None:
     summary = summarize(comparison_table(runs(real=[0.5], synthetic=[0.6])))
     assert all(mix.interval is None and mix.spread is None for mix in summary.mixes)
-    assert "one seed: no interval" in summary.recommendation
+    assert summary.recommendation == (
+        "No recommendation: it takes at least 2 seeds (downstream.seeds=[0,1]). So far synthetic scores +10.0 points "
+        "of mIoU against real (one seed: no interval, on 30 images), which may be chance."
+    )
+
+
+def test_few_images_give_no_recommendation_however_many_seeds() -> None:
+    scores = {"real": [0.5, 0.5, 0.5], "synthetic": [0.6, 0.61, 0.62]}
+    for images, begins in ((29, "No recommendation: it takes at least 30 held-out images. So far"), (30, "Train on")):
+        results = [run(mix, seed, miou, images=images) for mix, of in scores.items() for seed, miou in enumerate(of)]
+        summary = summarize(comparison_table(results))
+        assert summary.recommendation.startswith(begins)
+        assert f"over 3 seeds, on {images} images" in summary.recommendation
+        assert summary.images == images
+
+
+def test_only_seeds_that_both_mixes_have_count() -> None:
+    results = [run("real", 0, 0.5), run("synthetic", 0, 0.6), run("synthetic", 1, 0.7), run("synthetic", 2, 0.8)]
+    summary = summarize(comparison_table(results))
+    assert [(mix.seeds, mix.pairs, mix.interval) for mix in summary.mixes] == [(1, 0, None), (3, 1, None)]
+    assert summary.recommendation.startswith("No recommendation: it takes at least 2 seeds")
+
+
+def test_tables_and_results_of_before_images_were_counted_are_still_read() -> None:
+    summary = summarize(comparison_table([run("real", 0, 0.5, images=None), run("synthetic", 0, 0.6, images=None)]))
+    assert summary.images is None
+    assert "images" not in summary.recommendation
+    assert summarize(comparison_table(runs(real=[0.5])).drop_columns(["images"])).images is None
 
 
 @pytest.mark.parametrize("only", ["real", "synthetic"])

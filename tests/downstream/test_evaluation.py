@@ -68,3 +68,23 @@ def test_one_variant_has_no_diversity_and_a_missing_source_is_told(
     store.write_shard("val-k03-000001", [Sample("b", sample.image, sample.label, metadata=lost)])
     with pytest.raises(UserError, match="lacks 'gone'"):
         evaluate(judge, real_store, store.url, "val")
+
+
+def test_without_a_fit_judge_there_is_diversity_and_no_alignment(
+    judge: Judge, real_store: str, synthetic_store: str
+) -> None:
+    judged = evaluate(judge, real_store, synthetic_store, "val").to_pylist()
+    for row, other in zip(evaluate(None, real_store, synthetic_store, "val").to_pylist(), judged, strict=True):
+        assert row == {**other, "judge_miou": None, "judge_miou_on_real": None, "alignment": None}
+
+
+def test_images_without_a_labelled_pixel_have_no_alignment(judge: Judge, tmp_path: Path) -> None:
+    image, blank = np.zeros((32, 48, 3), np.uint8), np.full((32, 48), 255, np.uint8)
+    urls = []
+    for kind in ("real", "synthetic"):
+        store = Store.create(str(tmp_path / kind), Manifest(kind, "camvid", {"height": 32, "width": 48}))
+        metadata = {"split": "val", "source_key": "a", "k": 3}
+        store.write_shard("val-k03-000000", [Sample("a", image, blank, metadata=metadata)])
+        urls.append(store.url)
+    (row,) = evaluate(judge, *urls, "val").to_pylist()
+    assert (row["judge_miou"], row["judge_miou_on_real"], row["alignment"]) == (None, None, None)

@@ -20,7 +20,7 @@ from downstream.comparison import comparison_table, write_table
 from downstream.evaluation import SCHEMA
 from downstream.gallery import spaced
 from downstream.report import build_report
-from downstream.results import RunResult
+from downstream.results import RunResult, write_json
 from pipeline.store import Manifest, Sample, SampleReader, Store
 from pipeline.taxonomies import CAMVID, colorize
 
@@ -52,13 +52,28 @@ def workspace(real_store: str, synthetic_store: str, tmp_path: Path) -> Path:
     return root
 
 
-def _runs() -> list[RunResult]:
+def add_judge(workspace: Path, learned: int) -> None:
+    """A judge that knows so many of 4 classes, and was evaluated on 16 images."""
+    iou = {name: 0.5 if number < learned else 0.0 for number, name in enumerate(("road", "sky", "car", "pole"))}
+    inputs = {"splits": ["train", "val"]}
+    pixels = dict.fromkeys(iou, 100)
+    judge = RunResult("real", 0, 20, 0.1, 0.9, iou, [], 1.0, "judge", inputs, 16, pixels)
+    (workspace / "judge").mkdir()
+    write_json(workspace / "judge" / "result.json", judge.to_json())
+
+
+def text_of(page: str) -> str:
+    """The page without markup, in one line."""
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def _runs(images: int | None = None) -> list[RunResult]:
     results = []
     for mix, scores in SCORES.items():
         weights = {"real": 1.0, "synthetic": float(mix != "real"), "where": {}}
         inputs = {"mix": weights, "real": "aa", "synthetic": None}
         results += [
-            RunResult(mix, seed, 10, miou, 0.9, {"road": miou, "car": None}, [], 61.0, f"{mix}-{seed}", inputs)
+            RunResult(mix, seed, 10, miou, 0.9, {"road": miou, "car": None}, [], 61.0, f"{mix}-{seed}", inputs, images)
             for seed, miou in enumerate(scores)
         ]
     return results
@@ -160,3 +175,55 @@ def test_the_trace_of_a_chart_strikes_no_name(alignments: tuple[float, ...]) -> 
             (path[:, 0] > left) & (path[:, 0] < left + width) & (path[:, 1] < float(y)) & (path[:, 1] > float(y) - 10)
         )
         assert not inside.any(), name
+
+
+def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path) -> None:
+    add_judge(workspace, learned=1)
+    rows = [{"k": k, "images": 8, "sources": 4, "diversity": 0.0531 * k} for k in (1, 5)]
+    write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), workspace / "evaluation.parquet")
+    curated = Store.create(str(workspace / "curated"), Manifest("curated", "camvid", {"height": 32, "width": 48}))
+    kept = {"split": "train", "k": 1, "verdict": "not judged"}
+    image, label = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    curated.write_shard("train-k01-000000", [Sample("a", image, label, metadata=kept)])
+    text = text_of(build_report(workspace).read_text())
+    reason = (
+        "The judge is unfit to judge: 1 of 4 classes have an IoU above 0.05, at least 2 are needed, on 16 real images"
+    )
+    assert reason in text
+    assert "judge.iterations" in text and "--redo judge" in text
+    assert "no alignment: the judge is unfit" in text
+    assert "k = 1 8 4 – – – 5.3" in text
+    assert "Nothing was curated, because the judge is unfit" in text
+    assert "k = 1 12 1 not judged" in text
+    assert "% alignment" not in text
+
+
+def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
+    add_judge(workspace, learned=3)
+    text = text_of(build_report(workspace).read_text())
+    assert "one judge: on real images 3 of 4 classes have an IoU above 0.05" in text
+    assert "unfit" not in text
+
+
+@pytest.mark.parametrize(("images", "few"), [(16, True), (30, False)])
+def test_seeds_and_images_stand_beside_each_figure_and_few_are_marked(workspace: Path, images: int, few: bool) -> None:
+    write_table(comparison_table(_runs(images)), workspace / "comparison.parquet")
+    rows = [{"k": 1, "images": images, "sources": images, "alignment": 0.5, "diversity": 0.1}]
+    write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), workspace / "evaluation.parquet")
+    page = build_report(workspace).read_text()
+    text = text_of(page)
+    assert f"10 iterations, 2 seeds each, on {images} real images" in text
+    assert f"real 2 {images} 42.2" in text
+    assert f"50.0 % alignment at k = 1 {images} images, one judge" in text
+    assert f"10.0 % diversity at k = 1 {images} images" in text
+    assert f"k = 1 {images} {images} – – 50.0 10.0" in text
+    assert (f'<span class="few" title="fewer than 30: may be chance">{images}</span>' in page) == few
+    assert text.count("No recommendation: it takes at least 30 held-out images") == few
+
+
+def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
+    write_table(comparison_table([run for run in _runs(30) if run.seed == 0]), workspace / "comparison.parquet")
+    page = build_report(workspace).read_text()
+    assert "+4.4 (one seed) takes two seeds" in text_of(page)
+    assert '<span class="few" title="fewer than 2: may be chance">1</span>' in page
+    assert "No recommendation: it takes at least 2 seeds" in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mmseg.structures import SegDataSample
 
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from augment.progress import OnStep, TrainingStep
 from downstream.dataset import Part
 from downstream.evaluation import judged_miou, require_classes
 from downstream.judge import Judge
@@ -25,6 +25,7 @@ from downstream.results import read_result
 from downstream.training import train
 from pipeline.store import Manifest, SampleReader, Store, stack_pairs, verify_store
 from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes
+from tests.scalars import read_scalars
 
 REAL = Mix("real", 1, 0)
 OPTIONS = TrainingOptions(iterations=40, batch_size=4, learning_rate=3e-3, decoder_channels=32, checkpoint_interval=7)
@@ -34,12 +35,12 @@ class Killed(BaseException):
     """Ends a run at once; nothing in the code under test catches it."""
 
 
-def killed_after(iteration: int) -> Callable[[str], None]:
-    def report(line: str) -> None:
-        if line.startswith(f"iteration {iteration}/"):
+def killed_after(iteration: int) -> OnStep:
+    def on_step(step: TrainingStep) -> None:
+        if step.step == iteration:
             raise Killed
 
-    return report
+    return on_step
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +81,37 @@ def test_result_is_that_of_the_saved_segmenter_on_validation_data(finished: Path
 
 
 def test_killed_run_resumes_to_the_same_weights_and_is_not_repeated_when_finished(
-    finished: Path, real_store: str, run_dir: Path, lines: tuple[list[str], Callable[[str], None]]
+    finished: Path, real_store: str, run_dir: Path
 ) -> None:
-    said, report = lines
+    steps: list[TrainingStep] = []
     with pytest.raises(Killed):
         train(REAL, real_store, None, OPTIONS, 0, run_dir, killed_after(18))
     assert read_result(run_dir) is None
-    result = train(REAL, real_store, None, OPTIONS, 0, run_dir, report)
+    result = train(REAL, real_store, None, OPTIONS, 0, run_dir, steps.append)
     # The last state before iteration 18 is that after 14.
-    assert said[0].startswith("iteration 16/40")
+    assert [step.step for step in steps if not step.phase] == list(range(15, 41))
+    assert [step.is_last for step in steps if step.phase == "validation"][-1]
+    assert set(read_scalars(run_dir, "loss")) == {at for at, _ in result.losses}
     undisturbed = read_result(finished)
     assert undisturbed is not None
     assert (run_dir / "segmenter.safetensors").read_bytes() == (finished / "segmenter.safetensors").read_bytes()
     assert replace(result, seconds=0) == replace(undisturbed, seconds=0)
     assert not list(run_dir.rglob("*.pth")) and not list(run_dir.rglob("*.pt"))
 
-    said.clear()
+    steps.clear()
     before = (run_dir / "result.json").stat().st_mtime_ns
-    assert train(REAL, real_store, None, OPTIONS, 0, run_dir, report) == result
-    assert said == []
+    assert train(REAL, real_store, None, OPTIONS, 0, run_dir, steps.append) == result
+    assert steps == []
     assert (run_dir / "result.json").stat().st_mtime_ns == before
+
+
+def test_state_is_saved_by_time_as_well(real_store: str, run_dir: Path) -> None:
+    options = replace(OPTIONS, iterations=6, checkpoint_interval=100, checkpoint_minutes=1e-9)
+    with pytest.raises(Killed):
+        train(REAL, real_store, None, options, 0, run_dir, killed_after(4))
+    steps: list[TrainingStep] = []
+    train(REAL, real_store, None, options, 0, run_dir, steps.append)
+    assert steps[0].step == 4
 
 
 def test_workers_do_not_change_the_result(finished: Path, real_store: str, run_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -139,7 +140,7 @@ def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.
     assert guarded(["verify", str(copied / "layouts")]) == 0
 
 
-@pytest.mark.parametrize("command", ["status", "verify", "report"])
+@pytest.mark.parametrize("command", ["status", "verify", "quarantine", "report"])
 def test_folder_that_is_no_workspace_is_the_users_mistake(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,5 +181,5 @@ def test_doctor_tells_of_missing_packages() -> None:
 
 def test_every_command_has_help() -> None:
     text = build_parser().format_help()
-    for command in ("run", "plan", "status", "verify", "retry", "report", "render", "doctor"):
-        assert f"    {command} " in text
+    for command in ("run", "plan", "status", "verify", "quarantine", "retry", "report", "render", "doctor"):
+        assert re.search(rf"^    {command}\s", text, re.MULTILINE), command

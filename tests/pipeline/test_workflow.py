@@ -402,8 +402,13 @@ def test_finished_training_that_was_not_committed_is_not_done_again(
     config = configure(copied, "adapt.steps=2", "adapt.batch_size=2")
     shutil.rmtree(copied / "adapter")
     parts = generation(config)
+
+    # Not a signal: a shell has jobs in the background ignore SIGINT, and the tests may be one.
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.artifact.write_record", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr("pipeline.artifact.write_record", interrupted)
         with pytest.raises(KeyboardInterrupt):
             parts.steps()[0].run(Tools(config, print))
     (partial,) = copied.glob(".adapter-*.partial")
@@ -469,11 +474,14 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     whole = image.read_bytes()
     image.write_bytes(whole[:200])
     Store.open(str(copied / "real")).discard("train-000000")
-    remedy = f"see {copied}/real/quarantine, mend the cause, then lumen retry {copied} shard"
+    remedy = f"lumen quarantine {copied} --stage shard lists them all; fix the cause, then lumen retry {copied} shard"
     run(configure(copied), Selection(until="shard"), print)
-    assert f"1 quarantined (1 x truncated image): {remedy}" in capsys.readouterr().out
+    [row] = Store.open(str(copied / "real")).quarantine().to_pylist()
+    assert row["reason"].startswith(f"truncated image: {image}")
+    shown = f"1 quarantined (1 x truncated image), such as {row['key']}: {row['reason']}; {remedy}"
+    assert shown in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
-    assert f"shard: 1 x truncated image: {remedy}" in capsys.readouterr().out.splitlines()
+    assert f"shard: {shown}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before

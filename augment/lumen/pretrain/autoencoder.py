@@ -21,7 +21,7 @@ from augment.lumen.pretrain.images import random_crop
 from augment.lumen.trainer import Trainer, TrainingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from diffusers import AutoencoderTiny
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.lumen.pretrain.images import ImageSource
+    from augment.progress import OnStep
 
 STRIDE = 8
 PATCH_CHANNELS = 48
@@ -119,7 +120,7 @@ def train_decoder(
     options: TrainingOptions,
     folder: Path,
     device: torch.device,
-    log: Callable[[str], None],
+    on_step: OnStep,
 ) -> None:
     """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
 
@@ -132,7 +133,7 @@ def train_decoder(
         sources: what to learn from; each step draws its batch from one of them.
         model: with a finished encoder.
         backbone: whose features are compared.
-        options, folder, device, log: see `Trainer`.
+        options, folder, device, on_step: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
     model.encoder.requires_grad_(False)
@@ -162,7 +163,7 @@ def train_decoder(
         target = batch(np.random.default_rng((options.seed, 1 << 40)), 8)
         save_grid([to_pixels(target), to_pixels(restored(target))], folder / "samples" / f"{step:06d}.png")
 
-    Trainer({"decoder": model.decoder}, options, folder, device).run(losses, log, sample)
+    Trainer({"decoder": model.decoder}, options, folder, device).run(losses, on_step, sample)
     model.eval().requires_grad_(False)
 
 

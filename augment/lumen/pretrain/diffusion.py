@@ -24,7 +24,7 @@ from augment.lumen.training import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from diffusers import UNet2DConditionModel
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.base import BaseModel
+    from augment.progress import OnStep
 
 SHARE_WITHOUT_ADAPTER = 0.15
 
@@ -99,7 +100,7 @@ def train_diffusion(
     shown: Sequence[Sequence[Example]],
     options: TrainingOptions,
     folder: Path,
-    log: Callable[[str], None],
+    on_step: OnStep,
 ) -> None:
     """Train U-Net, text encoder and adapter in place; resumes from `folder` where a run was cut off.
 
@@ -107,7 +108,7 @@ def train_diffusion(
         base, adapter: new models; the base's autoencoder is trained already and stays as it is.
         sets: training samples; a step draws its batch from one of them.
         shown: examples of each size for the sample grids, `samples/<step>-<index>.png`.
-        options, folder, log: see `Trainer`.
+        options, folder, on_step: see `Trainer`.
     """
     device = base.device
     for module in (base.unet, base.text_encoder, adapter):
@@ -135,6 +136,6 @@ def train_diffusion(
             write_samples(base, adapter, examples, folder / "samples" / f"{step:06d}-{index}.png", options.precision)
         adapter.train()
 
-    Trainer(modules, options, folder, device).run(losses, log, sample)
+    Trainer(modules, options, folder, device).run(losses, on_step, sample)
     for module in modules.values():
         module.eval().requires_grad_(False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,10 @@ from augment.lumen.base import BaseModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
-from augment.lumen.trainer import TrainingOptions
+from augment.lumen.trainer import LOSSES, TrainingOptions
 from augment.lumen.training import Example
-from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, caption
+from augment.progress import TrainingStep
+from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.lumen.pretrain.images import ImageSource
+    from augment.lumen.prompt_limit import PromptLimit
+    from augment.progress import OnStep
 
 ENCODE_BATCH = 32
 
@@ -74,6 +78,7 @@ def pretrain(
     destination: Path,
     device: torch.device,
     log: Callable[[str], None],
+    on_step: OnStep,
 ) -> None:
     """Train a base model and its adapter, and write both to `destination`.
 
@@ -87,12 +92,13 @@ def pretrain(
         folder: where checkpoints, logs and sample grids live; a run that was cut off goes on from there.
         destination: where the finished model goes.
         device: where to train.
-        log: receives lines of progress.
+        log: receives a line for each part.
+        on_step: called after every training step and every encoded batch; `phase` says of which part.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.diffusion.seed)
     parts = list(sources.values())
-    vae = _autoencoder(parts, backbone, options, folder, device, log)
+    vae = _autoencoder(parts, backbone, options, folder, device, on_step)
     captions = [caption(image.attributes) for source in parts for image in source.images]
     tokenizer = train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
     torch.manual_seed(options.diffusion.seed)
@@ -108,19 +114,23 @@ def pretrain(
     sets, shown = [], []
     for (name, source), pixels in zip(sources.items(), crops, strict=True):
         cache = folder / f"latents-{name}.safetensors"
-        encoded = _encode(source, pixels, base, backbone, basis, cache, options.diffusion.precision, log)
+        watch = _in_phase(f"encoding {name}", on_step)
+        texts = _fitted_captions(source, base.prompt_limit, log)
+        encoded = _encode(source, pixels, texts, base, backbone, basis, cache, options.diffusion.precision, watch)
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
         shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
-    train_diffusion(base, adapter, sets, shown, options.diffusion, folder / "diffusion", log)
+    train_diffusion(
+        base, adapter, sets, shown, options.diffusion, folder / "diffusion", _in_phase("diffusion", on_step)
+    )
 
     scratch = destination.with_name(destination.name + ".partial")
     shutil.rmtree(scratch, ignore_errors=True)
     base.save(scratch)
     adapter.half().save_pretrained(scratch / "adapter")
     basis.save(scratch / "adapter" / "basis")
-    shutil.copy(folder / "decoder" / "loss.jsonl", scratch / "loss-decoder.jsonl")
-    shutil.copy(folder / "diffusion" / "loss.jsonl", scratch / "loss-diffusion.jsonl")
+    shutil.copy(folder / "decoder" / LOSSES, scratch / "loss-decoder.jsonl")
+    shutil.copy(folder / "diffusion" / LOSSES, scratch / "loss-diffusion.jsonl")
     replaced = destination.with_name(destination.name + ".replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if destination.exists():
@@ -136,7 +146,7 @@ def _autoencoder(
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
-    log: Callable[[str], None],
+    on_step: OnStep,
 ) -> AutoencoderTiny:
     from diffusers import AutoencoderTiny
 
@@ -144,7 +154,9 @@ def _autoencoder(
     if not (finished / "config.json").exists():
         torch.manual_seed(options.decoder.seed)
         model = new_autoencoder(sources, options.latent_channels, options.decoder.seed)
-        train_decoder(sources, model, backbone, options.decoder, folder / "decoder", device, log)
+        train_decoder(
+            sources, model, backbone, options.decoder, folder / "decoder", device, _in_phase("decoder", on_step)
+        )
         scratch = folder / "vae.partial"
         model.save_pretrained(scratch)
         scratch.rename(finished)
@@ -177,33 +189,49 @@ def _basis(
     return basis
 
 
+def _fitted_captions(source: ImageSource, limit: PromptLimit, log: Callable[[str], None]) -> list[str]:
+    """The caption of each image of a source, as the text encoder takes it."""
+    fitted = [limit.fit(Prompt(("", ""), of_attributes(image.attributes))) for image in source.images]
+    if shortened := sum(prompt.shortened for prompt in fitted):
+        log(f"{shortened} captions shortened to the {limit.length} tokens of model.text_length")
+    return [prompt.text for prompt in fitted]
+
+
 @torch.inference_mode()
 def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
+    texts: Sequence[str],
     base: BaseModel,
     backbone: Backbone,
     basis: LayoutBasis,
     cache: Path,
     precision: str,
-    log: Callable[[str], None],
+    on_step: OnStep,
 ) -> LatentSet:
-    """Encode all crops of a source, once."""
+    """Encode all crops of a source, once; `texts` are the captions of its images."""
     if not cache.exists():
-        log(f"encoding {len(pixels)} crops into latents and layouts")
+        started = time.monotonic()
         latents, layouts = [], []
+        done = 0
         for batch in _batches(pixels):
             stacked = np.stack(batch)
             latents.append(base.encode(stacked).half().cpu())
             with autocast(base.device, precision):
                 features = backbone.features(stacked, base.stride)
             layouts.append(basis.project(features).half())
+            done += len(batch)
+            on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
         scratch = cache.with_suffix(".tmp")
         save_file({"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}, scratch)
         scratch.rename(cache)
     tensors = load_file(cache)
-    captions = [caption(source.images[i % len(source.images)].attributes) for i in range(len(pixels))]
+    captions = [texts[i % len(texts)] for i in range(len(pixels))]
     return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)
+
+
+def _in_phase(phase: str, on_step: OnStep) -> OnStep:
+    return lambda step: on_step(replace(step, phase=phase))
 
 
 def _batches(items: Sequence[NDArray[np.uint8]]) -> Iterator[Sequence[NDArray[np.uint8]]]:

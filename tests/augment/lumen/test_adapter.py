@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
 
 from augment.errors import UserError
+from augment.loading import quiet
+from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, layout_planes
 from augment.lumen.pretrain.diffusion import new_unet
 
@@ -73,3 +77,24 @@ def test_saved_adapter_computes_the_same(adapter: LayoutControlNet, tmp_path: Pa
     adapter.save_pretrained(tmp_path)
     loaded = LayoutControlNet.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(residuals(loaded, layout, 3), expected)
+
+
+@pytest.mark.parametrize("model", [ControlNetModel, UNet2DConditionModel])
+def test_other_classes_refuse_an_adapter_and_say_what_loads_it(
+    adapter: LayoutControlNet, tmp_path: Path, model: type[ControlNetModel]
+) -> None:
+    adapter.save_pretrained(tmp_path / "new")
+    for folder in (tmp_path / "new", zoo.ZOO / "lumen-tiny" / "adapter"):
+        with quiet(), pytest.raises(ValueError, match=r"augment\.lumen\.adapter\.LayoutControlNet\.from_pretrained"):
+            model.from_pretrained(folder)
+
+
+def test_adapter_that_was_saved_without_the_guard_is_read(adapter: LayoutControlNet, tmp_path: Path) -> None:
+    layout = torch.randn(1, K, 8, 8)
+    expected = residuals(heard(adapter), layout, 3)
+    adapter.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["down_block_types"]
+    path.write_text(json.dumps(config))
+    torch.testing.assert_close(residuals(LayoutControlNet.from_pretrained(tmp_path).eval(), layout, 3), expected)

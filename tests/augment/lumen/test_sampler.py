@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from augment.errors import UserError
+from augment.errors import NotFinite, UserError
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.base import BaseModel, load_base
+from augment.lumen.grids import to_pixels
 from augment.lumen.sampler import LayoutSampler, Request
 from tests.pipeline.small_models import save_small_base
 
@@ -78,3 +80,23 @@ def test_encode_and_decode_keep_the_size(models: tuple[BaseModel, LayoutControlN
     latents = base.encode(images)
     assert latents.shape == (2, 4, 4, 6)
     assert base.decode(latents).shape == images.shape
+
+
+@pytest.mark.parametrize(("part", "what"), [("unet", "the latents"), ("vae", "the images")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: str, value: float) -> None:
+    folder = save_small_base(tmp_path / "base", K)
+    base = load_base(str(folder))
+    last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
+    last.bias.data.fill_(value)
+    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")
+    with pytest.raises(NotFinite, match=f"{what} hold .* NaN or infinite values"):
+        broken.generate([request()])
+
+
+def test_pixels_must_be_finite() -> None:
+    pixels = torch.zeros(1, 3, 2, 2)
+    assert (to_pixels(pixels) == 128).all()
+    pixels[0, 0, 0, 0] = float("nan")
+    with pytest.raises(NotFinite, match="the images hold 1 NaN or infinite values of 12"):
+        to_pixels(pixels)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UserError
-from augment.lumen.trainer import Trainer, TrainingOptions, log_uniform_int
+from augment.lumen.trainer import CHECKPOINT, Trainer, TrainingOptions, log_uniform_int
+from augment.progress import OnStep, TrainingStep, ignore_step
+from tests.scalars import read_scalars
 
 OPTIONS = TrainingOptions(
     steps=12,
@@ -32,7 +34,9 @@ def problem() -> tuple[nn.Module, nn.Parameter]:
     return model, model.weight
 
 
-def train(folder: Path, options: TrainingOptions, stop_at: int | None = None) -> dict[str, Tensor]:
+def train(
+    folder: Path, options: TrainingOptions, stop_at: int | None = None, on_step: OnStep = ignore_step
+) -> dict[str, Tensor]:
     model, _ = problem()
 
     def losses(step: int, generator: np.random.Generator) -> Mapping[str, Tensor]:
@@ -42,7 +46,7 @@ def train(folder: Path, options: TrainingOptions, stop_at: int | None = None) ->
         noise = 0.1 * torch.randn(8)
         return {"error": (model(inputs)[:, 0] - inputs.sum(dim=1) - noise).square().mean()}
 
-    Trainer({"model": model}, options, folder, torch.device("cpu")).run(losses, lambda _: None)
+    Trainer({"model": model}, options, folder, torch.device("cpu")).run(losses, on_step)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
@@ -61,6 +65,46 @@ def test_resumed_training_equals_an_undisturbed_one(tmp_path: Path, stop_at: int
     assert logs[0] == logs[1] == [2, 4, 6, 8, 10, 12]
 
 
+def losses_logged(folder: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
+    return [(row["step"], row["error"]) for row in rows]
+
+
+def test_checkpoint_by_time_loses_no_step_and_no_loss(tmp_path: Path) -> None:
+    by_steps = replace(OPTIONS, checkpoint_every=1000)
+    expected = train(tmp_path / "whole", by_steps)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "steps", by_steps, stop_at=5)
+    assert not (tmp_path / "steps" / CHECKPOINT).exists()
+    by_time = replace(by_steps, checkpoint_minutes=1e-9)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "time", by_time, stop_at=5)
+    steps: list[TrainingStep] = []
+    resumed = train(tmp_path / "time", by_time, on_step=steps.append)
+    assert [step.step for step in steps] == [6, 7, 8, 9, 10, 11, 12]
+    assert all(torch.equal(resumed[key], value) for key, value in expected.items())
+    # The row of step 6 is the mean over one step before the stop and one behind it.
+    assert losses_logged(tmp_path / "time") == losses_logged(tmp_path / "whole")
+
+
+def test_every_step_is_reported_with_its_losses_and_the_time_left(tmp_path: Path) -> None:
+    steps: list[TrainingStep] = []
+    train(tmp_path, OPTIONS, on_step=steps.append)
+    assert [step.step for step in steps] == list(range(1, 13))
+    assert [step.is_last for step in steps] == [False] * 11 + [True]
+    assert all(step.losses.keys() == {"error"} and step.rate > 0 and step.total == 12 for step in steps)
+    seconds = [step.seconds_left for step in steps]
+    assert seconds[-1] == 0 and all(left is not None and left > 0 for left in seconds[:-1])
+
+
+def test_scalars_for_tensorboard_are_those_of_the_loss_log(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, OPTIONS, stop_at=9)
+    train(tmp_path, OPTIONS)
+    assert read_scalars(tmp_path, "loss/error") == pytest.approx(dict(losses_logged(tmp_path)), abs=1e-5)
+    assert set(read_scalars(tmp_path, "learning_rate")) == {2, 4, 6, 8, 10, 12}
+
+
 def test_training_learns_and_returns_the_average(tmp_path: Path) -> None:
     weights = train(tmp_path, replace(OPTIONS, steps=400, ema_decay=0.9))
     assert torch.allclose(weights["weight"], torch.ones(3), atol=0.1)
@@ -73,7 +117,18 @@ def test_diverged_training_stops_with_the_step_and_the_rate(tmp_path: Path) -> N
         return {"error": weight.sum() * float("nan")}
 
     with pytest.raises(UserError, match=r"the loss is nan at step 0: .*a lower learning_rate"):
-        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, lambda _: None)
+        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, ignore_step)
+
+
+def test_gradient_that_is_not_finite_stops_the_training_with_its_step(tmp_path: Path) -> None:
+    model, weight = problem()
+
+    def losses(step: int, _generator: np.random.Generator) -> Mapping[str, Tensor]:
+        # The root has an infinite slope at zero, and a value.
+        return {"error": (weight.sum() * 0 * (step >= 3)).abs().sqrt() if step >= 3 else weight.sum() * 0}
+
+    with pytest.raises(UserError, match=r"the gradient is not finite at step 3: .*a lower learning_rate"):
+        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, ignore_step)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_what_is_missing_is_counted(
     write_ade20k_full_image(tmp_path, STREET, "a", image, seg_png(indices, objects), None)
     write_ade20k_full_image(tmp_path, STREET, "b", image, None, None)
     dataset = open_dataset("ade20k-full", tmp_path)
-    with pytest.raises(UserError, match=r"1 of its images have no label: .*found 2 images and 1 labels.*b\.jpg$"):
+    with pytest.raises(UserError, match=r"1 of its images have no label: .*found 2 images and 1 labels.*b\.jpg;"):
         dataset.records("train")
     with pytest.raises(UserError, match=r"expected <name>\.json beside each <name>\.jpg in images/ADE, found 0"):
         _ = dataset.taxonomy

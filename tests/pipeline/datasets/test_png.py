@@ -119,13 +119,13 @@ def test_the_pixel_limit_is_a_setting_that_is_named(tmp_path: Path) -> None:
         (read_mask, "label", "a.png"),
     ):
         with pytest.raises(RecordError, match=rf"^bomb-sized {role}: .*{name} {named}"):
-            read(Tree(tmp_path, Decoding(max_pixels=count - 1)), name)
-        read(Tree(tmp_path, Decoding(max_pixels=count)), name)
+            read(Tree(tmp_path, decoding=Decoding(max_pixels=count - 1)), name)
+        read(Tree(tmp_path, decoding=Decoding(max_pixels=count)), name)
     (tmp_path / "a.bin").write_bytes(bytes(8 * count + 1))
     with pytest.raises(
         RecordError, match=rf"^bomb-sized image: .*a\.bin has {8 * count + 1} bytes, .*dataset\.max_pixels"
     ):
-        read_image(Tree(tmp_path, Decoding(max_pixels=count)), "a.bin")
+        read_image(Tree(tmp_path, decoding=Decoding(max_pixels=count)), "a.bin")
 
 
 def test_text_is_read_where_it_says_how_the_image_is_turned(tmp_path: Path) -> None:

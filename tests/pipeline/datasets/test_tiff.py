@@ -187,12 +187,12 @@ def test_a_stated_bit_depth_is_white_and_holds(tmp_path: Path, bits: int) -> Non
     values[0, :2] = 0, white
     Image.fromarray(values).save(tmp_path / "a.png")
     cv2.imwrite(str(tmp_path / "colour.png"), np.repeat(values[..., None], 3, axis=2))
-    stated = Tree(tmp_path, Decoding(bit_depth=bits))
+    stated = Tree(tmp_path, decoding=Decoding(bit_depth=bits))
     for name in ("a.png", "colour.png"):
         np.testing.assert_array_equal(read_image(stated, name)[..., 1], eight_bits(values, white))
         with pytest.raises(RecordError, match=r"^image values out of range: .*expected 0\.\.511, which are 9 bits$"):
-            read_image(Tree(tmp_path, Decoding(bit_depth=9)), name)
-        dark = read_image(Tree(tmp_path, Decoding(bit_depth=16)), name)
+            read_image(Tree(tmp_path, decoding=Decoding(bit_depth=9)), name)
+        dark = read_image(Tree(tmp_path, decoding=Decoding(bit_depth=16)), name)
         np.testing.assert_array_equal(dark[..., 0], eight_bits(values))
         if bits < 14:
             with pytest.raises(RecordError, match=rf"^doubtful bit depth: .*up to {white} .*bit_depth={bits} "):

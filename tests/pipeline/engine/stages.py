@@ -210,3 +210,19 @@ class SetupDies(Task):
 
     def setup(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class FillsMemory(Variants):
+    """Runs out of memory above ``fits`` samples, as torch tells it; notes in ``log`` how many it gets."""
+
+    fits: int = 1
+    error: type[Exception] = torch.OutOfMemoryError
+
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:  # noqa: ARG002
+        if self.log:
+            with Path(self.log).open("a") as stream:
+                stream.write(f"{len(batch)}\n")
+        if len(batch) > self.fits:
+            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return [outcome for sample in batch for outcome in self._variants(sample)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from pipeline.engine import Resources
-from pipeline.engine.ray_cluster import pool_size, threads_per_worker
+from pipeline.engine.ray_pool import RESERVED_CPUS, pool_size, threads_per_worker
 
 NODES = st.lists(
     st.fixed_dictionaries({"CPU": st.integers(0, 64).map(float), "GPU": st.integers(0, 8).map(float)}),
@@ -24,7 +24,7 @@ def test_a_pool_fits_its_nodes_and_leaves_a_cpu(
 ) -> None:
     resources = Resources(num_cpus, num_gpus, workers)
     try:
-        size = pool_size("generate", resources, nodes, units)
+        size = pool_size("generate", resources, nodes, units, RESERVED_CPUS)
     except UserError:
         return
     assert 1 <= size <= units
@@ -50,13 +50,13 @@ def test_a_pool_fits_its_nodes_and_leaves_a_cpu(
     ],
 )
 def test_the_pool_of_a_cluster(nodes: list[dict[str, float]], resources: Resources, size: int, threads: int) -> None:
-    assert pool_size("generate", resources, nodes, 10 if resources.workers == 40 else 1000) == size
+    assert pool_size("generate", resources, nodes, 10 if resources.workers == 40 else 1000, RESERVED_CPUS) == size
     assert threads_per_worker(resources, nodes, size) == threads
 
 
 def test_the_refusal_names_what_there_is_and_what_to_change() -> None:
     with pytest.raises(UserError) as raised:
-        pool_size("generate", Resources(num_cpus=4, num_gpus=1, workers=8), [{"CPU": 16, "GPU": 2}], 100)
+        pool_size("generate", Resources(num_cpus=4, num_gpus=1, workers=8), [{"CPU": 16, "GPU": 2}], 100, RESERVED_CPUS)
     message = str(raised.value)
     assert "16 CPU and 2 GPU" in message
     assert "holds 2 worker(s) of 4 CPU and 1 GPU" in message

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
+import ray.data
+import ray.data.exceptions
+import ray.exceptions
 
 from augment.errors import UserError
-from pipeline.engine import Resources, make_executor, ray_cluster
-from pipeline.engine.ray_cluster import connect, shortage
+from pipeline.engine import Resources, RunFailed, make_executor, ray_cluster, ray_pool
+from pipeline.engine.ray_cluster import connect, temp_dir
+from pipeline.engine.ray_errors import ray_errors
+from pipeline.engine.ray_pool import RESERVED_CPUS, shortage
 from tests.pipeline.engine import stages
 
 
@@ -65,8 +71,6 @@ def test_cluster_that_is_long_in_answering_is_told_of(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
     class Other:
         def here(self) -> bool:
             return True
@@ -79,7 +83,7 @@ def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.Mon
         lines.append(line)
         ray.kill(other)
 
-    monkeypatch.setattr(ray_cluster, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(ray_pool, "_PATIENCE_SECONDS", 1.0)
     results = list(make_executor("ray", report=report).map(stages.Task(), stages.plan(2)))
     assert lines == ["probe: waiting for 2 CPU slots (1 free): others are at work on the cluster"]
     assert len(results) == 2
@@ -97,4 +101,75 @@ def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.Mon
 def test_lack_of_room_is_what_one_worker_and_the_reserve_need(
     resources: Resources, free: dict[str, float], lack: str
 ) -> None:
-    assert shortage(resources, free) == lack
+    assert shortage(resources, free, RESERVED_CPUS) == lack
+
+
+@pytest.mark.usefixtures("apart")
+def test_start_that_is_too_slow_for_ray_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[str] = []
+    lines: list[str] = []
+
+    def slow(**_: object) -> None:
+        starts.append("start")
+        if starts.count("start") < 3:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray_cluster, "_init", slow)
+    monkeypatch.setattr("pipeline.engine.ray_cluster.ray.shutdown", lambda: starts.append("stop"))
+    connect(None, lines.append)
+    assert starts == ["start", "stop", "start", "stop", "start"]
+    assert lines == [f"Ray is slow to start on this machine, trying again ({attempt} of 4)" for attempt in (1, 2)]
+
+
+@pytest.mark.usefixtures("apart")
+def test_machine_on_which_ray_does_not_start_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr(ray_cluster, "_init", never)
+    monkeypatch.setattr("pipeline.engine.ray_cluster.ray.shutdown", lambda: None)
+    with pytest.raises(RunFailed) as raised:
+        connect(None, lambda _: None)
+    assert str(raised.value).startswith("Ray does not start on this machine, tried 4 times (The current node timed out")
+    assert str(raised.value).endswith("or run in one process with --executor serial")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_folder_for_sockets_is_short_whatever_the_environment_names(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert temp_dir() is None
+    monkeypatch.setenv(variable, "/scratch/job")
+    assert temp_dir() is None
+    monkeypatch.setenv(variable, f"/scratch/{'ü' * 20}")
+    chosen = temp_dir()
+    assert chosen is not None and len(chosen) < 35
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            ray.exceptions.ObjectStoreFullError("The object store is full.\nMore"),
+            "probe: Ray stopped the work (ObjectStoreFullError: Failed to put object",
+        ),
+        (
+            ray.data.exceptions.ExecutionTimeoutError("Dataset execution made no progress.\nOperators:"),
+            "probe: Ray stopped the work (ExecutionTimeoutError: Dataset execution made no progress): give the same",
+        ),
+    ],
+)
+def test_errors_of_ray_become_one_line_with_cause_and_remedy(error: Exception, line: str) -> None:
+    with pytest.raises(RunFailed) as raised, ray_errors("probe"):
+        raise error
+    assert str(raised.value).startswith(line.partition(": Failed")[0])
+    assert str(raised.value).endswith("give the same command again; it goes on from what is done")
+    assert "\n" not in str(raised.value)
+
+
+def test_errors_that_are_not_of_ray_stay_as_they_are() -> None:
+    with pytest.raises(ZeroDivisionError), ray_errors("probe"):
+        raise ZeroDivisionError

@@ -115,7 +115,10 @@ def test_what_fails_again_stays_and_what_is_mended_goes(tmp_path: Path) -> None:
     summary = retry(store, stages.Variants(fails=some))
     assert contents(store) == contents(store_of(tmp_path / "whole", stages.Variants(fails=some)))
     assert [row["key"] for row in store.quarantine().to_pylist()] == sorted(some)
-    assert str(summary) == "generate: 6 of 8 quarantined samples mended, 2 failed again (2 x ArithmeticError)"
+    assert str(summary) == (
+        "generate: 6 of 8 quarantined samples mended, 2 failed again (2 x ArithmeticError), "
+        "such as k003: ArithmeticError: no image for k003"
+    )
     before = files(store)
     assert str(retry(store, stages.Variants(fails=some))).startswith("generate: 0 of 2 quarantined samples mended")
     assert files(store) == before

@@ -278,5 +278,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
 def test_a_run_of_which_nothing_is_left_stops_however_few_failed(tmp_path: Path) -> None:
     units = stages.plan(1)
     stage = stages.Variants(fails=frozenset(units[0].keys))
-    with pytest.raises(RunFailed, match=r"generate: all 5 samples failed: 5 x ArithmeticError; see "):
+    with pytest.raises(
+        RunFailed,
+        match=r"all 5 samples failed: 5 x ArithmeticError, such as k000: ArithmeticError: no image for k000; see ",
+    ):
         run(tmp_path, units, stage, budget=ErrorBudget(minimum=100))

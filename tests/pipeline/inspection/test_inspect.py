@@ -325,7 +325,8 @@ def test_a_dataset_without_training_images_lacks_something(tmp_path: Path, capsy
     write_tree(tmp_path, {"val": 1, "test": 1})
     assert guarded(["inspect", "camvid", str(tmp_path)]) == 1
     text = capsys.readouterr().out
-    assert "no split 'train', which every run needs: there is test, val\n" in text
+    expected = f"no split 'train': expected the folder {tmp_path / 'train'}, but the dataset has the splits test, val"
+    assert f"{expected}; every run needs 'train'\n" in text
     assert "nothing missing" not in text
     assert guarded(["inspect", "camvid", str(tmp_path), "--split", "val"]) == 0
 
@@ -366,15 +367,28 @@ def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["folder", "nowhere", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
-        (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'image': did you mean 'images'"),
-        (["folder", "dataset.folder.image=x"], "unknown key 'image': did you mean 'images'"),
+        (["folder", "nowhere", "dataset.folder.image=x"], "unknown key 'dataset.folder.image': did you mean"),
+        (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'dataset.folder.image': did you mean"),
+        (["folder", "dataset.folder.image=x"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.images=x"], "give its folder too"),
         (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': of a dataset that is looked at only"),
-        (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no dataset.folder.KEY"),
+        (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no folder section"),
     ],
     ids=str,
 )
 def test_a_wrong_setting_is_told_before_anything_is_looked_for(arguments: list[str], told: str, capsys: Output) -> None:
     assert guarded(["inspect", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_names_of_many_classes_that_are_never_there_are_counted(tmp_path: Path, capsys: Output) -> None:
+    names = [f"class number {number} of a large set" for number in range(3000)]
+    save(tmp_path / "images/train/a.png", random_image(np.random.default_rng(0), 16, 24))
+    save(tmp_path / "masks/train/a.png", np.zeros((16, 24), np.uint16))
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    assert guarded(["inspect", "folder", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert f"never there: 2999 classes, such as {names[1]}, " in text
+    assert len(text) < 2500
+    assert guarded(["inspect", "folder", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["folder"]["total"]["absent"] == names[1:]

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from augment.filtering import LossScale
-from pipeline.engine import Dropped, Ok, Resources, WorkUnit
+from augment.errors import NotFinite
+from augment.filtering import LossHistogram, LossScale
+from pipeline.engine import Dropped, Failed, Ok, Resources, WorkUnit
 from pipeline.stages.curate import SCALE, CountLosses, Curate, plan
-from pipeline.store import Sample
+from pipeline.stages.reading import StoreSource
+from pipeline.store import Sample, Store
+from tests.pipeline.store.samples import FREE
 
 
 class RedMeansDoubt:
@@ -48,6 +52,14 @@ def test_doubted_pixels_are_ignored_and_the_rest_stays(stage: Curate) -> None:
     np.testing.assert_array_equal(outcome.sample.label, [[0, 0, 255, 1]])
     np.testing.assert_array_equal(outcome.sample.image, given.image)
     assert outcome.sample.metadata == {"k": 5, "split": "train", "reliable": 0.75}
+
+
+def test_a_label_without_any_class_is_dropped_for_that_reason(stage: Curate) -> None:
+    dropped = [stage.process(UNIT, [sample([[0, 99]], label)])[0] for label in ([[255, 255]], [[255, 0]])]
+    assert [outcome.reason.split(":")[0] for outcome in dropped if isinstance(outcome, Dropped)] == [
+        "unlabelled",
+        "unreliable",
+    ]
 
 
 def test_labels_of_sixteen_bits_are_ignored_by_their_own_index(tmp_path: Path) -> None:
@@ -90,3 +102,42 @@ def test_unlabelled_sample_is_an_error_of_that_sample(stage: Curate) -> None:
 def test_held_out_data_is_not_curated() -> None:
     units = plan({"train-k05-v00-000000": ("a",), "val-k05-v00-000000": ("b",)})
     assert [unit.keys for unit in units] == [("a",)]
+
+
+def test_loss_that_is_nan_is_no_doubt_but_a_failure(stage: Curate) -> None:
+    class Broken(RedMeansDoubt):
+        def loss(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            losses = super().loss(images, labels)
+            losses[0, 0, 0] = np.nan
+            return losses
+
+    stage._judge = Broken()
+    (outcome,) = stage.process(UNIT, [sample([[0, 1]], [[0, 0]])])
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("not finite: ")
+    (ignored,) = stage.process(UNIT, [sample([[0, 1]], [[255, 0]])])
+    assert isinstance(ignored, Ok)
+
+
+def test_scale_is_not_fitted_on_losses_that_are_nan() -> None:
+    with pytest.raises(NotFinite, match="--redo judge"):
+        LossHistogram.of(np.array([np.nan, 1.0]), np.array([0, 1]), 2)
+
+
+def test_histogram_is_the_same_where_memory_holds_one_image_alone(tmp_path: Path) -> None:
+    class OneAlone(RedMeansDoubt):
+        def loss(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().loss(images, labels)
+
+    store = Store.create(str(tmp_path / "store"), FREE)
+    pairs = [replace(sample([[number, 9]], [[0, 1]]), key=f"k{number}") for number in range(5)]
+    store.write_shard("train-000000", pairs)
+    unit = WorkUnit("train-000000", tuple(pair.key for pair in pairs))
+    counts = []
+    for judge in (RedMeansDoubt, OneAlone):
+        task = CountLosses(StoreSource(store.url, ("image", "label")), judge, 2, Resources(), 4)
+        task.setup()
+        counts.append(task.run(unit).counts)
+    np.testing.assert_array_equal(*counts)

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from augment.errors import UserError
 from augment.layout import FeatureMoments, LayoutBasis
 from pipeline.engine import Resources, WorkUnit
+from pipeline.engine.memory import FittingBatches
 from pipeline.engine.serial import SerialExecutor
 from pipeline.stages.fit import FitMoments, plan
 from pipeline.stages.reading import StoreSource
@@ -72,3 +75,38 @@ def test_basis_does_not_depend_on_the_order_in_which_shards_complete(generated: 
     layouts.build_basis(tmp_path, tools, {})
     again, before = (LayoutBasis.load(folder / OWN) for folder in (tmp_path, generated / "basis"))
     assert again.digest == before.digest
+
+
+def test_features_that_are_not_finite_end_the_fit_and_name_the_backbone(task: FitMoments, generated: Path) -> None:
+    class Broken:
+        channels = 384
+
+        def features(self, images: np.ndarray, _stride: int) -> torch.Tensor:
+            return torch.full((len(images), 384, 4, 8), float("nan"))
+
+    broken = replace(task)
+    broken._model = Broken()  # type: ignore[assignment]
+    with pytest.raises(UserError, match=r"^backbone.name=dinov2-vits14: of images in train-000000, \d+ of \d+ feature"):
+        broken.run(WorkUnit("train-000000", tuple(training_keys(generated)[:2])))
+
+
+def test_moments_are_those_of_whole_batches_where_memory_holds_one_image_alone(
+    task: FitMoments, generated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = WorkUnit("train-000000", tuple(training_keys(generated)[:3]))
+    whole = task.run(unit).moments
+    assert task._model is not None
+    features = task._model.features
+
+    def one_alone(images: np.ndarray, stride: int) -> torch.Tensor:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(images, stride)
+
+    small = replace(task)
+    small._batches = FittingBatches("fit", 3)
+    monkeypatch.setattr(task._model, "features", one_alone)
+    moments = small.run(unit).moments
+    assert moments.count == whole.count
+    np.testing.assert_allclose(moments.m2, whole.m2, rtol=1e-4, atol=1e-2)
+    assert small._batches.size == 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from pipeline.engine import Ok, Resources, WorkUnit
+from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.generate import Generate, Provenance, plan, stable_seed
 from pipeline.stages.wording import content_attributes
 from pipeline.store import Sample
@@ -147,3 +147,49 @@ def test_prompt_names_the_largest_classes_where_nothing_else_is_known(small_base
 def test_template_may_name_the_city(small_base: Path) -> None:
     made = stage(small_base, domains={}, templates=("{caption}, in {city}",))
     assert described(made, medium="photo", weather="", city="ulm") == {"a photo of a street, in ulm"}
+
+
+CAPTION = "a group of people are standing at a crossing in front of a large red bus"
+UNIT = WorkUnit("train-k04-v00-000000", (), {"k": 4, "variant": 0})
+
+
+@pytest.mark.parametrize(
+    ("domains", "said"),
+    [({"time_of_day": ("night",), "weather": ("rain",)}, "night, rain"), ({"time_of_day": ("day",)}, "day")],
+)
+def test_long_caption_is_shortened_and_what_was_chosen_is_encoded(
+    small_base: Path, domains: dict[str, tuple[str, ...]], said: str
+) -> None:
+    made = stage(small_base, domains=domains)
+    made.setup()
+    given = source("a")
+    described = replace(given, metadata={**given.metadata, "captions": [CAPTION]})
+    [long] = made.process(UNIT, [described])
+    assert isinstance(long, Ok)
+    prompt = str(long.sample.metadata["prompt"])
+    assert prompt.endswith(said) and CAPTION not in prompt
+    assert long.sample.metadata["prompt_shortened"] is True
+    assert long.notes[0] == "prompt shortened to the 12 tokens that the text encoder takes"
+    # The prompt of the metadata is what the image was painted from.
+    assert made.sampler.base.prompt_limit.fits(prompt)
+    again = made.sampler.generate([replace(made.wish(described, 4, 0).request, prompt=prompt)])
+    np.testing.assert_array_equal(again[0], long.sample.image)
+
+
+def test_prompt_that_fits_is_as_it_was(ready: Generate) -> None:
+    [short] = ready.process(UNIT, [source("a")])
+    assert isinstance(short, Ok)
+    assert "prompt_shortened" not in short.sample.metadata
+    assert short.notes == ()
+
+
+def test_sample_that_makes_a_prompt_too_long_is_quarantined_and_the_others_are_painted(small_base: Path) -> None:
+    made = stage(small_base, domains={}, templates=("{caption} in {city}",))
+    made.setup()
+    cities = {"a": "ulm", "b": "a town of an extraordinarily long name", "c": "bonn"}
+    batch = [replace(source(key), metadata={**source(key).metadata, "city": city}) for key, city in cities.items()]
+    failed, *others = made.process(UNIT, batch)
+    assert isinstance(failed, Failed)
+    assert failed.key == "b"
+    assert failed.reason.startswith("prompt too long: the text encoder takes 12 tokens")
+    assert [outcome.sample.metadata["source_key"] for outcome in others if isinstance(outcome, Ok)] == ["a", "c"]

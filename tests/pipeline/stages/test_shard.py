@@ -227,7 +227,7 @@ def test_a_plain_resize_says_nothing_of_regions(tmp_path: Path) -> None:
 def test_a_limit_takes_images_from_the_whole_of_a_split(tmp_path: Path) -> None:
     for number in range(9):
         write_camvid_image(tmp_path, "train", f"{number}", np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
-    chosen = shard.select(open_dataset("camvid", tmp_path), ["train"], {"train": 3})
+    chosen = shard.select({"train": open_dataset("camvid", tmp_path).records("train")}, {"train": 3})
     assert [record.key for record in chosen["train"]] == ["train_0", "train_3", "train_6"]
     [unit, _] = shard.plan(chosen, 2)
     assert unit.shard == "train-000000"

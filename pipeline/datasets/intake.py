@@ -1,0 +1,196 @@
+"""Which images of a dataset on disk are read, and in which split."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from augment.errors import UserError
+from pipeline.datasets.base import Record, sorted_by_key
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.tables import unread_tables
+from pipeline.datasets.tree import enumerate_some
+from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
+
+# The split that a share of the images is held out from.
+TRAIN = "train"
+_MOST_NAMES = 3
+# Looked into for tables that are not read.
+_MOST_FOLDERS = 100
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A ``share`` (0..1) of the images of ``train`` that become a split of their own.
+
+    The hash of an image's name decides, so that it stays where it is when other images are added. ``groups`` is a
+    regular expression that is searched for in the path of each image: images in which its first group, or the whole of
+    it, finds the same text stay together.
+    """
+
+    share: float
+    split: str = "val"
+    groups: str | None = None
+    seed: int = 0
+
+    def divided(self, records: Sequence[Record]) -> dict[str, list[Record]]:
+        """The records of ``train``, divided; each side has at least one group.
+
+        Raises UserError where there are fewer than two groups, or an image that the pattern is not in.
+        """
+        groups: dict[str, list[Record]] = {}
+        for record in records:
+            groups.setdefault(self._group(record), []).append(record)
+        if not records:
+            return {TRAIN: [], self.split: []}
+        if len(groups) < 2:
+            raise UserError(
+                f"dataset.held_out: the {len(records)} images of {TRAIN!r} are one group, {next(iter(groups))!r}: "
+                "at least two are needed, one for each side"
+            )
+        places = sorted((self._place(group), group) for group in groups)
+        count = sum(place < self.share for place, _ in places)
+        count = min(max(count, 1), len(places) - 1)
+        held_out = {group for _, group in places[:count]}
+        kept = [record for name, found in groups.items() if name not in held_out for record in found]
+        moved = [self._moved(record) for name in held_out for record in groups[name]]
+        return {TRAIN: sorted_by_key(kept), self.split: sorted_by_key(moved)}
+
+    def _group(self, record: Record) -> str:
+        if self.groups is None:
+            return record.key.removeprefix(f"{record.split}_")
+        found = re.search(self.groups, record.image)
+        if found is None:
+            raise UserError(f"dataset.held_out.groups: {self.groups!r} is not found in {record.image}")
+        return found[1 if found.re.groups else 0] or ""
+
+    def _place(self, group: str) -> float:
+        """The place of a group between 0 and 1."""
+        digest = hashlib.sha256(f"{self.seed}\0{group}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+    def _moved(self, record: Record) -> Record:
+        name = record.key.removeprefix(f"{record.split}_")
+        return replace(record, split=self.split, key=f"{self.split}_{name}")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of a split that are not read: images without a label, and labels without an image; names sorted."""
+
+    split: str
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """How many of each, with a few names; in a line."""
+        counted = (("image", "without a label", self.images), ("label", "without an image", self.labels))
+        parts = [
+            f"{len(names)} {what}{'s' if len(names) > 1 else ''} {lack} ({enumerate_some(names, _MOST_NAMES)})"
+            for what, lack, names in counted
+            if names
+        ]
+        return f"{self.split}: {' and '.join(parts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """All names as plain values."""
+        names = {"images_without_label": list(self.images), "labels_without_image": list(self.labels)}
+        return {"split": self.split, **names}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of each split that are read, sorted by key, and what is not read.
+
+    Attributes:
+        records: by split.
+        left_out: of the splits that had more.
+        tables: paths of tables that are there and are not read.
+    """
+
+    records: dict[str, list[Record]]
+    left_out: tuple[LeftOut, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """What is not read, a line each."""
+        lines = [f"left out of {left_out}" for left_out in self.left_out]
+        if self.tables:
+            lines.append(f"tables that are not read: {enumerate_some(self.tables, _MOST_NAMES)}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What of a dataset is read: all, or ``only_labelled`` images; and what is ``held_out`` of them."""
+
+    only_labelled: bool = False
+    held_out: HeldOut | None = None
+
+    def splits(self, dataset: Dataset) -> list[str]:
+        """Names of the splits that are read, sorted."""
+        return sorted({*dataset.splits(), *([self.held_out.split] if self.held_out else [])})
+
+    def listing(self, dataset: Dataset, splits: Sequence[str], *, may_be_empty: bool = False) -> Listing:
+        """The images of these splits.
+
+        Raises UserError for whatever `Dataset.records` refuses, where a split that is to be held out is on disk, and
+        unless it ``may_be_empty`` for a split that nothing is left of.
+        """
+        held_out = self.held_out
+        if held_out is not None and held_out.split in dataset.splits():
+            raise UserError(
+                f"dataset.held_out: {dataset.tree} has the split {held_out.split!r}, so none is to be made of "
+                f"{TRAIN!r}: leave held_out null, or give held_out.split another name"
+            )
+        records: dict[str, list[Record]] = {}
+        left_out: list[LeftOut] = []
+        for split in splits:
+            if held_out is not None and split in (TRAIN, held_out.split):
+                if split not in records:
+                    records |= held_out.divided(self._records(dataset, TRAIN, left_out, may_be_empty))
+            else:
+                records[split] = self._records(dataset, split, left_out, may_be_empty)
+        chosen = {split: records[split] for split in splits}
+        folders = (
+            _folders(record for found in chosen.values() for record in found) if dataset.tree.location.is_local else []
+        )
+        return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
+
+    def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
+        with noting_ignored() as ignored:
+            if self.only_labelled:
+                with telling_unpaired() as unpaired:
+                    found = dataset.records(split)
+            else:
+                unpaired, found = [], dataset.records(split)
+        bare = [PurePosixPath(record.image).name for record in found if record.label is None and self.only_labelled]
+        known = set(bare)
+        # COCO's files may list fewer images than there are: those are no records.
+        unlisted = [name for one in unpaired for name in one.without_label if name not in known]
+        alone = [PurePosixPath(path).name for path in ignored] + [
+            name for one in unpaired for name in one.without_image
+        ]
+        images, labels = tuple(sorted(bare + unlisted)), tuple(sorted(alone))
+        if images or labels:
+            left_out.append(LeftOut(split, images, labels))
+        if not self.only_labelled:
+            return found
+        labelled = [record for record in found if record.label is not None]
+        if not (labelled or may_be_empty):
+            raise UserError(
+                f"dataset.only_labelled: none of the {len(found)} images of {split!r} in {dataset.tree} has a label"
+                + (f", and {len(labels)} labels have no image" if labels else "")
+                + ("" if split == TRAIN else f"; leave {split!r} out of dataset.splits")
+            )
+        return labelled
+
+
+def _folders(records: Iterable[Record]) -> list[str]:
+    """Some of the folders that have images, sorted; a set may have thousands."""
+    return sorted({posixpath.dirname(record.image) for record in records})[:_MOST_FOLDERS]

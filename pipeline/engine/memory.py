@@ -1,0 +1,88 @@
+"""What a worker does where its memory, mostly that of a GPU, does not hold a whole batch."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from augment.errors import UserError
+from pipeline.engine.remarks import remark
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Of torch on CUDA, ROCm, MPS and CPU, and of the libraries that it calls.
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of an accelerator or of the machine; a smaller batch may then fit."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"OutOfMemoryError", "MemoryError"}:
+        return True
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def does_not_fit(what: str, error: BaseException) -> UserError:
+    """The error to raise where nothing smaller can be tried: what does not fit, why, and the remedies."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"{what} does not fit into memory ({reason}): lower geometry.height and geometry.width, take a smaller model, "
+        "or give each worker more memory (one worker a GPU, or a larger one)"
+    )
+
+
+class FittingBatches:
+    """Gives a function batches that fit into memory.
+
+    Where one does not, it is halved, and batches stay that small for the rest of the worker's life; the user is told.
+    """
+
+    def __init__(self, stage: str, size: int) -> None:
+        """Begin with batches of `size` for a stage of this name."""
+        self._stage = stage
+        self.size = size
+
+    def run(self, items: Sequence[T], function: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
+        """What the function gives for all items, in their order, at most `size` of them at a time.
+
+        Raises:
+            UserError: not even one item fits.
+        """
+        results: list[R] = []
+        start = 0
+        while start < len(items):
+            part = items[start : start + self.size]
+            error = self._try(part, function, results)
+            if error is None:
+                start += len(part)
+                continue
+            if len(part) == 1:
+                raise does_not_fit(f"{self._stage}: a batch of a single sample", error) from error
+            self._halve(len(part))
+        return results
+
+    @staticmethod
+    def _try(part: Sequence[T], function: Callable[[Sequence[T]], Sequence[R]], results: list[R]) -> Exception | None:
+        try:
+            results.extend(function(part))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            # Its frames hold the tensors that filled the memory.
+            return error.with_traceback(None)
+        return None
+
+    def _halve(self, tried: int) -> None:
+        self.size = tried // 2
+        gc.collect()
+        if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        key = f"cluster.stages.{self._stage}.batch_size"
+        remark(
+            f"{self._stage}: a batch of {tried} does not fit into memory: a worker goes on with {self.size} at a time; "
+            f"{key}={self.size} begins with that"
+        )

@@ -1,0 +1,102 @@
+"""Trainings on a Ray cluster: an actor for each, under no time limit but that between two steps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from augment.progress import TrainingStep
+from pipeline.engine.ray_pool import Pool
+from pipeline.engine.ray_worker import StepReports, TrainingActor
+from pipeline.engine.training import OnUnitStep, TrainingTask
+from pipeline.engine.unit import WorkUnit
+
+LOG = logging.getLogger(__name__)
+
+# Between two looks at the trainings.
+_POLL_SECONDS = 0.5
+# After a loss, so that a cluster on which workers die at once is not asked without end.
+_PAUSE_SECONDS = 1.0
+_LOST = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+
+
+def trained(
+    task: TrainingTask[Any], units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep
+) -> Generator[dict[str, Any], None, None]:
+    """The row of each unit as ``UnitActor.run_row`` makes it, as they complete; closing it ends all trainings."""
+    reports = _StepsOfUnits(units, pool, on_step)
+    waiting = deque(range(len(units)))
+    running: dict[Any, tuple[int, Any]] = {}
+    idle: list[Any] = []
+    worker = ray.remote(TrainingActor).options(**pool.options)
+    try:
+        while waiting or running:
+            while waiting and len(running) < pool.workers:
+                index = waiting.popleft()
+                actor = (
+                    idle.pop() if idle else worker.remote(task, pool.threads, pool.attempts, pool.run, reports.actor)
+                )
+                row = {"index": index, "unit": units[index].to_json()}
+                running[actor.run_row.remote(row)] = (index, actor)
+            ready, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
+            reports.deliver()
+            for reference in ready:
+                index, actor = running.pop(reference)
+                try:
+                    row = ray.get(reference)
+                except _LOST as error:
+                    if getattr(error, "actor_init_failed", False):
+                        raise
+                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
+                    ray.kill(actor)
+                    reports.lose(index)
+                    waiting.appendleft(index)
+                    time.sleep(_PAUSE_SECONDS)
+                    continue
+                idle.append(actor)
+                yield row
+    finally:
+        for actor in (*idle, *(actor for _, actor in running.values()), reports.actor):
+            ray.kill(actor)
+
+
+class _StepsOfUnits:
+    """Hands the steps of trainings on, and forgives losses of workers between which a training has gone on."""
+
+    def __init__(self, units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep) -> None:
+        self._units = units
+        self._indexes = {unit.shard: index for index, unit in enumerate(units)}
+        self._pool = pool
+        self._on_step = on_step
+        self._latest: dict[int, TrainingStep] = {}
+        self._lost_at: dict[int, TrainingStep | None] = {}
+        # On this node, with which the run ends anyway.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        keeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StepReports)
+        self.actor: Any = keeper.options(scheduling_strategy=here).remote()
+
+    def deliver(self) -> None:
+        """Hand on what was reported since the last call."""
+        for shard, step in ray.get(self.actor.take.remote()).items():
+            index = self._indexes[shard]
+            self._latest[index] = step
+            if index in self._lost_at and _is_further(step, self._lost_at[index]):
+                # A training of days outlives any number of nodes; only losses without progress count.
+                self._pool.attempts.end.remote(self._pool.run, index)
+                del self._lost_at[index]
+            self._on_step(self._units[index], step)
+
+    def lose(self, index: int) -> None:
+        """The worker of a training is lost."""
+        self._lost_at.setdefault(index, self._latest.get(index))
+
+
+def _is_further(step: TrainingStep, lost_at: TrainingStep | None) -> bool:
+    return lost_at is None or step.phase != lost_at.phase or step.step > lost_at.step

@@ -1,0 +1,236 @@
+"""A look at some labels and images of a dataset before any work, so that a run need not find out what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+from pipeline.config import TRAIN_SPLIT
+from pipeline.datasets import Dataset, Record, RecordError
+from pipeline.datasets.base import Label
+from pipeline.engine import ErrorBudget, Failed, WorkUnit
+from pipeline.label_rules import (
+    WITHOUT_LABELS,
+    Meaning,
+    Seen,
+    ignored_class,
+    may_be_ignored,
+    not_shown,
+    nothing_labelled,
+    nothing_to_learn,
+)
+from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
+from pipeline.store import Store, taxonomy_of
+from pipeline.taxonomies import Taxonomy, mapping_table
+from pipeline.thinning import spread
+from pipeline.workflow_data import RealData
+
+# Masks of a split that are looked at in any case; at most so many where these leave a doubt, or do not read.
+_FEW, _MANY, _UNREAD = 16, 2048, 256
+# Pixels of masks after which no more are looked at, without and with a doubt: 64 and 1024 frames of Cityscapes.
+_FEW_PIXELS, _MANY_PIXELS = 1 << 27, 1 << 31
+# Images of a split that are tried until one reads.
+_IMAGES = 3
+_THREADS = 4
+
+
+@dataclass
+class Look:
+    """What the labels of a split hold, as far as they have been looked at.
+
+    Attributes:
+        split: which.
+        total: its labelled images.
+        pixels: of each class, int64 [C].
+        ignored: pixels without a class.
+        looked: labels read.
+        failures: those that could not be read.
+    """
+
+    split: str
+    total: int
+    pixels: NDArray[np.int64]
+    ignored: int = 0
+    looked: int = 0
+    failures: list[Failed] = field(default_factory=list)
+
+    @property
+    def tried(self) -> int:
+        """Labels that were read or could not be."""
+        return self.looked + len(self.failures)
+
+    def add(self, found: Label | Failed, ignore_index: int) -> None:
+        """Count a label."""
+        if isinstance(found, Failed):
+            self.failures.append(found)
+            return
+        counts = np.bincount(found.ravel(), minlength=ignore_index + 1)
+        self.looked += 1
+        self.pixels += counts[: len(self.pixels)]
+        self.ignored += int(counts[ignore_index])
+
+    def fill(
+        self, read: Callable[[int], Label | Failed | None], ignore_index: int, doubtful: Callable[[], bool]
+    ) -> None:
+        """Look at labels from all over the split, by their place in it, until there are enough and no doubt is left."""
+        order = spread(self.total, _MANY)
+        with ThreadPoolExecutor(_THREADS, "look") as pool:
+            for start in range(0, len(order), _THREADS):
+                pixels = int(self.pixels.sum()) + self.ignored
+                enough = start >= _FEW or pixels > _FEW_PIXELS
+                if pixels > _MANY_PIXELS or (enough and not doubtful()):
+                    return
+                for found in pool.map(read, order[start : start + _THREADS]):
+                    if found is not None:
+                        self.add(found, ignore_index)
+
+    def seen(self, table: NDArray[np.unsignedinteger] | None = None, classes: int = 0) -> Seen:
+        """What was seen: in the classes there are, or in other ``classes`` that ``table`` leads to from these."""
+        if table is None:
+            return Seen(self.split, self.pixels, self.ignored, self.looked, self.total)
+        mapped = table[: len(self.pixels)]
+        known = mapped < classes
+        pixels = np.zeros(classes, np.int64)
+        np.add.at(pixels, mapped[known], self.pixels[known])
+        ignored = self.ignored + int(self.pixels[~known].sum())
+        return Seen(self.split, pixels, ignored, self.looked, self.total)
+
+
+@dataclass
+class LabelCheck:
+    """Looks at masks and images of the splits that a run would read.
+
+    At first at a few from all over each split; where they leave a doubt, such as a single class, at more of them.
+
+    Attributes:
+        data: of the run.
+        budget: how many bad samples the run allows.
+        measured: the split that segmenters are evaluated on; None where nothing trains on labels.
+    """
+
+    data: RealData
+    budget: ErrorBudget
+    measured: str | None
+
+    def run(self) -> list[str]:
+        """What should be known of the labels, a line each; rendered scenes are not looked at.
+
+        Raises:
+            UserError: masks or images do not read, a named class is ignored by default, or there is nothing to learn.
+        """
+        if self.data.config.dataset.render is not None:
+            return []
+        dataset, target = self.data.dataset, self.data.taxonomy
+        meaning = Meaning.of(dataset)
+        remarks = self._labels(dataset, meaning, target) if meaning and target else []
+        for split, records in self.data.candidates.items():
+            self._require_an_image(dataset, split, records)
+        return remarks
+
+    def _labels(self, dataset: Dataset, meaning: Meaning, target: Taxonomy) -> list[str]:
+        own = meaning.taxonomy
+        table = None if own == target else mapping_table(own, target)
+        labelled = {split: [r for r in records if r.label] for split, records in self.data.candidates.items()}
+        looks = [Look(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found]
+        everything = self._is_everything(dataset, looks)
+
+        def doubtful(look: Look) -> bool:
+            if look.failures:
+                return look.tried < _UNREAD
+            if len(look.seen(table, len(target)).classes) < 2:
+                return True
+            return everything and may_be_ignored(meaning, look.seen().classes, look.ignored)
+
+        for look in looks:
+            read = partial(_nth_label, dataset, labelled[look.split])
+            look.fill(read, own.ignore_index, partial(doubtful, look))
+        remarks = self._require_readable(looks)
+        whole = everything and all(look.tried == look.total for look in looks)
+        seen = [look.seen(table, len(target)) for look in looks]
+        needed = (TRAIN_SPLIT, self.measured) if self.measured is not None else ()
+        for each in seen:
+            if each.split in needed:
+                _refuse(nothing_labelled(each, meaning.ignored), WITHOUT_LABELS)
+        _refuse(ignored_class(meaning, [look.seen() for look in looks], everything=whole))
+        for each in seen:
+            if each.split in needed[:1]:
+                _refuse(nothing_to_learn(each, target.classes, meaning.ignored), WITHOUT_LABELS)
+        return [*remarks, *(f"labels: {line}" for line in [not_shown(target.classes, seen)] if line)]
+
+    def _is_everything(self, dataset: Dataset, looks: Sequence[Look]) -> bool:
+        """Whether these are all masks of the dataset, and not too many to look at."""
+        if any(look.total > _MANY for look in looks) or set(dataset.splits()) - set(self.data.candidates):
+            return False
+        return all(len(dataset.records(split)) == len(found) for split, found in self.data.candidates.items())
+
+    def _require_readable(self, looks: Sequence[Look]) -> list[str]:
+        """Remarks on masks that do not read, where they are few enough to be quarantined."""
+        failed, tried = (sum(found) for found in zip(*((len(x.failures), x.tried) for x in looks), strict=True))
+        remarks = []
+        for look in looks:
+            if not look.failures:
+                continue
+            first, looked_at = look.failures[0], f"{look.tried} masks of {look.split!r} looked at (it has {look.total})"
+            such = f"such as {first.key}: {first.reason}"
+            if not look.looked:
+                raise UserError(f"dataset: no label could be read in the {looked_at}, {such}")
+            text = f"{len(look.failures)} of the {looked_at} could not be read, {such}"
+            if failed > self.budget.allowed(tried):
+                raise UserError(f"dataset: {text}")
+            remarks.append(f"labels: {text}")
+        return remarks
+
+    def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:
+        geometry, reason = self.data.frame_geometry, ""
+        tried = [records[index] for index in spread(len(records), _IMAGES)]
+        for record in tried:
+            try:
+                geometry.views(record.key, dataset.load(record, geometry.at_least).full_size)
+            except RecordError as error:
+                reason = reason or f"{record.key}: {error}"
+            else:
+                return
+        if reason:
+            raise UserError(f"dataset: none of {len(tried)} images of {split!r} can be used, such as {reason}")
+
+
+def _refuse(fault: str | None, *remedies: str) -> None:
+    if fault:
+        raise UserError("; ".join([f"dataset: {fault}", *remedies]))
+
+
+def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label | Failed | None:
+    record = records[index]
+    try:
+        return dataset.annotations(record).label
+    except RecordError as error:
+        return Failed(record.key, str(error))
+
+
+def check_stored_labels(store: Store) -> None:
+    """Look at labels of the training split in the real store, which segmenters are to be trained on.
+
+    Raises:
+        UserError: there is nothing to learn.
+    """
+    taxonomy = taxonomy_of(store.manifest)
+    keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
+    if taxonomy is None:
+        return
+    look = Look(TRAIN_SPLIT, len(keys), np.zeros(len(taxonomy), np.int64))
+    source = StoreSource(store.url, ("label",))
+
+    def read(index: int) -> Label | Failed | None:
+        [found] = source.read(WorkUnit(f"{TRAIN_SPLIT}-000000", (keys[index],)))
+        return found if isinstance(found, Failed) else found.label
+
+    look.fill(read, taxonomy.ignore_index, lambda: len(look.seen().classes) < 2)
+    seen, ignored = look.seen(), taxonomy.ignore_index
+    if fault := nothing_labelled(seen, ignored) or nothing_to_learn(seen, taxonomy.classes, ignored):
+        raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

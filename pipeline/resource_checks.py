@@ -1,0 +1,85 @@
+"""Does a run ask for resources that there are?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from augment.errors import UserError
+from pipeline.steps import resources_of
+
+if TYPE_CHECKING:
+    from pipeline.config import Config, StageName
+
+# Stages that are trainings, for which no CPU slot is set aside to read with.
+TRAINED = ("adapt", "judge", "compare")
+
+
+def require_resources(config: Config, stages: Sequence[StageName]) -> None:
+    """Hold what one worker of each stage takes against this machine, where the run is on it alone; starts no Ray.
+
+    Of a cluster that is to be joined, only whether one answers is looked at; see `require_room`.
+
+    Raises:
+        UserError: a worker would never find room, or no cluster answers.
+    """
+    if joins_cluster(config):
+        from pipeline.engine.ray_cluster import require_cluster
+
+        require_cluster(config.cluster.address)
+        return
+    gpus: int | None = None
+    for stage in working(stages):
+        key, asked = key_of(config, stage), config.cluster.resources(stage)
+        cpus = os.cpu_count() or 1
+        if config.cluster.executor == "ray" and asked.num_cpus > cpus:
+            raise UserError(f"{key}.num_cpus={asked.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
+        if not asked.num_gpus:
+            continue
+        gpus = gpus_here() if gpus is None else gpus
+        if asked.num_gpus > gpus:
+            found = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "no GPU that torch can use"
+            raise UserError(
+                f"{key}.num_gpus={asked.num_gpus:g}: this machine has {found}: set it to 0, as cluster=local does for "
+                "all stages, or give cluster.address of a Ray cluster that has"
+            )
+
+
+def require_room(config: Config, stages: Sequence[StageName], report: Callable[[str], None]) -> None:
+    """Join the Ray cluster and hold what one worker of each stage takes against its nodes.
+
+    Raises:
+        UserError: no cluster answers, or a worker would never find room on it.
+    """
+    from pipeline.engine.ray_cluster import connect
+    from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, node_resources, pool_size
+
+    connect(config.cluster.address, report)
+    nodes = node_resources()
+    for stage in working(stages):
+        reserved = coreless_slots(nodes) if stage in TRAINED else RESERVED_CPUS
+        pool_size(key_of(config, stage), resources_of(config, stage).resources, nodes, 1, reserved)
+
+
+def working(stages: Sequence[StageName]) -> list[StageName]:
+    """The stages that have workers; the report is written by the command itself."""
+    return [stage for stage in stages if stage != "report"]
+
+
+def joins_cluster(config: Config) -> bool:
+    """Whether the run is one of a Ray cluster that is there already."""
+    given = config.cluster.address or os.environ.get("RAY_ADDRESS")
+    return config.cluster.executor == "ray" and bool(given)
+
+
+def key_of(config: Config, stage: StageName) -> str:
+    """The part of the configuration that says what a worker of a stage takes."""
+    return f"cluster.stages.{stage}" if stage in config.cluster.stages else "cluster.default"
+
+
+def gpus_here() -> int:
+    """GPUs that torch can use on this machine."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

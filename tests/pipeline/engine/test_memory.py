@@ -1,0 +1,109 @@
+"""A batch that memory does not hold is halved for good, the user is told, and no sample is lost to it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augment.errors import UserError
+from pipeline.engine import ErrorBudget, make_executor, run_store_stage
+from pipeline.engine.memory import FittingBatches, is_out_of_memory
+from pipeline.engine.remarks import taken_remarks
+from pipeline.store import Store
+from tests.pipeline.engine import stages
+
+
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 20))
+def test_every_item_is_done_once_in_order_whatever_fits(count: int, size: int, fits: int) -> None:
+    taken_remarks()
+    tried: list[int] = []
+
+    def double(part: list[int]) -> list[int]:
+        tried.append(len(part))
+        if len(part) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [2 * item for item in part]
+
+    batches = FittingBatches("generate", size)
+    assert batches.run(list(range(count)), double) == [2 * item for item in range(count)]
+    failed = [length for length in tried if length > fits]
+    # Each size is tried once, and every one is half of the one before.
+    assert failed == sorted(set(failed), reverse=True)
+    assert all(later <= earlier // 2 for earlier, later in pairwise(failed))
+    before = len(tried)
+    batches.run(list(range(count)), double)
+    assert max(tried[before:]) <= fits
+    assert len(taken_remarks()) == len(failed)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("no"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("HIP out of memory. Tried to allocate"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+        (ArithmeticError("no image"), False),
+    ],
+)
+def test_only_a_lack_of_memory_passes_for_one(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+@pytest.mark.parametrize("kind", ["serial", "ray"])
+def test_stage_goes_on_with_smaller_batches_and_says_so_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind == "ray":
+        request.getfixturevalue("ray_cluster")
+    lines: list[str] = []
+    stage = stages.FillsMemory(log=str(tmp_path / "sizes"), fits=2, batch_size=5)
+    store = Store.create(str(tmp_path / "store"), stages.MANIFEST)
+    executor = make_executor(kind, report=lines.append)  # type: ignore[arg-type]
+    run_store_stage(stage, stages.Noise(), store, stages.plan(3), executor, ErrorBudget(), print)
+    assert store.totals().samples == 2 * 3 * stages.KEYS_PER_UNIT
+    assert store.quarantine().num_rows == 0
+    sizes = [int(size) for size in (tmp_path / "sizes").read_text().split()]
+    assert sizes.count(5) == 1
+    assert sizes.count(2) >= 6
+    assert lines == [
+        "generate: a batch of 5 does not fit into memory: a worker goes on with 2 at a time; "
+        "cluster.stages.generate.batch_size=2 begins with that"
+    ]
+
+
+def test_smaller_batches_write_the_same_bytes(tmp_path: Path) -> None:
+    digests = []
+    for name, stage in (("small", stages.FillsMemory(fits=1)), ("whole", stages.Variants())):
+        store = Store.create(str(tmp_path / name), stages.MANIFEST)
+        run_store_stage(stage, stages.Noise(), store, stages.plan(2), make_executor("serial"), ErrorBudget(), print)
+        digests.append([receipt.sha256 for receipt in store.receipts()])
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_sample_that_does_not_fit_ends_the_run_with_the_remedy(tmp_path: Path, error: type[Exception]) -> None:
+    store = Store.create(str(tmp_path / "store"), stages.MANIFEST)
+    stage = stages.FillsMemory(fits=0, error=error)
+    with pytest.raises(UserError, match=r"generate: a batch of a single sample does not fit .*lower geometry\.height"):
+        run_store_stage(stage, stages.Noise(), store, stages.plan(1), make_executor("serial"), ErrorBudget(), print)
+    assert store.done() == set()
+
+
+class FillsMemoryInSetup(stages.Task):
+    def setup(self) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+
+
+def test_model_that_does_not_fit_ends_the_run_with_the_remedy() -> None:
+    with pytest.raises(UserError, match=r"probe: its model does not fit into memory \(CUDA out of memory"):
+        list(make_executor("serial").map(FillsMemoryInSetup(), stages.plan(1)))

@@ -1,0 +1,105 @@
+"""A training ends with its result, whatever happens to its workers, and is stopped by nothing but a missing step."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from augment.errors import UserError
+from augment.progress import TrainingStep
+from pipeline.engine import Executor, Resources, UnitFailed, WorkUnit, make_executor
+from pipeline.engine.ray_executor import RayExecutor
+from tests.pipeline.engine import trainings
+
+
+class Steps:
+    """Collects the steps of each unit."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, list[int]] = defaultdict(list)
+
+    def __call__(self, unit: WorkUnit, step: TrainingStep) -> None:
+        self.taken[unit.shard].append(step.step)
+
+
+@pytest.fixture(params=["serial", "ray"])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    return make_executor(request.param)
+
+
+def test_each_training_gives_its_result_and_reports_its_last_step(executor: Executor, tmp_path: Path) -> None:
+    steps, units = Steps(), trainings.units(3)
+    task = trainings.Counting(str(tmp_path))
+    results = {unit.shard: result for unit, result in executor.train(task, units, steps)}
+    assert results == {unit.shard: [1, 2, 3, 4] for unit in units}
+    for taken in steps.taken.values():
+        assert taken == sorted(set(taken)) and taken[-1] == 4
+    assert set(steps.taken) == {unit.shard for unit in units}
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "message"),
+    [
+        (trainings.Raises, UnitFailed, "run-000000: ZeroDivisionError: cannot"),
+        (trainings.Refuses, UserError, "the loss is nan at step 3"),
+    ],
+)
+def test_error_of_a_training_is_raised(
+    executor: Executor, tmp_path: Path, task: type[trainings.Counting], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        list(executor.train(task(str(tmp_path)), trainings.units(1), Steps()))
+    assert str(raised.value) == message
+
+
+def test_training_longer_than_the_timeout_is_not_taken_for_hung(
+    executor: Executor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = trainings.Counting(str(tmp_path), steps=8, seconds=0.4, resources=Resources(unit_timeout=1.5))
+    ((_, taken),) = executor.train(task, trainings.units(1), Steps())
+    assert taken == list(range(1, 9))
+    assert "not done after" not in caplog.text
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_goes_on_from_its_checkpoint_however_often_its_worker_is_lost(tmp_path: Path) -> None:
+    steps, task = Steps(), trainings.DiesAtEveryStep(str(tmp_path), steps=5)
+    ((_, taken),) = RayExecutor(max_attempts=2).train(task, trainings.units(1), steps)
+    # The last attempt takes the last step alone.
+    assert taken == [5]
+    assert steps.taken["run-000000"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_that_loses_its_workers_without_a_step_ends_the_run_and_is_named(tmp_path: Path) -> None:
+    task = trainings.DiesAlways(str(tmp_path))
+    with pytest.raises(UnitFailed, match="run-000001: lost worker: 2 workers were killed or ran out of memory"):
+        list(RayExecutor(max_attempts=2).train(task, trainings.units(2), Steps()))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_without_a_step_for_the_timeout_hangs_and_says_where(tmp_path: Path) -> None:
+    task = trainings.Stalls(str(tmp_path), resources=Resources(unit_timeout=2))
+    with pytest.raises(UnitFailed, match="run-000000: hung: no step was taken within 2 s") as raised:
+        list(RayExecutor().train(task, trainings.units(1), Steps()))
+    assert "time.sleep(600)" in raised.value.traceback
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_that_is_interrupted_leaves_no_worker(tmp_path: Path) -> None:
+    import ray
+
+    def interrupt(_unit: WorkUnit, _step: TrainingStep) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(RayExecutor().train(trainings.Stalls(str(tmp_path)), trainings.units(2), interrupt))
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline, "the trainings still hold their slots"
+        time.sleep(0.1)
