@@ -83,7 +83,7 @@ def test_planes_of_16_bits_in_other_compressions_keep_their_upper_8(tmp_path: Pa
     values = samples(np.random.default_rng(0), np.uint16, 3)
     (tmp_path / "a.tif").write_bytes(packbits_planes(values))
     np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.tif"), values >> 8)
-    for read, tree in ((read_mask, Tree(tmp_path)), (read_image, Tree(tmp_path, Decoding(bit_depth=12)))):
+    for read, tree in ((read_mask, Tree(tmp_path)), (read_image, Tree(tmp_path, decoding=Decoding(bit_depth=12)))):
         with pytest.raises(
             RecordError, match=r"^unsupported .*3 channels of 16 bits .* separate planes, compression PA"
         ):
