@@ -56,15 +56,16 @@ class Description:
         return ", ".join(filter(None, [self.words, *self.details.values()]))
 
     def shorter(self, most_words: int) -> Iterator[Description]:
-        """Every shorter description, the longest first, from so many words down to what must be said."""
-        words = self.words.split()
-        # One word at least goes, and each takes one token at least.
-        for count in range(min(len(words) - 1, most_words), self.least - 1, -1):
-            yield replace(self, words=_cut(words, count, self.least))
-        least, details = _cut(words, self.least, self.least), dict(self.details)
+        """Every shorter description, the longest first: without details of the source, then with fewer words.
+
+        There are at most `most_words` of those, and never fewer than must be said.
+        """
+        details, words = dict(self.details), self.words.split()
         for name in [name for name in reversed(details) if name not in self.chosen]:
             del details[name]
-            yield replace(self, words=least, details=dict(details))
+            yield replace(self, details=dict(details))
+        for count in range(min(len(words) - 1, most_words), self.least - 1, -1):
+            yield replace(self, words=_cut(words, count, self.least), details=details)
 
 
 @dataclass(frozen=True)

@@ -160,8 +160,8 @@ def train(
 
 def _remedy(options: TrainingOptions) -> str:
     return (
-        f"no result is kept; give a lower downstream.learning_rate than {options.learning_rate:g}, "
-        "with --redo judge where that was trained at the same rate"
+        f"no result is kept: give a lower downstream.learning_rate than {options.learning_rate:g}, "
+        "and --redo judge where the judge is trained already"
     )
 
 

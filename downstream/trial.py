@@ -89,7 +89,7 @@ class Trial:
             raise
         # A config may be any code, and so may raise anything.
         except Exception as error:
-            raise UserError(self.told(error)) from error
+            raise UserError(self.explain(error)) from error
         if not fits_here or self.device != "cpu":
             return
         needed, there = used * self.options.batch_size / self.images, memory()
@@ -111,7 +111,7 @@ class Trial:
             # The judge is built from what JSON keeps of the config.
             model: Any = build_segmenter(config_from_json(config_to_json(config))).to(self.device).train()
             if options.pretrained is not None:
-                load_pretrained(model, Path(options.pretrained))
+                load_weights(model, Path(options.pretrained))
             # At a rate of 0 it takes its memory and leaves the weights as they are.
             optimizer = torch.optim.AdamW(model.parameters(), 0.0)
             weights = {parameter.data_ptr() for parameter in model.parameters()}
@@ -130,7 +130,10 @@ class Trial:
                 raise ValueError(f"the loss is {float(loss)}")
             loss.backward()
             optimizer.step()
-            scores = Judge(model, (), self.device).logits(np.zeros((1, height, width, 3), np.uint8))
+            try:
+                scores = Judge(model, (), self.device).logits(np.zeros((1, height, width, 3), np.uint8))
+            except UserError as error:
+                raise ValueError("the scores of an image are not finite") from error
         if scores.shape[1:] != (self.num_classes, height, width):
             raise ValueError(f"it gives scores of shape {list(scores.shape[1:])} for {self.num_classes} classes")
         return sum(kept.values())
@@ -163,7 +166,7 @@ class Trial:
         size = f"{self.crop[0]} x {self.crop[1]} pixels"
         return f"downstream.model={self.options.model} with downstream.batch_size={self.options.batch_size} at {size}"
 
-    def told(self, error: Exception) -> str:
+    def explain(self, error: Exception) -> str:
         """What failed and what would be right, in a line."""
         if isinstance(error, torch.OutOfMemoryError):
             return (
@@ -216,6 +219,14 @@ class Trial:
         except Exception:
             return False
         return True
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load pretrained weights; raises UserError, which names the setting, where the file does not fit."""
+    try:
+        load_pretrained(model, path)
+    except UserError as error:
+        raise UserError(f"downstream.pretrained: {error}") from error
 
 
 def missing_package(error: BaseException) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,10 @@ def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
     if isinstance(cached, str):
         return Path(cached)
     require_writable("HF_HOME or HF_HUB_CACHE", Path(constants.HF_HUB_CACHE))
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    # It tells of each retry, and what matters is raised.
+    logger.setLevel(logging.CRITICAL)
     try:
         return Path(hf_hub_download(name, file, etag_timeout=HUB_SECONDS))
     except LocalEntryNotFoundError as error:
@@ -59,6 +64,8 @@ def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
     except (HTTPError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{key}={name}: {file} cannot be fetched from the hub ({reason}): {remedy}") from error
+    finally:
+        logger.setLevel(level)
 
 
 def require_writable(setting: str, folder: Path) -> None:

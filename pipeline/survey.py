@@ -21,7 +21,7 @@ class Standing:
         done: whether a run would do nothing.
         made: what a run would not make again.
         size: how much there will be in all; None is not known.
-        blocked_by: the first stage that is not done and whose result this one depends on, or None.
+        blocked_by: the first stage that is not done and that this one depends on, or None.
         unsettled: whether something is there of which only ``blocked_by`` will show whether it still holds.
         unknown: why ``size`` is not known.
         unchecked: why what is there could not be compared with what is asked for.
@@ -102,7 +102,7 @@ def _blocks(undone: Standing, step: Step) -> bool:
 
 
 def _as_it_is(step: Step) -> Standing:
-    """A step whose results are taken for what is asked for, because that cannot be found out."""
+    """A step as if its results were what is asked for, because that cannot be found out."""
     return Standing(step, step.is_whole(), step.made(), None)
 
 

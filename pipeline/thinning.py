@@ -28,6 +28,6 @@ def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most ``most`` of the places 0..count-1, in an order of which every beginning lies evenly over all of them."""
+    """At most ``most`` of the places 0..count-1, in an order of which every beginning is spread over all of them."""
     places = (int(index * _STEP % 1 * count) for index in range(2 * min(count, most)))
     return list(dict.fromkeys([*places, *range(min(count, 4 * most))]))[: min(count, most)]

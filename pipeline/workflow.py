@@ -105,6 +105,8 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
         if first == len(chosen):
+            # What changes no result may still differ, such as the largest image that `retry` is to read.
+            write_config(config)
             return
         if selection.redo is None:
             held.enter_context(sole_run(config.workspace))
@@ -291,10 +293,12 @@ def names(steps: Sequence[Step]) -> list[StageName]:
 def write_config(config: Config) -> None:
     """Keep the resolved configuration in the workspace, for `status` and for the reader; see `KEPT_CONFIG`."""
     path = Workspace.of(config).config
+    text = OmegaConf.to_yaml(OmegaConf.create(literal(config.model_dump(mode="json", exclude={"workspace"}))))
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
-    content = literal(config.model_dump(mode="json", exclude={"workspace"}))
-    scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
+    scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
 
 

@@ -247,7 +247,7 @@ class Value:
         facts |= {"miou": result.miou, "images": result.images, "split": self.split, "fitness": asdict(fitness)}
         facts["unfit"] = fitness.shortfall
         if fitness.shortfall is None:
-            return f"{measured(result)}; {fitness.known}"
+            return f"{measured(result)}; fit to judge: {fitness.known}"
         return (
             f"{measured(result)}; UNFIT to judge, so there will be no alignment and no curation: {fitness.shortfall}; "
             f"{self.better_judge}"
@@ -352,7 +352,7 @@ class Value:
         return [self.training(mix, seed, settings.iterations) for mix in settings.mixes for seed in settings.seeds]
 
     def finished(self, undone: frozenset[StageName]) -> int:
-        """How many trainings are finished, of those whose data does not come from a stage of ``undone``."""
+        """How many trainings are finished, of those that read nothing of the stages ``undone``."""
         settings = self.config.downstream
         mixes = [mix for mix in settings.mixes if not undone & self.sources_of(mix)]
         trainings = [self.training(mix, seed, settings.iterations) for mix in mixes for seed in settings.seeds]
@@ -360,7 +360,7 @@ class Value:
 
     @staticmethod
     def sources_of(mix: str) -> set[StageName]:
-        """The stages whose stores a mix is trained on."""
+        """The stages that make what a mix is trained on."""
         return {"shard", "curate"} if "synthetic" in mix_weights(mix) else {"shard"}
 
     def require_curated(self) -> None:

@@ -49,7 +49,7 @@ class PromptLimit:
     def fit(self, prompt: Prompt) -> FittedPrompt:
         """The prompt, its description shortened at word boundaries as far as it must be.
 
-        Chosen attributes and the template's own text are kept; the words go first, then details of the source.
+        Chosen attributes and the template's own text are kept. Details of the source go first, then the words.
 
         Raises:
             PromptTooLong: what must be said does not fit.

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from pipeline.datasets.base import RecordError, Role, one_line
 from pipeline.datasets.png import PNG, PngChunks
-from pipeline.datasets.tiff import TIFF, unsupported
+from pipeline.datasets.tiff import TIFF, TiffPage, unsupported
 from pipeline.kinds import Decoding
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
@@ -57,6 +57,17 @@ def check_size(width: int, height: int, path: str, role: Role, decoding: Decodin
             f"bomb-sized {role}: {path} has {width} x {height} = {width * height} pixels, more than "
             f"dataset.max_pixels={decoding.max_pixels}: raise it if the file is sound"
         )
+
+
+def check_tiff(tiff: TiffPage, path: str, role: Role, decoding: Decoding) -> None:
+    """Raise RecordError for a TIFF file that is too large, holds no numbers from 0, or several images."""
+    check_size(*tiff.size, path, role, decoding)
+    if tiff.decoded_bytes > decoding.max_bytes:
+        raise RecordError(
+            f"bomb-sized {role}: {path} has {tiff.describe()}, which take {tiff.decoded_bytes} bytes, more than "
+            f"8 for each pixel of dataset.max_pixels={decoding.max_pixels}: raise it if the file is sound"
+        )
+    tiff.check(path, role)
 
 
 def _image(data: bytes, path: str, role: Role, decoding: Decoding) -> Image.Image:

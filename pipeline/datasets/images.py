@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.datasets.base import Frame, RecordError, Size, one_line
-from pipeline.datasets.decoding import check_size, opened
+from pipeline.datasets.decoding import check_tiff, opened
 from pipeline.datasets.depth import to_eight_bits
 from pipeline.datasets.masks import Mask, decoded_mask, require_lossless
 from pipeline.datasets.png import deep_channels, stated_bits
@@ -44,8 +44,7 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
     where, data = tree.at(path), tree.read(path, "image")
     tiff = TiffPage.of(data)
     if tiff is not None:
-        check_size(*tiff.size, where, "image", tree.decoding)
-        tiff.check(where, "image")
+        check_tiff(tiff, where, "image", tree.decoding)
         if (channels := _channels_of(tiff, data, where)) is not None:
             bits = tree.decoding.bit_depth or tiff.stated_bits
             image = _turned(_seen(channels, bits, where, tiff.has_inks), tiff.orientation)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.datasets.base import RecordError, one_line
-from pipeline.datasets.decoding import LOSSLESS_FORMATS, check_size, opened
+from pipeline.datasets.decoding import LOSSLESS_FORMATS, check_tiff, opened
 from pipeline.datasets.png import deep_channels, grey_spread
 from pipeline.datasets.tiff import TiffPage
 from pipeline.kinds import Decoding
@@ -48,8 +48,7 @@ def decoded_mask(data: bytes, where: str, decoding: Decoding) -> Mask:
     """
     tiff = TiffPage.of(data)
     if tiff is not None:
-        check_size(*tiff.size, where, "label", decoding)
-        tiff.check(where, "label")
+        check_tiff(tiff, where, "label", decoding)
         if (deep := _deep(tiff, data, where)) is not None:
             return _of_channels(deep, f"{deep.shape[-1]} channels of {deep.dtype.itemsize * 8} bits", where)
     with opened(data, where, "label", decoding) as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ _PLAIN = (1, 8, 32946)
 # Bits of the tag that says what a page is: a smaller copy of another, or a mask of one.
 _SUBORDINATE = 0b101
 _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
+# Pages that are looked at, to find out whether there is more than one.
+_MOST_PAGES = 64
 _NAMES = {_SIGNED: "signed integers", _FLOAT: "floating-point values"}
 
 # It logs tags that it does not know; what keeps a file from being read is raised.
@@ -34,12 +37,15 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 class TiffPage:
     """The first page of a file, as its tags describe it.
 
-    ``stated_bits`` says how many bits count in samples of 16, where the file does. ``pages`` counts the pages that are
-    images of their own.
+    ``orientation`` is how it is to be turned, in the numbers of EXIF. ``stated_bits`` says how many bits count in
+    samples of 16, where the file does: those of packed samples, or of a largest value such as 4095. ``pages`` counts
+    the pages that are images of their own, up to some.
     """
 
     page: tifffile.TiffPage
     pages: int
+    orientation: int
+    stated_bits: int | None
 
     @classmethod
     def of(cls, data: bytes) -> TiffPage | None:
@@ -48,15 +54,16 @@ class TiffPage:
             return None
         try:
             file = tifffile.TiffFile(io.BytesIO(data))
-            first, *others = (_of(page) for page in file.pages)
+            first, *others = (_of(page) for page in islice(file.pages, _MOST_PAGES))
             alike = [page for page in others if not page.subfiletype & _SUBORDINATE and _area(page) >= _area(first)]
+            orientation = first.tags.get(_ORIENTATION)
+            numbers = (first.imagewidth, first.imagelength, first.bitspersample, first.samplesperpixel)
+            if not all(isinstance(number, int) and number > 0 for number in numbers):
+                return None
+            return cls(first, 1 + len(alike), int(orientation.value) if orientation else 1, _stated_bits(first))
         # What is wrong is for Pillow to say, which every file is opened with.
         except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, AttributeError):
             return None
-        numbers = (first.imagewidth, first.imagelength, first.bitspersample, first.samplesperpixel)
-        if not all(isinstance(number, int) and number > 0 for number in numbers):
-            return None
-        return cls(first, 1 + len(alike))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,10 +71,9 @@ class TiffPage:
         return self.page.imagewidth, self.page.imagelength
 
     @property
-    def orientation(self) -> int:
-        """How the image is to be turned, in the numbers of EXIF."""
-        tag = self.page.tags.get(_ORIENTATION)
-        return int(tag.value) if tag else 1
+    def decoded_bytes(self) -> int:
+        """What its samples take in memory."""
+        return _area(self.page) * self.page.samplesperpixel * -(-self.page.bitspersample // 8)
 
     @property
     def is_deep(self) -> bool:
@@ -78,15 +84,6 @@ class TiffPage:
     def is_inverted(self) -> bool:
         """Whether grey values of 16 bits grow from white to black, which Pillow leaves as they are."""
         return self.page.photometric == _WHITE_IS_ZERO and self.page.bitspersample > 8
-
-    @property
-    def stated_bits(self) -> int | None:
-        """Bits that count in samples of 16: those of packed samples, or of a largest value such as 4095."""
-        if 8 < self.page.bitspersample < 16:
-            return self.page.bitspersample
-        tag = self.page.tags.get(_MAX_SAMPLE_VALUE)
-        largest = max(np.atleast_1d(tag.value).tolist()) if tag else 0
-        return largest.bit_length() if 255 < largest < 65535 and largest & (largest + 1) == 0 else None
 
     def check(self, path: str, role: Role) -> None:
         """Raise RecordError for samples that are no numbers from 0, and for several images in one file."""
@@ -149,6 +146,14 @@ def unsupported(data: bytes) -> str | None:
 
 def _of(page: tifffile.TiffPage | tifffile.TiffFrame) -> tifffile.TiffPage:
     return page if isinstance(page, tifffile.TiffPage) else page.aspage()
+
+
+def _stated_bits(page: tifffile.TiffPage) -> int | None:
+    if 8 < page.bitspersample < 16:
+        return page.bitspersample
+    tag = page.tags.get(_MAX_SAMPLE_VALUE)
+    largest = max(int(value) for value in np.atleast_1d(tag.value)) if tag else 0
+    return largest.bit_length() if 255 < largest < 65535 and largest & (largest + 1) == 0 else None
 
 
 def _area(page: tifffile.TiffPage) -> int:

@@ -67,7 +67,7 @@ class Report:
             return []
         seen = {split: self._seen(split) for split in self.splits}
         everything = self.subject.every_split and all(each.whole for each in seen.values())
-        # Of a split whose labels are kept back there may be placeholders; only this one is learnt from.
+        # Owners who keep the labels of a split put placeholders there; nothing is learnt but from this one.
         train = seen.get(TRAIN_SPLIT)
         if train and (fault := nothing_labelled(train, meaning.ignored)):
             return [fault] if train.whole == sure else []

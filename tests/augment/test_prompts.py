@@ -92,7 +92,7 @@ LONG = ["a group of people, standing at a crossing"]
             {"medium": "rendered", "weather": "clear"},
             {"time_of_day": "night"},
             [],
-            ["a rendered, night, clear", "night, clear", "night"],
+            ["a rendered street, night", "a rendered, night", "night"],
         ),
         ({}, {"scene": "wine cellar"}, [], []),
         ({"weather": "fog"}, {"scene": "barn"}, [], ["a photo of a barn"]),

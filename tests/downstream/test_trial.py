@@ -86,7 +86,7 @@ def test_config_that_is_wrong_in_itself_is_refused(tmp_path: Path) -> None:
 def test_weights_for_another_backbone_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"backbone.conv": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="no weights for the backbone"):
+    with pytest.raises(UserError, match=r"downstream.pretrained: .*no weights for the backbone"):
         replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
 
 
@@ -95,6 +95,11 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({name: tensor * float("nan") for name, tensor in weights.items()}, path)
     with pytest.raises(UserError, match="a training step fails with ValueError: the loss is nan"):
+        replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
+    # A training does not look at the statistics that a prediction uses.
+    weights["decode_head.fusion_conv.bn.running_mean"][:] = float("nan")
+    torch.save(weights, path)
+    with pytest.raises(UserError, match="the scores of an image are not finite"):
         replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -181,4 +182,4 @@ def test_doctor_tells_of_missing_packages() -> None:
 def test_every_command_has_help() -> None:
     text = build_parser().format_help()
     for command in ("run", "plan", "status", "verify", "quarantine", "retry", "report", "render", "doctor"):
-        assert f"    {command} " in text
+        assert re.search(rf"^    {command}\s", text, re.MULTILINE), command

@@ -37,15 +37,15 @@ def test_nothing_left_is_refused_with_what_was_dropped_and_the_keys_to_set(confi
     store.write_shard("train-k05-v00-000000", [], dropped=["unreliable: 0.10 of its pixels are believed"] * 3)
     failure = Failure("a", "curate", "unreadable sample: a")
     store.write_shard("train-k05-v00-000001", [], [failure], dropped=["unlabelled: no pixel has a class"])
-    told = (
+    expected = (
         r"curate has left none of 5 synthetic training images for the mixes: 4 dropped \(3 x unreliable, "
         r"1 x unlabelled\) and 1 quarantined \(1 x unreadable sample\)\. .*curate\.min_reliable=0\.75.*"
         r"curate\.tolerance than 1\.25, with lumen run .*--redo curate; .*judge\.iterations=1000, with --redo judge"
     )
     # Once curate is done, plan and the start of a run look at this; in the run that curates, it comes before training.
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=expected):
         value(config).check(["compare", "evaluate", "report"])
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=expected) as error:
         value(config).build_comparison(tmp_path / "table.parquet", Tools(config, print), {})
     assert "\n" not in str(error.value)
 

@@ -146,7 +146,7 @@ def test_a_limit_may_leave_the_last_class_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "train", "told"),
+    ("classes", "train", "expected"),
     [
         ("road\n", [0, 255], "show one class alone in the 3 masks looked at (3 of 3 of train), 'road', and 255"),
         ("sky\nroad\n", [1], "show one class alone in the 3 masks looked at (3 of 3 of train), 'road'"),
@@ -154,16 +154,16 @@ def test_a_limit_may_leave_the_last_class_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_training_split_with_nothing_to_learn_is_refused_with_the_remedy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: str, train: list[int], told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: str, train: list[int], expected: str
 ) -> None:
     val = [0, 1] if "sky" in classes else [0, 255]
     root = folder(tmp_path / "data", classes, {"train": [train] * 3, "val": [val] * 2})
     message = refused(root, tmp_path / "space", capsys)
-    assert told in message
+    assert expected in message
     assert "evaluate.split=null" in message
     code, text = inspected(root, capsys)
     assert code == 1
-    assert told in text
+    assert expected in text
     # Images can be generated from such a set, where nothing is to be learnt from its labels.
     looked_at(root, "evaluate.split=null", "dataset.folder={ignore_index: 255}")
 
@@ -224,15 +224,15 @@ def cases() -> Path:
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("case", "expected"),
     [
         ("binary_0_255", "values 0 and 255"),
         ("single_class", "one class alone"),
         ("all_ignored_some", "no pixel of 'train' has a class"),
     ],
 )
-def test_shared_case_is_refused(cases: Path, case: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_shared_case_is_refused(cases: Path, case: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
         looked_at(cases / case, f"workspace={cases / 'nowhere'}")
 
 

@@ -14,6 +14,8 @@ from huggingface_hub import constants
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.config import Config
+from pipeline.model_checks import require_backbone
+from pipeline.model_config import read_model_config
 from pipeline.models import identity, require_reachable
 from pipeline.workflow import Selection, run
 
@@ -25,10 +27,34 @@ ANSWERS = {
 }
 
 
+# What is stored at /MODEL/resolve/main/FILE.
+FILES = {
+    "/owner/vit/resolve/main/config.json": b'{"model_type": "dinov2", "hidden_size": 384}',
+    "/owner/clip/resolve/main/config.json": b'{"model_type": "clip"}',
+    "/owner/torn/resolve/main/config.json": b'{"model_type"',
+}
+
+
 class Hub(BaseHTTPRequestHandler):
-    """Answers as the hub does, about four models."""
+    """Answers as the hub does, about a few models."""
+
+    def do_HEAD(self) -> None:
+        self.file(body=False)
+
+    def file(self, body: bool) -> None:
+        content = FILES.get(self.path)
+        self.send_response(404 if content is None else 200)
+        facts = {"X-Repo-Commit": "0" * 40, "ETag": f'"{len(content or b"")}"', "Content-Length": len(content or b"")}
+        for name, value in ({"X-Error-Code": "EntryNotFound"} if content is None else facts).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if body and content:
+            self.wfile.write(content)
 
     def do_GET(self) -> None:
+        if "/resolve/" in self.path:
+            self.file(body=True)
+            return
         status, headers, files = ANSWERS.get(self.path, (404, {"X-Error-Code": "RepoNotFound"}, []))
         body = json.dumps({"id": "owner/name", "siblings": [{"rfilename": name} for name in files]}).encode()
         self.send_response(status)
@@ -45,7 +71,9 @@ class Hub(BaseHTTPRequestHandler):
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
     """What this process takes for the hub, with an empty cache."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -146,3 +174,36 @@ def test_guard_of_an_adapter_is_no_part_of_what_it_is(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps({**kept, **guard}, indent=2, sort_keys=True) + "\n")
         found.append(identity(str(tmp_path)))
     assert found[0] == found[1]
+
+
+def read(name: str) -> object:
+    return read_model_config("backbone.name", name, "config.json", "give another")
+
+
+def test_configuration_is_fetched_from_the_hub_once(
+    hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert require_backbone("owner/vit") == 384
+    kept = {path.name for path in (tmp_path / "cache").rglob("*.json")}
+    assert kept == {"config.json"}
+    hub.shutdown()
+    hub.server_close()
+    assert require_backbone("owner/vit") == 384
+    # Without it the client of the hub would try for half a minute.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"^backbone.name=owner/clip: config.json is not in the local cache"):
+        read("owner/clip")
+
+
+@pytest.mark.usefixtures("hub")
+def test_configuration_of_the_hub_is_held_to_what_is_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^backbone.name=owner/clip: it is a model of type 'clip': give a DINOv2"):
+        require_backbone("owner/clip")
+    with pytest.raises(UserError, match=r"^backbone.name=owner/torn: config.json is no JSON .*: get the model again"):
+        read("owner/torn")
+    with pytest.raises(UserError, match=r"^backbone.name=owner/none: it has no config.json: give another"):
+        read("owner/none")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(UserError, match=r"file/hub cannot be written .*set HF_HOME or HF_HUB_CACHE"):
+        read("owner/vit")

@@ -89,14 +89,14 @@ def test_stages_are_listed_in_their_order_or_one_alone(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"), [("fit", "writes no store and has no quarantine"), ("shard", "is no workspace")]
+    ("stage", "expected"), [("fit", "writes no store and has no quarantine"), ("shard", "is no workspace")]
 )
 def test_a_quarantine_that_cannot_be_is_the_users_mistake(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, expected: str
 ) -> None:
     assert guarded(["quarantine", str(tmp_path / "nowhere"), "--stage", stage]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1
 
 

@@ -478,10 +478,10 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     run(configure(copied), Selection(until="shard"), print)
     [row] = Store.open(str(copied / "real")).quarantine().to_pylist()
     assert row["reason"].startswith(f"truncated image: {image}")
-    told = f"1 quarantined (1 x truncated image), such as {row['key']}: {row['reason']}; {remedy}"
-    assert told in capsys.readouterr().out
+    shown = f"1 quarantined (1 x truncated image), such as {row['key']}: {row['reason']}; {remedy}"
+    assert shown in capsys.readouterr().out
     assert guarded(["status", str(copied)]) == 0
-    assert f"shard: {told}" in capsys.readouterr().out.splitlines()
+    assert f"shard: {shown}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
     assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before

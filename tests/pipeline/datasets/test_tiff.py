@@ -17,7 +17,7 @@ from PIL import Image
 from pipeline.datasets import Decoding, RecordError
 from pipeline.datasets.images import read_image, read_label_ids, read_mask
 from pipeline.datasets.tree import Tree
-from tests.pipeline.datasets.files import packed_tiff
+from tests.pipeline.datasets.files import packbits_planes, packed_tiff
 
 SHAPE = (21, 35)
 ORIENTATION = 274
@@ -77,6 +77,17 @@ def test_compressed_colours_of_16_bits_keep_all_of_them(tmp_path: Path, compress
     (tmp_path / "a.tif").write_bytes(encoded.tobytes())
     np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.tif"), eight_bits(values))
     np.testing.assert_array_equal(read_mask(Tree(tmp_path), "a.tif").values, values)
+
+
+def test_planes_of_16_bits_in_other_compressions_keep_their_upper_8(tmp_path: Path) -> None:
+    values = samples(np.random.default_rng(0), np.uint16, 3)
+    (tmp_path / "a.tif").write_bytes(packbits_planes(values))
+    np.testing.assert_array_equal(read_image(Tree(tmp_path), "a.tif"), values >> 8)
+    for read, tree in ((read_mask, Tree(tmp_path)), (read_image, Tree(tmp_path, Decoding(bit_depth=12)))):
+        with pytest.raises(
+            RecordError, match=r"^unsupported .*3 channels of 16 bits .* separate planes, compression PA"
+        ):
+            read(tree, "a.tif")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
