@@ -167,7 +167,7 @@ class LabelCheck:
         """Whether these are all masks of the dataset, and not too many to look at."""
         if any(look.total > _MANY for look in looks) or set(dataset.splits()) - set(self.data.candidates):
             return False
-        return all(len(dataset.records(split)) == len(found) for split, found in self.data.candidates.items())
+        return all(len(self.data.listing.records[split]) == len(found) for split, found in self.data.candidates.items())
 
     def _require_readable(self, looks: Sequence[Look]) -> list[str]:
         """Remarks on masks that do not read, where they are few enough to be quarantined."""

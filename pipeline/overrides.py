@@ -61,7 +61,7 @@ class Overrides:
         if sign == "~" or "@" in name:
             return override
         if (groups := self._choices(name)) is not None and not value.startswith("{"):
-            if value not in groups and value.lower() != _NULL:
+            if value not in groups:
                 raise UserError(f"{name}={value}: {close_to(value, groups)}there are {', '.join(groups)}")
             return override
         # Any key is set, known to the recipe or not: which keys exist is for the schema alone to say.

@@ -98,6 +98,7 @@ def test_values_that_are_no_text_are_read(tmp_path: Path) -> None:
 
 @settings(max_examples=25)
 @given(st.sampled_from(["generate.ks", "dataset.limit", "seed", "dataset", "geometry", "evaluate.split"]), NAMES)
+@example("dataset", "null")
 @example("dataset", "camvidd")
 @example("generate.ks", "[1,")
 @example("dataset.limit", "{train: 1")

@@ -20,7 +20,9 @@ from tests.pipeline.datasets.trees_sets import write_ade20k_image, write_bdd100k
 
 Output = pytest.CaptureFixture[str]
 RNG = np.random.default_rng(0)
-IMAGE, IDS = random_image(RNG, 24, 32), np.ones((24, 32), np.uint8)
+IMAGE, IDS = random_image(RNG, 24, 32), RNG.integers(1, 3, (24, 32), dtype=np.uint8)
+# Road and sidewalk among the label ids of Cityscapes.
+STREET = (IDS + 6).astype(np.uint8)
 
 
 def make(kind: DatasetKind, root: Path) -> None:
@@ -30,7 +32,7 @@ def make(kind: DatasetKind, root: Path) -> None:
         match kind:
             case "cityscapes":
                 for split in ("train", "val"):
-                    write_cityscapes_image(root, split, f"ulm_000000_{name}", IMAGE, IDS)
+                    write_cityscapes_image(root, split, f"ulm_000000_{name}", IMAGE, STREET)
                 write_cityscapes_image(root, "train_extra", f"ulm_000001_{name}", IMAGE)
             case "ade20k":
                 for split in ("training", "validation"):
@@ -47,7 +49,7 @@ def make(kind: DatasetKind, root: Path) -> None:
             case "folder":
                 save(root / f"JPEGImages/{name}.jpg", IMAGE)
                 save(root / f"SegmentationClass/{name}.png", IDS)
-                (root / "classes.txt").write_text("a\nb\n")
+                (root / "classes.txt").write_text("a\nb\nc\n")
 
 
 # What is moved where, of what is in one folder at first.
@@ -153,7 +155,7 @@ def test_messages_name_files_where_they_are(tmp_path: Path) -> None:
 
 def test_labels_of_a_city_whose_folder_was_emptied_are_left_out_and_counted(tmp_path: Path, capsys: Output) -> None:
     make("cityscapes", tmp_path)
-    write_cityscapes_image(tmp_path, "train", "bonn_000000_000000", IMAGE, IDS)
+    write_cityscapes_image(tmp_path, "train", "bonn_000000_000000", IMAGE, STREET)
     (tmp_path / "leftImg8bit/train/bonn/bonn_000000_000000_leftImg8bit.png").unlink()
     assert len(open_dataset("cityscapes", tmp_path).records("train")) == 2
     assert guarded(["inspect", "cityscapes", str(tmp_path)]) == 0

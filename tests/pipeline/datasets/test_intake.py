@@ -27,7 +27,9 @@ from tests.pipeline.datasets.trees_sets import write_ade20k_image, write_bdd100k
 
 Output = pytest.CaptureFixture[str]
 RNG = np.random.default_rng(0)
-IMAGE, IDS = random_image(RNG, 16, 32), np.ones((16, 32), np.uint8)
+IMAGE, IDS = random_image(RNG, 16, 32), RNG.integers(1, 3, (16, 32), dtype=np.uint8)
+# Road and sidewalk among the label ids of Cityscapes.
+STREET = (IDS + 6).astype(np.uint8)
 
 
 def write(kind: DatasetKind, root: Path, name: str, labelled: bool, split: str = "train") -> None:
@@ -36,11 +38,11 @@ def write(kind: DatasetKind, root: Path, name: str, labelled: bool, split: str =
     match kind:
         case "folder":
             write_folder_image(root, split, f"{name}.png", IMAGE, ids)
-            (root / "classes.txt").write_text("a\nb\n")
+            (root / "classes.txt").write_text("a\nb\nc\n")
         case "camvid":
             write_camvid_image(root, split, name, IMAGE, ids)
         case "cityscapes":
-            write_cityscapes_image(root, split, f"ulm_000000_{name}", IMAGE, ids)
+            write_cityscapes_image(root, split, f"ulm_000000_{name}", IMAGE, STREET if labelled else None)
         case "ade20k":
             write_ade20k_image(root, "training", name, IMAGE, ids)
         case "bdd100k":
