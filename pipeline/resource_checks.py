@@ -27,23 +27,30 @@ def require_resources(config: Config, stages: Sequence[StageName]) -> None:
     if joins_cluster(config):
         from pipeline.engine.ray_cluster import require_cluster
 
-        require_cluster(config.cluster.address)
+        try:
+            require_cluster(config.cluster.address)
+        except UserError as error:
+            needing = next((stage for stage in working(stages) if config.cluster.resources(stage).num_gpus), None)
+            if needing is None or gpus_here():
+                raise
+            raise UserError(
+                f"{error} (which has no GPU, and {key_of(config, needing)}.num_gpus asks for one)"
+            ) from error
         return
-    gpus: int | None = None
-    for stage in working(stages):
-        key, asked = key_of(config, stage), config.cluster.resources(stage)
-        cpus = os.cpu_count() or 1
-        if config.cluster.executor == "ray" and asked.num_cpus > cpus:
-            raise UserError(f"{key}.num_cpus={asked.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
-        if not asked.num_gpus:
-            continue
-        gpus = gpus_here() if gpus is None else gpus
+    asking = [(key_of(config, stage), config.cluster.resources(stage)) for stage in working(stages)]
+    needed = max((asked.num_gpus for _, asked in asking), default=0)
+    gpus = gpus_here() if needed else 0
+    for key, asked in asking:
         if asked.num_gpus > gpus:
             found = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "no GPU that torch can use"
             raise UserError(
                 f"{key}.num_gpus={asked.num_gpus:g}: this machine has {found}: set it to 0, as cluster=local does for "
                 "all stages, or give cluster.address of a Ray cluster that has"
             )
+    cpus = os.cpu_count() or 1
+    for key, asked in asking:
+        if config.cluster.executor == "ray" and asked.num_cpus > cpus:
+            raise UserError(f"{key}.num_cpus={asked.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
 
 
 def require_room(config: Config, stages: Sequence[StageName], report: Callable[[str], None]) -> None:

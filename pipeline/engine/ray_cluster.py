@@ -84,8 +84,9 @@ def require_cluster(address: str | None) -> None:
     try:
         _require_listener(place)
     except (OSError, ValueError) as error:
+        why = "none runs on this machine" if place == "auto" else error
         raise UserError(
-            f"cluster.address: no Ray cluster answers at {place}: {error}: start one, or give cluster.address=null for "
+            f"cluster.address: no Ray cluster answers at {place}: {why}: start one, or give cluster.address=null for "
             "this machine alone"
         ) from error
 

@@ -49,6 +49,8 @@ def configure(small_base: Path) -> Configure:
             "generate.ks=[0,4]",
             "shard.samples_per_shard=2",
             "cluster.executor=serial",
+            # Models this small gain nothing from more, and lose much where other processes are busy.
+            "cluster.default.threads=1",
             f"workspace={workspace}",
         )
         return load_config("quickstart", [*settings, *overrides])
