@@ -26,7 +26,7 @@ from pipeline.label_rules import (
     nothing_to_learn,
 )
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
-from pipeline.store import Store, taxonomy_of
+from pipeline.store import taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 from pipeline.thinning import spread
 from pipeline.workflow_data import RealData
@@ -111,12 +111,14 @@ class LabelCheck:
     Attributes:
         data: of the run.
         budget: how many bad samples the run allows.
-        measured: the split that segmenters are evaluated on; None where nothing trains on labels.
+        measured: the split that segmenters are evaluated on; None where the configuration leaves them out.
+        trains: whether one of the stages to run trains on labels.
     """
 
     data: RealData
     budget: ErrorBudget
     measured: str | None
+    trains: bool
 
     def run(self) -> list[str]:
         """What should be known of the labels, a line each; rendered scenes are not looked at.
@@ -159,8 +161,9 @@ class LabelCheck:
                 _refuse(nothing_labelled(each, meaning.ignored), WITHOUT_LABELS)
         _refuse(ignored_class(meaning, [look.seen() for look in looks], everything=whole))
         for each in seen:
-            if each.split in needed[:1]:
-                _refuse(nothing_to_learn(each, target.classes, meaning.ignored), WITHOUT_LABELS)
+            # Polygons of one category are a sound set to paint on; any other such set is a mistake, found best at once.
+            if each.split in needed[:1] and (self.trains or not meaning.of_objects):
+                _refuse(nothing_to_learn(each, target.classes, meaning), WITHOUT_LABELS)
         return [*remarks, *(f"labels: {line}" for line in [not_shown(target.classes, seen)] if line)]
 
     def _is_everything(self, dataset: Dataset, looks: Sequence[Look]) -> bool:
@@ -213,16 +216,16 @@ def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label
         return Failed(record.key, str(error))
 
 
-def check_stored_labels(store: Store) -> None:
+def check_stored_labels(data: RealData) -> None:
     """Look at labels of the training split in the real store, which segmenters are to be trained on.
 
     Raises:
         UserError: there is nothing to learn.
     """
-    taxonomy = taxonomy_of(store.manifest)
-    keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
+    store, taxonomy = data.store, taxonomy_of(data.store.manifest)
     if taxonomy is None:
         return
+    keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
     look = Look(TRAIN_SPLIT, len(keys), np.zeros(len(taxonomy), np.int64))
     source = StoreSource(store.url, ("label",))
 
@@ -231,6 +234,7 @@ def check_stored_labels(store: Store) -> None:
         return found if isinstance(found, Failed) else found.label
 
     look.fill(read, taxonomy.ignore_index, lambda: len(look.seen().classes) < 2)
-    seen, ignored = look.seen(), taxonomy.ignore_index
-    if fault := nothing_labelled(seen, ignored) or nothing_to_learn(seen, taxonomy.classes, ignored):
+    on_disk = None if data.config.dataset.render is not None else Meaning.of(data.dataset)
+    seen, meaning = look.seen(), on_disk or Meaning.of_store(taxonomy)
+    if fault := nothing_labelled(seen, meaning.ignored) or nothing_to_learn(seen, taxonomy.classes, meaning):
         raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets import Dataset, Folder
+from pipeline.datasets import Coco, Dataset, Folder
 from pipeline.datasets.tree import enumerate_some
 from pipeline.taxonomies import Taxonomy
 
@@ -26,12 +26,15 @@ class Meaning:
         values: the value of each class in the files.
         ignored: the value of pixels without a class.
         stated: whether the user, or the set's owner, says that it is no class; else it is so by default.
+        of_objects: whether labels are polygons of objects and pixels outside them have no class, so that a set of one
+            category is no mistake, though there is nothing to train on.
     """
 
     taxonomy: Taxonomy
     values: tuple[int, ...]
     ignored: int
     stated: bool
+    of_objects: bool = False
 
     @classmethod
     def of(cls, dataset: Dataset) -> Meaning | None:
@@ -43,7 +46,20 @@ class Meaning:
         taxonomy = dataset.taxonomy
         if taxonomy is None:
             return None
+        of_objects = isinstance(dataset, Coco) and dataset.leaves_background_unlabelled
+        return cls(taxonomy, tuple(range(len(taxonomy))), taxonomy.ignore_index, stated=True, of_objects=of_objects)
+
+    @classmethod
+    def of_store(cls, taxonomy: Taxonomy) -> Meaning:
+        """The meaning of train ids."""
         return cls(taxonomy, tuple(range(len(taxonomy))), taxonomy.ignore_index, stated=True)
+
+    @property
+    def second_class(self) -> str:
+        """What gives pixels that are ignored a class."""
+        if self.of_objects:
+            return "set dataset.coco.background=background to give the pixels outside all objects a class"
+        return "give what is not that class a value and a name of its own in the file of classes"
 
     def named(self, train_ids: Sequence[int]) -> str:
         """These classes with their values, some of them counted."""
@@ -140,15 +156,21 @@ def nothing_labelled(seen: Seen, ignored: int) -> str | None:
     )
 
 
-def nothing_to_learn(seen: Seen, classes: Sequence[str], ignored: int) -> str | None:
-    """What is wrong where all labelled pixels of a split have one class; None elsewhere."""
+def nothing_to_learn(seen: Seen, classes: Sequence[str], meaning: Meaning) -> str | None:
+    """What is wrong where all labelled pixels of a split have one class; None elsewhere.
+
+    Args:
+        seen: the split.
+        classes: names of the train ids that were counted, which may be those of another taxonomy.
+        meaning: of the values in the files.
+    """
     if len(seen.classes) != 1:
         return None
     [only] = seen.classes
-    rest = f", and {ignored}, which is ignored" if seen.ignored else ""
+    rest = f", and {meaning.ignored}, which is ignored" if seen.ignored else ""
     return (
         f"the pixels of {seen.split!r} show one class alone in {counted([seen])}, {classes[only]!r}{rest}: there is "
-        "nothing to tell apart; give what is not that class a value and a name of its own in the file of classes"
+        f"nothing to tell apart; {meaning.second_class}"
     )
 
 

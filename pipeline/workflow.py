@@ -40,7 +40,7 @@ from pipeline.survey import Standing, survey
 from pipeline.workflow_captions import Captions
 from pipeline.workflow_generation import Generation
 from pipeline.workflow_layouts import Layouts
-from pipeline.workflow_value import Value
+from pipeline.workflow_value import LABELLED_STAGES, Value
 from pipeline.workspace import Workspace, kept_config
 
 # Where so many sections differ, it is another recipe and no change of one.
@@ -151,9 +151,10 @@ def check(config: Config, stages: Sequence[StageName], report: Callable[[str], N
     remarks: list[str] = []
     if "shard" in stages:
         budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
-        remarks = LabelCheck(layouts.data, budget, config.evaluate.split).run()
+        trains = bool({*LABELLED_STAGES} & {*stages})
+        remarks = LabelCheck(layouts.data, budget, config.evaluate.split, trains).run()
     elif "judge" in stages:
-        check_stored_labels(layouts.real)
+        check_stored_labels(layouts.data)
     layouts.check()
     Generation(config, workspace, layouts).check()
     if config.evaluate.split is not None:

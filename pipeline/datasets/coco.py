@@ -107,6 +107,11 @@ class Coco(Dataset):
             )
         return stated
 
+    @property
+    def leaves_background_unlabelled(self) -> bool:
+        """Whether labels are polygons and the pixels outside them have no class."""
+        return self._polygons is not None and self._polygons.background is None
+
     def splits(self) -> list[str]:
         """Names of the splits that are on disk, sorted."""
         return sorted(self._folders)

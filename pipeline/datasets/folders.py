@@ -76,15 +76,16 @@ def check_pairs(
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
-    leave_out = "dataset.only_labelled=true leaves them out"
+    # Where nothing is a pair, names are at fault, and leaving all out helps nobody.
+    leave_out = "; dataset.only_labelled=true leaves them out" if images.keys() & labels.keys() else ""
     counts = f"found {len(images)} images and {len(labels)} labels"
     if unlabelled and not may_lack:
         raise UserError(
             f"split {split!r}: {len(unlabelled)} of its images have no label: expected {label_pattern}, "
-            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}; {leave_out}"
+            f"{counts}, the first without is {images[unlabelled[0]]}{remedy}{leave_out}"
         )
     if orphans:
         raise UserError(
             f"split {split!r}: {len(orphans)} of its labels have no image: expected {image_pattern}, "
-            f"{counts}, the first without is {labels[orphans[0]]}; {leave_out}"
+            f"{counts}, the first without is {labels[orphans[0]]}{leave_out}"
         )

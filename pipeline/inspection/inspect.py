@@ -73,9 +73,17 @@ class Report:
             return [fault] if train.whole == sure else []
         if fault := ignored_class(meaning, list(seen.values()), everything=everything):
             return [fault] if everything == sure else []
-        if train and (fault := nothing_to_learn(train, meaning.taxonomy.classes, meaning.ignored)):
+        if train and not meaning.of_objects and (fault := nothing_to_learn(train, meaning.taxonomy.classes, meaning)):
             return [fault] if train.whole == sure else []
         return []
+
+    @property
+    def label_note(self) -> str | None:
+        """What trainings would lack of labels that are sound in themselves; None where they lack nothing."""
+        meaning, train = self.subject.meaning, TRAIN_SPLIT
+        if meaning is None or not meaning.of_objects or train not in self.splits:
+            return None
+        return nothing_to_learn(self._seen(train), meaning.taxonomy.classes, meaning)
 
     def _seen(self, split: str) -> Seen:
         statistics = self.splits[split]
@@ -112,6 +120,7 @@ class Report:
             "quarantined": dict(self.subject.quarantined),
             "label_faults": list(self.label_faults),
             "label_doubts": list(self.label_doubts),
+            "label_note": self.label_note,
             "near_duplicates": {
                 "distance": self.distance,
                 "not_compared": self.flat,

@@ -62,6 +62,8 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
     yield from (f"  {fault}" for fault in report.label_faults)
     yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
+    if report.label_note:
+        yield f"  for trainings: {report.label_note}"
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 

@@ -43,7 +43,7 @@ def looked_at(root: Path, *overrides: str) -> list[str]:
         "own", [f"dataset.root={root}", f"workspace={root / 'space'}", "cluster.executor=serial", *overrides]
     )
     budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
-    return LabelCheck(RealData(config, Workspace.of(config)), budget, config.evaluate.split).run()
+    return LabelCheck(RealData(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
 
 
 def refused(root: Path, space: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -212,6 +212,38 @@ def test_images_of_which_none_fits_its_mask_are_refused(tmp_path: Path) -> None:
         looked_at(root)
     save(root / "images" / "train" / "0001.png", random_image(np.random.default_rng(0), *SHAPE))
     looked_at(root)
+
+
+def polygons(root: Path) -> Path:
+    """A folder in COCO's format with polygons of one category."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        images, objects = [], []
+        for number in range(1, 3):
+            save(root / split / f"{number}.png", random_image(rng, *SHAPE))
+            images.append({"id": number, "file_name": f"{number}.png", "height": SHAPE[0], "width": SHAPE[1]})
+            box = {"bbox": [2, 2, 8, 8], "area": 64, "iscrowd": 0, "segmentation": [[2, 2, 10, 2, 10, 10, 2, 10]]}
+            objects.append({"id": number, "image_id": number, "category_id": 1, **box})
+        content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "box"}]}
+        path = root / "annotations" / f"instances_{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    return root
+
+
+def test_polygons_of_one_category_are_sharded_and_refused_where_a_segmenter_would_train_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = polygons(tmp_path / "set")
+    command = ("own", "dataset=coco", f"dataset.root={root}", "--executor", "serial")
+    assert guarded(["inspect", "coco", str(root)]) == 0
+    assert "for trainings: the pixels of 'train' show one class alone" in capsys.readouterr().out
+    assert guarded(["run", *command, "--workspace", str(tmp_path / "space"), "--until", "shard"]) == 0
+    for done in ("store", "nothing"):
+        space = tmp_path / "space" if done == "store" else tmp_path / "elsewhere"
+        assert guarded(["plan", *command, "--workspace", str(space)]) == 2
+        assert "nothing to tell apart; set dataset.coco.background=background" in capsys.readouterr().err
+    assert guarded(["plan", *command, "--workspace", str(tmp_path / "new"), "dataset.coco.background=background"]) == 0
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ def test_gif_masks_are_read_and_their_ending_is_named(tmp_path: Path) -> None:
     (tmp_path / "masks" / "train").mkdir(parents=True)
     mask.save(tmp_path / "masks" / "train" / "a_mask.gif")
     (tmp_path / "classes.txt").write_text("road\nsky\n")
-    with pytest.raises(UserError, match=r"; masks there end in _mask: set dataset\.folder\.mask_suffix=_mask;"):
+    with pytest.raises(UserError, match=r"; masks there end in _mask: set dataset\.folder\.mask_suffix=_mask$"):
         open_dataset("folder", tmp_path).records("train")
     dataset = open_dataset("folder", tmp_path, FolderOptions(mask_suffix="_mask"))
     np.testing.assert_array_equal(dataset.load(dataset.records("train")[0]).label, ids)
