@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one line: what, where, and what would be right."""
+    """A mistake in the input, in one line: what, where, and what would be right."""
 
 
 class NotFinite(UserError):  # noqa: N818 - it names the fault
@@ -25,5 +25,5 @@ def require_finite(values: T, what: str) -> T:
     count = int((~values.isfinite()).sum())
     raise NotFinite(
         f"{what} hold {count} NaN or infinite values of {values.numel()}: the weights are damaged or too large for "
-        "the precision; get the model again, or set generator.precision=fp32"
+        "the precision; get the model again, or set its precision (generator.precision) to fp32"
     )

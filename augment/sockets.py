@@ -33,6 +33,9 @@ def short_folder(default: str, below: str) -> str | None:
         folder = Path(parent, f"lumen-{os.getuid()}")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            # A folder that somebody else has made under this name would be theirs to read and change.
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
             with tempfile.TemporaryFile(dir=folder):
                 return str(folder)
         except OSError:

@@ -110,6 +110,7 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
 
     Raises:
         RunFailed: it does not start, though tried several times.
+        UserError: its folder for temporary files cannot be written.
     """
     for name, value in _RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -129,6 +130,11 @@ def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] 
             # Ray raises a plain Exception where the machine is too busy to start it within its own limit.
             ray.shutdown()
             cause = " ".join(str(error).split())
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError | ConnectionError):
+                place = folder or os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+                raise UserError(
+                    f"Ray cannot write its files in {place} ({cause}): set RAY_TMPDIR to a folder that can be written"
+                ) from error
             if attempt == _STARTS:
                 raise RunFailed(
                     f"Ray does not start on this machine, tried {_STARTS} times ({cause}): give the same command again "

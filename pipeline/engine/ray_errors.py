@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from ray.exceptions import RayTaskError
 
 from pipeline.engine.errors import RunFailed
 
 _AGAIN = "give the same command again; it goes on from what is done"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # By the name of the exception, as Ray has several classes for some of them.
 _REMEDIES = {
     "ObjectStoreFullError": f"Ray's object store is full: free /dev/shm on the node, then {_AGAIN}",
@@ -38,8 +42,15 @@ def is_ray_error(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """The cause in the first line of Ray's message, and what to do."""
+    """The cause in one line of Ray's message, and what to do."""
     name = type(error).__name__
-    lines = str(error).strip().splitlines()
     remedy = next((_REMEDIES[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in _REMEDIES), _AGAIN)
-    return f"Ray stopped the work ({name}: {lines[0].rstrip('.')}): {remedy}" if lines else f"{name}: {remedy}"
+    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return f"{name}: {remedy}"
+    # What a worker raises comes as its traceback, which ends with the cause.
+    from_worker = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+    cause = lines[-1 if from_worker else 0].rstrip(".")
+    if from_worker and cause.startswith(("ModuleNotFoundError", "ImportError")):
+        remedy = "install the same version of lumen, with the same extras, on every node"
+    return f"Ray stopped the work ({cause if from_worker else f'{name}: {cause}'}): {remedy}"

@@ -42,7 +42,7 @@ LOG = logging.getLogger(__name__)
 _MAX_BLOCKS = 4096
 # Workers that may die one after the other while they start, as where nodes come and go. One whose start fails by
 # itself, as where the package is not installed, costs a few more tries before the run ends.
-_MAX_INIT_DEATHS = 10
+_MAX_INIT_DEATHS = 3
 
 
 class RayExecutor:

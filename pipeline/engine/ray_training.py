@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from augment.progress import TrainingStep
+from pipeline.engine.errors import UnitFailed
 from pipeline.engine.ray_pool import Pool
 from pipeline.engine.ray_worker import StepReports, TrainingActor
 from pipeline.engine.training import OnUnitStep, TrainingTask
@@ -24,6 +25,8 @@ LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
 # After a loss, so that a cluster on which workers die at once is not asked without end.
 _PAUSE_SECONDS = 1.0
+# Workers in a row that may end without a step, most of them before they begin, which `Attempts` does not count.
+_MOST_LOSSES = 20
 _LOST = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 
 
@@ -54,9 +57,11 @@ def trained(
                 except _LOST as error:
                     if getattr(error, "actor_init_failed", False):
                         raise
-                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
                     ray.kill(actor)
-                    reports.lose(index)
+                    if reports.lose(index) > _MOST_LOSSES:
+                        reason = f"lost worker: {_MOST_LOSSES + 1} workers ended before they took a step"
+                        raise UnitFailed(units[index].shard, reason, str(error)) from error
+                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
                     waiting.appendleft(index)
                     time.sleep(_PAUSE_SECONDS)
                     continue
@@ -77,6 +82,7 @@ class _StepsOfUnits:
         self._on_step = on_step
         self._latest: dict[int, TrainingStep] = {}
         self._lost_at: dict[int, TrainingStep | None] = {}
+        self._losses: Counter[int] = Counter()
         # On this node, with which the run ends anyway.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         keeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StepReports)
@@ -90,12 +96,14 @@ class _StepsOfUnits:
             if index in self._lost_at and _is_further(step, self._lost_at[index]):
                 # A training of days outlives any number of nodes; only losses without progress count.
                 self._pool.attempts.end.remote(self._pool.run, index)
-                del self._lost_at[index]
+                del self._lost_at[index], self._losses[index]
             self._on_step(self._units[index], step)
 
-    def lose(self, index: int) -> None:
-        """The worker of a training is lost."""
+    def lose(self, index: int) -> int:
+        """The worker of a training is lost; returns how many were since it last got further."""
         self._lost_at.setdefault(index, self._latest.get(index))
+        self._losses[index] += 1
+        return self._losses[index]
 
 
 def _is_further(step: TrainingStep, lost_at: TrainingStep | None) -> bool:

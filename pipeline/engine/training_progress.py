@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,8 @@ def training_progress(
         TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    # Lines that are printed meanwhile go above the bars on a terminal, and stay in a file that they are sent to.
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bars:
         tasks: dict[str, TaskID] = {}
 
         def advance(title: str, step: TrainingStep) -> None:

@@ -170,6 +170,32 @@ def test_errors_of_ray_become_one_line_with_cause_and_remedy(error: Exception, l
     assert "\n" not in str(raised.value)
 
 
+def test_error_in_a_worker_is_named_by_its_cause_and_not_by_its_traceback() -> None:
+    cause = "ModuleNotFoundError: No module named 'tifffile'"
+    trace = f"\x1b[36mray::TrainingActor.__init__()\x1b[39m (pid=1)\n  File ...\n{cause}\n"
+    error = ray.exceptions.RayTaskError("__init__", trace, ModuleNotFoundError("No module named 'tifffile'"))
+    with pytest.raises(RunFailed) as raised, ray_errors("adapt"):
+        raise error
+    assert str(raised.value) == (
+        "adapt: Ray stopped the work (ModuleNotFoundError: No module named 'tifffile'): install the same version of "
+        "lumen, with the same extras, on every node"
+    )
+
+
+@pytest.mark.usefixtures("apart")
+def test_folder_that_ray_cannot_write_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwritable(**_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/nowhere/ray")
+
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/nowhere")
+    monkeypatch.setattr(ray_cluster, "_init", unwritable)
+    monkeypatch.setattr("pipeline.engine.ray_cluster.ray.shutdown", lambda: None)
+    lines: list[str] = []
+    with pytest.raises(UserError, match=r"Ray cannot write its files in /proc/nowhere \(.*\): set RAY_TMPDIR"):
+        connect(None, lines.append)
+    assert lines == []
+
+
 def test_errors_that_are_not_of_ray_stay_as_they_are() -> None:
     with pytest.raises(ZeroDivisionError), ray_errors("probe"):
         raise ZeroDivisionError

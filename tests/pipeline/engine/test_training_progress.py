@@ -57,3 +57,13 @@ def test_line_of_a_step_names_what_is_left() -> None:
     assert describe(step(1)) == "step 1/4, loss 0.25, 2 steps/s, 0:00:02 left"
     assert describe(step(4)) == "step 4/4, loss 0.25, 2 steps/s"
     assert describe(TrainingStep(0, 4, {}, 0.0)) == "step 0/4"
+
+
+def test_lines_that_are_printed_meanwhile_stay_in_the_file_that_output_goes_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=140)
+    with training_progress("compare", print, console) as watch:
+        watch("real, seed 0", step(1))
+        print("compare: real, seed 0: mIoU 0.182")
+    assert capsys.readouterr().out == "compare: real, seed 0: mIoU 0.182\n"

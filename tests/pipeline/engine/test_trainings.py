@@ -10,7 +10,7 @@ import pytest
 
 from augment.errors import UserError
 from augment.progress import TrainingStep
-from pipeline.engine import Executor, Resources, UnitFailed, WorkUnit, make_executor
+from pipeline.engine import Executor, Resources, UnitFailed, WorkUnit, make_executor, ray_training
 from pipeline.engine.ray_executor import RayExecutor
 from tests.pipeline.engine import trainings
 
@@ -80,6 +80,15 @@ def test_training_that_loses_its_workers_without_a_step_ends_the_run_and_is_name
     task = trainings.DiesAlways(str(tmp_path))
     with pytest.raises(UnitFailed, match="run-000001: lost worker: 2 workers were killed or ran out of memory"):
         list(RayExecutor(max_attempts=2).train(task, trainings.units(2), Steps()))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_whose_workers_end_before_they_begin_ends_the_run_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_training, "_MOST_LOSSES", 1)
+    with pytest.raises(UnitFailed, match="run-000000: lost worker: 2 workers ended before they took a step"):
+        list(RayExecutor().train(trainings.Unloadable(str(tmp_path)), trainings.units(1), Steps()))
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -80,3 +80,16 @@ class Raises(Counting):
 class Refuses(Counting):
     def before(self, unit: WorkUnit, step: int) -> None:  # noqa: ARG002
         raise UserError("the loss is nan at step 3")
+
+
+class Unloadable(Counting):
+    """Takes its worker down as soon as it arrives there."""
+
+    def __reduce__(self) -> tuple[object, tuple[int, int]]:
+        return _kill_elsewhere, (os.getpid(), signal.SIGKILL)
+
+
+def _kill_elsewhere(sender: int, number: int) -> Counting:
+    if os.getpid() != sender:
+        os.kill(os.getpid(), number)
+    return Counting("")
