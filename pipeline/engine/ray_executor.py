@@ -14,6 +14,7 @@ from ray.data import ActorPoolStrategy
 
 from augment.errors import UserError
 from pipeline.engine.attempts import AtFault, Attempts
+from pipeline.engine.cores import free_cores
 from pipeline.engine.errors import GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.metrics import StageMetrics
 from pipeline.engine.plan import unit_blocks
@@ -99,7 +100,9 @@ class RayExecutor:
         nodes = node_resources()
         beside = coreless_slots(nodes) if reserved is None else reserved
         workers = pool_size(name, resources, nodes, units, beside)
-        threads = threads_per_worker(resources, nodes, workers)
+        # Slots without a core are those of a cluster of this machine alone.
+        free = free_cores() if coreless_slots(nodes) else None
+        threads = threads_per_worker(resources, nodes, workers, free)
         report_shortage(name, resources, beside, self._report)
         if self._attempts is None:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import ray
 
 from augment.errors import UserError
+from pipeline.engine.cores import THREADING
 from pipeline.engine.stage import Resources
 
 # Ray Data's own tasks need a slot beside the pool, or the job waits for ever.
@@ -94,17 +96,22 @@ def shortage(resources: Resources, free: Mapping[str, float], reserved: float) -
     return " and ".join(f"{number:g} {slot} slots ({free.get(slot, 0):g} free)" for slot, number in lacking.items())
 
 
-def threads_per_worker(resources: Resources, nodes: Sequence[Node], workers: int) -> int:
-    """The torch threads of a worker: as set, else its share of all cores, within one node."""
+def threads_per_worker(resources: Resources, nodes: Sequence[Node], workers: int, free: int | None = None) -> int:
+    """The torch threads of a worker: as set, else its share of all cores, within one node.
+
+    ``free`` is how many cores others leave, where that is known, as of this machine alone.
+    """
     if resources.threads is not None:
         return resources.threads
     cores = [node.get("CPU", 0) - node.get(CORELESS, 0) for node in nodes]
-    return max(1, int(min(max(cores), sum(cores) // workers)))
+    every = sum(cores) if free is None else min(sum(cores), free)
+    return max(1, int(min(max(cores), every // workers)))
 
 
 def worker_options(resources: Resources, threads: int) -> dict[str, Any]:
     """What Ray is asked for each worker."""
-    environment = {"OMP_NUM_THREADS": str(threads)}
+    environment = {name: os.environ.get(name, value) for name, value in THREADING.items()}
+    environment["OMP_NUM_THREADS"] = str(threads)
     if not resources.num_gpus:
         # Libraries would move to a GPU by themselves.
         environment["CUDA_VISIBLE_DEVICES"] = ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TypeVar
 
 from augment.progress import TrainingStep
+from pipeline.engine.cores import free_cores
 from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.remarks import taken_remarks
 from pipeline.engine.stage import UnitTask
@@ -55,7 +55,7 @@ class SerialExecutor:
     def _run(
         self, task: UnitTask[R], units: Sequence[WorkUnit], watchdog: Watchdog
     ) -> Generator[tuple[WorkUnit, R], None, None]:
-        worker = Worker(task, task.resources.threads or os.cpu_count() or 1)
+        worker = Worker(task, task.resources.threads or free_cores())
         setup_timeout = task.resources.setup_timeout
 
         def warn_of_setup(_indexes: Collection[int], stacks: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from pipeline.engine import Resources
+from pipeline.engine.cores import free_cores
 from pipeline.engine.ray_pool import RESERVED_CPUS, pool_size, threads_per_worker
 
 NODES = st.lists(
@@ -79,3 +84,24 @@ def test_the_refusal_names_what_there_is_and_what_to_change() -> None:
 def test_resources_out_of_range_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         Resources(**fields)
+
+
+def test_cores_that_others_use_are_left_to_them() -> None:
+    nodes = [{"CPU": 17, "lumen_coreless_slots": 1}]
+    assert threads_per_worker(Resources(), nodes, 2, free=16) == 8
+    assert threads_per_worker(Resources(), nodes, 2, free=5) == 2
+    assert threads_per_worker(Resources(), nodes, 2, free=1) == 1
+    assert threads_per_worker(Resources(threads=4), nodes, 2, free=1) == 4
+
+
+def test_free_cores_are_fewer_while_every_core_is_busy() -> None:
+    count = os.cpu_count() or 1
+    assert 1 <= free_cores(0.05) <= count
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * count)]
+    try:
+        time.sleep(0.5)
+        assert free_cores(0.5) == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
