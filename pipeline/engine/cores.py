@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-# Environment of whatever computes, read when torch is loaded: threads that wait for each other sleep, as spinning hardly
-# gets anywhere where other processes take their cores. A user's own setting goes first.
+# Environment of whatever computes, read when torch is loaded: threads that wait for each other sleep, as spinning gets
+# hardly anywhere where other processes take their cores. A user's own setting goes first.
 THREADING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 _SECONDS = 0.25
