@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.base import Label, RecordError
-from pipeline.datasets.class_files import COLOR, ID, NAME, Row, decode_text, rows_of_csv, rows_of_json, rows_of_text
+from pipeline.datasets.class_files import Row, decode_text, is_whole, rows_of_csv, rows_of_json, rows_of_text
+from pipeline.datasets.class_lines import COLOR, ID, NAME
 from pipeline.datasets.colors import map_colors
 from pipeline.datasets.images import count_values, map_ids
 from pipeline.datasets.masks import PALETTE_MODES, Mask
@@ -215,10 +216,9 @@ def _color(row: Row) -> Color:
 
 
 def _integer(row: Row, field: str) -> int:
-    try:
-        return int(row[field])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"class {row[NAME]!r} has {field}={row.get(field)!r}: expected a whole number") from error
+    if not is_whole(value := row.get(field)):
+        raise UserError(f"class {row[NAME]!r} has {field}={value!r}: expected a whole number")
+    return int(float(value))
 
 
 def _without(classes: MaskClasses, ignored: int | None) -> MaskClasses:
