@@ -165,8 +165,8 @@ def _numbered(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], roles: 
     for column, values in numbers.items():
         if len(set(values)) == len(values) and values != list(range(len(values))):
             raise UserError(
-                f"its column {column!r} holds {values[0]} for the class {rows[0][roles[NAME]]!r}, which may be its value "
-                f"in the masks: call the column id if it is, else leave it out"
+                f"its column {column!r} holds {values[0]} for class {rows[0][roles[NAME]]!r}, which may be its value "
+                "in the masks: call the column id if it is, else leave it out"
             )
     return {}
 

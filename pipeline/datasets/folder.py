@@ -13,7 +13,7 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
-from pipeline.datasets.classes import MaskClasses, read_classes_file
+from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder_files import (
     CLASSES_BESIDE_IMAGES,
@@ -25,6 +25,7 @@ from pipeline.datasets.folder_files import (
 )
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids, read_mask
+from pipeline.datasets.mask_classes import MaskClasses
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import NO_FOLDER, Tree

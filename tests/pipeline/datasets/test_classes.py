@@ -299,9 +299,7 @@ def test_ids_are_read_by_whatever_name_people_give_them(tmp_path: Path, column: 
 
 @pytest.mark.parametrize("column", ["", "Unnamed: 0", "Wert", "count"])
 def test_numbers_that_may_be_ids_are_refused(tmp_path: Path, column: str) -> None:
-    said = (
-        rf"its column '{column}' holds 2 for the class 'box', which may be its value in the masks: call the column id"
-    )
+    said = rf"its column '{column}' holds 2 for class 'box', which may be its value in the masks: call the column"
     with pytest.raises(UserError, match=said):
         folder(tmp_path, encoded(random_ids(3)), f"{column},Name\n2,box\n0,sky\n1,road\n")
 
