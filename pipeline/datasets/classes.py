@@ -101,7 +101,8 @@ def _color(row: Row) -> Color:
 
 
 def _integer(row: Row, field: str) -> int:
-    if not is_whole(value := row.get(field)):
+    value: Any = row.get(field)
+    if not is_whole(value):
         raise UserError(f"class {row[NAME]!r} has {field}={value!r}: expected a whole number")
     return int(float(value))
 

@@ -58,7 +58,7 @@ class MaskClasses:
         if len(by_color) < len(present):
             if is_alone and differing and self._are_only_greys:
                 raise self._ambiguous(differing[0], palette, where)
-            are_values = is_alone or mask.mode in PALETTE_MODES or known[present].all()
+            are_values = is_alone or mask.mode in PALETTE_MODES or bool(known[present].all())
             return self._by_value(mask, where) if are_values else self._unknown_gray(mask, where)
         # That the default of ignored pixels is the colour of a class says that it is no such value here.
         white = self._ignored_by_default
