@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +16,12 @@ _DEPTHS = (8, 10, 12, 14)
 _ROWS_AT_A_TIME = 256
 
 
-def to_eight_bits(values: NDArray[np.generic], bit_depth: int | None, where: str) -> NDArray[np.uint8]:
+def to_eight_bits(values: NDArray[Any], bit_depth: int | None, where: str) -> NDArray[np.uint8]:
     """Samples of 16 bits [H, W, ...] as uint8, ``2 ** bit_depth - 1`` being white; rounded to the nearest value.
 
-    Raises RecordError for values out of that range. Without a depth all 16 bits count, and an image is refused where no
-    more than 0.1 % of its values are above 16383: whether it was taken in the dark or holds samples of fewer bits cannot
-    be seen.
+    Raises RecordError for values out of that range. Without a depth all 16 bits count, and an image is refused where
+    no more than 0.1 % of its values are above 16383: whether it was taken in the dark or holds samples of fewer bits
+    cannot be seen.
     """
     lowest, highest = int(values.min()), int(values.max())
     if bit_depth is None and 0 <= lowest < highest and np.count_nonzero(values > _DARK) <= _SINGLE * values.size:
@@ -35,12 +37,12 @@ def to_eight_bits(values: NDArray[np.generic], bit_depth: int | None, where: str
     return pixels
 
 
-def _doubtful(values: NDArray[np.generic], highest: int, where: str) -> RecordError:
+def _doubtful(values: NDArray[Any], highest: int, where: str) -> RecordError:
     usual = int(np.quantile(values, 1 - _SINGLE, method="lower")) if highest > _DARK else highest
     likely = next(bits for bits in _DEPTHS if usual < 1 << bits)
     found = f"values up to {highest}" + (f" and nearly all up to {usual}" if usual < highest else "")
     larger = ", once the few larger values are corrected" if highest >= 1 << likely else ""
     return RecordError(
-        f"doubtful bit depth: {where} has {found} in 16 bits and would be far too dark: set dataset.bit_depth={likely} if "
-        f"so many bits count{larger}, or 16 to read it as it is"
+        f"doubtful bit depth: {where} has {found} in 16 bits and would be far too dark: set dataset.bit_depth={likely} "
+        f"if so many bits count{larger}, or 16 to read it as it is"
     )

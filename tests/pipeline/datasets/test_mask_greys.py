@@ -179,3 +179,16 @@ def test_colours_of_a_jpeg_are_called_so(tmp_path: Path) -> None:
     pixels = np.array(Image.open(out))
     with pytest.raises(RecordError, match=r"^unknown label colour: .*saved with loss \(as JPEG\), or smoothed"):
         label_of(tmp_path, encoded(pixels), "name,r,g,b\na,255,0,0\nb,0,255,0\n")
+
+
+def test_the_value_of_ignored_pixels_is_no_object(tmp_path: Path) -> None:
+    mask, numbers = random_ids(2), random_ids(3)
+    mask[0] = numbers[0] = 255
+    dataset = folder(tmp_path, encoded(mask), TWO)
+    save(tmp_path / "instances" / "train" / "a.png", numbers)
+    found = dataset.load(dataset.records("train")[0]).instances
+    np.testing.assert_array_equal(found, np.where(numbers == 255, 0, numbers))
+    # The 255th object of an image is one, where any of its pixels has a class.
+    numbers[1, 1] = 255
+    save(tmp_path / "instances" / "train" / "a.png", numbers)
+    np.testing.assert_array_equal(dataset.load(dataset.records("train")[0]).instances, numbers)
