@@ -28,7 +28,7 @@ DatasetKind = Literal[
 class Decoding:
     """How the image files of a dataset are decoded.
 
-    ``max_pixels`` is the size of the largest image and mask that is decoded. ``bit_depth`` (9..16) is the number of
+    ``max_pixels`` is the size of the largest image and mask that is decoded. ``bit_depth`` (8..16) is the number of
     bits that count in samples of 16: 12 reads 4095 as white. None takes the depth that a file states, else all 16.
     """
 

@@ -183,7 +183,7 @@ class DatasetConfig(Section):
     )
     bit_depth: int | None = Field(
         default=None,
-        ge=9,
+        ge=8,
         le=16,
         description="bits that count in images of 16 bits a channel, such as 12; null is what the file states, else 16",
     )

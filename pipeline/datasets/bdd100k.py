@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.base import Box, Label, Record, make_key, sorted_by_key
-from pipeline.datasets.classes import MaskClasses
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.images import map_ids, read_label_bytes, read_label_ids, read_mask
 from pipeline.datasets.json_files import read_typed
+from pipeline.datasets.mask_classes import MaskClasses
 from pipeline.datasets.masks import PALETTE_MODES
 from pipeline.datasets.objects import number_codes
 from pipeline.datasets.tree import Tree

@@ -9,19 +9,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from augment.errors import UserError
+from pipeline.datasets.class_lines import COLOR, ID, NAME, class_lines
 
-NAME, ID, COLOR = "name", "id", ("r", "g", "b")
 DELIMITERS = (",", ";", "\t")
-# What columns are called, in small letters and with single spaces; the first that there is counts.
-_NAMES = ("name", "class name", "label name", "category name", "class", "label", "category")
-_IDS = ("id", "class id", "label id", "category id", "pixel value", "value", "pixel", "index")
+# What columns are called, in small letters and without spaces; the first that there is counts.
+_NAMES = ("name", "classname", "labelname", "categoryname", "class", "label", "category")
+# Values of pixels come first: beside them, an id is a number that the masks do not hold.
+_PIXEL_VALUES = (
+    *("pixelvalue", "maskvalue", "labelvalue", "classvalue", "grayvalue", "greyvalue", "graylevel", "greylevel"),
+    *("maskid", "pixelid"),
+)
+_IDS = (
+    *_PIXEL_VALUES,
+    *("id", "ids", "classid", "labelid", "categoryid", "value", "pixel", "index"),
+    *("classindex", "labelindex", "categoryindex", "classnumber", "labelnumber", "trainid"),
+)
+# Columns that hold ids where all their values are whole numbers.
+_NUMBERS = ("idx", "number", "code", "gray", "grey", "nr", "no", "num", "key", "class", "label")
+# Columns of 0 and 1 that answer a question.
+_FLAGS = ("is", "has")
 _CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 _COLORS = ("color", "colour", "rgb", "hex")
 _EXPECTED = "expected name and, where stated, id and r, g, b, separated by comma, semicolon or tab"
 # Spreadsheets say so in a line of its own which delimiter they write.
 _SEPARATOR_LINE = re.compile(r"sep=.\r?\n", re.IGNORECASE)
-# A class of CVAT's label map: its name, its colour, and two fields that say nothing of masks.
-_LABEL_MAP_LINE = re.compile(r"([^:]+):(\d+),\s*(\d+),\s*(\d+):[^:]*:[^:]*")
+_WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 _HEX = re.compile(r"#?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", re.IGNORECASE)
 
 # A class with its fields "name", "id" and "r", "g", "b", as far as they are stated.
@@ -37,14 +49,17 @@ def decode_text(data: bytes) -> str:
 
 
 def rows_of_text(text: str) -> list[Row]:
-    """A class for each line, or for each of CVAT's label map (``name:r,g,b::``)."""
+    """A class for each line: its name, or with numbers beside it as ``class_lines`` has them; a table with a header.
+
+    Raises UserError for lines of several forms, and where a header or a comment would be taken for a class.
+    """
     lines = text.rstrip().splitlines()
-    mapped = [line for line in lines if line.strip() and not line.startswith("#")]
-    found = [_LABEL_MAP_LINE.fullmatch(line.strip()) for line in mapped]
-    if mapped and all(found):
-        return [dict(zip((NAME, *COLOR), match.groups(), strict=True)) for match in found if match]
-    # A blank line in between is a class without a name, which is refused.
-    return [{NAME: line} for line in lines]
+    # Above the classes are comments; further below, a class may have been taken out, and those behind it may move.
+    while lines and lines[0].lstrip().startswith("#"):
+        del lines[0]
+    if _is_table(lines):
+        return rows_of_csv("\n".join(lines))
+    return [{NAME: name, **numbers} for name, numbers in class_lines(lines)]
 
 
 def rows_of_csv(text: str) -> list[Row]:
@@ -75,6 +90,16 @@ def rows_of_json(content: Sequence[Mapping[str, Any]]) -> list[Row]:
     return _by_field(content, list(dict.fromkeys(str(key) for row in content for key in row))) if content else []
 
 
+def _is_table(lines: Sequence[str]) -> bool:
+    """Whether the first line is a header of two columns or more. Raises UserError where it is one of names alone."""
+    first = lines[0] if lines else ""
+    if _plain(first) in (*_NAMES, "names", "classes", "labels", "categories") and len(lines) > 1:
+        raise UserError(f"its first line is {first.strip()!r}, which is a header: delete it, or use a CSV file")
+    columns = max((_cells([first], mark)[0] for mark in DELIMITERS), key=len)
+    roles = _roles(columns)
+    return len(columns) > 1 and NAME in roles and (len(roles) > 1 or any(_plain(c) in _NUMBERS[:-2] for c in columns))
+
+
 def _cells(lines: Iterable[str], delimiter: str) -> list[list[str]]:
     try:
         return list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True)) or [[]]
@@ -83,7 +108,16 @@ def _cells(lines: Iterable[str], delimiter: str) -> list[list[str]]:
 
 
 def _plain(column: str) -> str:
-    return " ".join(re.split(r"[\s_-]+", column.strip().lower())).strip()
+    return re.sub(r"[\W_]+", "", column.lower())
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a cell or a JSON value is a whole number, such as ``7``, ``"7"`` or the ``7.0`` of data frames."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) or (isinstance(value, str) and _WHOLE.fullmatch(value.strip()) is not None)
 
 
 def _roles(columns: Sequence[str]) -> dict[str, str]:
@@ -100,18 +134,41 @@ def _by_field(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list
     found = f"its columns are {', '.join(repr(column) for column in columns)}"
     if NAME not in roles:
         raise UserError(f"{found}: {_EXPECTED}")
+    # What is called class or label may be its number, and its name another column.
+    called = [column for name in _NAMES for column in columns if _plain(column) == name]
+    roles[NAME] = next((c for c in called if not all(is_whole(row.get(c)) for row in rows)), roles[NAME])
     channels = [channel for channel in COLOR if channel in roles]
     if channels and len(channels) < len(COLOR):
         raise UserError(f"{found}: give all of r, g and b, or none")
-    # Beside a name, what is called class may be its number.
-    number = next((column for column in columns if _plain(column) == "class" and column != roles[NAME]), None)
-    if ID not in roles and number and all(str(row.get(number, "")).strip().isdigit() for row in rows):
-        roles[ID] = number
+    if ID not in roles:
+        roles |= _numbered(rows, columns, roles)
     fields: list[Row] = [{field: row.get(column) for field, column in roles.items()} for row in rows]
     color = next((column for column in columns if _plain(column) in _COLORS), None)
     if channels or color is None:
         return fields
     return [{**row, **_channels(given.get(color), row[NAME])} for row, given in zip(fields, rows, strict=True)]
+
+
+def _numbered(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], roles: Mapping[str, str]) -> dict[str, str]:
+    """The column that holds the ids by another name, if there is one.
+
+    Raises UserError for a column that may hold them, as its numbers are not those of the rows.
+    """
+    left = [column for column in columns if column not in roles.values() and _plain(column) not in _COLORS]
+    numbers = {
+        column: [int(float(row[column])) for row in rows]
+        for column in left
+        if rows and all(is_whole(row.get(column)) for row in rows) and not _plain(column).startswith(_FLAGS)
+    }
+    if found := next((column for name in _NUMBERS for column in numbers if _plain(column) == name), None):
+        return {ID: found}
+    for column, values in numbers.items():
+        if len(set(values)) == len(values) and values != list(range(len(values))):
+            raise UserError(
+                f"its column {column!r} holds {values[0]} for class {rows[0][roles[NAME]]!r}, which may be its value "
+                "in the masks: call the column id if it is, else leave it out"
+            )
+    return {}
 
 
 def _channels(color: Any, name: Any) -> dict[str, int]:

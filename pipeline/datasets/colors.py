@@ -14,6 +14,9 @@ from pipeline.taxonomies.taxonomy import Color
 # A code of eight bytes for each pixel at hand, and not of all pixels of a large image.
 _PIXELS_AT_A_TIME = 1 << 20
 
+# Colours of no class that no list of classes has forgotten.
+_SHADES = 24
+
 
 def map_colors(
     pixels: NDArray[np.uint8] | NDArray[np.uint16],
@@ -45,6 +48,8 @@ def map_colors(
             for code, count in zip(*np.unique(codes[~is_known], return_counts=True), strict=True):
                 unknown[int(code)] = unknown.get(int(code), 0) + int(count)
     if unknown:
+        if len(unknown) > _SHADES:
+            hint = f"; so many colours mean that it was saved with loss (as JPEG), or smoothed{hint}"
         raise RecordError(
             f"unknown label colour: {where} has {_named(sorted(unknown))} ({sum(unknown.values())} pixels): expected "
             f"one of the {len(known)} colours of the classes{hint}"

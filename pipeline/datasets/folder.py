@@ -10,10 +10,11 @@ from functools import cached_property, partial
 from pathlib import PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import Record, make_key, sorted_by_key
-from pipeline.datasets.classes import MaskClasses, read_classes_file
+from pipeline.datasets.base import Label, Record, make_key, sorted_by_key
+from pipeline.datasets.classes import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
 from pipeline.datasets.folder_files import (
     CLASSES_BESIDE_IMAGES,
@@ -25,6 +26,7 @@ from pipeline.datasets.folder_files import (
 )
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids, read_mask
+from pipeline.datasets.mask_classes import MaskClasses
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
 from pipeline.datasets.tree import NO_FOLDER, Tree
@@ -212,8 +214,17 @@ class Folder(Dataset):
             assert self.classes is not None
             label = self.classes.train_ids(read_mask(self.tree, record.label), self.tree.at(record.label))
         if record.instances is not None:
-            instances = read_label_ids(self.tree, record.instances).astype(np.uint16)
+            instances = self._objects(read_label_ids(self.tree, record.instances).astype(np.uint16), label)
         return Annotations(label, instances)
+
+    def _objects(self, numbers: NDArray[np.uint16], label: Label | None) -> NDArray[np.uint16]:
+        """Numbers of objects without the value of ignored pixels, which VOC has in both files."""
+        if label is None or self.classes is None or label.shape != numbers.shape:
+            return numbers
+        ignore_index = self.classes.taxonomy.ignore_index
+        value = ignore_index if self.classes.ignored is None else self.classes.ignored
+        has_value = numbers == value
+        return np.where(has_value, 0, numbers) if (label[has_value] == ignore_index).all() else numbers
 
     def tables(self) -> Collection[str]:
         """The tables with attributes and captions, and the files of classes."""

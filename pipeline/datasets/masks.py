@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.datasets.base import RecordError, one_line
 from pipeline.datasets.decoding import LOSSLESS_FORMATS, check_tiff, opened
-from pipeline.datasets.png import deep_channels, grey_spread
+from pipeline.datasets.png import deep_channels, grey_spread, spread_of_bits
 from pipeline.datasets.tiff import TiffPage
 from pipeline.kinds import Decoding
 
@@ -20,8 +20,8 @@ _ONE_CHANNEL = ("1", "L", "P", *_SIXTEEN_BIT)
 PALETTE_MODES = ("P", "PA")
 _CHANNELS = ("LA", "PA", "RGB", "RGBA")
 _SIXTEEN_BIT_MAX = 65535
-# 65535 / 255: what a colour of 8 bits is multiplied by where it is stored in 16.
-_SPREAD_16_BIT = 257
+# 65535 / 255, and a shift by 8 bits: what a colour of 8 bits is multiplied by where it is stored in 16.
+_SPREADS_16_BIT = (257, 256)
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -56,7 +56,7 @@ def decoded_mask(data: bytes, where: str, decoding: Decoding) -> Mask:
         if file.format == "PNG" and (channels := deep_channels(data)) is not None:
             return _of_channels(channels, f"{file.mode} of 16 bits", where)
         if file.mode in _ONE_CHANNEL:
-            return _of_one_channel(file, data, where)
+            return _of_one_channel(file, data, where, tiff)
         if file.mode not in _CHANNELS:
             raise RecordError(
                 f"wrong label mode: {where} has mode {file.mode}: expected one channel of class indices, or RGB colours"
@@ -72,14 +72,21 @@ def require_lossless(file: Image.Image, where: str) -> None:
         raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
 
 
-def _of_one_channel(file: Image.Image, data: bytes, where: str) -> Mask:
+def _of_one_channel(file: Image.Image, data: bytes, where: str, tiff: TiffPage | None) -> Mask:
     if file.mode == "P":
         return _of_palette(file, file)
     values = np.array(file)
     if values.dtype == bool:
         return Mask(values.astype(np.uint8), file.mode)
     if values.dtype == np.uint8:
-        return Mask(values // grey_spread(data) if file.format == "PNG" else values, file.mode)
+        spread = (
+            grey_spread(data)
+            if file.format == "PNG"
+            else 1
+            if tiff is None
+            else spread_of_bits(tiff.page.bitspersample)
+        )
+        return Mask(values // spread, file.mode)
     if values.min() < 0 or values.max() > _SIXTEEN_BIT_MAX:
         raise RecordError(
             f"label ids out of range: {where} has {values.min()}..{values.max()}: expected 0..{_SIXTEEN_BIT_MAX}"
@@ -109,12 +116,21 @@ def _of_channels(channels: Values, mode: str, where: str) -> Mask:
     return Mask(_eight_bit_colors(channels[..., :3]), mode)
 
 
+def greys_of(mask: Mask) -> Values:
+    """The colour [N, 3] of each value below N in a mask of one channel: that of its palette, else the value as grey."""
+    if mask.palette is not None:
+        return mask.palette
+    if mask.mode == "1":
+        return np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
+    return _greys(mask.values)
+
+
 def _greys(values: Values) -> Values:
     """The grey that each value of equal channels is, [N, 3] for N values of 8 bits or, of 16 bits, 65536."""
     count = np.iinfo(values.dtype).max + 1
-    if count > 256 and values.max() > 255 and not (values % _SPREAD_16_BIT).any():
+    if (factor := _spread(values)) > 1:
         greys = np.zeros(count, np.uint8)
-        greys[::_SPREAD_16_BIT] = np.arange(256)
+        greys[: 256 * factor : factor] = np.arange(256)
     else:
         greys = np.arange(count).astype(values.dtype)
     return np.repeat(greys[:, None], 3, axis=1)
@@ -126,9 +142,14 @@ def _eight_bit_colors(colors: Values) -> Values:
         return colors.copy()
     if colors.max() <= 255:
         return colors.astype(np.uint8)
-    if not (colors % _SPREAD_16_BIT).any():
-        return (colors // _SPREAD_16_BIT).astype(np.uint8)
-    return colors.copy()
+    return (colors // factor).astype(np.uint8) if (factor := _spread(colors)) > 1 else colors.copy()
+
+
+def _spread(values: Values) -> int:
+    """By how much colours of 8 bits were multiplied; 1 where all fit 8 bits, or they are no such colours."""
+    if values.dtype == np.uint8 or values.max() <= 255:
+        return 1
+    return next((factor for factor in _SPREADS_16_BIT if not (values % factor).any()), 1)
 
 
 def _deep(tiff: TiffPage, data: bytes, where: str) -> Values | None:

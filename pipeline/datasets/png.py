@@ -17,7 +17,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 _DEPTH, _COLOUR_TYPE = 24, 25
 _COLOURED, _WITH_ALPHA = 2, 4
 # By how much Pillow spreads grey values of so few bits over the whole range.
-_SPREAD = {bytes((2, 0)): 85, bytes((4, 0)): 17}
+_SPREAD = {2: 85, 4: 17}
+_GREY = 0
 # Of the chunks that no critical one depends on, those that change what is seen: transparency, orientation.
 _KEPT = (b"tRNS", b"eXIf")
 
@@ -77,7 +78,12 @@ def _is_sound(data: bytes, start: int, end: int) -> bool:
 
 def grey_spread(data: bytes) -> int:
     """How many times too large Pillow gives the grey values of a PNG file of few bits."""
-    return _SPREAD.get(data[_DEPTH : _COLOUR_TYPE + 1], 1)
+    return spread_of_bits(data[_DEPTH]) if data[_COLOUR_TYPE] == _GREY else 1
+
+
+def spread_of_bits(bits: int) -> int:
+    """How many times too large Pillow gives grey values of so many bits."""
+    return _SPREAD.get(bits, 1)
 
 
 def deep_channels(data: bytes) -> NDArray[np.uint16] | None:

@@ -21,6 +21,8 @@ TABLE = "metadata.jsonl"
 CAPTIONS, BOXES = "captions", "boxes"
 # Strings that say where a sample comes from, and not what it shows.
 ORIGIN = frozenset({"dataset", "split", "source", "source_key", "source_dataset", "prompt", "base", "adapter", "basis"})
+# Fields of a row that say what a sample is called, and not what it shows.
+NO_ATTRIBUTES = frozenset({"file_name", "text", "caption", "key", *ORIGIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ def read_table(tree: Tree, path: str = TABLE) -> dict[str, Facts]:
 
     A line is a JSON object with the path in ``file_name``, which may begin with ``./``. Of its ``metadata`` strings are
     attributes, and there may be ``captions``, a list of strings, and ``boxes``, a list of objects with the fields of
-    `Box`; ``text`` or ``caption`` in the line itself is another caption. Raises UserError naming the line that is no
-    such object, or names an image again.
+    `Box`. In the line itself ``text`` or ``caption`` is another caption, and other strings are attributes. Raises
+    UserError naming the line that is no such object, or names an image again.
     """
     if not tree.location.exists(path):
         return {}
@@ -71,21 +73,23 @@ def attributes_in(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in metadata.items() if isinstance(value, str) and name not in ORIGIN}
 
 
-def _facts(row: _Row) -> Facts:
+def _facts(fields: Mapping[str, Any], row: _Row) -> Facts:
+    beside = {name: value for name, value in fields.items() if isinstance(value, str) and name not in NO_ATTRIBUTES}
     found = msgspec.convert(row.metadata, _Metadata)
     captions = (*found.captions, *filter(None, (row.text, row.caption)))
-    return Facts(attributes_in(row.metadata), captions, found.boxes)
+    return Facts(beside | attributes_in(row.metadata), captions, found.boxes)
 
 
 def _table(lines: Iterable[bytes], where: str) -> dict[str, Facts]:
-    decoder, table = msgspec.json.Decoder(_Row), dict[str, Facts]()
+    decoder, table = msgspec.json.Decoder(dict[str, Any]), dict[str, Facts]()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             # Some editors begin a file with a mark that it is in UTF-8.
-            row = decoder.decode(line.removeprefix(codecs.BOM_UTF8))
-            facts = _facts(row)
+            fields = decoder.decode(line.removeprefix(codecs.BOM_UTF8))
+            row = msgspec.convert(fields, _Row)
+            facts = _facts(fields, row)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{where}, line {number}: {one_line(error)}") from error
         checked(row.file_name, facts, table, f"{where}, line {number}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from augment.errors import UserError
 from pipeline.datasets.base import one_line
-from pipeline.datasets.table import ORIGIN, TABLE, Facts, checked, read_table
+from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, Facts, checked, read_table
 from pipeline.datasets.tree import Tree, without_mark
 
 CSV_TABLE = "metadata.csv"
@@ -20,8 +20,6 @@ _ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".xlsx")
 _DELIMITERS = ",;\t"
 _FILE_NAME = "file_name"
 _CAPTIONS = ("text", "caption")
-# Columns of an export that say what a sample is called, and not what it shows.
-_NAMES = frozenset({_FILE_NAME, *_CAPTIONS, "key", *ORIGIN})
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def _read_csv(tree: Tree, path: str) -> dict[str, Facts]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         columns = [name.strip() for name in next(rows, [])]
-        known = [name.lower() if name.lower() in _NAMES else name for name in columns]
+        known = [name.lower() if name.lower() in NO_ATTRIBUTES else name for name in columns]
         if _FILE_NAME not in known:
             raise UserError(f"{where} has no column {_FILE_NAME!r}: found {', '.join(columns) or 'no header'}")
         table: dict[str, Facts] = {}
@@ -118,5 +116,5 @@ def _read_csv(tree: Tree, path: str) -> dict[str, Facts]:
 
 
 def _facts(values: Mapping[str, str]) -> Facts:
-    attributes = {name: value for name, value in values.items() if name not in _NAMES}
+    attributes = {name: value for name, value in values.items() if name not in NO_ATTRIBUTES}
     return Facts(attributes, tuple(values[name] for name in _CAPTIONS if name in values))

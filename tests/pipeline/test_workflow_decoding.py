@@ -72,7 +72,7 @@ def test_inspect_takes_the_same_settings(root: Path, capsys: pytest.CaptureFixtu
     assert "bit_depth" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", ["dataset.bit_depth=8", "dataset.bit_depth=17", "dataset.max_pixels=0"])
+@pytest.mark.parametrize("wrong", ["dataset.bit_depth=7", "dataset.bit_depth=17", "dataset.max_pixels=0"])
 def test_settings_that_make_no_sense_are_refused(root: Path, wrong: str) -> None:
     with pytest.raises(UserError, match=wrong.partition("=")[0].replace(".", r"\.")):
         load_config("unlabelled", settings(root, wrong))

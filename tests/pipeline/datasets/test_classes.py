@@ -284,3 +284,96 @@ def test_an_id_that_is_stated_for_no_class_is_ignored(tmp_path: Path, name: str,
     assert dataset.taxonomy is not None
     assert dataset.taxonomy.classes == ("road", "sky")
     np.testing.assert_array_equal(label_of(dataset), np.where(ids == 2, 255, ids))
+
+
+@pytest.mark.parametrize(
+    "column", ["Mask Value", "number", "gray", "grey value", "code", "idx", "train_id", "trainId", "label value", "Nr"]
+)
+def test_ids_are_read_by_whatever_name_people_give_them(tmp_path: Path, column: str) -> None:
+    ids = random_ids(3)
+    dataset = folder(tmp_path, encoded(ids), f"{column},Name\n2,box\n0,sky\n1,road\n")
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.classes == NAMES
+    np.testing.assert_array_equal(label_of(dataset), ids)
+
+
+@pytest.mark.parametrize("column", ["", "Unnamed: 0", "Wert", "count"])
+def test_numbers_that_may_be_ids_are_refused(tmp_path: Path, column: str) -> None:
+    said = rf"its column '{column}' holds 2 for class 'box', which may be its value in the masks: call the column"
+    with pytest.raises(UserError, match=said):
+        folder(tmp_path, encoded(random_ids(3)), f"{column},Name\n2,box\n0,sky\n1,road\n")
+
+
+def test_columns_that_are_no_ids_are_passed_over(tmp_path: Path) -> None:
+    table = ",name,alpha,code,isthing\n0,sky,255,SK,0\n1,road,255,RD,0\n2,box,255,BX,1\n"
+    ids = random_ids(3)
+    np.testing.assert_array_equal(label_of(folder(tmp_path, encoded(ids), table)), ids)
+
+
+def test_the_values_of_pixels_count_before_ids(tmp_path: Path) -> None:
+    table = "id,name,pixel value\n0,sky,2\n1,road,0\n2,box,1\n"
+    dataset = folder(tmp_path, encoded(random_ids(3)), table)
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.classes == ("road", "box", "sky")
+
+
+def test_a_class_that_is_a_number_is_not_the_name(tmp_path: Path) -> None:
+    dataset = folder(tmp_path, encoded(random_ids(3)), "class,label\n2,box\n0,sky\n1,road\n")
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.classes == NAMES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2: box\n0: sky\n1: road\n",
+        "2 box\n0 sky\n1 road\n",
+        "box,2\nsky,0\nroad,1\n",
+        "2. box\n0. sky\n1. road\n",
+        "id,name\n2,box\n0,sky\n1,road\n",
+        "# classes\nsky\nroad\nbox\n",
+    ],
+)
+def test_lines_with_ids_are_read_by_them(tmp_path: Path, text: str) -> None:
+    ids = random_ids(3)
+    dataset = folder(tmp_path, encoded(ids), text, "classes.txt")
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.classes == NAMES
+    np.testing.assert_array_equal(label_of(dataset), ids)
+
+
+def test_lines_with_colours_are_read_by_them(tmp_path: Path) -> None:
+    ids = random_ids(2)
+    pixels = np.array([(64, 128, 64), (9, 8, 7)], np.uint8)[ids]
+    np.testing.assert_array_equal(
+        label_of(folder(tmp_path, encoded(pixels), "64 128 64\tAnimal\n9 8 7\t\tCar\n", "classes.txt")), ids
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0: sky\nroad\nbox\n", "its line '0: sky' holds numbers beside a name: write classes.csv"),
+        ("sky 0\nroad 1\n", "its line 'sky 0' holds numbers beside a name"),
+        ("id name\n0 sky\n1 road\n", "its line '0 sky' holds numbers beside a name"),
+        ("sky\n#road\nbox\n", "its line '#road' is a comment among classes: delete it"),
+        ("name\nsky\nroad\n", "its first line is 'name', which is a header: delete it"),
+    ],
+)
+def test_lines_of_several_forms_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^classes file .*: {said}"):
+        folder(tmp_path, encoded(random_ids(2)), text, "classes.txt")
+
+
+@pytest.mark.parametrize("names", [("lane 1", "lane 2"), ("car", "2 wheeler", "bus"), ("signboard, sign", "bed, bunk")])
+def test_numbers_and_commas_within_names_stay(tmp_path: Path, names: tuple[str, ...]) -> None:
+    dataset = folder(tmp_path, encoded(random_ids(2)), "\n".join(names), "classes.txt")
+    assert dataset.taxonomy is not None
+    assert dataset.taxonomy.classes == names
+
+
+@pytest.mark.parametrize("number", ["0.7", "1.9", "true", '"1_0"', "null"])
+def test_an_id_that_is_no_whole_number_is_refused(tmp_path: Path, number: str) -> None:
+    text = f'[{{"id": {number}, "name": "sky"}}, {{"id": 5, "name": "road"}}]'
+    with pytest.raises(UserError, match=r"class 'sky' has id=.*: expected a whole number$"):
+        folder(tmp_path, encoded(random_ids(2)), text, "classes.json")

@@ -259,7 +259,8 @@ def test_a_value_beyond_the_list_is_told_with_its_file(
     dataset = open_dataset("folder", labelled(tmp_path, image, mask))
     told = (
         rf"^unknown label id: .*masks/train/a\.png has ids \[{value}\] \(2 pixels\): expected 0\.\.2, 255; "
-        r"set dataset\.folder\.ignore_index to a value of no class$"
+        r"give it a class of its own in classes\.csv \(columns id and name\), or set dataset\.folder\.ignore_index "
+        r"to it where it is no class$"
     )
     with pytest.raises(RecordError, match=told):
         dataset.load(dataset.records("train")[0])

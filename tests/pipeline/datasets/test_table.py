@@ -107,3 +107,11 @@ def test_table_of_other_paths_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"file_name": "a.png", "text": "a cat"})
     with pytest.raises(UserError, match=r"names none of the images: expected .* images/train/a\.png, found a\.png"):
         open_dataset("folder", tmp_path).records("train")
+
+
+def test_strings_beside_the_file_name_are_attributes_as_columns_are(tmp_path: Path) -> None:
+    row = {"file_name": "a.png", "text": "a street", "weather": "rain", "k": 5, "split": "train", "key": "train_a"}
+    assert read_table(write(tmp_path, row)) == {"a.png": Facts({"weather": "rain"}, ("a street",))}
+    # What the metadata say counts.
+    both = {"file_name": "a.png", "weather": "rain", "metadata": {"weather": "fog"}}
+    assert read_table(write(tmp_path, both)) == {"a.png": Facts({"weather": "fog"})}

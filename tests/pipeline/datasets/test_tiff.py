@@ -194,11 +194,33 @@ def test_a_stated_bit_depth_is_white_and_holds(tmp_path: Path, bits: int) -> Non
             read_image(Tree(tmp_path, decoding=Decoding(bit_depth=9)), name)
         dark = read_image(Tree(tmp_path, decoding=Decoding(bit_depth=16)), name)
         np.testing.assert_array_equal(dark[..., 0], eight_bits(values))
-        if bits < 14:
-            with pytest.raises(RecordError, match=rf"^doubtful bit depth: .*up to {white} .*bit_depth={bits} "):
-                read_image(Tree(tmp_path), name)
-        else:
-            np.testing.assert_array_equal(read_image(Tree(tmp_path), name), dark)
+        with pytest.raises(RecordError, match=rf"^doubtful bit depth: .*up to {white} .*bit_depth={bits} "):
+            read_image(Tree(tmp_path), name)
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+@pytest.mark.parametrize("bits", [8, 12, 14])
+def test_single_bright_pixels_do_not_hide_a_doubtful_depth(tmp_path: Path, bits: int, coloured: bool) -> None:
+    shape = (40, 50, 3) if coloured else (40, 50)
+    values = np.random.default_rng(0).integers(0, 1 << bits, shape).astype(np.uint16)
+    values[0, 0] = 65000
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    said = (
+        rf"^doubtful bit depth: .*a\.png has values up to 65000 and nearly all up to \d+ .*dataset\.bit_depth={bits} if"
+    )
+    with pytest.raises(RecordError, match=said):
+        read_image(Tree(tmp_path), "a.png")
+    values[:4] = 40000
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    assert read_image(Tree(tmp_path), "a.png")[0, 0, 0] == eight_bits(np.uint16(40000))
+
+
+def test_8_bits_within_16_are_read_as_stated(tmp_path: Path) -> None:
+    values = samples(np.random.default_rng(0), np.uint16, 1, 255)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    with pytest.raises(RecordError, match=r"^doubtful bit depth: .*dataset\.bit_depth=8 if"):
+        read_image(Tree(tmp_path), "a.png")
+    np.testing.assert_array_equal(read_image(Tree(tmp_path, decoding=Decoding(bit_depth=8)), "a.png")[..., 0], values)
 
 
 def test_black_is_black_in_any_depth(tmp_path: Path) -> None:
