@@ -64,6 +64,8 @@ def _faults(report: Report) -> Iterator[str]:
     yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.label_note:
         yield f"  for trainings: {report.label_note}"
+    if report.ignored_note:
+        yield f"  the last class is never there: {report.ignored_note}"
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 
