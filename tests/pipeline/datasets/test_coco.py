@@ -270,6 +270,16 @@ def test_two_images_of_one_id_are_refused(root: Path, name: str) -> None:
         open_dataset("coco", root).records("train")
 
 
+def test_an_image_with_two_ids_is_refused_where_each_has_segments(root: Path) -> None:
+    def twice(content: dict) -> None:
+        content["images"].append({**content["images"][0], "id": 77})
+        content["annotations"].append({**content["annotations"][0], "image_id": 77})
+
+    edit(root, twice)
+    with pytest.raises(UserError, match=r"panoptic_train2017\.json: the image \w+ has the ids 9 and 77"):
+        open_dataset("coco", root).records("train")
+
+
 def test_crowds_may_be_true_and_false(root: Path) -> None:
     without_panoptic(root)
     before = [record.boxes for record in open_dataset("coco", root).records("train")]
