@@ -101,6 +101,7 @@ class Report:
         """Whether nothing is missing, all could be read, and a run has something to learn from the labels."""
         return (
             not self.subject.lacks_train
+            and not self.subject.empty
             and not self.subject.unpaired
             and not self.subject.unread
             and not self.total.failed
@@ -121,6 +122,7 @@ class Report:
             "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
             "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
             "unread": [unread.to_json() for unread in self.subject.unread],
+            "empty": list(self.subject.empty),
             "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
             "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),

@@ -60,6 +60,7 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {count} x {kind}: quarantined when the store was made{such}"
     if subject.lacks_train:
         yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
+    yield from (f"  {empty}" for empty in subject.empty)
     yield from (f"  {fault}" for fault in report.label_faults)
     yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.label_note:

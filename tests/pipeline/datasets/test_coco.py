@@ -354,7 +354,7 @@ FAULTS = [
         r"is not listed is train2017/extra\.jpg$",
     ),
     (add_map, r"1 of its labels have no image: .* found 2 images and 3 labels, .*/extra\.png;"),
-    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg;"),
+    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg$"),
     (remove_json, r"2 of its labels have no image: expected .* that .*panoptic_train2017\.json describes, found 2"),
 ]
 

@@ -264,9 +264,7 @@ def test_an_absurd_size_spoils_its_image_alone(tmp_path: Path) -> None:
     dataset = open_dataset("coco", tmp_path)
     good, broken = dataset.records("train")
     assert dataset.load(good).label is not None
-    with pytest.raises(
-        RecordError, match=r"^bomb-sized label: .*train/1\.png has 300000 x 300000 = 90000"
-    ):
+    with pytest.raises(RecordError, match=r"^bomb-sized label: .*train/1\.png has 300000 x 300000 = 90000"):
         dataset.annotations(broken)
 
 
