@@ -234,7 +234,7 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
     """What `dataset.KEY=VALUE` states of a dataset that is looked at; None where nothing is stated."""
     from pipeline.compose import settings_of, validate
-    from pipeline.config import DatasetConfig, DatasetSettings
+    from pipeline.config import TRAIN_SPLIT, DatasetConfig, DatasetSettings
 
     if not settings:
         return None
@@ -242,6 +242,9 @@ def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> 
         looked_at = [name for name in DatasetConfig.model_fields if name not in NOT_LOOKED_AT]
         raise UserError(f"{wrong!r}: of a dataset that is looked at only {', '.join(looked_at)} can be set")
     stated = settings_of(settings, DatasetSettings)["dataset"]
+    held_out = stated.get("held_out")
+    if isinstance(held_out, dict) and "split" in held_out:
+        stated = {**stated, "splits": [TRAIN_SPLIT, held_out["split"]]}
     # Scenes that are rendered are laid out as those are, and there is nothing to render here.
     kind = "cityscapes" if target == "rendered" else target
     return validate({"dataset": {"kind": kind, "root": root or ".", **stated}}, DatasetSettings).dataset

@@ -14,17 +14,23 @@ from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import Dataset, Record, RecordError
 from pipeline.datasets.base import Label
+from pipeline.datasets.unpaired import telling_unpaired
+from pipeline.datasets.unread import noting_unread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
 from pipeline.label_rules import (
     WITHOUT_LABELS,
     Meaning,
     Seen,
     ignored_class,
+    joined,
     may_be_ignored,
     not_shown,
     nothing_labelled,
     nothing_to_learn,
+    perhaps_ignored,
+    shown,
 )
+from pipeline.opening import intake_of
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.store import taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
@@ -140,37 +146,75 @@ class LabelCheck:
         table = None if own == target else mapping_table(own, target)
         labelled = {split: [r for r in records if r.label] for split, records in self.data.candidates.items()}
         looks = [Look(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found]
-        everything = self._is_everything(dataset, looks)
+        few = all(look.total <= _MANY for look in looks)
 
         def doubtful(look: Look) -> bool:
             if look.failures:
                 return look.tried < _UNREAD
             if len(look.seen(table, len(target)).classes) < 2:
                 return True
-            return everything and may_be_ignored(meaning, look.seen().classes, look.ignored)
+            return few and may_be_ignored(meaning, look.seen().classes, look.ignored)
 
         for look in looks:
             read = partial(_nth_label, dataset, labelled[look.split])
             look.fill(read, own.ignore_index, partial(doubtful, look))
         remarks = self._require_readable(looks)
-        whole = everything and all(look.tried == look.total for look in looks)
         seen = [look.seen(table, len(target)) for look in looks]
         needed = (TRAIN_SPLIT, self.measured) if self.measured is not None else ()
         for each in seen:
             if each.split in needed:
                 _refuse(nothing_labelled(each, meaning.ignored), WITHOUT_LABELS)
-        _refuse(ignored_class(meaning, [look.seen() for look in looks], everything=whole))
+        of_set, whole = self._with_unused(dataset, meaning, looks)
+        _refuse(ignored_class(meaning, of_set, everything=whole))
         for each in seen:
             # Polygons of one category are a sound set to paint on; any other such set is a mistake, found best at once.
             if each.split in needed[:1] and (self.trains or not meaning.of_objects):
                 _refuse(nothing_to_learn(each, target.classes, meaning), WITHOUT_LABELS)
-        return [*remarks, *(f"labels: {line}" for line in [not_shown(target.classes, seen)] if line)]
+        lines = filter(None, (not_shown(target.classes, seen), perhaps_ignored(meaning, of_set)))
+        return [*remarks, *(f"labels: {line}" for line in ["; ".join(lines)] if line)]
 
-    def _is_everything(self, dataset: Dataset, looks: Sequence[Look]) -> bool:
-        """Whether these are all masks of the dataset, and not too many to look at."""
-        if any(look.total > _MANY for look in looks) or set(dataset.splits()) - set(self.data.candidates):
-            return False
-        return all(len(self.data.listing.records[split]) == len(found) for split, found in self.data.candidates.items())
+    def _with_unused(self, dataset: Dataset, meaning: Meaning, looks: Sequence[Look]) -> tuple[list[Seen], bool]:
+        """What the labels of the whole dataset hold, and whether all of them were looked at.
+
+        Labels that the run does not use, of other splits or beyond a limit, are looked at only where a class may be
+        missing because its value is ignored, and only if they are not too many.
+        """
+        seen = [look.seen() for look in looks]
+        all_tried = all(look.tried == look.total for look in looks)
+        if not all_tried or not may_be_ignored(meaning, shown(seen), sum(each.ignored for each in seen)):
+            return seen, all_tried
+        unused = self._unused(dataset)
+        if unused is None or any(len(records) > _MANY for records in unused.values()):
+            return seen, False
+        for split, records in unused.items():
+            look = Look(split, len(records), np.zeros(len(meaning.taxonomy), np.int64))
+
+            def doubtful(look: Look = look, used: Sequence[Seen] = seen) -> bool:
+                together = [*used, look.seen()]
+                return may_be_ignored(meaning, shown(together), sum(each.ignored for each in together))
+
+            look.fill(partial(_nth_label, dataset, records), meaning.taxonomy.ignore_index, doubtful)
+            all_tried = all_tried and look.tried == look.total
+            seen = joined([*seen, look.seen()])
+        return seen, all_tried
+
+    def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
+        """Labelled images that the run leaves aside, by split; None where a split that it does not use has a fault."""
+        intake = intake_of(self.data.config.dataset)
+        records, used = dict(self.data.listing.records), self.data.candidates
+        others = [split for split in intake.splits(dataset) if split not in records]
+        try:
+            with telling_unpaired(), noting_unread():
+                records |= intake.listing(dataset, others, may_be_empty=True).records
+        # A run does not depend on splits that it leaves out, and inspect names what is wrong with them.
+        except UserError:
+            return None
+        keys = {split: {record.key for record in found} for split, found in used.items()}
+        unused = {
+            split: [record for record in found if record.label and record.key not in keys.get(split, ())]
+            for split, found in records.items()
+        }
+        return {split: found for split, found in unused.items() if found}
 
     def _require_readable(self, looks: Sequence[Look]) -> list[str]:
         """Remarks on masks that do not read, where they are few enough to be quarantined."""

@@ -109,6 +109,16 @@ def shown(seen: Sequence[Seen]) -> frozenset[int]:
     return frozenset[int]().union(*(each.classes for each in seen))
 
 
+def joined(seen: Sequence[Seen]) -> list[Seen]:
+    """One entry for each split, of which a part was looked at after another."""
+    splits: dict[str, Seen] = {}
+    for each in seen:
+        other = splits.get(each.split, Seen(each.split, np.zeros_like(each.pixels), 0, 0, 0))
+        pixels, ignored = other.pixels + each.pixels, other.ignored + each.ignored
+        splits[each.split] = Seen(each.split, pixels, ignored, other.looked + each.looked, other.total + each.total)
+    return list(splits.values())
+
+
 def may_be_ignored(meaning: Meaning, classes: frozenset[int], ignored: int) -> bool:
     """Whether a class may be missing because its pixels have the value that is ignored unless it is stated as one.
 
@@ -135,14 +145,31 @@ def ignored_class(meaning: Meaning, seen: Sequence[Seen], *, everything: bool) -
         return None
     absent = [train_id for train_id in range(len(meaning.taxonomy)) if train_id not in classes]
     values = [str(meaning.values[train_id]) for train_id in sorted(classes)]
-    last = meaning.taxonomy.classes[absent[-1]]
-    rows = [f"{meaning.values[i]},{meaning.taxonomy.classes[i]}" for i in sorted(classes)][:_NAMES]
     return (
         f"the masks hold the values {', '.join(values)} and {meaning.ignored}: no pixel in {counted(seen)} shows "
-        f"{meaning.named(absent)}, and {meaning.ignored} is ignored unless it is stated as a class. If "
-        f"{meaning.ignored} is {last!r}, give the ids in a classes.csv with the columns id,name and the rows "
-        f"{' '.join(rows)} {meaning.ignored},{last}; if it is no class, set dataset.folder.ignore_index="
-        f"{meaning.ignored}"
+        f"{meaning.named(absent)}, and {_both_ways_out(meaning, classes, absent[-1])}"
+    )
+
+
+def perhaps_ignored(meaning: Meaning, seen: Sequence[Seen]) -> str | None:
+    """What to check where the last class and others are absent and an ignored value is there; None elsewhere.
+
+    A small set may lack rare classes, so that this is no fault.
+    """
+    classes, ignored, last = shown(seen), sum(each.ignored for each in seen), len(meaning.taxonomy) - 1
+    if meaning.stated or not ignored or not classes or last in classes or may_be_ignored(meaning, classes, ignored):
+        return None
+    return _both_ways_out(meaning, classes, last)
+
+
+def _both_ways_out(meaning: Meaning, classes: frozenset[int], last: int) -> str:
+    """How to say that the ignored value is the class ``last``, and how to say that it is none."""
+    names, value = meaning.taxonomy.classes, meaning.ignored
+    rows = [f"{meaning.values[i]},{names[i]}" for i in sorted(classes)][:_NAMES]
+    return (
+        f"{value} is ignored unless it is stated as a class. If {value} is {names[last]!r}, give the ids in a "
+        f"classes.csv with the columns id,name and the rows {' '.join(rows)} {value},{names[last]}; if it is no "
+        f"class, set dataset.folder.ignore_index={value}"
     )
 
 

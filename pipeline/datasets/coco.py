@@ -11,7 +11,15 @@ from augment.errors import UserError
 from pipeline.datasets.base import Record, make_key, sorted_by_key
 from pipeline.datasets.cityscapes import CLASSES
 from pipeline.datasets.classes import read_classes_file
-from pipeline.datasets.coco_files import Listed, names_by_id, read_boxes, read_captions, referring
+from pipeline.datasets.coco_files import (
+    ImageId,
+    Listed,
+    names_by_id,
+    read_boxes,
+    read_captions,
+    referring,
+    require_one_id,
+)
 from pipeline.datasets.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.coco_polygons import PolygonClasses, drawings, have_masks, polygon_classes
 from pipeline.datasets.coco_stuff import FOLDERS
@@ -154,7 +162,7 @@ class Coco(Dataset):
             return Annotations()
         if record.label.endswith(".json"):
             where = f"{self.tree.at(record.label)}, {record.image}"
-            return Annotations(*drawn(record.legend, where))
+            return Annotations(*drawn(record.legend, where, self.tree.decoding))
         colors = read_label_colors(self.tree, record.label)
         label, instances = paint(colors, record.legend, self.tree.at(record.label))
         return Annotations(label, instances if record.instances else None)
@@ -233,7 +241,11 @@ class Coco(Dataset):
             return _Labels({}, {}, on_disk, have_objects=False)
         path, legend = _path(PANOPTIC, folder), Legend.of(in_order(panoptic.categories), taxonomy)
         names = names_by_id(panoptic.images, without_suffix, self.tree.at(path))
+        ids: dict[str, ImageId] = {}
         with referring(self.tree, path):
+            for found in panoptic.annotations:
+                name = names[found.image_id]
+                require_one_id(ids.setdefault(name, found.image_id), found.image_id, name, self.tree.at(path))
             paths = {names[found.image_id]: f"{maps}/{found.file_name}" for found in panoptic.annotations}
             legends = {names[found.image_id]: legend.describe(found.segments_info) for found in panoptic.annotations}
         segments = (segment for found in panoptic.annotations for segment in found.segments_info)

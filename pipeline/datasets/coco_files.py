@@ -93,6 +93,15 @@ def names_by_id(images: Sequence[Image], name_of: Callable[[str], str], where: s
     return names
 
 
+def require_one_id(first: ImageId, image_id: ImageId, name: str, where: str) -> None:
+    """Raise UserError unless an image that the file ``where`` describes again has the id that it had ``first``."""
+    if image_id != first:
+        raise UserError(
+            f"unexpected JSON: {where}: the image {name} has the ids {first!r} and {image_id!r}: expected one, with "
+            "all of its annotations"
+        )
+
+
 def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[str, list[str]]:
     """The captions of each image by its name but blank ones, in the order of the file; nothing where it is not there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from augment.errors import UserError
-from pipeline.datasets.folder import IMAGE_SUFFIXES
+from pipeline.datasets.folder_names import IMAGE_SUFFIXES
 from pipeline.datasets.folders import by_name
 from pipeline.datasets.tree import Tree
 from pipeline.datasets.unpaired import tell_unpaired

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from augment.errors import UserError
-from pipeline.datasets.coco_files import Category, ImageId, has_mask, referring
+from pipeline.datasets.coco_files import Category, ImageId, has_mask, referring, require_one_id
 from pipeline.datasets.coco_images import without_suffix
 from pipeline.datasets.json_files import parsed, read_typed
 from pipeline.datasets.panoptic import PanopticCategory, in_order
@@ -109,7 +109,7 @@ def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy)
     """What was drawn on each image of a file, by its name, as JSON text of a `Drawing`.
 
     Images with boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
-    object refers to no image or category, or an image has no size.
+    object refers to no image or category, an image is listed with several ids, or has no size.
     """
     train_ids = {category.id: train_id for train_id, category in enumerate(classes.categories)}
     things = {category.id for category in classes.categories if category.isthing}
@@ -130,14 +130,18 @@ def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy)
                         found.bbox,
                     )
                 )
-        described = {}
+        described: dict[str, str] = {}
+        ids: dict[str, ImageId] = {}
         for image in content.images:
+            name = without_suffix(image.file_name)
+            # Of two entries, the objects of the first would be lost.
+            require_one_id(ids.setdefault(name, image.id), image.id, image.file_name, tree.at(path))
             if image.id in bare - masked:
                 continue
             if image.height < 1 or image.width < 1:
                 raise UserError(f"unexpected JSON: {tree.at(path)}: {image.file_name} has no height and width")
             drawing = Drawing(image.height, image.width, uncovered, taxonomy.ignore_index, objects[image.id])
-            described[without_suffix(image.file_name)] = msgspec.json.encode(drawing).decode()
+            described[name] = msgspec.json.encode(drawing).decode()
         return described
 
 

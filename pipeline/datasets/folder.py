@@ -24,6 +24,15 @@ from pipeline.datasets.folder_files import (
     listed_splits,
     read_list,
 )
+from pipeline.datasets.folder_names import (
+    IMAGE_SUFFIXES,
+    filled,
+    holds,
+    name_in,
+    pattern_of,
+    stem_ending,
+    without_ending,
+)
 from pipeline.datasets.folders import by_name, check_pairs, require_root, require_split
 from pipeline.datasets.images import read_label_ids, read_mask
 from pipeline.datasets.mask_classes import MaskClasses
@@ -33,9 +42,10 @@ from pipeline.datasets.tree import NO_FOLDER, Tree
 from pipeline.datasets.unread import Place, check_unread, common_ending
 from pipeline.taxonomies import Taxonomy
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 ONLY_SPLIT = "train"
+# Stands for a split of any name: no folder is called so.
+_ANY_SPLIT = "\0"
 # Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
 LABELLED_SPLITS = ("train", "val")
 
@@ -135,13 +145,16 @@ class Folder(Dataset):
             for folder in self.tree.folders(parent)
             if folder.startswith(start) and folder.endswith(end) and len(folder) > len(start) + len(end)
         ]
-        # Masks may lie beside the images of their own split.
-        apart = {folder for name in names for folder in self._annotations(name) if folder != self._images(name)}
+        # Masks may be beside the images of their own split, or in a folder among these; another split's are elsewhere.
+        apart = {
+            other: {folder for folder in self._annotations(other) if folder != self._images(other)}
+            for other in (*names, _ANY_SPLIT)
+        }
         return [
             name
             for name in names
             if (not rest or self._exists(self._images(name)))
-            and not any(_holds(self._images(name), folder) for folder in apart)
+            and not any(holds(self._images(name), folder) for other in apart.keys() - {name} for folder in apart[other])
             and (listed is None or name in listed)
         ]
 
@@ -158,19 +171,21 @@ class Folder(Dataset):
         # A mask that is not read, such as a JPEG, is no image either.
         annotated_as = self.options.mask_suffix if image_folder in (mask_folder, instance_folder) else ""
         images = self._files(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, annotations, annotated_as)
+        within = [at for at in (mask_folder, instance_folder) if at != image_folder and holds(image_folder, at)]
+        images = {name: path for name, path in images.items() if not any(holds(folder, path) for folder in within)}
         if self.options.lists is not None:
-            path = _path(self.options.lists, split)
+            path = filled(self.options.lists, split)
             chosen = read_list(self.tree, path, images, labels)
             images = {name: found for name, found in images.items() if name in chosen}
             labels = {name: found for name, found in labels.items() if name in chosen}
         self._check_unread(split, images, labels)
-        ending = common_ending(images.keys(), labels.keys())
+        ending = _ending(images, labels)
         check_pairs(
             split,
             images,
             labels,
-            f"{self.tree.at(image_folder)}/**/*{_pattern(self.options.image_suffix, '.png or *', '.jpg')}",
-            f"{self.tree.at(mask_folder)}/**/*{_pattern(self.options.mask_suffix, '', '.png')}",
+            f"{self.tree.at(image_folder)}/**/*{pattern_of(self.options.image_suffix, '.png or *', '.jpg')}",
+            f"{self.tree.at(mask_folder)}/**/*{pattern_of(self.options.mask_suffix, '.png')}",
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
             remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
@@ -196,16 +211,9 @@ class Folder(Dataset):
         )
 
     def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        image_folder, (mask_folder, _) = self._images(split), self._annotations(split)
-        image_ending, mask_ending = _stem_ending(self.options.image_suffix), _stem_ending(self.options.mask_suffix)
-        check_unread(
-            self.tree,
-            split,
-            images,
-            labels,
-            Place(image_folder, IMAGE_SUFFIXES, image_ending, partial(_name, folder=image_folder, ending=image_ending)),
-            Place(mask_folder, MASK_SUFFIXES, mask_ending, partial(_name, folder=mask_folder, ending=mask_ending)),
-        )
+        image = _place(self._images(split), IMAGE_SUFFIXES, self.options.image_suffix)
+        mask = _place(self._annotations(split)[0], MASK_SUFFIXES, self.options.mask_suffix)
+        check_unread(self.tree, split, images, labels, image, mask)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
@@ -230,7 +238,7 @@ class Folder(Dataset):
         """The tables with attributes and captions, and the files of classes."""
         path = self._classes_file
         alike = [
-            _path(self.options.classes or f"{self.options.images}/{CLASSES_BESIDE_IMAGES}", split)
+            filled(self.options.classes or f"{self.options.images}/{CLASSES_BESIDE_IMAGES}", split)
             for split in self.splits()
         ]
         return {*self._tables.rows, *([path, *alike] if path else [])}
@@ -240,7 +248,7 @@ class Folder(Dataset):
         folders = [self._images(split) for split in self.splits()]
         tables = read_tables(self.tree, folders)
         for table, named in tables.rows.items():
-            if not any(_holds(folder, path) for path in named for folder in folders):
+            if not any(holds(folder, path) for path in named for folder in folders):
                 raise UserError(
                     f"{self.tree.at(table)} names none of the images: expected paths such as "
                     f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(named))}"
@@ -248,16 +256,16 @@ class Folder(Dataset):
         return tables
 
     def _images(self, split: str) -> str:
-        return _path(self.options.images, split)
+        return filled(self.options.images, split)
 
     def _annotations(self, split: str) -> tuple[str, str]:
-        return _path(self.options.masks, split), _path(self.options.instances, split)
+        return filled(self.options.masks, split), filled(self.options.instances, split)
 
     def _exists(self, folder: str) -> bool:
         return self.tree.found_in(folder) != NO_FOLDER
 
     def _has_masks(self, split: str) -> bool:
-        return self._exists(_path(self.options.masks, split))
+        return self._exists(filled(self.options.masks, split))
 
     def _must_have_masks(self, split: str) -> bool:
         return self._has_masks(split) or (self.classes is not None and split in LABELLED_SPLITS)
@@ -277,8 +285,8 @@ class Folder(Dataset):
         chosen = {
             path: name
             for path in self._below(folder, suffixes)
-            if path not in apart and (name := _without(path, ending)) is not None
-            if not (ending_apart and _without(path, ending_apart) is not None)
+            if path not in apart and (name := without_ending(path, ending)) is not None
+            if not (ending_apart and without_ending(path, ending_apart) is not None)
         }
         # Some systems write an accent as a letter of its own, so that one name may have two spellings.
         return by_name(
@@ -290,40 +298,16 @@ class Folder(Dataset):
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
 
 
-def _name(path: str, folder: str, ending: str) -> str:
-    """The path of a file in a folder, without its suffix and the ``ending`` before that."""
-    # Some systems write an accent as a letter of its own, so that one name may have two spellings.
-    name = str(PurePosixPath(path).relative_to(folder).with_suffix(""))
-    return unicodedata.normalize("NFC", name.removesuffix(ending))
+def _place(folder: str, suffixes: tuple[str, ...], ending: str) -> Place:
+    """Where files with an ending are, which may include the suffix."""
+    ending = stem_ending(ending)
+    return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending))
 
 
-def _path(template: str, split: str) -> str:
-    path = posixpath.normpath(template.replace(SPLIT, split))
-    return "" if path == "." else path
-
-
-def _stem_ending(ending: str) -> str:
-    """What of an ending belongs to the name of a file without its suffix."""
-    start, dot, end = ending.rpartition(".")
-    return start if dot and f".{end}".lower() in IMAGE_SUFFIXES else ending
-
-
-def _without(path: str, ending: str) -> str | None:
-    """A path without the suffix of its file and the ``ending`` before it, which may include the suffix; or None."""
-    start, _, suffix = path.rpartition(".")
-    before, dot, end = ending.rpartition(".")
-    if dot and f".{end}".lower() in IMAGE_SUFFIXES:
-        # Cameras write .JPG where people write .jpg.
-        if suffix.lower() != end.lower():
-            return None
-        ending = before
-    name = start.rpartition("/")[2]
-    return start.removesuffix(ending) if name.endswith(ending) and len(name) > len(ending) else None
-
-
-def _pattern(ending: str, *suffixes: str) -> str:
-    return ending if ending.lower().endswith(IMAGE_SUFFIXES) else "".join(f"{ending}{end}" for end in suffixes)
-
-
-def _holds(folder: str, path: str) -> bool:
-    return not folder or path == folder or path.startswith(f"{folder}/")
+def _ending(images: Mapping[str, str], labels: Mapping[str, str]) -> str | None:
+    """The ``mask_suffix`` with which labels would be found; None where they have no common ending."""
+    ending = common_ending(images.keys(), labels.keys())
+    if ending is None or not ending.lower().endswith(IMAGE_SUFFIXES):
+        return ending
+    # An ending such as .jpg would be taken for the suffix of the file.
+    return ending + PurePosixPath(labels[min(labels.keys() - images.keys())]).suffix

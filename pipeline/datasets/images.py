@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from pipeline.datasets.base import Frame, RecordError, Size, one_line
 from pipeline.datasets.decoding import check_tiff, opened
 from pipeline.datasets.depth import to_eight_bits
-from pipeline.datasets.masks import Mask, decoded_mask, require_lossless
+from pipeline.datasets.masks import Mask, decoded_mask, require_even, require_lossless
 from pipeline.datasets.png import deep_channels, stated_bits
 from pipeline.datasets.tiff import TiffPage
 from pipeline.datasets.tree import Tree
@@ -97,7 +97,7 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
 def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
     """Read a label whose classes are colours, RGB uint8 [H, W, 3], exactly as stored; a palette file gives its colours.
 
-    Raises RecordError for a file that cannot be read, has no colours, or is compressed with loss.
+    Raises RecordError for a file that cannot be read, has no colours or transparent parts, or is compressed with loss.
     """
     return _read_channels(tree, path, ("RGB", "RGBA", "P"), "RGB", "8-bit colours")
 
@@ -139,13 +139,18 @@ def count_values(ids: NDArray[np.uint8 | np.uint16]) -> NDArray[np.int64]:
 def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, expected: str) -> NDArray[np.uint8]:
     where, data = tree.at(path), tree.read(path, "label")
     tiff = TiffPage.of(data)
+    if tiff is not None:
+        check_tiff(tiff, where, "label", tree.decoding)
     with opened(data, where, "label", tree.decoding) as file:
         require_lossless(file, where)
         deep = (tiff is not None and tiff.is_deep) or (file.format == "PNG" and deep_channels(data) is not None)
         if file.mode not in modes or deep:
             said = "16 bits a channel" if deep else f"mode {file.mode}"
             raise RecordError(f"wrong label mode: {where} has {said}: expected {expected}")
-        return np.array(file.convert(mode))
+        pixels = np.array(file.convert(mode))
+        if mode == "RGB" and file.mode == "RGBA":
+            require_even(np.array(file)[..., 3:], file.mode, where)
+        return pixels
 
 
 def _channels_of(tiff: TiffPage, data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _SIXTEEN_BIT_MAX = 65535
 _SPREADS_16_BIT = (257, 256)
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
+AnyValues = TypeVar("AnyValues", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8] | NDArray[np.uint16])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,9 @@ def decoded_mask(data: bytes, where: str, decoding: Decoding) -> Mask:
     if tiff is not None:
         check_tiff(tiff, where, "label", decoding)
         if (deep := _deep(tiff, data, where)) is not None:
-            return _of_channels(deep, f"{deep.shape[-1]} channels of {deep.dtype.itemsize * 8} bits", where)
+            return _of_channels(
+                _turned(deep, tiff.orientation), f"{deep.shape[-1]} channels of {deep.dtype.itemsize * 8} bits", where
+            )
     with opened(data, where, "label", decoding) as file:
         require_lossless(file, where)
         if file.format == "PNG" and (channels := deep_channels(data)) is not None:
@@ -70,6 +74,25 @@ def require_lossless(file: Image.Image, where: str) -> None:
     """Raise RecordError for a format that changes ids."""
     if file.format not in LOSSLESS_FORMATS:
         raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
+
+
+def require_even(alpha: Values, mode: str, where: str) -> None:
+    """Raise RecordError for an alpha channel [H, W, 0 or more] that is not the same everywhere."""
+    if alpha.size and (alpha != alpha[0, 0]).any():
+        raise RecordError(
+            f"wrong label mode: {where} has mode {mode} with an alpha channel of {alpha.min()}..{alpha.max()}: "
+            "expected masks without transparent parts"
+        )
+
+
+def _turned(values: AnyValues, orientation: int) -> AnyValues:
+    """Pixels [H, W] or [H, W, C] turned upright as EXIF's ``orientation`` says: [W, H] for 5 to 8."""
+    if orientation not in range(2, 9):
+        return values
+    if orientation > 4:
+        values = np.swapaxes(values, 0, 1)
+    across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    return np.ascontiguousarray(values[:: -1 if down else 1, :: -1 if across else 1])
 
 
 def _of_one_channel(file: Image.Image, data: bytes, where: str, tiff: TiffPage | None) -> Mask:
@@ -102,12 +125,7 @@ def _of_palette(indices: Image.Image, file: Image.Image) -> Mask:
 def _of_channels(channels: Values, mode: str, where: str) -> Mask:
     """The mask of grey or RGB, and alpha behind it, which says nothing where it is the same everywhere."""
     colors = 3 if channels.shape[-1] > 2 else 1
-    alpha = channels[..., colors:]
-    if alpha.size and (alpha != alpha[0, 0]).any():
-        raise RecordError(
-            f"wrong label mode: {where} has mode {mode} with an alpha channel of {alpha.min()}..{alpha.max()}: "
-            "expected masks without transparent parts"
-        )
+    require_even(channels[..., colors:], mode, where)
     red = channels[..., 0]
     if colors == 1:
         return Mask(red.copy(), mode)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from pipeline.datasets.base import Label, RecordError
+from pipeline.datasets.decoding import check_size
 from pipeline.datasets.objects import number_codes
+from pipeline.kinds import Decoding
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
 
 # Coordinates so many times outside of an image crash the rasteriser, and belong to no object of it.
@@ -46,14 +48,16 @@ class Drawing(msgspec.Struct, array_like=True):
     objects: list[Drawn]
 
 
-def drawn(legend: str, where: str) -> tuple[Label, NDArray[np.uint16]]:
+def drawn(legend: str, where: str, decoding: Decoding) -> tuple[Label, NDArray[np.uint16]]:
     """Train ids [H, W], uint8 or uint16, and objects uint16 [H, W] of the JSON text of a `Drawing`.
 
     Objects of more pixels come first, so that small ones stay on top, and of equal ones the later covers the earlier.
     Objects that are not crowds are numbered from 1 in the order of the file, but for those that others cover whole.
-    Raises RecordError naming ``where`` they stand for a mask that does not fit the image.
+    Raises RecordError naming ``where`` they stand for a mask that does not fit the image, and an image of more pixels
+    than are to be decoded.
     """
     drawing = msgspec.json.decode(legend, type=Drawing)
+    check_size(drawing.width, drawing.height, where, "label", decoding)
     dtype = np.uint8 if drawing.ignore_index == IGNORE_8_BIT else np.uint16
     shape = drawing.height, drawing.width
     label: NDArray[Any] = np.full(shape, drawing.uncovered, dtype)

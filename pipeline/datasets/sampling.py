@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.base import make_key
-from pipeline.datasets.folder import IMAGE_SUFFIXES
+from pipeline.datasets.folder_names import IMAGE_SUFFIXES
 from pipeline.datasets.tree import enumerate_some
 
 # Of DAFormer (Hoyer et al., CVPR 2022), which DGInStyle takes over.

@@ -22,6 +22,10 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _INKS = 0, 1, 2, 5
 _CONTIGUOUS, _SEPARATE = 1, 2
 # None, and both numbers of deflate: what tifffile decodes without further libraries.
 _PLAIN = (1, 8, 32946)
+# LZW and PackBits, which OpenCV's build of libtiff decodes in 16 bits.
+_OF_OPENCV = (5, 32773)
+# JPEG of three kinds, JPEG 2000, LERC, WebP and JPEG XL: all may change values, and no tag says whether they did.
+_LOSSY = (6, 7, 34892, 34712, 33003, 33004, 33005, 34887, 34927, 50001, 34933, 34934, 50002)
 # Bits of the tag that says what a page is: a smaller copy of another, or a mask of one.
 _SUBORDINATE = 0b101
 _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
@@ -29,8 +33,9 @@ _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
 _MOST_PAGES = 64
 _NAMES = {_SIGNED: "signed integers", _FLOAT: "floating-point values"}
 
-# It logs tags that it does not know; what keeps a file from being read is raised.
+# Both log what is odd in a file, such as unknown tags; what keeps a file from being read is raised.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @dataclass(frozen=True)
@@ -86,13 +91,38 @@ class TiffPage:
         return self.page.photometric == _WHITE_IS_ZERO and self.page.bitspersample > 8
 
     def check(self, path: str, role: Role) -> None:
-        """Raise RecordError for samples that are no numbers from 0, and for several images in one file."""
+        """Raise RecordError for samples that are no numbers from 0, bands that do not decode, and several images.
+
+        Of a label, for compression with loss too.
+        """
         page = self.page
+        if role == "label" and page.compression in _LOSSY:
+            raise RecordError(
+                f"lossy label: {path} is TIFF with the compression {self._compression}, which changes ids: expected "
+                "none, LZW, PackBits or deflate"
+            )
+        if self._is_banded and page.planarconfig == _SEPARATE and not self._is_plain:
+            # Pillow gives the first band alone.
+            raise RecordError(f"unsupported {role}: {path} has {self.describe()}: save it with deflate or uncompressed")
         if page.sampleformat != _UNSIGNED and (page.sampleformat != _SIGNED or page.bitspersample == 8):
             what = _NAMES.get(page.sampleformat, f"samples of format {page.sampleformat}")
             raise RecordError(f"wrong {role} mode: {path} holds {what}: expected 8 or 16 bits a channel, from 0")
         if self.pages > 1:
             raise RecordError(f"several pages: {path} holds {self.pages} images: expected one a file")
+
+    @property
+    def _is_banded(self) -> bool:
+        """Whether it has several bands that it calls grey, as tools for maps store colours."""
+        return self.page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and self.page.samplesperpixel > 1
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether tifffile decodes it without further libraries."""
+        return self.page.compression in _PLAIN and self.page.bitspersample in (8, 16)
+
+    @property
+    def _compression(self) -> str:
+        return str(getattr(self.page.compression, "name", self.page.compression))
 
     def channels(self, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
         """Samples [H, W, C] that Pillow does not read, or not whole; None for every other file.
@@ -100,20 +130,20 @@ class TiffPage:
         C channels are grey or RGB and whatever follows, or the inks of CMYK.
         """
         page = self.page
-        # Tools for maps store colours as so many bands that they call grey.
-        banded = page.photometric == _BLACK_IS_ZERO and page.samplesperpixel > 1
+        banded = self._is_banded and page.photometric == _BLACK_IS_ZERO
         coloured = self.is_deep and page.photometric in (_RGB, _INKS)
         foreign = data.startswith(_BIG_ENDIAN_BIG_TIFF) and page.photometric in (_BLACK_IS_ZERO, _RGB)
         if page.bitspersample not in (8, 16) or not (banded or coloured or foreign):
             return None
-        if page.compression in _PLAIN:
+        if self._is_plain:
             pixels = page.asarray()
             pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)) if page.planarconfig == _SEPARATE else pixels
             pixels = pixels[..., None] if page.samplesperpixel == 1 else pixels
             if pixels.shape != (page.imagelength, page.imagewidth, page.samplesperpixel):
                 raise ValueError(f"its pixels have the shape {pixels.shape}")
             return pixels
-        if page.planarconfig == _CONTIGUOUS and page.photometric == _RGB and page.samplesperpixel in (3, 4):
+        decodes = page.compression in _OF_OPENCV and page.planarconfig == _CONTIGUOUS
+        if decodes and page.photometric == _RGB and page.samplesperpixel in (3, 4):
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             if decoded is None:
                 raise ValueError("its pixels do not decode")
@@ -130,12 +160,10 @@ class TiffPage:
     def describe(self) -> str:
         """Number, type and compression of the channels."""
         page = self.page
-        compression = getattr(page.compression, "name", page.compression)
         kind = _NAMES.get(page.sampleformat, "unsigned integers")
         planes = " in separate planes" if page.planarconfig == _SEPARATE else ""
-        return (
-            f"{page.samplesperpixel} channels of {page.bitspersample} bits ({kind}{planes}, compression {compression})"
-        )
+        layout = f"{kind}{planes}, compression {self._compression}"
+        return f"{page.samplesperpixel} channels of {page.bitspersample} bits ({layout})"
 
 
 def unsupported(data: bytes) -> str | None:

@@ -15,7 +15,7 @@ from pipeline.inspection.duplicates import DISTANCE, Twin, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
 from pipeline.inspection.subject import Subject
-from pipeline.label_rules import Seen, ignored_class, nothing_labelled, nothing_to_learn
+from pipeline.label_rules import Seen, ignored_class, nothing_labelled, nothing_to_learn, perhaps_ignored
 from pipeline.store import JSON
 
 
@@ -85,6 +85,12 @@ class Report:
             return None
         return nothing_to_learn(self._seen(train), meaning.taxonomy.classes, meaning)
 
+    @property
+    def ignored_note(self) -> str | None:
+        """What to check where classes are absent and one of them may have the value that is ignored; None elsewhere."""
+        meaning = self.subject.meaning
+        return None if meaning is None else perhaps_ignored(meaning, [self._seen(split) for split in self.splits])
+
     def _seen(self, split: str) -> Seen:
         statistics = self.splits[split]
         total = self.subject.labelled[split]
@@ -95,6 +101,7 @@ class Report:
         """Whether nothing is missing, all could be read, and a run has something to learn from the labels."""
         return (
             not self.subject.lacks_train
+            and not self.subject.empty
             and not self.subject.unpaired
             and not self.subject.unread
             and not self.total.failed
@@ -115,12 +122,14 @@ class Report:
             "rare_below": {"share_of_images": RARE_IMAGES, "share_of_pixels": RARE_PIXELS},
             "unpaired": [unpaired.to_json() for unpaired in self.subject.unpaired],
             "unread": [unread.to_json() for unread in self.subject.unread],
+            "empty": list(self.subject.empty),
             "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
             "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),
             "label_faults": list(self.label_faults),
             "label_doubts": list(self.label_doubts),
             "label_note": self.label_note,
+            "ignored_note": self.ignored_note,
             "near_duplicates": {
                 "distance": self.distance,
                 "not_compared": self.flat,

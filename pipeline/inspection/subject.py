@@ -9,7 +9,7 @@ from typing import get_args
 
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT, DatasetConfig
-from pipeline.datasets import Dataset, DatasetKind, Decoding, Listing, open_dataset
+from pipeline.datasets import Dataset, DatasetKind, Decoding, Intake, Listing, open_dataset
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
@@ -43,6 +43,7 @@ class Subject:
         example: one of them, with its key and whole reason; empty where there is none.
         unread: files that have the name of an image or a label, in a format that is not read.
         lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
+        empty: why nothing is left of a split that a run reads, a line for each such split of a dataset.
         listing: a dataset's records, and what of it is not read.
         meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
         labelled: how many labelled images each split of a dataset has, looked at or not.
@@ -59,6 +60,7 @@ class Subject:
     example: str = ""
     unread: Sequence[Unread] = ()
     lacks_train: str = ""
+    empty: Sequence[str] = ()
     listing: Listing = field(default_factory=lambda: Listing({}))
     meaning: Meaning | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
@@ -85,6 +87,7 @@ def dataset_subject(
     with telling_unpaired() as unpaired, noting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
+    read = settings.splits if settings is not None and settings.only_labelled else ()
     chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
     units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
@@ -96,6 +99,7 @@ def dataset_subject(
         unpaired,
         unread=unread,
         lacks_train=lacks_train,
+        empty=[why_empty(intake, dataset, name) for name in read if not listing.records.get(name, True)],
         listing=listing,
         meaning=Meaning.of(dataset),
         labelled={name: sum(record.label is not None for record in found) for name, found in listing.records.items()},
@@ -107,6 +111,15 @@ def why_absent(dataset: Dataset, split: str) -> str:
     """What the dataset says where it is asked for a split that it lacks."""
     try:
         dataset.records(split)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def why_empty(intake: Intake, dataset: Dataset, split: str) -> str:
+    """What a run says of a split that nothing is left of."""
+    try:
+        intake.listing(dataset, [split])
     except UserError as error:
         return str(error)
     return ""

@@ -60,10 +60,13 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {count} x {kind}: quarantined when the store was made{such}"
     if subject.lacks_train:
         yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
+    yield from (f"  {empty}" for empty in subject.empty)
     yield from (f"  {fault}" for fault in report.label_faults)
     yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
     if report.label_note:
         yield f"  for trainings: {report.label_note}"
+    if report.ignored_note:
+        yield f"  the last class is never there: {report.ignored_note}"
     if report.is_sound:
         yield "  nothing missing, nothing unreadable"
 

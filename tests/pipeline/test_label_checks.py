@@ -146,6 +146,43 @@ def test_a_limit_may_leave_the_last_class_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("masks", "overrides"),
+    [
+        ({"train": [[0, 1, 255]] * 4, "val": [[0, 1, 255]] * 2, "test": [[0, 1, 255]] * 2}, []),
+        ({"train": [[0, 1, 255]] * 4, "val": [[0, 1, 255]] * 2}, ["dataset.limit={train: 3}"]),
+        ({"train": [[0, 1, 255]] * 9}, ["dataset.held_out={share: 0.3}"]),
+    ],
+)
+def test_masks_that_a_run_leaves_aside_are_looked_at_too_where_255_may_be_the_last_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], masks: dict[str, Sequence[Sequence[int]]], overrides: list[str]
+) -> None:
+    root = folder(tmp_path / "data", "a\nb\nc\n", masks)
+    message = refused(root, tmp_path / "space", capsys, *overrides)
+    assert "hold the values 0, 1 and 255" in message
+    assert f"the {sum(map(len, masks.values()))} masks looked at" in message
+    # One that shows the class says that 255 is another thing.
+    split = sorted(masks)[-1]
+    path = max((root / "masks" / split).iterdir())
+    save(path, np.resize(np.asarray([0, 1, 2], np.uint8), SHAPE))
+    looked_at(root, *overrides)
+
+
+def test_255_beside_several_absent_classes_is_remarked_by_run_and_inspect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = {"train": [[0, 1, 3, 255]] * 4, "val": [[0, 1, 3, 255]] * 2}
+    root = folder(tmp_path / "data", "a\nb\nc\nd\nobj\n", masks)
+    [remark] = looked_at(root)
+    advice = "If 255 is 'obj', give the ids in a classes.csv"
+    assert advice in remark
+    assert "set dataset.folder.ignore_index=255" in remark
+    code, text = inspected(root, capsys)
+    assert code == 0
+    assert advice in text
+    assert advice not in looked_at(root, "dataset.folder={ignore_index: 255}")[0]
+
+
+@pytest.mark.parametrize(
     ("classes", "train", "expected"),
     [
         ("road\n", [0, 255], "show one class alone in the 3 masks looked at (3 of 3 of train), 'road', and 255"),

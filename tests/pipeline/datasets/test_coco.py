@@ -270,6 +270,16 @@ def test_two_images_of_one_id_are_refused(root: Path, name: str) -> None:
         open_dataset("coco", root).records("train")
 
 
+def test_an_image_with_two_ids_is_refused_where_each_has_segments(root: Path) -> None:
+    def twice(content: dict) -> None:
+        content["images"].append({**content["images"][0], "id": 77})
+        content["annotations"].append({**content["annotations"][0], "image_id": 77})
+
+    edit(root, twice)
+    with pytest.raises(UserError, match=r"panoptic_train2017\.json: the image \w+ has the ids 9 and 77"):
+        open_dataset("coco", root).records("train")
+
+
 def test_crowds_may_be_true_and_false(root: Path) -> None:
     without_panoptic(root)
     before = [record.boxes for record in open_dataset("coco", root).records("train")]
@@ -344,7 +354,7 @@ FAULTS = [
         r"is not listed is train2017/extra\.jpg$",
     ),
     (add_map, r"1 of its labels have no image: .* found 2 images and 3 labels, .*/extra\.png;"),
-    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg;"),
+    (remove_maps, rf"2 of its images have no label: expected .*/panoptic_train2017/\*\.png .*/{NAMES[0]}\.jpg$"),
     (remove_json, r"2 of its labels have no image: expected .* that .*panoptic_train2017\.json describes, found 2"),
 ]
 

@@ -168,3 +168,36 @@ def test_lists_may_choose_in_the_folders_of_splits(tmp_path: Path) -> None:
     (tmp_path / "train.lst").write_text("a\n")
     with pytest.raises(UserError, match="a is the name of several images"):
         dataset.records("train")
+
+
+def test_masks_may_be_in_a_folder_among_the_images_of_their_split(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        save(tmp_path / split / "a.png", IMAGE)
+        save(tmp_path / split / "masks" / "a.png", MASK)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    dataset = open_dataset("folder", tmp_path, FolderOptions("{split}", "{split}/masks"))
+    assert dataset.splits() == ["train", "val"]
+    for split in dataset.splits():
+        [record] = dataset.records(split)
+        assert (record.image, record.label) == (f"{split}/a.png", f"{split}/masks/a.png")
+    (tmp_path / "train" / "masks" / "a.png").rename(tmp_path / "train" / "masks" / "a.jpg")
+    with pytest.raises(UserError, match=r"train/masks/a\.jpg \(JPG is lossy"):
+        dataset.records("train")
+
+
+def test_a_pattern_names_the_ending_of_masks_once(tmp_path: Path) -> None:
+    save(tmp_path / "images/train/a.png", IMAGE)
+    save(tmp_path / "masks/train/b_mask.png", MASK)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(UserError, match=r"expected \S*/masks/train/\*\*/\*_mask\.png, found"):
+        open_dataset("folder", tmp_path, FolderOptions(mask_suffix="_mask")).records("train")
+
+
+def test_masks_named_after_the_whole_file_of_their_image_are_found_as_the_message_says(tmp_path: Path) -> None:
+    save(tmp_path / "images/train/a.jpg", IMAGE)
+    save(tmp_path / "masks/train/a.jpg.png", MASK)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(UserError, match=r"set dataset\.folder\.mask_suffix=\.jpg\.png"):
+        open_dataset("folder", tmp_path).records("train")
+    [record] = open_dataset("folder", tmp_path, FolderOptions(mask_suffix=".jpg.png")).records("train")
+    assert record.label == "masks/train/a.jpg.png"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets import RecordError
-from pipeline.datasets.images import read_frame, read_image, read_label_ids
+from pipeline.datasets.images import read_frame, read_image, read_label_colors, read_label_ids
 from pipeline.datasets.tree import Tree
 
 ORIENTATION = 0x0112
@@ -235,3 +235,13 @@ def test_a_mirrored_photograph_is_decoded_whole_where_pixels_would_be_cut(tmp_pa
     Image.fromarray(np.zeros((64, 65, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     frame = read_frame(Tree(tmp_path), "a.jpg", (8, 8))
     assert (frame.reduction, frame.image.shape) == (1, (64, 65, 3))
+
+
+def test_colours_of_labels_with_transparent_parts_are_refused(tmp_path: Path) -> None:
+    colors = np.zeros((4, 6, 4), np.uint8)
+    Image.fromarray(colors).save(tmp_path / "even.png")
+    assert read_label_colors(Tree(tmp_path), "even.png").shape == (4, 6, 3)
+    colors[0, 0, 3] = 255
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    with pytest.raises(RecordError, match=r"^wrong label mode: .*alpha channel of 0\.\.255"):
+        read_label_colors(Tree(tmp_path), "a.png")

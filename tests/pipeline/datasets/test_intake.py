@@ -169,3 +169,27 @@ def test_every_command_holds_the_same_images_out(tmp_path: Path, capsys: Output)
     assert {split: index["split"].to_pylist().count(split) for split in counts} == counts
     assert guarded(["plan", *run[:3], "dataset.held_out.groups=(", *more]) == 2
     assert "is no regular expression" in capsys.readouterr().err
+
+
+def test_inspect_names_a_split_that_has_no_labelled_image_as_plan_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "images/val/a.png", np.zeros((16, 24, 3), np.uint8))
+    save(tmp_path / "images/train/a.png", np.zeros((16, 24, 3), np.uint8))
+    save(tmp_path / "masks/train/a.png", np.resize(np.arange(2, dtype=np.uint8), (16, 24)))
+    (tmp_path / "masks/val").mkdir()
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    said = "dataset.only_labelled: none of the 1 images of 'val'"
+    assert guarded(["inspect", "folder", str(tmp_path), "dataset.only_labelled=true"]) == 1
+    assert said in capsys.readouterr().out
+    plan = ["plan", "own", f"dataset.root={tmp_path}", "--workspace", str(tmp_path / "space")]
+    assert guarded([*plan, "dataset.only_labelled=true"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_inspect_takes_any_name_for_what_is_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abcdef":
+        save(tmp_path / f"images/train/{name}.png", np.zeros((16, 24, 3), np.uint8))
+    settings = ["dataset.held_out.share=0.3", "dataset.held_out.split=dev"]
+    assert guarded(["inspect", "folder", str(tmp_path), *settings]) == 0
+    assert "dev" in capsys.readouterr().out.splitlines()[0]

@@ -238,6 +238,36 @@ def test_splits_of_other_categories_and_images_without_a_size_are_refused(tmp_pa
         open_dataset("coco", tmp_path).records("train")
 
 
+@pytest.mark.parametrize("name", ["0.png", "0.jpg"])
+def test_an_image_with_two_ids_is_refused_as_the_polygons_of_one_would_be_lost(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, [[square(0, 0, 6)]])
+    content = json.loads(path.read_text())
+    content["images"].append({**content["images"][0], "id": 5, "file_name": name})
+    content["annotations"].append({**square(10, 10, 6), "id": 9, "image_id": 5})
+    write_json(path, content)
+    with pytest.raises(UserError, match=r"instances_train\.json: the image 0\.\w+ has the ids 0 and 5"):
+        open_dataset("coco", tmp_path).records("train")
+    # The same entry again changes nothing.
+    content["images"][1] = content["images"][0]
+    content["annotations"][-1]["image_id"] = 0
+    write_json(path, content)
+    [frame] = frames(tmp_path)
+    assert frame.label is not None
+    assert (frame.label[3, 3], frame.label[12, 12]) == (0, 0)
+
+
+def test_an_absurd_size_spoils_its_image_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, [[square(0, 0, 6)], [square(0, 0, 6)]])
+    content = json.loads(path.read_text())
+    content["images"][1].update(height=300_000, width=300_000)
+    write_json(path, content)
+    dataset = open_dataset("coco", tmp_path)
+    good, broken = dataset.records("train")
+    assert dataset.load(good).label is not None
+    with pytest.raises(RecordError, match=r"^bomb-sized label: .*train/1\.png has 300000 x 300000 = 90000"):
+        dataset.annotations(broken)
+
+
 def test_a_run_shards_polygons_with_the_background_that_is_stated(tmp_path: Path) -> None:
     root, workspace = tmp_path / "data", tmp_path / "space"
     for split in ("train", "val"):

@@ -12,10 +12,10 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.datasets import Decoding, RecordError
-from pipeline.datasets.images import read_image, read_label_ids, read_mask
+from pipeline.datasets.images import read_image, read_label_colors, read_label_ids, read_mask
 from pipeline.datasets.tree import Tree
 from tests.pipeline.datasets.files import packbits_planes, packed_tiff
 
@@ -258,3 +258,55 @@ class _InMemory:
 
     def read(self, path: str, role: str) -> bytes:  # noqa: ARG002
         return self.data
+
+
+@pytest.mark.parametrize("read", [read_mask, read_label_colors])
+def test_labels_in_compression_that_changes_ids_are_refused_and_images_are_not(tmp_path: Path, read: Any) -> None:
+    values = np.full((*SHAPE, 3), 7, np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.tif", compression="jpeg")
+    assert read_image(Tree(tmp_path), "a.tif").shape == values.shape
+    with pytest.raises(RecordError, match=r"^lossy label: .*a\.tif is TIFF with the compression JPEG"):
+        read(Tree(tmp_path), "a.tif")
+
+
+def retagged(data: bytes, **numbers: int) -> bytes:
+    """A classic little-endian TIFF file with other values of tags of one short each."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        places = {name: file.pages.first.tags[name].valueoffset for name in numbers}
+    changed = bytearray(data)
+    for name, place in places.items():
+        changed[place : place + 2] = numbers[name].to_bytes(2, "little")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_compressed_planes_that_are_called_grey_are_refused_and_not_read_in_part(tmp_path: Path, read: Any) -> None:
+    values = samples(np.random.default_rng(0), np.uint16, 3)
+    (tmp_path / "a.tif").write_bytes(retagged(packbits_planes(values), PhotometricInterpretation=1))
+    with pytest.raises(RecordError, match=r"^unsupported .*3 channels of 16 bits .* separate planes, compression PA"):
+        read(Tree(tmp_path), "a.tif")
+
+
+@pytest.mark.parametrize("number", [50000, 34925], ids=["zstd", "lzma"])
+def test_a_compression_that_nothing_decodes_is_named_and_nothing_else_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int
+) -> None:
+    values = samples(np.random.default_rng(0), np.uint16, 3)
+    encoded = cv2.imencode(".tiff", values, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    (tmp_path / "a.tif").write_bytes(retagged(encoded, Compression=number))
+    with pytest.raises(RecordError, match=r"^unsupported label: .*compression (ZSTD|LZMA)"):
+        read_mask(Tree(tmp_path), "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "grey16", "rgb", "rgb16"])
+def test_masks_are_turned_upright_alike_in_every_depth(tmp_path: Path, kind: str, orientation: int) -> None:
+    values = samples(np.random.default_rng(0), np.uint16 if "16" in kind else np.uint8, 3 if "rgb" in kind else 1)
+    tags = [(ORIENTATION, 3, 1, orientation, True)]
+    write(tmp_path / "a.tif", values, photometric="rgb" if "rgb" in kind else "minisblack", extratags=tags)
+    places = Image.fromarray(np.arange(SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(SHAPE))
+    places.getexif()[ORIENTATION] = orientation
+    order = np.asarray(ImageOps.exif_transpose(places)).astype(int)
+    expected = values.reshape(-1, *values.shape[2:])[order]
+    np.testing.assert_array_equal(read_mask(Tree(tmp_path), "a.tif").values, expected)
