@@ -17,6 +17,7 @@ from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
 from pipeline.curation import require_some_curated
 from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.resource_checks import joins_cluster
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
@@ -117,7 +118,8 @@ class Value:
             require_model(settings.model)
             return
         device = resources_of(self.config, training[0]).device
-        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device))
+        local = not joins_cluster(self.config)
+        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device, local))
 
     @property
     def split(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import downstream.trial
 from downstream.models import segmenter_config
 from pipeline.artifact import read_record
 from pipeline.cli import guarded
@@ -16,6 +17,9 @@ from pipeline.config import Config
 from pipeline.store import SampleReader, Store
 from pipeline.verification import verify
 from pipeline.workflow import Selection, run
+from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_value import Value
+from pipeline.workspace import Workspace
 
 Configure = Callable[..., Config]
 
@@ -111,3 +115,15 @@ def test_a_segmenter_that_cannot_be_trained_is_refused_before_any_work(
     assert not (tmp_path / "new").exists()
     # Nothing is trained up to there.
     assert guarded(["plan", str(recipe), *overrides, "--until", "generate"]) == 0
+
+
+def test_the_trial_of_a_run_on_a_cluster_is_not_held_against_this_machine(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(downstream.trial, "require_trainable", lambda trial: asked.append(trial.local))
+    for overrides in ([], ["cluster.executor=ray", "cluster.address=127.0.0.1:1"]):
+        config = configure(tmp_path / "new", *overrides)
+        workspace = Workspace.of(config)
+        Value(config, workspace, Layouts(config, workspace)).check(["shard", "judge"])
+    assert asked == [True, False]
