@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import traceback
 import warnings
@@ -23,24 +24,28 @@ from downstream.judge import Judge
 from downstream.mmseg_import import MissingOperator, mmseg_scope
 from downstream.models import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
 from downstream.options import TrainingOptions
+from pipeline.machine_memory import memory_here
 from pipeline.store import fingerprint
 
 # Batch normalisation behaves the same for two images as for more, so that a CPU need not take a step of all.
 _ENOUGH = 2
 # What a side is at least where it is tried whether images are too small.
 _LARGE = 512
+# A multiple of the strides of all feature maps: a smaller image with the same remainder meets the same paddings.
+_STRIDES = 64
 # Packages that configs of mmsegmentation use and that are no part of it.
 _OTHER_PACKAGES = ("mmdet", "mmpretrain")
-# Settings that have passed in this process, and the device.
-_PASSED: set[tuple[str, str]] = set()
+# Settings that have passed in this process, the device, and whether it is one of this machine.
+_PASSED: set[tuple[str, str, bool]] = set()
 
 
 def require_trainable(trial: Trial) -> None:
     """Take the step, once in a process for the same settings and files; see `Trial.require`."""
     asked = fingerprint({**trial.options.semantic, "shape": [*trial.crop, trial.num_classes, trial.ignore_index]})
-    if (asked, trial.device) not in _PASSED:
+    passed = asked, trial.device, trial.local
+    if passed not in _PASSED:
         trial.require()
-        _PASSED.add((asked, trial.device))
+        _PASSED.add(passed)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Trial:
         num_classes: classes to predict.
         ignore_index: id of the pixels that are not learned.
         device: that it is trained on.
+        local: whether that is a device of this machine; the memory of another one is not known.
     """
 
     options: TrainingOptions
@@ -60,18 +66,20 @@ class Trial:
     num_classes: int
     ignore_index: int
     device: str
+    local: bool = True
 
     def require(self) -> None:
         """Take one step, and predict one image.
 
-        On a GPU, in a process of its own, so that this one keeps no memory of it. Where the GPU that is asked for is
-        not in this machine, and on a CPU, two images stand for a batch, and its memory is calculated from theirs.
+        On a GPU of this machine it is the step of a training, in a process of its own, so that this one keeps no
+        memory of it. On a CPU, which also stands for the devices of a cluster, two images of a limited size stand
+        for a batch. Where the training is on this CPU, the memory of a batch is calculated from theirs.
 
         Raises:
             UserError: that fails; the message says with what, and which settings would do.
         """
-        if self.device == "cpu" or not torch.cuda.is_available():
-            replace(self, device="cpu").require_here(self.device == "cpu")
+        if self.device == "cpu" or not self.local or not torch.cuda.is_available():
+            replace(self, device="cpu").require_here(self.local and self.device == "cpu")
             return
         try:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -92,21 +100,22 @@ class Trial:
             raise UserError(self.explain(error)) from error
         if not fits_here or self.device != "cpu":
             return
-        needed, there = used * self.options.batch_size / self.images, memory()
+        pixels = self.options.batch_size * math.prod(self.crop)
+        needed, there = used * pixels / (self.images * math.prod(self.size)), memory_here()
         if needed > there:
             raise UserError(
-                f"{self.named}: a step takes about {needed / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}: "
+                f"{self.named}: a step takes about {needed / 2**30:.0f} GiB, and there are {there / 2**30:.0f} here: "
                 "give a smaller downstream.batch_size, or smaller images by geometry.height and geometry.width"
             )
 
     def take_step(self) -> int:
         """Train on one batch and predict one image; returns the bytes that the step kept for its gradients."""
-        options, (height, width) = self.options, self.crop
+        options, (height, width) = self.options, self.size
         with mmseg_scope(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             config = segmenter_config(
-                options.model, self.num_classes, self.crop, options.decoder_channels, self.ignore_index
+                options.model, self.num_classes, self.size, options.decoder_channels, self.ignore_index
             )
             # The judge is built from what JSON keeps of the config.
             model: Any = build_segmenter(config_from_json(config_to_json(config))).to(self.device).train()
@@ -144,12 +153,20 @@ class Trial:
         size = self.options.batch_size
         return size if self.device != "cpu" else min(size, _ENOUGH)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images that the step is taken on; limited on a CPU."""
+        if self.device != "cpu":
+            return self.crop
+        height, width = (side if side <= _LARGE else _LARGE + side % _STRIDES for side in self.crop)
+        return height, width
+
     def batch(self) -> dict[str, list[Any]]:
         """Random images, each with labels of every sort: all of some class, and one row of pixels to ignore."""
         from mmseg.structures import SegDataSample
 
-        height, width = self.crop
-        meta = {"img_shape": self.crop, "ori_shape": self.crop, "pad_shape": self.crop}
+        height, width = size = self.size
+        meta = {"img_shape": size, "ori_shape": size, "pad_shape": size}
         inputs, samples = [], []
         for _ in range(self.images):
             label = torch.randint(self.num_classes, (1, height, width))
@@ -238,8 +255,3 @@ def missing_package(error: BaseException) -> str | None:
         if find_spec(package) is None and any(f"{package}." in text for text in texts):
             return package
     return None
-
-
-def memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
@@ -11,33 +11,39 @@ from pipeline.steps import resources_of
 
 if TYPE_CHECKING:
     from pipeline.config import Config, StageName
+    from pipeline.engine.ray_pool import Node
 
 # Stages that are trainings, for which no CPU slot is set aside to read with.
 TRAINED = ("adapt", "judge", "compare")
 
 
-def require_resources(config: Config, stages: Sequence[StageName]) -> None:
-    """Hold what one worker of each stage takes against this machine, where the run is on it alone; starts no Ray.
+def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
+    """Compare what the workers of each stage take with this machine, where the run is on it alone; starts no Ray.
 
     Of a cluster that is to be joined, only whether one answers is looked at; see `require_room`.
 
+    Args:
+        config: of the run.
+        parts: stage -> pieces of work that its workers share.
+
     Raises:
-        UserError: a worker would never find room, or no cluster answers.
+        UserError: a worker, or the number of workers asked for, would never find room, or no cluster answers.
     """
+    stages = working(parts)
     if joins_cluster(config):
         from pipeline.engine.ray_cluster import require_cluster
 
         try:
             require_cluster(config.cluster.address)
         except UserError as error:
-            needing = next((stage for stage in working(stages) if config.cluster.resources(stage).num_gpus), None)
+            needing = next((stage for stage in stages if config.cluster.resources(stage).num_gpus), None)
             if needing is None or gpus_here():
                 raise
             raise UserError(
                 f"{error} (which has no GPU, and {key_of(config, needing)}.num_gpus asks for one)"
             ) from error
         return
-    asking = [(key_of(config, stage), config.cluster.resources(stage)) for stage in working(stages)]
+    asking = [(key_of(config, stage), config.cluster.resources(stage)) for stage in stages]
     needed = max((asked.num_gpus for _, asked in asking), default=0)
     gpus = gpus_here() if needed else 0
     for key, asked in asking:
@@ -51,25 +57,44 @@ def require_resources(config: Config, stages: Sequence[StageName]) -> None:
     for key, asked in asking:
         if config.cluster.executor == "ray" and asked.num_cpus > cpus:
             raise UserError(f"{key}.num_cpus={asked.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
+    # Where the number of workers is left open, what one takes is all that matters.
+    if config.cluster.executor == "ray" and any(asked.workers != "auto" for _, asked in asking):
+        from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
+
+        # As `connect` starts it.
+        here = {"CPU": cpus + RESERVED_CPUS, "GPU": gpus, CORELESS: RESERVED_CPUS}
+        require_pools(config, parts, [here])
 
 
-def require_room(config: Config, stages: Sequence[StageName], report: Callable[[str], None]) -> None:
-    """Join the Ray cluster and hold what one worker of each stage takes against its nodes.
+def require_room(config: Config, parts: Mapping[StageName, int], report: Callable[[str], None]) -> None:
+    """Join the Ray cluster and compare what the workers of each stage take with its nodes.
+
+    Args:
+        config: of the run.
+        parts: stage -> pieces of work that its workers share.
+        report: takes a line where the cluster is slow to answer.
 
     Raises:
-        UserError: no cluster answers, or a worker would never find room on it.
+        UserError: no cluster answers, or the workers would never find room on it.
     """
     from pipeline.engine.ray_cluster import connect
-    from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, node_resources, pool_size
+    from pipeline.engine.ray_pool import node_resources
 
     connect(config.cluster.address, report)
-    nodes = node_resources()
-    for stage in working(stages):
+    require_pools(config, parts, node_resources())
+
+
+def require_pools(config: Config, parts: Mapping[StageName, int], nodes: Sequence[Node]) -> None:
+    """Check that nodes have room for the workers of each stage; raises UserError."""
+    from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, pool_size
+
+    for stage in working(parts):
         reserved = coreless_slots(nodes) if stage in TRAINED else RESERVED_CPUS
-        pool_size(key_of(config, stage), resources_of(config, stage).resources, nodes, 1, reserved)
+        resources = resources_of(config, stage).resources
+        pool_size(key_of(config, stage), resources, nodes, max(1, parts[stage]), reserved)
 
 
-def working(stages: Sequence[StageName]) -> list[StageName]:
+def working(stages: Iterable[StageName]) -> list[StageName]:
     """The stages that have workers; the report is written by the command itself."""
     return [stage for stage in stages if stage != "report"]
 

@@ -121,6 +121,10 @@ class Step(Protocol):
         """How much the step makes in all, whether or not anything exists yet."""
         ...
 
+    def parts(self) -> int:
+        """Pieces of work that its workers share; no more of them are started."""
+        ...
+
     def made(self) -> Totals | int:
         """Sums over the shards there are, or how many units of an artifact are there, whatever made from."""
         ...

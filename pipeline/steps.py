@@ -183,6 +183,10 @@ class StoreStep:
         """All shards and samples of the plan."""
         return self.expected()
 
+    def parts(self) -> int:
+        """All shards of the plan."""
+        return self.size().units
+
     def made(self) -> Totals:
         """Sums over the committed shards."""
         return Store.open(self.url).totals() if Store.is_at(self.url) else Totals()
@@ -203,6 +207,7 @@ class ArtifactStep:
         reads: the stages that its inputs depend on.
         finished: how many units are finished already, of those that depend on none of the stages given.
         begun: whether any unit is finished, whatever it was made from.
+        shared: how many pieces of work its workers share, where that is not `units`.
     """
 
     name: StageName
@@ -215,6 +220,7 @@ class ArtifactStep:
     reads: tuple[StageName, ...] = ()
     finished: Callable[[frozenset[StageName]], int] | None = None
     begun: Callable[[], bool] = bool
+    shared: Callable[[], int] | None = None
     grows_with: StageName | None = None
 
     def is_done(self) -> bool:
@@ -245,6 +251,10 @@ class ArtifactStep:
     def size(self) -> Size:
         """The units of the artifact."""
         return Size(self.units, 0)
+
+    def parts(self) -> int:
+        """What the workers share."""
+        return self.shared() if self.shared else self.units
 
     def is_whole(self) -> bool:
         """Whether the artifact is there."""

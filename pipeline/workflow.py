@@ -93,15 +93,25 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
     with told_whose(config):
         chosen = select(steps, selection)
     with ExitStack() as held:
-        if selection.redo is not None:
-            check(config, names(chosen)[names(chosen).index(selection.redo) :], report)
-            # Held until all is made anew: another run must not begin between the removal and that.
+        if selection.redo is None:
+            standings, remarks = outlook(config, chosen, report)
+        else:
+            # Other steps than those that run, which must not remember what is removed below.
+            looked = chosen_of(steps_of(config), selection)
+            index = index_of(looked, selection.redo)
+            with told_whose(config):
+                before = [standing.step for standing in survey(looked[:index]) if not standing.done]
+            remarks = check(config, [*before, *looked[index:]], report)
+            # Held until all is made again: another run must not begin between the removal and that.
             held.enter_context(sole_run(config.workspace))
             for step in steps[index_of(steps, selection.redo) :]:
                 step.reset()
-        standings, _ = outlook(config, chosen, report)
+            with told_whose(config):
+                standings = survey(chosen)
         first = next((index for index, standing in enumerate(standings) if not standing.done), len(chosen))
         report(heading(config))
+        for line in remarks:
+            report(line)
         for step in chosen[:first]:
             report(f"{step.name:<9} done")
         if first == len(chosen):
@@ -129,12 +139,12 @@ def outlook(
     """
     with told_whose(config):
         standings = survey(steps)
-    left = [standing.step.name for standing in standings if not standing.done]
+    left = [standing.step for standing in standings if not standing.done]
     return standings, check(config, left, report) if left else []
 
 
-def check(config: Config, stages: Sequence[StageName], report: Callable[[str], None] | None = None) -> list[str]:
-    """Look at what comes from outside and is needed for `stages`, before anything is written.
+def check(config: Config, steps: Sequence[Step], report: Callable[[str], None] | None = None) -> list[str]:
+    """Look at what comes from outside and is needed for these steps, before anything is written.
 
     Where `report` is given, as for a run, a Ray cluster is joined and looked at too; it takes a line for a long wait.
 
@@ -145,9 +155,15 @@ def check(config: Config, stages: Sequence[StageName], report: Callable[[str], N
         UserError: a dataset or a model is missing or does not fit, its labels cannot be used, or a stage asks for
             resources that there are not.
     """
+    stages = names(steps)
     workspace = Workspace.of(config)
     layouts = Layouts(config, workspace)
     layouts.data.check()
+    parts = {step.name: step.parts() for step in steps}
+    # First what takes no time.
+    require_resources(config, parts)
+    if report is not None and joins_cluster(config):
+        require_room(config, parts, report)
     remarks: list[str] = []
     if "shard" in stages:
         budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
@@ -160,9 +176,6 @@ def check(config: Config, stages: Sequence[StageName], report: Callable[[str], N
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
-    require_resources(config, stages)
-    if report is not None and joins_cluster(config):
-        require_room(config, stages, report)
     return remarks
 
 

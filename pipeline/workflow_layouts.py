@@ -45,7 +45,14 @@ class Layouts:
         """The stages in order."""
         space = self.workspace
         return [
-            ArtifactStep("fit", space.basis, self.basis, self.build_basis, reads=("shard",)),
+            ArtifactStep(
+                "fit",
+                space.basis,
+                self.basis,
+                self.build_basis,
+                reads=("shard",),
+                shared=lambda: self.data.shards_of(self.data.counts()[TRAIN_SPLIT]),
+            ),
             StoreStep(
                 "extract",
                 space.layouts,

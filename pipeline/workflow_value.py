@@ -17,6 +17,7 @@ from pipeline.artifact import Artifact, Record, discard, read_record
 from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
 from pipeline.curation import require_some_curated
 from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.resource_checks import joins_cluster
 from pipeline.stages import curate, fit
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.steps import ArtifactStep, Size, Step, StorePlan, StoreStep, Tools, resources_of
@@ -117,7 +118,8 @@ class Value:
             require_model(settings.model)
             return
         device = resources_of(self.config, training[0]).device
-        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device))
+        local = not joins_cluster(self.config)
+        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device, local))
 
     @property
     def split(self) -> str:
@@ -191,20 +193,29 @@ class Value:
             checkpoint_minutes=settings.checkpoint_minutes,
         )
 
-    def training(self, mix: str, seed: int, iterations: int) -> Training:
-        """One training, in a folder that is named after all that its result depends on."""
+    def trainings_of(self, mixes: Sequence[str], seeds: Sequence[int], iterations: int) -> list[Training]:
+        """Every mix with every seed, each in a folder that is named after all that its result depends on."""
         options = self.options(iterations)
-        digest = fingerprint(
-            {
-                "mix": {**mix_weights(mix)},
-                "seed": seed,
-                "options": options.semantic,
-                "real": content_digest(self.real),
-                "synthetic": content_digest(self.curated) if "synthetic" in mix_weights(mix) else None,
-                "split": self.split,
-            }
-        )
-        return Training(mix, seed, options, self.workspace.runs / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}")
+        # Each reads all receipts of a store.
+        real = content_digest(self.real) if mixes else None
+        synthetic = content_digest(self.curated) if any("synthetic" in mix_weights(mix) for mix in mixes) else None
+        trainings = []
+        for mix in mixes:
+            weights = mix_weights(mix)
+            for seed in seeds:
+                digest = fingerprint(
+                    {
+                        "mix": {**weights},
+                        "seed": seed,
+                        "options": options.semantic,
+                        "real": real,
+                        "synthetic": synthetic if "synthetic" in weights else None,
+                        "split": self.split,
+                    }
+                )
+                folder = self.workspace.runs / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}"
+                trainings.append(Training(mix, seed, options, folder))
+        return trainings
 
     def train(self, stage: Literal["judge", "compare"], trainings: Sequence[Training], tools: Tools) -> list[RunResult]:
         """Results of the trainings, in their order; those that are finished are not done again."""
@@ -240,7 +251,7 @@ class Value:
 
     def build_judge(self, folder: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the judge as the comparison trains on real data, so that one run may serve both."""
-        training = self.training("real", self.config.judge.seed, self.config.judge.iterations)
+        (training,) = self.trainings_of(["real"], [self.config.judge.seed], self.config.judge.iterations)
         (result,) = self.train("judge", [training], tools)
         shutil.copytree(training.folder, folder, dirs_exist_ok=True)
         fitness = Fitness.of(result)
@@ -349,13 +360,13 @@ class Value:
     def trainings(self) -> list[Training]:
         """Every mix with every seed."""
         settings = self.config.downstream
-        return [self.training(mix, seed, settings.iterations) for mix in settings.mixes for seed in settings.seeds]
+        return self.trainings_of(settings.mixes, settings.seeds, settings.iterations)
 
     def finished(self, undone: frozenset[StageName]) -> int:
         """How many trainings are finished, of those that read nothing of the stages ``undone``."""
         settings = self.config.downstream
         mixes = [mix for mix in settings.mixes if not undone & self.sources_of(mix)]
-        trainings = [self.training(mix, seed, settings.iterations) for mix in mixes for seed in settings.seeds]
+        trainings = self.trainings_of(mixes, settings.seeds, settings.iterations)
         return sum((training.folder / RESULT).is_file() for training in trainings)
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.config.sections import Positive, PositiveFloat, Section, StageName
 
@@ -43,8 +43,20 @@ class ClusterConfig(Section):
     address: str | None = Field(
         default=None, description="address of a Ray cluster, 'auto', or null for RAY_ADDRESS, else this machine"
     )
-    default: StageResources = Field(default=StageResources(), description="resources of a stage that has no own entry")
-    stages: dict[StageName, StageResources] = Field(default={}, description="stage -> resources")
+    default: StageResources = Field(default=StageResources(), description="resources of every stage")
+    stages: dict[StageName, StageResources] = Field(
+        default={}, description="stage -> its own resources; keys that an entry does not set come from default"
+    )
+
+    @field_validator("stages")
+    @classmethod
+    def complete(cls, stages: dict[StageName, StageResources], info: ValidationInfo) -> dict[StageName, StageResources]:
+        """Fill each entry from `default`, here so that the kept configuration has the values that were used."""
+        default = info.data.get("default", StageResources())
+        return {
+            stage: default.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+            for stage, own in stages.items()
+        }
 
     def resources(self, stage: StageName) -> StageResources:
         """Resources of one worker of `stage`."""

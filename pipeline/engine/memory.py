@@ -38,7 +38,7 @@ def does_not_fit(what: str, error: BaseException) -> UserError:
 class FittingBatches:
     """Gives a function batches that fit into memory.
 
-    Where one does not, it is halved, and batches stay that small for the rest of the worker's life; the user is told.
+    Where one does not, the batch size is halved until it is smaller, for the rest of the worker's life, with a remark.
     """
 
     def __init__(self, stage: str, size: int) -> None:
@@ -77,7 +77,9 @@ class FittingBatches:
         return None
 
     def _halve(self, tried: int) -> None:
-        self.size = tried // 2
+        # Not half of what was tried: the last batch of a unit may be small, and the others need not be.
+        while self.size >= tried:
+            self.size //= 2
         gc.collect()
         if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
             torch.cuda.empty_cache()

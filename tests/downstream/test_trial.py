@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import downstream.trial
 from augment.errors import UserError
 from downstream.judge import Judge, save_segmenter
 from downstream.models import build_segmenter, segmenter_config
@@ -73,6 +75,38 @@ def test_what_would_fail_is_refused_in_a_line_with_the_remedy(asked: Trial, said
         assert (
             f"downstream.model={asked.options.model} with downstream.batch_size={asked.options.batch_size}" in message
         )
+
+
+def test_a_cpu_steps_on_images_of_a_limited_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, ...]] = []
+    original = Trial.batch
+
+    def batch(self: Trial) -> dict[str, list[Any]]:
+        made = original(self)
+        taken.extend(tuple(image.shape) for image in made["inputs"])
+        return made
+
+    monkeypatch.setattr(Trial, "batch", batch)
+    monkeypatch.setattr(downstream.trial, "memory_here", lambda: 2**40)
+    replace(TRIAL, crop=(8000, 32)).require()
+    # 8000 and 512 have the same remainder by 64.
+    assert taken == [(3, 512, 32)] * 2
+    # The memory is that of the images asked for, not of those.
+    monkeypatch.setattr(downstream.trial, "memory_here", lambda: 2**28)
+    replace(TRIAL, crop=(504, 32)).require()
+    with pytest.raises(UserError, match=r"GiB, and there are 0 here: give a smaller downstream\.batch_size"):
+        replace(TRIAL, crop=(504_000, 32)).require()
+
+
+def test_a_training_elsewhere_is_not_held_against_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = replace(trial("segformer_mit-b0", 10**6), local=False)
+    elsewhere.require()
+    # A GPU here is not the one that it is trained on.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    replace(elsewhere, device="cuda").require()
+    # What fails anywhere is found all the same.
+    with pytest.raises(UserError, match=r"give a downstream\.batch_size of 2 or more"):
+        replace(trial("pspnet_r18-d8_4xb2-80k_cityscapes-512x1024", 1), device="cuda", local=False).require()
 
 
 def test_config_that_is_wrong_in_itself_is_refused(tmp_path: Path) -> None:

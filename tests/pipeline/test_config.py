@@ -147,3 +147,16 @@ def test_a_configuration_reads_again_as_it_was_kept(recipe: str, tmp_path: Path)
     kept = tmp_path / "kept.yaml"
     kept.write_text(json.dumps(config.model_dump(mode="json")))
     assert load_config(str(kept)) == config
+
+
+def test_entry_of_a_stage_adds_to_the_default_resources() -> None:
+    overrides = ["cluster.default={num_gpus: 1, threads: 2}", "cluster.stages.generate.batch_size=4"]
+    config = load_config("quickstart", overrides)
+    resources = config.cluster.resources("generate")
+    assert (resources.num_gpus, resources.threads, resources.batch_size) == (1, 2, 4)
+    assert config.cluster.resources("extract").batch_size == config.cluster.default.batch_size
+    # The kept configuration resolves to the same.
+    assert type(config).model_validate(config.model_dump(mode="json")).cluster == config.cluster
+    # A value that is set counts, even where it is the general default.
+    unset = load_config("quickstart", [*overrides, "cluster.stages.generate.num_gpus=0"])
+    assert unset.cluster.resources("generate").num_gpus == 0

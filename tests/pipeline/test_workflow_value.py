@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+import downstream.trial
 from downstream.models import segmenter_config
+from pipeline import workflow_value
 from pipeline.artifact import read_record
 from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.store import SampleReader, Store
 from pipeline.verification import verify
 from pipeline.workflow import Selection, run
+from pipeline.workflow_layouts import Layouts
+from pipeline.workflow_value import Value
+from pipeline.workspace import Workspace, content_digest
 
 Configure = Callable[..., Config]
 
@@ -111,3 +117,36 @@ def test_a_segmenter_that_cannot_be_trained_is_refused_before_any_work(
     assert not (tmp_path / "new").exists()
     # Nothing is trained up to there.
     assert guarded(["plan", str(recipe), *overrides, "--until", "generate"]) == 0
+
+
+def test_the_trial_of_a_run_on_a_cluster_is_not_held_against_this_machine(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(downstream.trial, "require_trainable", lambda trial: asked.append(trial.local))
+    for overrides in ([], ["cluster.executor=ray", "cluster.address=127.0.0.1:1"]):
+        config = configure(tmp_path / "new", *overrides)
+        workspace = Workspace.of(config)
+        Value(config, workspace, Layouts(config, workspace)).check(["shard", "judge"])
+    assert asked == [True, False]
+
+
+def test_each_store_is_read_once_for_all_trainings(
+    copied: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(copied / "synthetic", copied / "curated")
+    read: list[str] = []
+
+    def digest(store: Store) -> str:
+        read.append(Path(store.url).name)
+        return content_digest(store)
+
+    monkeypatch.setattr(workflow_value, "content_digest", digest)
+    config = configure(copied, "downstream.mixes=[real,synthetic,real+0.5*synthetic]", "downstream.seeds=[0,1,2]")
+    workspace = Workspace.of(config)
+    value = Value(config, workspace, Layouts(config, workspace))
+    trainings = value.trainings()
+    assert len({training.folder for training in trainings}) == 9
+    assert read == ["real", "curated"]
+    value.finished(frozenset({"curate"}))
+    assert read == ["real", "curated", "real"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,13 +31,29 @@ def test_every_item_is_done_once_in_order_whatever_fits(count: int, size: int, f
     batches = FittingBatches("generate", size)
     assert batches.run(list(range(count)), double) == [2 * item for item in range(count)]
     failed = [length for length in tried if length > fits]
-    # Each size is tried once, and every one is half of the one before.
+    # Each size is tried once, and comes of the first by halving.
     assert failed == sorted(set(failed), reverse=True)
-    assert all(later <= earlier // 2 for earlier, later in pairwise(failed))
+    assert batches.size in {size >> halvings for halvings in range(6)}
     before = len(tried)
     batches.run(list(range(count)), double)
     assert max(tried[before:]) <= fits
     assert len(taken_remarks()) == len(failed)
+
+
+def test_a_last_smaller_batch_does_not_cut_the_size_further_than_it_must() -> None:
+    def fill(part: list[int]) -> list[int]:
+        # Only the last three items are large.
+        if len(part) > (2 if max(part) >= 8 else 8):
+            raise MemoryError
+        return part
+
+    batches = FittingBatches("generate", 8)
+    assert batches.run(list(range(11)), fill) == list(range(11))
+    assert batches.size == 2
+    assert taken_remarks() == [
+        "generate: a batch of 3 does not fit into memory: a worker goes on with 2 at a time; "
+        "cluster.stages.generate.batch_size=2 begins with that"
+    ]
 
 
 @pytest.mark.parametrize(
