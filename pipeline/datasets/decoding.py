@@ -22,8 +22,6 @@ _READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF", "l
 _WITH_EXTRAS = "MPO"
 
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-# Of TIFF: JPEG in its old, new and lossy DNG forms, JPEG 2000 as several vendors number it, WebP, JPEG XR and XL.
-_LOSSY_COMPRESSIONS = frozenset({6, 7, 34892, 33003, 33004, 33005, 34712, 50001, 34927, 50002, 22610, 34934, 52546})
 _SIGNATURES = (PNG, _JPEG, b"RIFF", b"BM", *TIFF, b"GIF8")
 _AVIF = (b"ftypavif", b"ftypavis")
 
@@ -62,14 +60,7 @@ def check_size(width: int, height: int, path: str, role: Role, decoding: Decodin
 
 
 def check_tiff(tiff: TiffPage, path: str, role: Role, decoding: Decoding) -> None:
-    """Raise RecordError for a TIFF file that is too large, holds no numbers from 0, or several images.
-
-    So it does for a label in a compression that may change ids.
-    """
-    if role == "label" and tiff.page.compression in _LOSSY_COMPRESSIONS:
-        raise RecordError(
-            f"lossy label: {path} has {tiff.describe()}: ids need a compression without loss, such as LZW"
-        )
+    """Raise RecordError for a TIFF file that is too large, holds no numbers from 0, or several images."""
     check_size(*tiff.size, path, role, decoding)
     if tiff.decoded_bytes > decoding.max_bytes:
         raise RecordError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,8 @@ def _turned(values: AnyValues, orientation: int) -> AnyValues:
     if orientation > 4:
         values = np.swapaxes(values, 0, 1)
     across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
-    return np.ascontiguousarray(values[:: -1 if down else 1, :: -1 if across else 1])
+    turned: Any = np.ascontiguousarray(values[:: -1 if down else 1, :: -1 if across else 1])
+    return turned
 
 
 def _of_one_channel(file: Image.Image, data: bytes, where: str, tiff: TiffPage | None) -> Mask:
