@@ -16,6 +16,8 @@ _LINE = re.compile(rf"((?:-?\d+{_MARK})*)(.*?)((?:{_MARK}-?\d+)*)")
 _NUMBER = re.compile(r"-?\d+")
 # Marks that no name has beside a number.
 _STRONG = re.compile(r"[,;:=|\t)]")
+# Of a line with numbers; no name is longer, and the pattern takes long on white space.
+_LONGEST = 500
 # What numbers before and behind a name are, by how many there are.
 _MEANINGS = {(1, 0): (ID,), (0, 1): (ID,), (3, 0): COLOR, (0, 3): COLOR, (1, 3): (ID, *COLOR)}
 _REMEDY = "write classes.csv with the header id,name, or a name a line for the values from 0"
@@ -54,7 +56,7 @@ def class_lines(lines: Sequence[str]) -> list[tuple[str, Numbers]]:
 
 def _split(line: str) -> tuple[list[str], str, list[str], bool]:
     """Numbers before a name, the name, those behind it, and whether a mark that is no space separates them."""
-    match = _LINE.fullmatch(line)
+    match = _LINE.fullmatch(line) if len(line) <= _LONGEST else None
     before, name, behind = match.groups() if match else ("", line, "")
     if not name:
         return [], line, [], False

@@ -28,7 +28,7 @@ def map_colors(
     """Train id of each pixel of an RGB image [H, W, 3], ``dtype`` [H, W].
 
     Raises RecordError naming the file, every colour that ``train_ids`` lacks, and how many pixels have one; ``hint``
-    follows.
+    follows, or that the file was saved with loss where these are many.
     """
     known = sorted(train_ids)
     known_codes = _codes(np.array(known, np.uint16).reshape(-1, 3))
@@ -49,7 +49,7 @@ def map_colors(
                 unknown[int(code)] = unknown.get(int(code), 0) + int(count)
     if unknown:
         if len(unknown) > _SHADES:
-            hint = f"; so many colours mean that it was saved with loss (as JPEG), or smoothed{hint}"
+            hint = "; so many colours mean that it was saved with loss (as JPEG), or smoothed: save it without either"
         raise RecordError(
             f"unknown label colour: {where} has {_named(sorted(unknown))} ({sum(unknown.values())} pixels): expected "
             f"one of the {len(known)} colours of the classes{hint}"

@@ -62,16 +62,17 @@ class MaskClasses:
             return self._by_value(mask, where) if are_values else self._unknown_gray(mask, where)
         # That the default of ignored pixels is the colour of a class says that it is no such value here.
         white = self._ignored_by_default
-        are_values = bool(known[present].all()) and not (
-            white in differing and self.taxonomy.ignore_index != by_color[white]
-        )
-        if not are_values and not (is_alone and white in differing and not self._are_only_greys):
+        is_white = white in differing and by_color[white] != self.taxonomy.ignore_index
+        are_values = bool(known[present].all()) and not is_white
+        # Of values that may be greys, no single mask says which they are; equal channels are colours.
+        may_be_either = self.values_stated or (is_alone and not self._are_only_greys)
+        has_values = is_alone or mask.mode in PALETTE_MODES
+        if not are_values and not (is_white and may_be_either and has_values):
             return self._by_color(palette[mask.values], where)
         if not differing or (is_alone and are_values and self.values_stated and mask.mode != "1"):
             return self._by_value(mask, where)
-        # Of one channel that is grey or values, no single mask says which.
-        if self.values_stated or (is_alone and not self._are_only_greys):
-            raise self._ambiguous(differing[0] if are_values else white, palette, where)
+        if may_be_either:
+            raise self._ambiguous(white if is_white else differing[0], palette, where)
         return self._by_color(palette[mask.values], where)
 
     def _ambiguous(self, value: int, palette: NDArray[np.unsignedinteger], where: str) -> RecordError:

@@ -192,3 +192,10 @@ def test_the_value_of_ignored_pixels_is_no_object(tmp_path: Path) -> None:
     numbers[1, 1] = 255
     save(tmp_path / "instances" / "train" / "a.png", numbers)
     np.testing.assert_array_equal(dataset.load(dataset.records("train")[0]).instances, numbers)
+
+
+def test_a_white_index_of_a_palette_that_is_ignored_by_default_stays_ambiguous(tmp_path: Path) -> None:
+    file = Image.fromarray(random_ids(2) * np.uint8(255), mode="P")
+    file.putpalette([0, 0, 0] * 200 + [9, 8, 7] * 55 + [255, 255, 255])
+    with pytest.raises(RecordError, match=r"^ambiguous label: .*value 255 .*: state the id 255"):
+        label_of(tmp_path, encoded(file), "id,name,r,g,b\n0,bg,0,0,0\n1,obj,255,255,255\n")
