@@ -86,8 +86,8 @@ def require_even(alpha: Values, mode: str, where: str) -> None:
 def _turned(values: Values, orientation: int) -> Values:
     """Pixels [H, W] or [H, W, C] turned upright as EXIF's ``orientation`` says: [W, H] for 5 to 8."""
     across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
-    upright = np.swapaxes(values, 0, 1) if orientation in (5, 6, 7, 8) else values
-    return np.ascontiguousarray(upright[:: -1 if down else 1, :: -1 if across else 1])
+    upright = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
+    return upright[:: -1 if down else 1, :: -1 if across else 1].copy()
 
 
 def _of_one_channel(file: Image.Image, data: bytes, where: str) -> Mask:
