@@ -14,6 +14,7 @@ from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import Dataset, Record, RecordError
 from pipeline.datasets.base import Label
+from pipeline.datasets.orientation import turned_images
 from pipeline.datasets.unpaired import telling_unpaired
 from pipeline.datasets.unread import noting_unread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
@@ -139,6 +140,8 @@ class LabelCheck:
         remarks = self._labels(dataset, meaning, target) if meaning and target else []
         for split, records in self.data.candidates.items():
             self._require_an_image(dataset, split, records)
+            if turned := turned_images(dataset.tree, split, records):
+                remarks.append(f"labels: {turned}")
         return remarks
 
     def _labels(self, dataset: Dataset, meaning: Meaning, target: Taxonomy) -> list[str]:

@@ -79,7 +79,9 @@ def read_list(tree: Tree, path: str, images: Mapping[str, str], labels: Mapping[
         raise UserError(f"no list {tree.at(path)}: see dataset.folder.lists") from error
     except UnicodeDecodeError as error:
         raise UserError(f"damaged text: {tree.at(path)}: {error}") from error
-    lines = [unicodedata.normalize("NFC", line.strip()) for line in text.splitlines() if line.strip()]
+    # Tools such as find begin every path with the folder that they were started in.
+    stripped = [line.strip().removeprefix("./") for line in text.splitlines()]
+    lines = [unicodedata.normalize("NFC", line) for line in stripped if line]
     if not lines:
         raise UserError(f"{tree.at(path)} names no image: expected a name a line")
     known = _spellings(images, labels)

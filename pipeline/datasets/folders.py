@@ -32,7 +32,9 @@ def require_split(split: str, splits: list[str], folder: str) -> None:
     """Raise UserError for a split that is not on disk, naming those that are."""
     if split not in splits:
         has = f"has the splits {', '.join(splits)}" if splits else "has no split"
-        raise UserError(f"no split {split!r}: expected the folder {folder}, but the dataset {has}")
+        may_be_made = split == "val" and "train" in splits
+        remedy = "; dataset.held_out.share=0.1 makes one of a tenth of 'train'" if may_be_made else ""
+        raise UserError(f"no split {split!r}: expected the folder {folder}, but the dataset {has}{remedy}")
 
 
 def by_name(paths: Iterable[str], name_of: Callable[[str], str]) -> dict[str, str]:

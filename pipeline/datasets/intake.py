@@ -16,6 +16,7 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.tables import unread_tables
 from pipeline.datasets.tree import enumerate_some
 from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
+from pipeline.datasets.unread_folders import folders_like_labels
 
 # The split that a share of the images is held out from.
 TRAIN = "train"
@@ -111,17 +112,25 @@ class Listing:
         records: by split.
         left_out: of the splits that had more.
         tables: paths of tables that are there and are not read.
+        like_labels: of a dataset without labels, a file of each folder that is not read and looks like one of labels.
     """
 
     records: dict[str, list[Record]]
     left_out: tuple[LeftOut, ...] = ()
     tables: tuple[str, ...] = ()
+    like_labels: tuple[str, ...] = ()
 
     def remarks(self) -> list[str]:
         """What is not read, a line each."""
         lines = [f"left out of {left_out}" for left_out in self.left_out]
         if self.tables:
             lines.append(f"tables that are not read: {enumerate_some(self.tables, _MOST_NAMES)}")
+        if self.like_labels:
+            lines.append(
+                "no labels are read, though files elsewhere are named as the images: "
+                f"{enumerate_some(self.like_labels, _MOST_NAMES)}; if they are masks, say where in "
+                "dataset.folder.masks, and what their values mean in classes.txt"
+            )
         return lines
 
 
@@ -157,10 +166,12 @@ class Intake:
             else:
                 records[split] = self._records(dataset, split, left_out, may_be_empty)
         chosen = {split: records[split] for split in splits}
-        folders = (
-            _folders(record for found in chosen.values() for record in found) if dataset.tree.location.is_local else []
-        )
-        return Listing(chosen, tuple(left_out), tuple(unread_tables(dataset.tree, folders, dataset.tables())))
+        if not dataset.tree.location.is_local:
+            return Listing(chosen, tuple(left_out))
+        every = [record for found in chosen.values() for record in found]
+        tables = unread_tables(dataset.tree, _folders(every), dataset.tables())
+        like_labels = [] if dataset.taxonomy else folders_like_labels(dataset.tree, _of_some_folders(every))
+        return Listing(chosen, tuple(left_out), tuple(tables), tuple(like_labels))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
         with noting_ignored() as ignored:
@@ -189,6 +200,12 @@ class Intake:
                 + ("" if split == TRAIN else f"; leave {split!r} out of dataset.splits")
             )
         return labelled
+
+
+def _of_some_folders(records: Sequence[Record]) -> list[str]:
+    """Paths of the images in those folders."""
+    folders = {*_folders(records)}
+    return [record.image for record in records if posixpath.dirname(record.image) in folders]
 
 
 def _folders(records: Iterable[Record]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ _SIXTEEN_BIT_MAX = 65535
 _SPREADS_16_BIT = (257, 256)
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
-AnyValues = TypeVar("AnyValues", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8] | NDArray[np.uint16])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +83,11 @@ def require_even(alpha: Values, mode: str, where: str) -> None:
         )
 
 
-def _turned(values: AnyValues, orientation: int) -> AnyValues:
+def _turned(values: Values, orientation: int) -> Values:
     """Pixels [H, W] or [H, W, C] turned upright as EXIF's ``orientation`` says: [W, H] for 5 to 8."""
-    if orientation not in range(2, 9):
-        return values
-    if orientation > 4:
-        values = np.swapaxes(values, 0, 1)
     across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
-    turned: Any = np.ascontiguousarray(values[:: -1 if down else 1, :: -1 if across else 1])
-    return turned
+    upright = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
+    return upright[:: -1 if down else 1, :: -1 if across else 1].copy()
 
 
 def _of_one_channel(file: Image.Image, data: bytes, where: str, tiff: TiffPage | None) -> Mask:

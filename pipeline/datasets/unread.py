@@ -21,9 +21,10 @@ _OTHER_IMAGES = (
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".dcm"),
 )
 _OTHER_LABELS = (".npy", ".npz", ".mat", ".json", ".xml", ".txt", ".svg", ".nii")
+LABEL_SUFFIXES = (*_DECODED, *_OTHER_IMAGES, *_OTHER_LABELS)
 _SUFFIXES: dict[Role, tuple[str, ...]] = {
     "image": (*_DECODED, *_OTHER_IMAGES),
-    "label": (*_DECODED, *_OTHER_IMAGES, *_OTHER_LABELS),
+    "label": LABEL_SUFFIXES,
 }
 
 

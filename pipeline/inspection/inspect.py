@@ -126,6 +126,8 @@ class Report:
             "left_out": [left_out.to_json() for left_out in self.subject.listing.left_out],
             "tables_not_read": list(self.subject.listing.tables),
             "quarantined": dict(self.subject.quarantined),
+            "like_labels_not_read": list(self.subject.listing.like_labels),
+            "turned_images": list(self.subject.turned),
             "label_faults": list(self.label_faults),
             "label_doubts": list(self.label_doubts),
             "label_note": self.label_note,

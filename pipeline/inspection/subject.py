@@ -10,6 +10,7 @@ from typing import get_args
 from augment.errors import UserError
 from pipeline.config import TRAIN_SPLIT, DatasetConfig
 from pipeline.datasets import Dataset, DatasetKind, Decoding, Intake, Listing, open_dataset
+from pipeline.datasets.orientation import turned_images
 from pipeline.datasets.unpaired import Unpaired, telling_unpaired
 from pipeline.datasets.unread import Unread, noting_unread
 from pipeline.engine import Source, WorkUnit
@@ -44,6 +45,7 @@ class Subject:
         unread: files that have the name of an image or a label, in a format that is not read.
         lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
         empty: why nothing is left of a split that a run reads, a line for each such split of a dataset.
+        turned: how many images of a split EXIF mirrors or turns upside down, a line for each split that has any.
         listing: a dataset's records, and what of it is not read.
         meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
         labelled: how many labelled images each split of a dataset has, looked at or not.
@@ -61,6 +63,7 @@ class Subject:
     unread: Sequence[Unread] = ()
     lacks_train: str = ""
     empty: Sequence[str] = ()
+    turned: Sequence[str] = ()
     listing: Listing = field(default_factory=lambda: Listing({}))
     meaning: Meaning | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
@@ -100,6 +103,7 @@ def dataset_subject(
         unread=unread,
         lacks_train=lacks_train,
         empty=[why_empty(intake, dataset, name) for name in read if not listing.records.get(name, True)],
+        turned=[line for name, found in listing.records.items() if (line := turned_images(dataset.tree, name, found))],
         listing=listing,
         meaning=Meaning.of(dataset),
         labelled={name: sum(record.label is not None for record in found) for name, found in listing.records.items()},

@@ -63,6 +63,7 @@ def _faults(report: Report) -> Iterator[str]:
     yield from (f"  {empty}" for empty in subject.empty)
     yield from (f"  {fault}" for fault in report.label_faults)
     yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
+    yield from (f"  {turned}" for turned in subject.turned)
     if report.label_note:
         yield f"  for trainings: {report.label_note}"
     if report.ignored_note:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from augment.errors import UserError
 from pipeline.cli import guarded
@@ -310,3 +311,19 @@ def test_255_with_a_stated_name_is_a_class_or_refused(cases: Path) -> None:
         assert looked_at(cases / "binary_csv_255", f"workspace={cases / 'nowhere'}") == []
     except UserError as error:
         assert "\n" not in str(error)
+
+
+def test_images_that_exif_turns_in_place_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = folder(tmp_path, "a\nb\n", {"train": [[0, 1]] * 3, "val": [[0, 1]]})
+    assert looked_at(root) == []
+    path = root / "images/train/0001.png"
+    with Image.open(path) as image:
+        image.getexif()[0x0112] = 3
+        image.save(path.with_suffix(".jpg"), exif=image.getexif())
+    path.unlink()
+    said = "EXIF mirrors or turns 1 of 3 labelled images of 'train' looked at, such as images/train/0001.jpg"
+    [remark] = looked_at(root)
+    assert said in remark
+    code, text = inspected(root, capsys)
+    assert code == 0
+    assert said in text

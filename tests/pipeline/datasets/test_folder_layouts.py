@@ -201,3 +201,17 @@ def test_masks_named_after_the_whole_file_of_their_image_are_found_as_the_messag
         open_dataset("folder", tmp_path).records("train")
     [record] = open_dataset("folder", tmp_path, FolderOptions(mask_suffix=".jpg.png")).records("train")
     assert record.label == "masks/train/a.jpg.png"
+
+
+def test_lists_may_begin_each_path_with_the_folder_that_it_is_in(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    (root / "ImageSets/Segmentation/train.txt").write_text("./JPEGImages/2007_000032.jpg\n./2007_000063\n")
+    (root / "classes.txt").write_text("a\nb\n")
+    options = FolderOptions("JPEGImages", "SegmentationClass", lists=LISTS)
+    assert len(open_dataset("folder", root, options).records("train")) == 2
+
+
+def test_a_set_without_val_is_refused_with_the_key_that_makes_one(tmp_path: Path) -> None:
+    save(tmp_path / "images/train/a.png", IMAGE)
+    with pytest.raises(UserError, match=r"no split 'val'.*dataset\.held_out\.share="):
+        open_dataset("folder", tmp_path).records("val")

@@ -193,3 +193,33 @@ def test_inspect_takes_any_name_for_what_is_held_out(tmp_path: Path, capsys: pyt
     settings = ["dataset.held_out.share=0.3", "dataset.held_out.split=dev"]
     assert guarded(["inspect", "folder", str(tmp_path), *settings]) == 0
     assert "dev" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("images/{split}", "labels/{split}/{name}.png"),
+        ("images/{split}", "annotations/{name}.xml"),
+        ("images/{split}", "labels/{split}/{name}_mask.png"),
+        ("{split}/images", "{split}/labels/{name}.txt"),
+    ],
+)
+def test_files_named_as_the_images_of_a_set_without_labels_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], images: str, labels: str
+) -> None:
+    files = []
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            save(tmp_path / images.format(split=split) / f"{split}{name}.png", np.zeros((16, 24, 3), np.uint8))
+            files.append(labels.format(split=split, name=f"{split}{name}"))
+    said = "files elsewhere are named as the images"
+    settings = [f"dataset.folder={{images: '{images}'}}"]
+    assert guarded(["inspect", "folder", str(tmp_path), *settings]) == 0
+    assert said not in capsys.readouterr().out
+    for path in files:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"0")
+    plan = ["plan", "own", f"dataset.root={tmp_path}", "--workspace", str(tmp_path / "space"), "--until", "shard"]
+    for command in (["inspect", "folder", str(tmp_path)], plan):
+        assert guarded([*command, *settings]) == 0
+        assert f"{said}: {min(files)}" in capsys.readouterr().out
