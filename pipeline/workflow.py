@@ -32,7 +32,7 @@ from pipeline.model_checks import (
 )
 from pipeline.models import require_reachable, require_same_shape
 from pipeline.overrides import literal
-from pipeline.prompt_checks import require_prompts_fit
+from pipeline.prompt_checks import require_prompts_fit, require_sources_fit
 from pipeline.resource_checks import joins_cluster, require_resources, require_room
 from pipeline.steps import Step, StoreStep, Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
@@ -165,8 +165,8 @@ def check(config: Config, steps: Sequence[Step], report: Callable[[str], None] |
     if report is not None and joins_cluster(config):
         require_room(config, parts, report)
     remarks: list[str] = []
+    budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
     if "shard" in stages:
-        budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
         trains = bool({*LABELLED_STAGES} & {*stages})
         remarks = LabelCheck(layouts.data, budget, config.evaluate.split, trains).run()
     elif "judge" in stages:
@@ -176,6 +176,9 @@ def check(config: Config, steps: Sequence[Step], report: Callable[[str], None] |
     if config.evaluate.split is not None:
         Value(config, workspace, layouts).check(stages)
     require_models(config, stages)
+    if "generate" in stages:
+        prompts, base = config.generate.prompts, config.generator.base
+        require_sources_fit(prompts, base, layouts.data.source_attributes(), budget)
     return remarks
 
 

@@ -63,11 +63,17 @@ class RealData:
             expand(template, known, Description())
         require_said(prompts)
 
+    def source_attributes(self) -> list[dict[str, str]]:
+        """What the dataset says of each image that is to be a source; of rendered ones, what is said of all of them."""
+        if self.config.dataset.render is not None:
+            return [self.known_attributes()]
+        return [record.attributes for split in self.config.generate.splits for record in self.candidates[split]]
+
     def known_attributes(self) -> dict[str, str]:
         """What the dataset says of every image that is to be a source, with the values of one of them."""
         if self.config.dataset.render is not None:
             return {"medium": "rendered", **dict.fromkeys(DETAILS, "")}
-        said = [record.attributes for split in self.config.generate.splits for record in self.candidates[split]]
+        said = self.source_attributes()
         return {name: value for name, value in said[0].items() if all(name in other for other in said)}
 
     # How images come to the working size

@@ -17,6 +17,16 @@ R = TypeVar("R")
 # Of torch on CUDA, ROCm, MPS and CPU, and of the libraries that it calls.
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE)
 
+# The key of a training's batch size, which is no setting of the workers because the result depends on it.
+_TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "compare"), "downstream.batch_size")}
+# The key of the model that a stage loads.
+_MODELS = {
+    **dict.fromkeys(("fit", "extract"), "backbone.name"),
+    "caption": "captions.model",
+    **dict.fromkeys(("adapt", "generate"), "generator.base"),
+    **dict.fromkeys(("judge", "curate", "compare", "evaluate"), "downstream.model"),
+}
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, of an accelerator or of the machine; a smaller batch may then fit."""
@@ -26,13 +36,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def does_not_fit(what: str, error: BaseException) -> UserError:
-    """The error to raise where nothing smaller can be tried: what does not fit, why, and the remedies."""
+def does_not_fit(stage: str, what: str, error: BaseException, *, batched: bool = True) -> UserError:
+    """The error to raise where nothing smaller can be tried: what does not fit, why, and the remedies.
+
+    Args:
+        stage: that it is of.
+        what: does not fit.
+        error: by which memory ran out.
+        batched: whether a smaller batch of a training may fit.
+    """
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"{what} does not fit into memory ({reason}): lower geometry.height and geometry.width, take a smaller model, "
-        "or give each worker more memory (one worker a GPU, or a larger one)"
-    )
+    batch = _TRAINING_BATCHES.get(stage) if batched else None
+    smaller = _MODELS.get(stage)
+    remedies = [
+        *([f"lower {batch}"] if batch else []),
+        "lower geometry.height and geometry.width",
+        f"take a smaller model by {smaller}" if smaller else "take a smaller model",
+        "or give each worker more memory (one worker a GPU, or a larger one)",
+    ]
+    return UserError(f"{stage}: {what} does not fit into memory ({reason}): {', '.join(remedies)}")
 
 
 class FittingBatches:
@@ -61,7 +83,7 @@ class FittingBatches:
                 start += len(part)
                 continue
             if len(part) == 1:
-                raise does_not_fit(f"{self._stage}: a batch of a single sample", error) from error
+                raise does_not_fit(self._stage, "a batch of a single sample", error) from error
             self._halve(len(part))
         return results
 

@@ -47,7 +47,7 @@ class Worker(Generic[R]):
                 raise
             except Exception as error:
                 if is_out_of_memory(error):
-                    self._broken = does_not_fit(f"{self._task.name}: its model", error)
+                    self._broken = does_not_fit(self._task.name, "its model", error, batched=False)
                     raise self._broken from error
                 reason = f"setting up {self._task.name}: {type(error).__name__}: {error}"
                 self._broken = UnitFailed(unit.shard, reason, traceback.format_exc())
@@ -65,7 +65,7 @@ class Worker(Generic[R]):
             raise
         except Exception as error:
             if is_out_of_memory(error):
-                raise does_not_fit(f"{self._task.name}: {unit.shard}", error) from error
+                raise does_not_fit(self._task.name, "its work", error) from error
             raise UnitFailed(unit.shard, f"{type(error).__name__}: {error}", traceback.format_exc()) from error
 
 

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augment.errors import UserError
 from augment.lumen.prompt_limit import load_prompt_limit
 from pipeline.cli import guarded
 from pipeline.config import Config
+from pipeline.config.generation import PromptConfig
+from pipeline.engine import ErrorBudget
+from pipeline.prompt_checks import require_sources_fit
 from pipeline.store import SampleReader, Store
 from tests.conftest import REPOSITORY
 from tests.pipeline.test_workflow import kept
@@ -106,3 +110,23 @@ def test_prompts_that_cannot_say_what_is_asked_for_are_refused_before_any_work(
     assert told in message
     assert message.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+CITY = PromptConfig(templates=("{caption}, {city}",))
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "minimum", "refused"),
+    [(3, 0, 10, True), (3, 5, 2, True), (3, 5, 3, False), (0, 5, 0, False)],
+)
+def test_what_the_sources_say_is_held_against_the_text_encoder_before_any_work(
+    long: int, short: int, minimum: int, refused: bool
+) -> None:
+    sources = [{"city": "frankfurt am main an der oder"}] * long + [{"city": "bonn"}] * short
+    budget = ErrorBudget(0, minimum)
+    if not refused:
+        require_sources_fit(CITY, "lumen-tiny", sources, budget)
+        return
+    said = rf"'\{{caption\}}, \{{city\}}' with frankfurt.* for 3 of {len(sources)} sources: .*leave \{{city\}} out"
+    with pytest.raises(UserError, match=said):
+        require_sources_fit(CITY, "lumen-tiny", sources, budget)

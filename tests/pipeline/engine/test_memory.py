@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from pipeline.engine import ErrorBudget, make_executor, run_store_stage
+from pipeline.engine import ErrorBudget, WorkUnit, make_executor, run_store_stage
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.remarks import taken_remarks
 from pipeline.store import Store
@@ -122,3 +122,27 @@ class FillsMemoryInSetup(stages.Task):
 def test_model_that_does_not_fit_ends_the_run_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"probe: its model does not fit into memory \(CUDA out of memory"):
         list(make_executor("serial").map(FillsMemoryInSetup(), stages.plan(1)))
+
+
+class FillsMemory(stages.Task):
+    def run(self, unit: WorkUnit) -> tuple[str, int]:  # noqa: ARG002
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    ("stage", "remedies"),
+    [
+        ("adapt", ["lower adapt.batch_size", "generator.base"]),
+        ("judge", ["lower downstream.batch_size", "downstream.model"]),
+        ("compare", ["lower downstream.batch_size", "downstream.model"]),
+        ("extract", ["lower geometry.height", "backbone.name"]),
+        ("caption", ["lower geometry.height", "captions.model"]),
+    ],
+)
+def test_remedies_are_those_of_the_stage_the_first_one_first(stage: str, remedies: list[str]) -> None:
+    task = FillsMemory(name=stage)
+    with pytest.raises(UserError) as error:
+        list(make_executor("serial").map(task, stages.plan(1)))
+    message = str(error.value)
+    assert message.startswith(f"{stage}: its work does not fit into memory (CUDA out of memory): {remedies[0]}")
+    assert f"take a smaller model by {remedies[1]}" in message
