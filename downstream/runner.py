@@ -34,6 +34,9 @@ class StoreTrainLoop(IterBasedTrainLoop):
         while self._iter < self._max_iters:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
+        # The sampler has no more to give, and a loader's processes end when they are asked for more.
+        if next(self.dataloader_iterator._iterator, None) is not None:
+            raise AssertionError("the sampler gives more batches than there are iterations")
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model

@@ -247,7 +247,6 @@ def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: M
         sampler=sampler,
         num_workers=num_workers,
         collate_fn=pseudo_collate,
-        persistent_workers=num_workers > 0,
     )
 
 

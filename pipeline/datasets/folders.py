@@ -33,8 +33,9 @@ def require_split(split: str, splits: list[str], folder: str) -> None:
     if split not in splits:
         has = f"has the splits {', '.join(splits)}" if splits else "has no split"
         may_be_made = split == "val" and "train" in splits
-        remedy = "; dataset.held_out.share=0.1 makes one of a tenth of 'train'" if may_be_made else ""
-        raise UserError(f"no split {split!r}: expected the folder {folder}, but the dataset {has}{remedy}")
+        # The key stands first: what the dataset has may be a long list.
+        remedy = "without dataset.held_out.share=0.1, which makes one of 'train', " if may_be_made else ""
+        raise UserError(f"no split {split!r}: expected the folder {folder}, but {remedy}the dataset {has}")
 
 
 def by_name(paths: Iterable[str], name_of: Callable[[str], str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def test_state_is_saved_by_time_as_well(real_store: str, run_dir: Path) -> None:
 def test_workers_do_not_change_the_result(finished: Path, real_store: str, run_dir: Path) -> None:
     options = replace(OPTIONS, num_workers=2, checkpoint_interval=100, val_batch_size=3)
     train(REAL, real_store, None, options, 0, run_dir)
+    assert not multiprocessing.active_children(), "a loader's processes outlive the training"
     assert (run_dir / "segmenter.safetensors").read_bytes() == (finished / "segmenter.safetensors").read_bytes()
 
 

@@ -145,5 +145,5 @@ def test_wrong_roots_and_splits_say_what_was_expected_where(
     with pytest.raises(UserError, match=r"expected 701_StillsRaw_full/ and .*, found an empty folder$"):
         open_dataset("camvid-32", tmp_path)
     write_camvid32_image(tmp_path, "0006R0_f00930", image, colors, "train")
-    with pytest.raises(UserError, match=r"no split 'val': .* has the splits train; dataset.held_out"):
+    with pytest.raises(UserError, match=r"no split 'val': .* has the splits train$"):
         open_dataset("camvid-32", tmp_path).records("val")
