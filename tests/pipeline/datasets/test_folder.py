@@ -259,7 +259,8 @@ def test_a_value_beyond_the_list_is_told_with_its_file(
     dataset = open_dataset("folder", labelled(tmp_path, image, mask))
     told = (
         rf"^unknown label id: .*masks/train/a\.png has ids \[{value}\] \(2 pixels\): expected 0\.\.2, 255; "
-        r"set dataset\.folder\.ignore_index to a value of no class$"
+        r"give it a class of its own in classes\.csv \(columns id and name\), or set dataset\.folder\.ignore_index "
+        r"to it where it is no class$"
     )
     with pytest.raises(RecordError, match=told):
         dataset.load(dataset.records("train")[0])
@@ -352,7 +353,7 @@ def test_wrong_roots_and_splits_say_what_was_expected_where(tmp_path: Path, imag
     with pytest.raises(UserError, match=r"expected images/<split>/\*\*, found train/; .*set dataset\.folder\.images"):
         open_dataset("folder", tmp_path)
     dataset = open_dataset("folder", tmp_path, FolderOptions("{split}"))
-    with pytest.raises(UserError, match=r"no split 'val': expected the folder .*/val, but .* has the splits train$"):
+    with pytest.raises(UserError, match=r"no split 'val': expected .*/val, but .* has the splits train$"):
         dataset.records("val")
     (tmp_path / "train" / "a.png").unlink()
     with pytest.raises(
