@@ -34,14 +34,7 @@ def shard_progress(
 
         yield line
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
+    with bars(console) as bar:
         task = bar.add_task(name, total=total, completed=done, figures="")
 
         def advance(receipt: Receipt) -> None:
@@ -49,6 +42,21 @@ def shard_progress(
             bar.update(task, advance=1, figures=str(figures))
 
         yield advance
+
+
+def bars(console: Console) -> Progress:
+    """Bars with a name, how many are done, and the field ``figures``.
+
+    Lines that are printed meanwhile go above them on a terminal, and stay in a file that output is sent to.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty())
 
 
 class _Figures:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
 from augment.progress import TrainingStep
+from pipeline.engine.progress import bars
 
 # Between two lines of one training.
 LINE_SECONDS = 30.0
@@ -45,22 +45,14 @@ def training_progress(
 
         yield line
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-    )
-    # Lines that are printed meanwhile go above the bars on a terminal, and stay in a file that they are sent to.
-    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bars:
+    with bars(console) as shown:
         tasks: dict[str, TaskID] = {}
 
         def advance(title: str, step: TrainingStep) -> None:
             name = _name(stage, title, step)
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=step.total, figures="")
-            bars.update(tasks[name], completed=step.step, figures=_figures(step))
+                tasks[name] = shown.add_task(name, total=step.total, figures="")
+            shown.update(tasks[name], completed=step.step, figures=_figures(step))
 
         yield advance
 
