@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # diffusers loads any folder as any class, and fills what is missing at random. ControlNetModel, like all its models of
 # this sort, takes `down_block_types` from the configuration and refuses these, showing the text.
-GUARD = "down_block_types"
 REFUSAL = ("this is no ControlNetModel: load it with augment.lumen.adapter.LayoutControlNet.from_pretrained",)
 
 
