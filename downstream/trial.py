@@ -233,6 +233,7 @@ class Trial:
         """Whether the step can be taken."""
         try:
             self.take_step()
+        # Models fail in whatever way they like; the fault that the user reads is that of the settings asked for.
         except Exception:
             return False
         return True
