@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from augment.backbones import Backbone, load_backbone
-from augment.layout import LayoutBasis
+from augment.layout_basis import LayoutBasis
 from augment.lumen import zoo
-from augment.lumen.sampler import LayoutSampler, Request
+from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from augment.prompts import caption
 from pipeline.datasets import Geometry, open_dataset, resize_frame

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.layout import layout_picture
+from augment.layout_basis import layout_picture
 from pipeline.store import SampleReader, Store
 
 GAP, CAPTION = 4, 22

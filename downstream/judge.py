@@ -15,8 +15,8 @@ from torch import nn
 
 from augment.errors import UserError
 from downstream.finite import NotFinite, require_finite_scores
-from downstream.models import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 from downstream.results import write_json
+from downstream.segmenters import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 
 WEIGHTS = "segmenter.safetensors"
 CONFIG = "segmenter.json"

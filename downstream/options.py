@@ -17,7 +17,7 @@ class TrainingOptions:
     """How every mix is trained: the same for all of them, or the comparison means nothing.
 
     Attributes:
-        model: see `downstream.models.segmenter_config`.
+        model: see `downstream.segmenters.segmenter_config`.
         decoder_channels: width of the decode head; None keeps the model's own, 256 for SegFormer.
         pretrained: weights to start from; None starts from random ones.
         iterations: optimizer steps.

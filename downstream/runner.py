@@ -21,7 +21,7 @@ from augment.scalars import AddScalars
 from downstream.checkpoint import TrainingState
 from downstream.finite import require_finite, require_finite_scores
 from downstream.mixes import derived_seed
-from downstream.models import load_pretrained
+from downstream.segmenters import load_pretrained
 
 
 class StoreTrainLoop(IterBasedTrainLoop):

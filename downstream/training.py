@@ -25,10 +25,10 @@ from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, re
 from downstream.finite import FiniteOptimWrapper, NotFinite
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
-from downstream.models import segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import RESULT, RunResult, read_result, write_json
 from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
+from downstream.segmenters import segmenter_config
 from pipeline.store import JSON, Store, fingerprint
 from pipeline.store.manifest import differences
 

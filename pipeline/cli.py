@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from augment.errors import UserError
-from pipeline.compose import load_config, recipes
 from pipeline.config import STAGES, Config
+from pipeline.config.compose import load_config, recipes
 
 if TYPE_CHECKING:
     from pipeline.config import DatasetConfig
-    from pipeline.planning import Row
+    from pipeline.workflow.progress import Row
 
 INTERRUPTED = 130
 # A setting of `lumen inspect`, as opposed to the folder, and the keys that an inspection has other means for.
@@ -170,8 +170,8 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Run a recipe."""
-    from pipeline.workflow import Selection, run
-    from pipeline.workspace import Workspace
+    from pipeline.workflow.run import Selection, run
+    from pipeline.workspace.workspace import Workspace
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
@@ -182,9 +182,9 @@ def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
-    from pipeline.planning import plan_table, rows_of
-    from pipeline.steps import StoreStep
-    from pipeline.workflow import Selection, chosen_of, heading, outlook, steps_of
+    from pipeline.stages.steps import StoreStep
+    from pipeline.workflow.progress import plan_table, rows_of
+    from pipeline.workflow.run import Selection, chosen_of, heading, outlook, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
@@ -197,11 +197,11 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
-    from pipeline.lineage import outdated
-    from pipeline.planning import progress_so_far, status_table
-    from pipeline.steps import StoreStep
-    from pipeline.workflow import heading, read_config, steps_of
-    from pipeline.workspace import Workspace
+    from pipeline.stages.steps import StoreStep
+    from pipeline.workflow.outdated import outdated
+    from pipeline.workflow.progress import progress_so_far, status_table
+    from pipeline.workflow.run import heading, read_config, steps_of
+    from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
     steps = steps_of(config)
@@ -218,7 +218,7 @@ def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 
 def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Check a store or a workspace."""
-    from pipeline.verification import verify
+    from pipeline.workflow.verify import verify
 
     found = verify(options.path)
     for line in (*found.faults, *found.checked):
@@ -233,8 +233,8 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 
 def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
     """What `dataset.KEY=VALUE` states of a dataset that is looked at; None where nothing is stated."""
-    from pipeline.compose import settings_of, validate
     from pipeline.config import TRAIN_SPLIT, DatasetConfig, DatasetSettings
+    from pipeline.config.compose import settings_of, validate
 
     if not settings:
         return None
@@ -282,7 +282,7 @@ def inspect_command(options: argparse.Namespace, overrides: Sequence[str]) -> in
 
 def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """List quarantined samples."""
-    from pipeline.quarantine import lines_of, quarantined
+    from pipeline.workflow.quarantine import lines_of, quarantined
 
     found = quarantined(options.workspace, options.stage)
     shown = json.dumps([each.to_json() for each in found], indent=2)
@@ -292,7 +292,7 @@ def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
-    from pipeline.workflow import read_config, retry
+    from pipeline.workflow.run import read_config, retry
 
     return 1 if retry(read_config(options.workspace), options.stage, say).failures else 0
 
@@ -300,8 +300,8 @@ def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
-    from pipeline.workflow import read_config
-    from pipeline.workspace import Workspace
+    from pipeline.workflow.run import read_config
+    from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
     if config.evaluate.split is None:
@@ -340,8 +340,8 @@ def render_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
 
 def pretrain_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Train a base model."""
-    from pipeline.compose import load
-    from pipeline.pretraining import PretrainConfig, run
+    from pipeline.config.compose import load
+    from pipeline.workflow.pretrain import PretrainConfig, run
 
     config = load(options.config, overrides, PretrainConfig)
     run(config, say)
@@ -351,7 +351,7 @@ def pretrain_command(options: argparse.Namespace, overrides: Sequence[str]) -> i
 
 def doctor_command(_options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Tell what this machine can run."""
-    from pipeline.doctor import examine
+    from pipeline.workflow.doctor import examine
 
     findings = examine(Path.cwd())
     for finding in findings:

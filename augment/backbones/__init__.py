@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augment.backbones.base import Backbone
+from augment.backbones.backbone import Backbone
 
 OFFLINE_DINOV2 = "dinov2-vits14"
 

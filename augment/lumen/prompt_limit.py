@@ -77,7 +77,7 @@ def load_prompt_limit(name: str) -> PromptLimit:
     from transformers import CLIPTextConfig, CLIPTokenizer
 
     from augment.loading import quiet
-    from augment.lumen.base import base_folder
+    from augment.lumen.diffusion_model import base_folder
 
     source = base_folder(name)
     try:

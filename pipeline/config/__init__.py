@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.config.config import Config
 from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
-from pipeline.config.run import Config
 from pipeline.config.sections import (
     REPORTING_KEYS,
     STAGES,

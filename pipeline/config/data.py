@@ -21,7 +21,7 @@ from pipeline.config.sections import (
     TaxonomyName,
     Url,
 )
-from pipeline.kinds import MAX_PIXELS, DatasetKind, Decoding
+from pipeline.datasets.kinds import MAX_PIXELS, DatasetKind, Decoding
 
 
 class RenderConfig(Section):

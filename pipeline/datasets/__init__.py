@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.datasets.ade20k import Ade20k
-from pipeline.datasets.ade20k_full import Ade20kFull
-from pipeline.datasets.base import Box, Frame, Record, RecordError
-from pipeline.datasets.bdd100k import Bdd100k
-from pipeline.datasets.camvid import CamVid
-from pipeline.datasets.camvid32 import CamVid32
-from pipeline.datasets.cityscapes import Cityscapes
-from pipeline.datasets.coco import Coco, CocoOptions
-from pipeline.datasets.coco_stuff import CocoStuff
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.folder import Folder, FolderOptions
-from pipeline.datasets.folder_files import SPLIT
+from pipeline.datasets.files.folder_lists import SPLIT
+from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.geometry import Geometry, Mode, Resample, Tiles, View
 from pipeline.datasets.intake import HeldOut, Intake, LeftOut, Listing
+from pipeline.datasets.kinds import DatasetKind, Decoding
+from pipeline.datasets.readers.ade20k import Ade20k
+from pipeline.datasets.readers.ade20k_full import Ade20kFull
+from pipeline.datasets.readers.bdd100k import Bdd100k
+from pipeline.datasets.readers.camvid import CamVid
+from pipeline.datasets.readers.camvid32 import CamVid32
+from pipeline.datasets.readers.cityscapes import Cityscapes
+from pipeline.datasets.readers.coco import Coco, CocoOptions
+from pipeline.datasets.readers.coco_stuff import CocoStuff
+from pipeline.datasets.readers.folder import Folder, FolderOptions
+from pipeline.datasets.record import Box, Frame, Record, RecordError
 from pipeline.datasets.resampling import resize_frame, show
-from pipeline.datasets.tree import Tree
-from pipeline.kinds import DatasetKind, Decoding
 
 __all__ = [
     "Ade20k",

@@ -10,9 +10,9 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.base import Frame, Label, Record, RecordError, Size
-from pipeline.datasets.images import read_frame
-from pipeline.datasets.tree import Tree
+from pipeline.datasets.files.images import read_frame
+from pipeline.datasets.files.tree import Tree
+from pipeline.datasets.record import Frame, Label, Record, RecordError, Size
 from pipeline.taxonomies import Taxonomy
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from augment.errors import UserError
-from pipeline.datasets.base import RecordError, Size
+from pipeline.datasets.record import RecordError, Size
 
 LATENT_STRIDE = 8
 # A photograph decoded at 1/2, 1/4 or 1/8 keeps at least so many pixels for each that is wanted: docs/datasets.md.

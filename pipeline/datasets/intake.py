@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.datasets.base import Record, sorted_by_key
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.files.tree import enumerate_some
+from pipeline.datasets.files.unpaired import noting_ignored, telling_unpaired
+from pipeline.datasets.files.unread_folders import folders_like_labels
+from pipeline.datasets.record import Record, sorted_by_key
 from pipeline.datasets.tables import unread_tables
-from pipeline.datasets.tree import enumerate_some
-from pipeline.datasets.unpaired import noting_ignored, telling_unpaired
-from pipeline.datasets.unread_folders import folders_like_labels
 
 # The split that a share of the images is held out from.
 TRAIN = "train"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.base import make_key
-from pipeline.datasets.folder_names import IMAGE_SUFFIXES
-from pipeline.datasets.tree import enumerate_some
+from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
+from pipeline.datasets.files.tree import enumerate_some
+from pipeline.datasets.record import make_key
 
 # Of DAFormer (Hoyer et al., CVPR 2022), which DGInStyle takes over.
 TEMPERATURE = 0.01

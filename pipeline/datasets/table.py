@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from augment.errors import UserError
-from pipeline.datasets.base import Box, one_line
-from pipeline.datasets.tree import Tree, without_mark
+from pipeline.datasets.files.tree import Tree, without_mark
+from pipeline.datasets.record import Box, one_line
 from pipeline.store.sample import RESERVED_METADATA
 
 # Every export has one; image folders in the form of Hugging Face call theirs so too.

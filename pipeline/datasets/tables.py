@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from augment.errors import UserError
-from pipeline.datasets.base import one_line
+from pipeline.datasets.files.tree import Tree, without_mark
+from pipeline.datasets.record import one_line
 from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, Facts, checked, read_table
-from pipeline.datasets.tree import Tree, without_mark
 
 CSV_TABLE = "metadata.csv"
 TABLES = (TABLE, CSV_TABLE)

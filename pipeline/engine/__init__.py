@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from pipeline.engine.budget import ErrorBudget, top_reasons
-from pipeline.engine.errors import RunFailed, UnitFailed
+from pipeline.engine.errors import ErrorBudget, RunFailed, UnitFailed, top_reasons
 from pipeline.engine.executor import Executor, ExecutorKind, make_executor
-from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand, remaining
-from pipeline.engine.retry import RetrySummary, retry_store_stage
-from pipeline.engine.run import StageSummary, run_store_stage
-from pipeline.engine.stage import Resources, Source, Stage, UnitTask
+from pipeline.engine.retry_stage import RetrySummary, retry_store_stage
+from pipeline.engine.run_stage import StageSummary, run_store_stage
+from pipeline.engine.stage import (
+    Dropped,
+    Failed,
+    Ok,
+    Outcome,
+    Resources,
+    Source,
+    Stage,
+    TrainingTask,
+    UnitTask,
+    WorkUnit,
+)
 from pipeline.engine.task import ShardTask
-from pipeline.engine.training import TrainingTask
-from pipeline.engine.unit import WorkUnit
 
 __all__ = [
     "Dropped",

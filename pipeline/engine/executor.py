@@ -8,9 +8,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 from augment.errors import UserError
 from pipeline.engine.errors import GiveUp, raise_at_fault
 from pipeline.engine.serial import SerialExecutor
-from pipeline.engine.stage import UnitTask
-from pipeline.engine.training import OnUnitStep, TrainingTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import OnUnitStep, TrainingTask, UnitTask, WorkUnit
 
 R = TypeVar("R")
 ExecutorKind: TypeAlias = Literal["serial", "ray"]

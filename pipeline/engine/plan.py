@@ -11,7 +11,7 @@ from typing import overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import WorkUnit
 from pipeline.store import FingerprintMismatch, Store, canonical_json
 
 # Units that are Python objects at a time.

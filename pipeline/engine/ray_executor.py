@@ -32,9 +32,7 @@ from pipeline.engine.ray_pool import (
 )
 from pipeline.engine.ray_training import trained
 from pipeline.engine.ray_worker import UnitActor
-from pipeline.engine.stage import Resources, UnitTask, units_at_once
-from pipeline.engine.training import OnUnitStep, TrainingTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit, units_at_once
 
 R = TypeVar("R")
 LOG = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from augment.progress import TrainingStep
 from pipeline.engine.errors import UnitFailed
 from pipeline.engine.ray_pool import Pool
 from pipeline.engine.ray_worker import StepReports, TrainingActor
-from pipeline.engine.training import OnUnitStep, TrainingTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import OnUnitStep, TrainingTask, WorkUnit
 
 LOG = logging.getLogger(__name__)
 

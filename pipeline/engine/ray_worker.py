@@ -17,11 +17,9 @@ from pipeline.engine.attempts import History
 from pipeline.engine.errors import DeviceFault, UnitFailed
 from pipeline.engine.lanes import Lanes
 from pipeline.engine.remarks import taken_remarks
-from pipeline.engine.stage import UnitTask, units_at_once
-from pipeline.engine.training import ReportedTraining, TrainingTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import TrainingTask, UnitTask, WorkUnit, units_at_once
 from pipeline.engine.watchdog import Watchdog
-from pipeline.engine.worker import Worker
+from pipeline.engine.worker import ReportedTraining, Worker
 
 LOG = logging.getLogger(__name__)
 

@@ -10,11 +10,9 @@ from augment.progress import TrainingStep
 from pipeline.engine.cores import free_cores
 from pipeline.engine.errors import DeviceFault, GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.remarks import taken_remarks
-from pipeline.engine.stage import UnitTask
-from pipeline.engine.training import OnUnitStep, ReportedTraining, TrainingTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import OnUnitStep, TrainingTask, UnitTask, WorkUnit
 from pipeline.engine.watchdog import Watchdog
-from pipeline.engine.worker import Worker, torch_threads_restored
+from pipeline.engine.worker import ReportedTraining, Worker, torch_threads_restored
 
 R = TypeVar("R")
 LOG = logging.getLogger(__name__)

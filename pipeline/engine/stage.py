@@ -1,17 +1,75 @@
-"""What a stage, a source and a task are to the engine."""
+"""All that the author of a stage reads: work units, outcomes, resources, and what a stage, a source and a task are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from augment.errors import UserError
-from pipeline.engine.outcome import Failed, Outcome
-from pipeline.engine.unit import WorkUnit
-from pipeline.store import Sample
+from augment.progress import OnStep, TrainingStep
+from pipeline.store import JSON, Sample, canonical_json, fingerprint
 
 R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class WorkUnit:
+    """One output shard: its name, the keys of the input samples in order, and parameters of the stage."""
+
+    shard: str
+    keys: tuple[str, ...]
+    params: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all of it."""
+        return fingerprint(self._content())
+
+    def to_json(self) -> str:
+        """The unit as JSON."""
+        return canonical_json(self._content()).decode("utf-8")
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkUnit:
+        """The unit that ``to_json`` wrote."""
+        content = json.loads(text)
+        return cls(content["shard"], tuple(content["keys"]), content["params"])
+
+    def _content(self) -> dict[str, JSON]:
+        return {"shard": self.shard, "keys": list(self.keys), "params": dict(self.params)}
+
+
+@dataclass(frozen=True)
+class Ok:
+    """A sample to write; its key may be new, where a stage makes several samples of one.
+
+    ``notes`` say what happened to it in a few words that many samples share; the summary of the run counts them.
+    """
+
+    sample: Sample
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A sample left out on purpose; the reason starts with its kind and a colon, and is counted by kind."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A sample that could not be read or processed: it is quarantined and counts against the budget."""
+
+    key: str
+    reason: str
+    traceback: str = ""
+
+
+Outcome: TypeAlias = Ok | Dropped | Failed
 
 
 @dataclass(frozen=True)
@@ -96,6 +154,30 @@ class UnitTask(Protocol[R_co]):
 
     def run(self, unit: WorkUnit) -> R_co:
         """Do the unit. It may be called again for the same unit where a worker was lost."""
+
+
+class TrainingTask(Protocol[R_co]):
+    """What an executor trains for each unit. It is pickled to the workers, and its small result back."""
+
+    @property
+    def name(self) -> str:
+        """The stage, as the user knows it."""
+
+    @property
+    def resources(self) -> Resources:
+        """What one training takes; a training hangs where ``unit_timeout`` seconds bring no step."""
+
+    def setup(self) -> None:
+        """Called once in each worker, before the unit."""
+
+    def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
+        """Train the unit, and call ``on_step`` after every step.
+
+        Called again for the same unit where a worker was lost: it goes on from the last checkpoint then.
+        """
+
+
+OnUnitStep: TypeAlias = Callable[[WorkUnit, TrainingStep], None]
 
 
 def keys_a_read(source: Source) -> int:

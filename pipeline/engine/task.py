@@ -21,10 +21,8 @@ from augment.errors import UserError
 from pipeline.engine.disk import full_disk_told
 from pipeline.engine.errors import DeviceFault, is_device_fault
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
-from pipeline.engine.outcome import Dropped, Failed, Ok, Outcome
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
-from pipeline.engine.stage import Resources, Source, Stage, keys_a_read
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Dropped, Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit, keys_a_read
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
 from pipeline.store.writer import ShardWriter
 

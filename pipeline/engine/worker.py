@@ -7,13 +7,14 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, UnitFailed
 from pipeline.engine.memory import does_not_fit, is_out_of_memory
-from pipeline.engine.stage import UnitTask
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit
 
 R = TypeVar("R")
 
@@ -85,3 +86,29 @@ def torch_threads_restored() -> Iterator[None]:
     finally:
         if torch and before:
             torch.set_num_threads(before)
+
+
+@dataclass
+class ReportedTraining(Generic[R]):
+    """A training as a task for a worker; its steps go to ``on_step``."""
+
+    task: TrainingTask[R]
+    on_step: OnUnitStep
+
+    @property
+    def name(self) -> str:
+        """The stage, as the user knows it."""
+        return self.task.name
+
+    @property
+    def resources(self) -> Resources:
+        """What one training takes."""
+        return self.task.resources
+
+    def setup(self) -> None:
+        """Set the training up."""
+        self.task.setup()
+
+    def run(self, unit: WorkUnit) -> R:
+        """Train the unit."""
+        return self.task.train(unit, partial(self.on_step, unit))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.cityscapes import (
+from pipeline.datasets.readers.cityscapes import (
     ATTRIBUTES_SUFFIX,
     IMAGE_SUFFIX,
     INSTANCE_BASE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pipeline.datasets.cityscapes import CLASSES
+from pipeline.datasets.readers.cityscapes import CLASSES
 from pipeline.export.destination import Destination
 from pipeline.export.source import Source
 from pipeline.taxonomies.user import taxonomy_to_json

@@ -13,10 +13,10 @@ import pyarrow as pa
 from PIL import Image
 
 from augment.errors import UserError
+from pipeline.datasets.thinning import thinned
 from pipeline.store import Sample, SampleReader, Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL, METADATA, decode, encode_image
 from pipeline.taxonomies import Taxonomy
-from pipeline.thinning import thinned
 
 # What a sample's metadata calls the set that it is of, or that its source is of.
 DATASET_COLUMNS = ("dataset", "source_dataset")

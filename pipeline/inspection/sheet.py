@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from augment.errors import UserError
+from pipeline.datasets.thinning import thinned
 from pipeline.engine import Failed, WorkUnit
 from pipeline.inspection.subject import Subject
 from pipeline.store import Sample
 from pipeline.taxonomies import Taxonomy
-from pipeline.thinning import thinned
 
 COUNT, COLUMNS = 24, 4
 # Pixels: of the box that an image is fitted into, of the space around it, of its caption and of a line of the legend.

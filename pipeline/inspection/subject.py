@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import get_args
 
 from augment.errors import UserError
+from pipeline.checks.label_rules import Meaning
 from pipeline.config import TRAIN_SPLIT, DatasetConfig
 from pipeline.datasets import Dataset, DatasetKind, Decoding, Intake, Listing, open_dataset
-from pipeline.datasets.orientation import turned_images
-from pipeline.datasets.unpaired import Unpaired, telling_unpaired
-from pipeline.datasets.unread import Unread, noting_unread
+from pipeline.datasets.files.orientation import turned_images
+from pipeline.datasets.files.unpaired import Unpaired, telling_unpaired
+from pipeline.datasets.files.unread import Unread, noting_unread
+from pipeline.datasets.opening import intake_of, options_of
+from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
-from pipeline.label_rules import Meaning
-from pipeline.opening import intake_of, options_of
 from pipeline.stages import shard
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
-from pipeline.thinning import thinned
-from pipeline.workspace import Workspace
+from pipeline.workspace.workspace import Workspace
 
 # Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
 UNIT = 16

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets.tree import enumerate_some
+from pipeline.datasets.files.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
 from pipeline.store import kind_of

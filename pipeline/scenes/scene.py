@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.scenes.labels import Label
-from pipeline.scenes.layout import build_scenery
-from pipeline.scenes.lens import bloom, develop, precipitation, reflect
-from pipeline.scenes.light import TIMES, WEATHERS, TimeOfDay, Weather, draw_conditions, draw_light
-from pipeline.scenes.raster import rasterize
-from pipeline.scenes.shading import shade
-from pipeline.scenes.shadows import render_shadow
-from pipeline.scenes.sky import render_sky
+from pipeline.scenes.rendering.lens import bloom, develop, precipitation, reflect
+from pipeline.scenes.rendering.raster import rasterize
+from pipeline.scenes.rendering.shading import shade
+from pipeline.scenes.rendering.shadows import render_shadow
+from pipeline.scenes.rendering.sky import render_sky
+from pipeline.scenes.world.composition import build_scenery
+from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.light import TIMES, WEATHERS, TimeOfDay, Weather, draw_conditions, draw_light
 
 _SMALLEST = 16
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.scenes.labels import PALETTE
 from pipeline.scenes.scene import Scene, render_scene
+from pipeline.scenes.world.labels import PALETTE
 
 CITIES = ("ashford", "brenlund", "corvale", "dunmark", "elsbeck", "fairhaven", "grimstad", "holmwick")
 """Invented towns among which the scenes are spread."""

@@ -11,16 +11,15 @@ import numpy as np
 
 from augment.prompts import Prompt
 from pipeline.engine.remarks import remark
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Resources, WorkUnit
 from pipeline.stages.generate import stable_seed
 from pipeline.stages.reading import CaptionedSource, PairedSource
 from pipeline.stages.wording import caption_of
 
 if TYPE_CHECKING:
+    from augment.lumen.adapter_training import Example
     from augment.lumen.prompt_limit import PromptLimit
     from augment.lumen.trainer import TrainingOptions
-    from augment.lumen.training import Example
     from augment.progress import OnStep
 
 TRAINING = "training"
@@ -55,7 +54,7 @@ class StoredExamples:
         Raises:
             CorruptStore: its bytes do not decode.
         """
-        from augment.lumen.training import Example
+        from augment.lumen.adapter_training import Example
 
         sample = self.source.get(self.keys[index])
         assert sample.image is not None and sample.layout is not None
@@ -103,9 +102,9 @@ class Adapt:
 
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
-        from augment.lumen.base import load_base
+        from augment.lumen.adapter_training import train_adapter
+        from augment.lumen.diffusion_model import load_base
         from augment.lumen.trainer import CHECKPOINT
-        from augment.lumen.training import train_adapter
 
         folder = Path(self.folder)
         checkpoint = folder / TRAINING / CHECKPOINT

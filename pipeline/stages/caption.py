@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.datasets.table import CAPTIONS
-from pipeline.engine.outcome import Failed, Ok, Outcome
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
 from pipeline.store.sample import Sample
 
 if TYPE_CHECKING:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
 from pipeline.stages.fit import STRIDE
 from pipeline.store.sample import Sample
 
 if TYPE_CHECKING:
     from augment.backbones import Backbone
-    from augment.layout import LayoutBasis
+    from augment.layout_basis import LayoutBasis
 
 
 def plan(shards: Mapping[str, tuple[str, ...]]) -> Plan:
@@ -43,7 +41,7 @@ class Extract:
     def setup(self) -> None:
         """Load backbone and basis."""
         from augment.backbones import load_backbone
-        from augment.layout import LayoutBasis
+        from augment.layout_basis import LayoutBasis
 
         self._model = load_backbone(self.backbone, self.device)
         self._basis = LayoutBasis.load(Path(self.basis))

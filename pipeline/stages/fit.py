@@ -12,16 +12,14 @@ import numpy as np
 from augment.errors import NotFinite, UserError
 from pipeline.config import TRAIN_SPLIT
 from pipeline.engine.memory import FittingBatches
-from pipeline.engine.outcome import Failed
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, Resources, WorkUnit
 from pipeline.stages.reading import StoreSource, split_of
 
 if TYPE_CHECKING:
     import torch
 
     from augment.backbones import Backbone
-    from augment.layout import FeatureMoments
+    from augment.layout_basis import FeatureMoments
 
 STRIDE = 8
 
@@ -65,7 +63,7 @@ class FitMoments:
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
         """
-        from augment.layout import FeatureMoments
+        from augment.layout_basis import FeatureMoments
 
         assert self._model is not None
         parts = []

@@ -14,10 +14,8 @@ from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.prompts import draw_domain, expand
 from pipeline.datasets.table import BOXES
-from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
 from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import CONTENT, REGION
 from pipeline.stages.wording import caption_of, content_attributes
@@ -26,7 +24,7 @@ from pipeline.store import JSON, LABELLED, InvalidSample, Sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from augment.lumen.sampler import LayoutSampler, Request
+    from augment.lumen.layout_sampler import LayoutSampler, Request
     from augment.prompts import Prompt
 
 
@@ -123,8 +121,8 @@ class Generate:
 
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
-        from augment.lumen.base import load_base
-        from augment.lumen.sampler import LayoutSampler
+        from augment.lumen.diffusion_model import load_base
+        from augment.lumen.layout_sampler import LayoutSampler
 
         base = load_base(self.base, self.device)
         adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32).to(self.device)
@@ -183,7 +181,7 @@ class Generate:
 
         The prompt does not depend on k: the ks of a variant differ in noise and in how much layout they use.
         """
-        from augment.lumen.sampler import Request
+        from augment.lumen.layout_sampler import Request
 
         assert sample.layout is not None
         draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.datasets.table import CAPTIONS
-from pipeline.engine.outcome import Failed
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, WorkUnit
 from pipeline.stages.wording import captions_of
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
 from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA

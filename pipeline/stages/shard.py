@@ -22,12 +22,10 @@ from pipeline.datasets import (
     open_dataset,
     show,
 )
-from pipeline.datasets.base import Label
+from pipeline.datasets.record import Label
 from pipeline.datasets.table import BOXES, CAPTIONS
-from pipeline.engine.outcome import Failed, Ok, Outcome
 from pipeline.engine.plan import Plan, PlanOnDemand
-from pipeline.engine.stage import Resources
-from pipeline.engine.unit import WorkUnit
+from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
 from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate

@@ -19,8 +19,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from augment.errors import UserError
+from pipeline.store.backoff import NOT_IMPLEMENTED, patiently, status_of
 from pipeline.store.errors import CorruptStore
-from pipeline.store.retry import NOT_IMPLEMENTED, patiently, status_of
 
 R = TypeVar("R")
 

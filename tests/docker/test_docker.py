@@ -15,7 +15,7 @@ import pytest
 import ray
 import yaml
 
-from pipeline.compose import load_config
+from pipeline.config.compose import load_config
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKER = REPOSITORY / "docker"

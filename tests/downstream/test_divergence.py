@@ -17,10 +17,10 @@ from downstream.finite import NotFinite, require_finite
 from downstream.judge import Judge
 from downstream.mixes import Mix
 from downstream.mmseg_import import import_mmseg
-from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import read_result
 from downstream.runner import ClassIoU
+from downstream.segmenters import build_segmenter, segmenter_config
 from downstream.training import train
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID

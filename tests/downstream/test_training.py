@@ -20,9 +20,9 @@ from downstream.dataset import Part
 from downstream.evaluation import judged_miou, require_classes
 from downstream.judge import Judge
 from downstream.mixes import Mix
-from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
 from downstream.results import read_result
+from downstream.segmenters import build_segmenter, segmenter_config
 from downstream.training import train
 from pipeline.store import Manifest, SampleReader, Store, stack_pairs, verify_store
 from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes

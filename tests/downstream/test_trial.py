@@ -12,8 +12,8 @@ import torch
 import downstream.trial
 from augment.errors import UserError
 from downstream.judge import Judge, save_segmenter
-from downstream.models import build_segmenter, segmenter_config
 from downstream.options import TrainingOptions
+from downstream.segmenters import build_segmenter, segmenter_config
 from downstream.trial import Trial
 
 TRIAL = Trial(TrainingOptions(batch_size=4, decoder_channels=8), (32, 64), 5, 255, "cpu")

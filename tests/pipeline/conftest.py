@@ -11,10 +11,10 @@ import pytest
 from s3fs import S3FileSystem
 
 from augment.backbones import load_backbone
-from pipeline.compose import load_config
 from pipeline.config import Config
-from pipeline.store import retry
-from pipeline.workflow import Selection, run
+from pipeline.config.compose import load_config
+from pipeline.store import backoff as retry
+from pipeline.workflow.run import Selection, run
 from tests.pipeline.small_models import save_small_base
 from tests.pipeline.store.object_store import Proxy, s3_server
 

@@ -9,10 +9,10 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
 
-from augment.layout import FeatureMoments, LayoutBasis
+from augment.layout_basis import FeatureMoments, LayoutBasis
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.base import BaseModel
+from augment.lumen.diffusion_model import BaseModel
 from augment.lumen.pretrain.diffusion import new_schedule, new_unet
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 

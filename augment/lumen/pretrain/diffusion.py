@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from augment.lumen.trainer import Trainer, TrainingOptions
-from augment.lumen.training import (
+from augment.lumen.adapter_training import (
     Batch,
     Example,
     denoising_loss,
@@ -22,6 +21,7 @@ from augment.lumen.training import (
     training_schedule,
     write_samples,
 )
+from augment.lumen.trainer import Trainer, TrainingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.base import BaseModel
+    from augment.lumen.diffusion_model import BaseModel
     from augment.progress import OnStep
 
 SHARE_WITHOUT_ADAPTER = 0.15

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from augment.layout import FeatureMoments, LayoutBasis
+from augment.layout_basis import FeatureMoments, LayoutBasis
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.base import BaseModel, autocast
+from augment.lumen.adapter_training import Example
+from augment.lumen.diffusion_model import BaseModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 from augment.lumen.trainer import LOSSES, TrainingOptions
-from augment.lumen.training import Example
 from augment.progress import TrainingStep
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 

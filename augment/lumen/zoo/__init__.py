@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.base import BaseModel
+    from augment.lumen.diffusion_model import BaseModel
 
 ZOO = Path(__file__).parent
 
@@ -23,7 +23,7 @@ def load(name: str, device: str = "cpu") -> tuple[BaseModel, LayoutControlNet]:
 
     from augment.loading import load_whole
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.base import load_base
+    from augment.lumen.diffusion_model import load_base
 
     adapter = load_whole(LayoutControlNet, ZOO / name / "adapter", torch_dtype=torch.float32)
     return load_base(name, device), adapter.eval().requires_grad_(False).to(device)

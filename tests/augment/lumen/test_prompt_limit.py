@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from augment.lumen.base import BaseModel, load_base
+from augment.lumen.diffusion_model import BaseModel, load_base
 from augment.lumen.prompt_limit import PromptLimit, PromptTooLong, load_prompt_limit
 from augment.prompts import Prompt, describe, expand
 from tests.pipeline.small_models import save_small_base

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.datasets import HeldOut, Intake, Record, open_dataset
-from pipeline.kinds import DatasetKind
+from pipeline.datasets.kinds import DatasetKind
 from pipeline.store import Store
 from tests.pipeline.datasets.trees import (
     random_image,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from augment.errors import UserError
-from pipeline.datasets.base import make_key
+from pipeline.datasets.record import make_key
 from pipeline.datasets.sampling import (
     ClassCounts,
     fraction_sample,

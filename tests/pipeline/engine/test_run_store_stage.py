@@ -25,9 +25,9 @@ from pipeline.engine import (
     run_store_stage,
 )
 from pipeline.engine.errors import raise_at_fault
-from pipeline.engine.outcome import Failed, Outcome
-from pipeline.engine.run import StageSummary
+from pipeline.engine.run_stage import StageSummary
 from pipeline.engine.serial import SerialExecutor
+from pipeline.engine.stage import Failed, Outcome
 from pipeline.store import FingerprintMismatch, Sample, Store, examine_store, verify_store
 from tests.pipeline.engine import stages
 

@@ -7,8 +7,8 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.scenes import render_scene
-from pipeline.scenes.labels import INSTANCE_LABELS, Label
-from pipeline.scenes.light import TIMES, WEATHERS
+from pipeline.scenes.world.labels import INSTANCE_LABELS, Label
+from pipeline.scenes.world.light import TIMES, WEATHERS
 
 EVALUATED = {7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33}
 

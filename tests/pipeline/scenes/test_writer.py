@@ -14,7 +14,7 @@ from PIL import Image
 
 from augment.errors import UserError
 from pipeline.scenes import render_scene, write_dataset
-from pipeline.scenes.labels import PALETTE
+from pipeline.scenes.world.labels import PALETTE
 from pipeline.scenes.writer import scene_seed
 
 NAME = r"(?P<city>[a-z]+)_\d{6}_\d{6}"

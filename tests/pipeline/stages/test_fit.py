@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from augment.errors import UserError
-from augment.layout import FeatureMoments, LayoutBasis
+from augment.layout_basis import FeatureMoments, LayoutBasis
 from pipeline.engine import Resources, WorkUnit
 from pipeline.engine.memory import FittingBatches
 from pipeline.engine.serial import SerialExecutor
 from pipeline.stages.fit import FitMoments, plan
 from pipeline.stages.reading import StoreSource
-from pipeline.steps import Tools
+from pipeline.stages.steps import Tools
+from pipeline.stages.workflow_layouts import OWN, Layouts
 from pipeline.store import SampleReader, Store
-from pipeline.workflow import read_config
-from pipeline.workflow_layouts import OWN, Layouts
-from pipeline.workspace import Workspace
+from pipeline.workflow.run import read_config
+from pipeline.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.store import Failure, SampleReader, Store, StoreUnavailable, retry, verify_store
+from pipeline.store import Failure, SampleReader, Store, StoreUnavailable, verify_store
+from pipeline.store import backoff as retry
 from tests.pipeline.store.object_store import FAULTS, Proxy, Request
 from tests.pipeline.store.samples import assert_same, camvid_like, manifest
 

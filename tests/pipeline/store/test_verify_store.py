@@ -29,7 +29,7 @@ from pipeline.store import (
     verify_store,
 )
 from pipeline.store.index import table_from_bytes, table_to_bytes
-from pipeline.verification import verify
+from pipeline.workflow.verify import verify
 from tests.pipeline.store.samples import FREE, camvid_like, manifest, sample_lists
 
 

@@ -1,0 +1,188 @@
+"""Training the layout adapter on a frozen base, for every k at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from augment.layout_basis import layout_picture
+from augment.lumen.grids import save_grid
+from augment.lumen.layout_sampler import LayoutSampler, Request
+from augment.lumen.trainer import Trainer, TrainingOptions, log_uniform_int
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from diffusers import DDPMScheduler
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.diffusion_model import BaseModel
+    from augment.progress import OnStep
+
+TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
+SHARE_WITHOUT_LAYOUT = 0.1
+SHARE_WITH_ALL_COMPONENTS = 0.3
+
+
+@dataclass(frozen=True)
+class Example:
+    """What one training step learns from.
+
+    Attributes:
+        image: `uint8 [H, W, 3]`.
+        layout: `float16 [K, h, w]`.
+        caption: what the image shows.
+    """
+
+    image: NDArray[np.uint8]
+    layout: NDArray[np.float16]
+    caption: str
+
+
+class Examples(Protocol):
+    """Random access to training examples, all of one size."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use `int64 [B]`, captions."""
+
+    latents: Tensor
+    layout: Tensor
+    k: Tensor
+    captions: list[str]
+
+
+def draw_k(generator: np.random.Generator, num_components: int) -> int:
+    """A number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
+    choice = generator.random()
+    if choice < SHARE_WITHOUT_LAYOUT:
+        return 0
+    if choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
+        return num_components
+    return log_uniform_int(generator, 1, num_components)
+
+
+def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
+    """Empty some captions, most of those without a layout: guidance compares with neither layout nor words."""
+    return [
+        "" if generator.random() < (TEXT_DROPOUT if k else TEXT_DROPOUT_WITHOUT_LAYOUT) else caption
+        for caption, k in zip(captions, ks, strict=True)
+    ]
+
+
+def training_schedule(base: BaseModel) -> DDPMScheduler:
+    """The noise schedule that the base was trained with, for adding noise."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler.from_config(base.schedule)
+
+
+def denoising_loss(
+    base: BaseModel,
+    adapter: LayoutControlNet,
+    schedule: DDPMScheduler,
+    batch: Batch,
+    with_adapter: Tensor | None = None,
+) -> Tensor:
+    """Mean squared error of the base's prediction, with the adapter's residuals, at random noise levels.
+
+    The target is what the base was trained to predict: the noise, or the velocity of Salimans and Ho,
+    *Progressive distillation for fast sampling of diffusion models*, 2022, eq. 12 (appendix D).
+
+    Args:
+        base, adapter, schedule: the models; gradients flow into whatever requires them.
+        batch: clean samples.
+        with_adapter: `bool [B]`, samples that the adapter steers; all where it is None.
+    """
+    latents = batch.latents
+    noise = torch.randn_like(latents)
+    steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
+    noisy = schedule.add_noise(latents, noise, steps)
+    text = base.embed(batch.captions)
+    down, middle = adapter(noisy, steps, text, batch.layout, batch.k)
+    if with_adapter is not None:
+        mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)
+        down, middle = [part * mask for part in down], middle * mask
+    prediction = base.unet(
+        noisy, steps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
+    ).sample
+    velocity = schedule.config.prediction_type == "v_prediction"
+    target = schedule.get_velocity(latents, noise, steps) if velocity else noise
+    return F.mse_loss(prediction.float(), target.float())
+
+
+def train_adapter(
+    base: BaseModel,
+    adapter: LayoutControlNet,
+    examples: Examples,
+    options: TrainingOptions,
+    folder: Path,
+    on_step: OnStep,
+) -> None:
+    """Train the adapter in place on a frozen base; resumes from `folder` where a run was cut off.
+
+    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all).
+
+    Args:
+        base: frozen, on the device to train on.
+        adapter: trained; holds the averaged weights at the end.
+        examples: training data.
+        options: length and speed; see `TrainingOptions`.
+        folder: where the run lives.
+        on_step: called after every step.
+    """
+    adapter.to(base.device).train().requires_grad_(True)
+    schedule = training_schedule(base)
+    cache: dict[int, Tensor] = {}
+
+    @torch.no_grad()
+    def latents(picks: Sequence[int], items: Sequence[Example]) -> Tensor:
+        fresh = {pick: item.image for pick, item in zip(picks, items, strict=True) if pick not in cache}
+        if fresh:
+            encoded = base.encode(np.stack(list(fresh.values())))
+            cache.update(zip(fresh, encoded.half().cpu(), strict=True))
+        return torch.stack([cache[pick].float() for pick in picks]).to(base.device)
+
+    def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
+        picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
+        items = [examples[pick] for pick in picks]
+        layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
+        ks = [draw_k(generator, layout.shape[1]) for _ in items]
+        captions = drop_captions([item.caption for item in items], ks, generator)
+        batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
+        return {"denoising": denoising_loss(base, adapter, schedule, batch)}
+
+    shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
+
+    def sample(step: int) -> None:
+        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", options.precision)
+        adapter.train()
+
+    Trainer({"adapter": adapter}, options, folder, base.device).run(losses, on_step, sample)
+    adapter.eval().requires_grad_(False)
+
+
+def write_samples(
+    base: BaseModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
+) -> None:
+    """Write a grid: the real images, their layouts, and what is painted onto them at k = 0, 1, 5 and all."""
+    sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
+    rows = [np.stack([example.image for example in examples])]
+    height, width = rows[0].shape[1:3]
+    rows.append(np.stack([layout_picture(example.layout, height, width) for example in examples]))
+    for k in sorted({0, 1, min(5, adapter.config.num_components), adapter.config.num_components}):
+        requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
+        rows.append(np.stack(sampler.generate(requests)))
+    save_grid(rows, path)

@@ -1,0 +1,1 @@
+"""Checks of data, models and resources before a run writes anything."""

@@ -1,0 +1,74 @@
+"""Which images a split of COCO has, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from augment.errors import UserError
+from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
+from pipeline.datasets.files.folders import by_name
+from pipeline.datasets.files.tree import Tree
+from pipeline.datasets.files.unpaired import tell_unpaired
+from pipeline.datasets.files.unread import Place, check_unread
+
+
+def without_suffix(path: str) -> str:
+    """The path, folders and all, without what follows the last dot in its name."""
+    start, dot, suffix = path.rpartition(".")
+    return start if dot and "/" not in suffix else path
+
+
+def folder_of(tree: Tree, folder: str) -> str:
+    """The folder that a split's images have to themselves: in the root, or else in ``images``."""
+    return f"images/{folder}" if folder not in tree.folders() and folder in tree.folders("images") else folder
+
+
+def find_images(
+    tree: Tree, split: str, folder: str, listed: Mapping[str, str] | None = None, listing: str = ""
+) -> dict[str, str]:
+    """The images of a split by name: all in its folder where no file lists them.
+
+    ``listed`` are the file names by name that the file ``listing`` gives, relative to the split's folder, to ``images``
+    or to the root. Raises UserError unless these and the images of the split's folder are the same; inside
+    ``telling_unpaired`` those are given that are both there and listed.
+    """
+    base = folder_of(tree, folder)
+    images = _named(tree.files(base, IMAGE_SUFFIXES), base)
+    check_unread(tree, split, images, {}, Place(base, IMAGE_SUFFIXES, name_of=lambda path: _name(path, base)))
+    if listed is None:
+        return images
+    if images.keys().isdisjoint(listed):
+        for shared in ("images", ""):
+            paths = [path for path in tree.files(shared, IMAGE_SUFFIXES) if _name(path, shared) in listed]
+            if paths:
+                base, images = shared, _named(paths, shared)
+                break
+    _check_listed(tree, split, base, images, listed, tree.at(listing))
+    return {name: path for name, path in images.items() if name in listed}
+
+
+def _check_listed(
+    tree: Tree, split: str, base: str, images: Mapping[str, str], listed: Mapping[str, str], where: str
+) -> None:
+    folder = tree.at(base)
+    if tell_unpaired(split, images, listed, f"{folder}/** as {where} lists them", where, may_lack=False):
+        return
+    counts = f"found {len(images)} images, and {len(listed)} are listed"
+    if absent := sorted(listed.keys() - images.keys()):
+        raise UserError(
+            f"split {split!r}: {len(absent)} images that {where} lists are not there: expected {folder}/**, "
+            f"{counts}, the first that is not there is {listed[absent[0]]}"
+        )
+    if strange := sorted(images.keys() - listed.keys()):
+        raise UserError(
+            f"split {split!r}: {len(strange)} images are not in the list of {where}: {counts}, the first that is not "
+            f"listed is {images[strange[0]]}"
+        )
+
+
+def _name(path: str, base: str) -> str:
+    return without_suffix(path.removeprefix(f"{base}/") if base else path)
+
+
+def _named(paths: list[str], base: str) -> dict[str, str]:
+    return by_name(paths, lambda path: _name(path, base))

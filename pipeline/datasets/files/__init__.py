@@ -1,0 +1,1 @@
+"""Reading what datasets are stored in: folders, archives, images, JSON."""

@@ -1,0 +1,223 @@
+"""Image and label files as arrays, whatever their mode."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipeline.datasets.files.decoding import check_tiff, opened
+from pipeline.datasets.files.depth import to_eight_bits
+from pipeline.datasets.files.masks import Mask, decoded_mask, require_even, require_lossless
+from pipeline.datasets.files.png import deep_channels, stated_bits
+from pipeline.datasets.files.tiff import TiffPage
+from pipeline.datasets.files.tree import Tree
+from pipeline.datasets.record import Frame, RecordError, Size, one_line
+
+_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+# The tag that says how the camera was held, and its values for the four ways that exchange height and width.
+_ORIENTATION, _UPRIGHT, _ON_THEIR_SIDE = 0x0112, 1, (5, 6, 7, 8)
+_REDUCTIONS = (8, 4, 2)
+# A large image is copied in bands, so that it is not in memory three times.
+_PIXELS_AT_A_TIME = 1 << 22
+
+TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
+
+
+def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """Read an image as it is meant to be seen: RGB uint8 [H, W, 3], upright.
+
+    Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
+    Raises RecordError naming a file that cannot be read.
+    """
+    return read_frame(tree, path).image
+
+
+def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
+    """Read an image as ``read_image`` does, as a frame without annotations.
+
+    A JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is ``at_least`` so high and wide, as it is
+    seen upright; libjpeg then leaves the finer frequencies out. Raises RecordError naming a file that cannot be read.
+    """
+    where, data = tree.at(path), tree.read(path, "image")
+    tiff = TiffPage.of(data)
+    if tiff is not None:
+        check_tiff(tiff, where, "image", tree.decoding)
+        if (channels := _channels_of(tiff, data, where)) is not None:
+            bits = tree.decoding.bit_depth or tiff.stated_bits
+            image = _turned(_seen(channels, bits, where, tiff.has_inks), tiff.orientation)
+            return Frame(_pixels(image))
+        if tiff.is_deep and tree.decoding.bit_depth not in (None, 16):
+            raise RecordError(f"unsupported image: {where} has {tiff.describe()}: only its upper 8 bits can be read")
+    with opened(data, where, "image", tree.decoding) as file:
+        orientation = file.getexif().get(_ORIENTATION, _UPRIGHT)
+        turned = orientation in _ON_THEIR_SIDE
+        width, height = reversed(file.size) if turned else file.size
+        # An image that will be turned would have the narrower pixels of a last column at the wrong end.
+        whole = orientation != _UPRIGHT
+        reduction = _reduce(file, at_least[::-1] if turned else at_least, whole) if at_least else 1
+        if file.format == "PNG" and (deep := deep_channels(data)) is not None:
+            bits = tree.decoding.bit_depth or stated_bits(data, deep)
+            image = _turned(_seen(deep, bits, where), orientation)
+        else:
+            # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
+            ImageOps.exif_transpose(file, in_place=True)
+            image = _grey(file, data, tiff, tree.decoding.bit_depth, where) if file.mode in _SIXTEEN_BIT else file
+        if image.mode == "F":
+            raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
+        pixels = _pixels(image)
+    return Frame(pixels, size=(height, width), reduction=reduction) if reduction > 1 else Frame(pixels)
+
+
+def read_mask(tree: Tree, path: str) -> Mask:
+    """Read a label as its file holds it: one channel of values, or colours.
+
+    Raises RecordError for a file that cannot be read, is compressed with loss, or has transparent parts.
+    """
+    return decoded_mask(tree.read(path, "label"), tree.at(path), tree.decoding)
+
+
+def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
+    """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
+
+    A palette file gives its indices, and one of three equal channels its grey values. Raises RecordError for a file
+    that cannot be read, holds colours, or is compressed with loss.
+    """
+    mask = read_mask(tree, path)
+    if mask.values.ndim == 3:
+        raise RecordError(
+            f"wrong label mode: {tree.at(path)} has mode {mask.mode}: expected one channel of class indices, not "
+            "colours"
+        )
+    return mask.values
+
+
+def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """Read a label whose classes are colours, RGB uint8 [H, W, 3], exactly as stored; a palette file gives its colours.
+
+    Raises RecordError for a file that cannot be read, has no colours or transparent parts, or is compressed with loss.
+    """
+    return _read_channels(tree, path, ("RGB", "RGBA", "P"), "RGB", "8-bit colours")
+
+
+def read_label_bytes(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """Read a label whose pixels are four bytes, saved as RGBA, uint8 [H, W, 4], exactly as stored.
+
+    Raises RecordError for a file that cannot be read, has other channels, or is compressed with loss.
+    """
+    return _read_channels(tree, path, ("RGBA",), "RGBA", "the four channels RGBA")
+
+
+def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[np.bool_], where: str) -> TrainIds:
+    """Translate ids [H, W] to train ids by ``table`` [N] for the ids below N that ``known`` [N] marks.
+
+    Raises RecordError naming the file, every id that is not known, and how many pixels have one.
+    """
+    counts = count_values(ids)
+    present = np.flatnonzero(counts)
+    unknown = np.array([value >= len(known) or not known[value] for value in present])
+    if unknown.any():
+        raise RecordError(
+            f"unknown label id: {where} has ids {_some(present[unknown])} ({counts[present[unknown]].sum()} pixels): "
+            f"expected {_ranges(np.flatnonzero(known))}"
+        )
+    return table[ids]
+
+
+def count_values(ids: NDArray[np.uint8 | np.uint16]) -> NDArray[np.int64]:
+    """How many pixels have each value, int64 [65536 or 256], as the type has values."""
+    counts = np.zeros(np.iinfo(ids.dtype).max + 1, np.int64)
+    flat = ids.reshape(-1)
+    # Counting is several times faster than the sorting of np.unique, and takes eight bytes for each value at hand.
+    for start in range(0, flat.size, _PIXELS_AT_A_TIME):
+        counts += np.bincount(flat[start : start + _PIXELS_AT_A_TIME], minlength=len(counts))
+    return counts
+
+
+def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, expected: str) -> NDArray[np.uint8]:
+    where, data = tree.at(path), tree.read(path, "label")
+    tiff = TiffPage.of(data)
+    if tiff is not None:
+        check_tiff(tiff, where, "label", tree.decoding)
+    with opened(data, where, "label", tree.decoding) as file:
+        require_lossless(file, where)
+        deep = (tiff is not None and tiff.is_deep) or (file.format == "PNG" and deep_channels(data) is not None)
+        if file.mode not in modes or deep:
+            said = "16 bits a channel" if deep else f"mode {file.mode}"
+            raise RecordError(f"wrong label mode: {where} has {said}: expected {expected}")
+        pixels = np.array(file.convert(mode))
+        if mode == "RGB" and file.mode == "RGBA":
+            require_even(np.array(file)[..., 3:], file.mode, where)
+        return pixels
+
+
+def _channels_of(tiff: TiffPage, data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    try:
+        return tiff.channels(data)
+    # As of Pillow, whatever a decoder raises means that the bytes are no sound file.
+    except Exception as error:
+        raise RecordError(f"damaged image: {where}: {one_line(error)}") from error
+
+
+def _seen(channels: NDArray[np.generic], bits: int | None, where: str, inks: bool = False) -> Image.Image:
+    """The picture of samples [H, W, C]: grey for C of 1 or 2, else RGB or, as stated, CMYK."""
+    colors = 4 if inks else 3 if channels.shape[-1] > 2 else 1
+    shown = channels[..., :colors]
+    eight = np.asarray(shown) if shown.dtype == np.uint8 else to_eight_bits(shown, bits, where)
+    if colors == 1:
+        return Image.fromarray(eight[..., 0])
+    return Image.fromarray(np.ascontiguousarray(eight), mode="CMYK" if inks else "RGB")
+
+
+def _grey(file: Image.Image, data: bytes, tiff: TiffPage | None, bit_depth: int | None, where: str) -> Image.Image:
+    """A grey picture of 8 bits of one with 16."""
+    values = np.asarray(file)
+    if bit_depth is None and tiff is not None:
+        bit_depth = tiff.stated_bits
+    elif bit_depth is None and file.format == "PNG":
+        bit_depth = stated_bits(data, values)
+    grey = to_eight_bits(values, bit_depth, where)
+    return Image.fromarray(255 - grey if tiff is not None and tiff.is_inverted else grey)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    image.getexif()[_ORIENTATION] = orientation
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3] of a picture, writable."""
+    rows = max(1, _PIXELS_AT_A_TIME // image.width)
+    if rows >= image.height:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels[top : top + rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    return pixels
+
+
+def _reduce(file: Image.Image, at_least: Size, whole: bool) -> int:
+    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller.
+
+    ``whole`` asks for a part that both sides are a multiple of.
+    """
+    room = min(file.height // at_least[0], file.width // at_least[1])
+    fitting = (factor for factor in _REDUCTIONS if factor <= room)
+    reduction = next((n for n in fitting if not whole or file.height % n == file.width % n == 0), 1)
+    if file.format != "JPEG" or reduction == 1:
+        return 1
+    file.draft(None, (file.width // reduction, file.height // reduction))
+    return reduction
+
+
+def _ranges(ids: NDArray[np.intp]) -> str:
+    runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1)
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def _some(ids: NDArray[np.intp], limit: int = 8) -> str:
+    return str(ids[:limit].tolist()) + (f" and {len(ids) - limit} more" if len(ids) > limit else "")

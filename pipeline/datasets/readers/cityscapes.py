@@ -1,0 +1,207 @@
+"""Cityscapes, as its official archives unpack."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.annotations.mask_table import read_classes_file
+from pipeline.datasets.dataset import Annotations, Dataset
+from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split
+from pipeline.datasets.files.images import map_ids, read_label_ids
+from pipeline.datasets.files.tree import Tree
+from pipeline.datasets.files.unpaired import note_ignored
+from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.record import Record, RecordError, make_key, sorted_by_key
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
+from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
+from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
+
+IMAGE_SUFFIX = "_leftImg8bit.png"
+LABEL_IDS_SUFFIX = "_labelIds.png"
+TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
+INSTANCE_IDS_SUFFIX = "_instanceIds.png"
+ATTRIBUTES_SUFFIX = "_attributes.json"
+# No file of the official archives: exports of other sets in this format say with it what their train ids mean.
+CLASSES = "classes.json"
+# Owners keep the annotations of the one to themselves, and have drawn no fine ones for the other.
+UNLABELLED_SPLITS = {"gtFine": ("test", "train_extra"), "gtCoarse": ("test",)}
+
+_TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
+_IS_LABEL_ID = np.arange(256) < len(LABELS)
+_IDENTITY = np.arange(256, dtype=np.uint8)
+
+# The value of an object in an instanceIds file is its label id times this, plus its number.
+INSTANCE_BASE = 1000
+_HAS_OBJECTS = np.array([label.evaluated and label.has_instances for label in LABELS])
+
+
+@dataclass(frozen=True)
+class Cityscapes(Dataset):
+    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` in its stead.
+
+    Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those; objects are read from the
+    ``instanceIds`` beside them. Images that have ``attributes/<split>/<city>/<id>_attributes.json`` take their
+    attributes from it; all others are photographs of the city that their folder names. Raises UserError where
+    ``root`` is not such a folder.
+    """
+
+    tree: Tree
+    name: str = "cityscapes"
+    annotation: Literal["gtFine", "gtCoarse"] = "gtFine"
+
+    def __post_init__(self) -> None:
+        expected = f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX} and {self.annotation}/"
+        require_layout(self.tree, self.splits, "Cityscapes folder", expected)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The 19 classes, unless a file in the root says that ``labelTrainIds`` hold others."""
+        if not self.tree.location.exists(CLASSES):
+            return CITYSCAPES
+        return read_classes_file(self.tree, CLASSES, None).taxonomy
+
+    def splits(self) -> list[str]:
+        """Names of the folders in ``leftImg8bit``, sorted."""
+        return self.tree.folders("leftImg8bit")
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key; ``test``, and ``train_extra`` of gtFine, may come without labels.
+
+        Raises UserError for a split that is absent, empty or labelled in part, and for a broken attribute
+        file.
+        """
+        image_folder, label_folder, stem = f"leftImg8bit/{split}", f"{self.annotation}/{split}", f"_{self.annotation}"
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        images = self._files(image_folder, IMAGE_SUFFIX)
+        train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
+        labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
+        instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
+        check_unread(
+            self.tree,
+            split,
+            images,
+            labels,
+            _place(image_folder, IMAGE_SUFFIX),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX),
+        )
+        # Whoever empties the folder of a city means to do without it.
+        emptied = self._emptied(image_folder, images)
+        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
+        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
+        check_pairs(
+            split,
+            images,
+            labels,
+            f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}",
+            f"{self.tree.at(label_folder)}/<city>/<id>{stem}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}",
+            unlabelled_splits=UNLABELLED_SPLITS[self.annotation],
+        )
+        described = self._files(f"attributes/{split}", ATTRIBUTES_SUFFIX)
+        contents = self.tree.read_jsons(list(described.values()))
+        attributes = {
+            identity: self._attributes(path, content)
+            for (identity, path), content in zip(described.items(), contents, strict=True)
+        }
+        facts = self._tables.facts
+
+        def known(identity: str, path: str) -> dict[str, str]:
+            city = {"city": _city(identity)}
+            return attributes.get(identity) or facts.get(path, NOTHING).attributes or city
+
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, PurePosixPath(identity).name),
+                    split=split,
+                    image=path,
+                    label=labels.get(identity),
+                    instances=instances.get(identity),
+                    attributes={"medium": "photo", **known(identity, path)},
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
+                )
+                for identity, path in images.items()
+            ]
+        )
+
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W]; see `Dataset`."""
+        return Annotations(
+            None if record.label is None else self._label(record.label),
+            None if record.instances is None else self._instances(record.instances),
+        )
+
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions."""
+        return self._tables.rows.keys()
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return read_tables(self.tree, [f"leftImg8bit/{split}" for split in self.splits()])
+
+    def _label(self, path: str) -> NDArray[np.uint8]:
+        ids, where = read_label_ids(self.tree, path), self.tree.at(path)
+        if path.endswith(TRAIN_IDS_SUFFIX):
+            return map_ids(ids, _IDENTITY, self.taxonomy.is_id[:256], where)
+        if self.taxonomy != CITYSCAPES:
+            raise RecordError(f"foreign label ids: {where} has ids of Cityscapes, but {CLASSES} states other classes")
+        return map_ids(ids, _TRAIN_IDS, _IS_LABEL_ID, where)
+
+    def _instances(self, path: str) -> NDArray[np.uint16]:
+        return number_objects(read_label_ids(self.tree, path), self.tree.at(path))
+
+    def _files(self, folder: str, suffix: str) -> dict[str, str]:
+        """Files of every city that end in ``suffix``, by city and image id."""
+        paths = self.tree.files(folder, suffix)
+        return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
+
+    def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
+        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
+
+    def _attributes(self, path: str, content: Any) -> dict[str, str]:
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            raise RecordError(f"wrong attributes: {self.tree.at(path)} must be a JSON object of strings")
+        return content
+
+
+def _place(folder: str, suffix: str) -> Place:
+    """Where files of every city are that end in ``suffix``, by city and image id."""
+    ending, _, kind = suffix.rpartition(".")
+
+    def name_of(path: str) -> str:
+        return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
+
+    return Place(folder, (f".{kind}",), ending, name_of)
+
+
+def _city(identity: str) -> str:
+    """The city of an image by its path in the split's folder."""
+    return PurePosixPath(identity).parent.name
+
+
+def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:
+    """Number the objects of an ``instanceIds`` image [H, W] from 1, in ascending order of their values.
+
+    Groups that nobody told apart are no object, and neither is what the label map ignores, such as a caravan: both
+    are 0, so that every object has a class. Raises RecordError naming the file and every value of an unknown label.
+    """
+    present = np.flatnonzero(np.bincount(values.ravel()))
+    label_ids = np.where(present < INSTANCE_BASE, present, present // INSTANCE_BASE)
+    if len(strange := present[label_ids >= len(LABELS)]):
+        raise RecordError(
+            f"unknown instance id: {where} has values {strange.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
+            f"or label id * {INSTANCE_BASE} + number"
+        )
+    objects = present[(present >= INSTANCE_BASE) & _HAS_OBJECTS[label_ids]]
+    numbers = np.zeros(present[-1] + 1, np.uint16)
+    numbers[objects] = np.arange(1, len(objects) + 1)
+    return numbers[values]

@@ -1,0 +1,313 @@
+"""A plain folder of images, with or without masks."""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import UserError
+from pipeline.datasets.annotations.mask_classes import MaskClasses
+from pipeline.datasets.annotations.mask_table import read_classes_file
+from pipeline.datasets.dataset import Annotations, Dataset
+from pipeline.datasets.files.folder_lists import (
+    CLASSES_BESIDE_IMAGES,
+    CLASSES_FILES,
+    SPLIT,
+    find_classes_file,
+    listed_splits,
+    read_list,
+)
+from pipeline.datasets.files.folder_names import (
+    IMAGE_SUFFIXES,
+    filled,
+    holds,
+    name_in,
+    pattern_of,
+    stem_ending,
+    without_ending,
+)
+from pipeline.datasets.files.folders import by_name, check_pairs, require_root, require_split
+from pipeline.datasets.files.images import read_label_ids, read_mask
+from pipeline.datasets.files.tree import NO_FOLDER, Tree
+from pipeline.datasets.files.unread import Place, check_unread, common_ending
+from pipeline.datasets.record import Label, Record, make_key, sorted_by_key
+from pipeline.datasets.table import NOTHING
+from pipeline.datasets.tables import Tables, read_tables
+from pipeline.taxonomies import Taxonomy
+
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+ONLY_SPLIT = "train"
+# Stands for a split of any name: no folder is called so.
+_ANY_SPLIT = "\0"
+# Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
+LABELLED_SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where things lie in the folder, all relative to its root.
+
+    In ``images``, ``masks``, ``instances``, ``lists`` and ``classes`` the place ``{split}`` stands for a split's name;
+    where neither images nor lists have one, all images are of the split ``train``. An image and its mask have the same
+    name, followed by ``image_suffix`` in the one and by ``mask_suffix`` in the other; either may include the suffix of
+    the file, such as ``.jpg``. ``lists`` are text files that name the images of a split, None takes every image.
+    ``classes`` is the file that says what the values in masks mean, None for one of ``classes.txt``, ``classes.csv``,
+    ``classes.json`` and ``_classes.csv`` in the root, or the last one beside the images of each split;
+    ``ignore_index`` is the value without a class, None for 255 (65535 where there are more than 255 classes). Where
+    splits are ``partly_labelled``, images may lack masks.
+    """
+
+    images: str = "images/{split}"
+    masks: str = "masks/{split}"
+    instances: str = "instances/{split}"
+    image_suffix: str = ""
+    mask_suffix: str = ""
+    lists: str | None = None
+    classes: str | None = None
+    ignore_index: int | None = None
+    partly_labelled: bool = False
+
+
+@dataclass(frozen=True)
+class Folder(Dataset):
+    """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
+
+    A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
+    ``instances``, 16-bit files with a number for each object and 0 elsewhere. Where there are masks, splits other than
+    ``train`` and ``val`` may be without a folder of them. Tables may tell more of each image; see
+    `read_tables`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
+    both there or both absent.
+    """
+
+    tree: Tree
+    options: FolderOptions = FolderOptions()
+    name: str = "folder"
+
+    def __post_init__(self) -> None:
+        pattern = f"{self.options.images.replace(SPLIT, '<split>') or '.'}/**"
+        require_root(self.tree, pattern)
+        if not self.splits():
+            raise UserError(
+                f"{self.tree} is no plain folder of images: expected {pattern}, found {self.tree.found_in()}; "
+                f"where images lie elsewhere, set dataset.folder.images, such as '{SPLIT}' or '.'"
+            )
+        masked = [split for split in self.splits() if self._has_masks(split)]
+        if self.classes is None and masked:
+            raise UserError(
+                f"{self.tree} has masks but nothing that says what they mean: expected {', '.join(CLASSES_FILES[:-1])} "
+                f"or {CLASSES_FILES[-1]} in it, found {self.tree.found_in()}"
+            )
+        parent = self.options.masks.partition(SPLIT)[0].rpartition("/")[0]
+        if not masked and (self.classes is not None or (parent and self._exists(parent))):
+            raise UserError(
+                f"{self.tree} has {f'the folder {parent}' if self.classes is None else 'a file of classes'} but no "
+                f"masks: expected {self.tree.at(self.options.masks.replace(SPLIT, '<split>'))}/**.png for the splits "
+                f"{', '.join(self.splits())}, found {self.tree.found_in(parent if self._exists(parent) else '')}"
+            )
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the file; None where there are no masks."""
+        return None if self.classes is None else self.classes.taxonomy
+
+    @cached_property
+    def classes(self) -> MaskClasses | None:
+        """What the values in masks stand for."""
+        path = self._classes_file
+        return None if path is None else read_classes_file(self.tree, path, self.options.ignore_index)
+
+    @cached_property
+    def _classes_file(self) -> str | None:
+        return find_classes_file(self.tree, self.options.classes, self.options.images, self.splits())
+
+    def splits(self) -> list[str]:
+        """Names that stand for ``{split}`` in the folders and lists there are, sorted; ``train`` where it has no place.
+
+        Where there are lists, a split has one.
+        """
+        before, place, after = self.options.images.partition(SPLIT)
+        listed = None if self.options.lists is None else listed_splits(self.tree, self.options.lists)
+        if not place:
+            if not self._exists(self.options.images):
+                return []
+            return [ONLY_SPLIT] if listed is None else listed
+        parent, _, start = before.rpartition("/")
+        end, _, rest = after.partition("/")
+        names = [
+            folder[len(start) : len(folder) - len(end)]
+            for folder in self.tree.folders(parent)
+            if folder.startswith(start) and folder.endswith(end) and len(folder) > len(start) + len(end)
+        ]
+        # Masks may be beside the images of their own split, or in a folder among these; another split's are elsewhere.
+        apart = {
+            other: {folder for folder in self._annotations(other) if folder != self._images(other)}
+            for other in (*names, _ANY_SPLIT)
+        }
+        return [
+            name
+            for name in names
+            if (not rest or self._exists(self._images(name)))
+            and not any(holds(self._images(name), folder) for other in apart.keys() - {name} for folder in apart[other])
+            and (listed is None or name in listed)
+        ]
+
+    def records(self, split: str) -> list[Record]:
+        """Every image of a split, sorted by key.
+
+        Raises UserError for a split that is absent or empty, or labelled in part where that is not expected.
+        """
+        image_folder, (mask_folder, instance_folder) = self._images(split), self._annotations(split)
+        require_split(split, self.splits(), self.tree.at(image_folder))
+        labels = self._files(mask_folder, MASK_SUFFIXES, self.options.mask_suffix)
+        instances = self._files(instance_folder, MASK_SUFFIXES, self.options.mask_suffix)
+        annotations = {*labels.values(), *instances.values()}
+        # A mask that is not read, such as a JPEG, is no image either.
+        annotated_as = self.options.mask_suffix if image_folder in (mask_folder, instance_folder) else ""
+        images = self._files(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, annotations, annotated_as)
+        within = [at for at in (mask_folder, instance_folder) if at != image_folder and holds(image_folder, at)]
+        images = {name: path for name, path in images.items() if not any(holds(folder, path) for folder in within)}
+        if self.options.lists is not None:
+            path = filled(self.options.lists, split)
+            chosen = read_list(self.tree, path, images, labels)
+            images = {name: found for name, found in images.items() if name in chosen}
+            labels = {name: found for name, found in labels.items() if name in chosen}
+        self._check_unread(split, images, labels)
+        ending = _ending(images, labels)
+        check_pairs(
+            split,
+            images,
+            labels,
+            f"{self.tree.at(image_folder)}/**/*{pattern_of(self.options.image_suffix, '.png or *', '.jpg')}",
+            f"{self.tree.at(mask_folder)}/**/*{pattern_of(self.options.mask_suffix, '.png')}",
+            unlabelled_splits=() if self._must_have_masks(split) else (split,),
+            partly_labelled=self.options.partly_labelled,
+            remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
+            if ending
+            else "; where they have none, set dataset.folder.partly_labelled=true",
+        )
+        facts = self._tables.facts
+        self._tables.require_use(self.tree, image_folder, images.values())
+        return sorted_by_key(
+            [
+                Record(
+                    key=make_key(split, name),
+                    split=split,
+                    image=path,
+                    label=labels.get(name),
+                    instances=instances.get(name),
+                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
+                    captions=facts.get(path, NOTHING).captions,
+                    boxes=facts.get(path, NOTHING).boxes,
+                )
+                for name, path in images.items()
+            ]
+        )
+
+    def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        image = _place(self._images(split), IMAGE_SUFFIXES, self.options.image_suffix)
+        mask = _place(self._annotations(split)[0], MASK_SUFFIXES, self.options.mask_suffix)
+        check_unread(self.tree, split, images, labels, image, mask)
+
+    def annotations(self, record: Record) -> Annotations:
+        """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
+        label = instances = None
+        if record.label is not None:
+            assert self.classes is not None
+            label = self.classes.train_ids(read_mask(self.tree, record.label), self.tree.at(record.label))
+        if record.instances is not None:
+            instances = self._objects(read_label_ids(self.tree, record.instances).astype(np.uint16), label)
+        return Annotations(label, instances)
+
+    def _objects(self, numbers: NDArray[np.uint16], label: Label | None) -> NDArray[np.uint16]:
+        """Numbers of objects without the value of ignored pixels, which VOC has in both files."""
+        if label is None or self.classes is None or label.shape != numbers.shape:
+            return numbers
+        ignore_index = self.classes.taxonomy.ignore_index
+        value = ignore_index if self.classes.ignored is None else self.classes.ignored
+        has_value = numbers == value
+        return np.where(has_value, 0, numbers) if (label[has_value] == ignore_index).all() else numbers
+
+    def tables(self) -> Collection[str]:
+        """The tables with attributes and captions, and the files of classes."""
+        path = self._classes_file
+        alike = [
+            filled(self.options.classes or f"{self.options.images}/{CLASSES_BESIDE_IMAGES}", split)
+            for split in self.splits()
+        ]
+        return {*self._tables.rows, *([path, *alike] if path else [])}
+
+    @cached_property
+    def _tables(self) -> Tables:
+        folders = [self._images(split) for split in self.splits()]
+        tables = read_tables(self.tree, folders)
+        for table, named in tables.rows.items():
+            if not any(holds(folder, path) for path in named for folder in folders):
+                raise UserError(
+                    f"{self.tree.at(table)} names none of the images: expected paths such as "
+                    f"{posixpath.join(folders[0], 'a.png')}, found {next(iter(named))}"
+                )
+        return tables
+
+    def _images(self, split: str) -> str:
+        return filled(self.options.images, split)
+
+    def _annotations(self, split: str) -> tuple[str, str]:
+        return filled(self.options.masks, split), filled(self.options.instances, split)
+
+    def _exists(self, folder: str) -> bool:
+        return self.tree.found_in(folder) != NO_FOLDER
+
+    def _has_masks(self, split: str) -> bool:
+        return self._exists(filled(self.options.masks, split))
+
+    def _must_have_masks(self, split: str) -> bool:
+        return self._has_masks(split) or (self.classes is not None and split in LABELLED_SPLITS)
+
+    def _files(
+        self,
+        folder: str,
+        suffixes: tuple[str, ...],
+        ending: str,
+        apart: Collection[str] = (),
+        ending_apart: str = "",
+    ) -> dict[str, str]:
+        """Files below a folder, by their path in it without suffix and ``ending``.
+
+        Left out are those that are ``apart`` or end in what is not empty in ``ending_apart``.
+        """
+        chosen = {
+            path: name
+            for path in self._below(folder, suffixes)
+            if path not in apart and (name := without_ending(path, ending)) is not None
+            if not (ending_apart and without_ending(path, ending_apart) is not None)
+        }
+        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+        return by_name(
+            chosen,
+            lambda path: unicodedata.normalize("NFC", str(PurePosixPath(chosen[path]).relative_to(folder))),
+        )
+
+    def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
+        return self.tree.files(folder, suffixes) if self._exists(folder) else []
+
+
+def _place(folder: str, suffixes: tuple[str, ...], ending: str) -> Place:
+    """Where files with an ending are, which may include the suffix."""
+    ending = stem_ending(ending)
+    return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending))
+
+
+def _ending(images: Mapping[str, str], labels: Mapping[str, str]) -> str | None:
+    """The ``mask_suffix`` with which labels would be found; None where they have no common ending."""
+    ending = common_ending(images.keys(), labels.keys())
+    if ending is None or not ending.lower().endswith(IMAGE_SUFFIXES):
+        return ending
+    # An ending such as .jpg would be taken for the suffix of the file.
+    return ending + PurePosixPath(labels[min(labels.keys() - images.keys())]).suffix

@@ -1,0 +1,1 @@
+"""What stands in a scene: the street, buildings, vehicles, people."""

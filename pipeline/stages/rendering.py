@@ -1,0 +1,33 @@
+"""Rendered scenes as an artifact: drawn once, and only if they are not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.config import RenderConfig
+from pipeline.workspace.artifact import Artifact
+
+
+def scenes_artifact(folder: Path, options: RenderConfig) -> Artifact:
+    """The scenes that `options` describe, at `folder`."""
+    return Artifact(folder, "scenes", options.model_dump(mode="json"))
+
+
+def render_once(folder: Path, options: RenderConfig, workers: int | None, report: Callable[[str], None]) -> None:
+    """Draw the scenes with `workers` processes (None: one a core), unless `folder` holds them already.
+
+    Raises:
+        UserError: `folder` holds scenes that were drawn with other options.
+    """
+    from pipeline.scenes import write_dataset
+
+    artifact = scenes_artifact(folder, options)
+    artifact.require_match("shard")
+    if artifact.is_done():
+        return
+    counts = {"train": options.train, "val": options.val}
+    report(f"rendering {sum(counts.values())} scenes at {options.width}x{options.height}")
+    with artifact.building() as scratch:
+        write_dataset(scratch, counts, options.seed, options.height, options.width, workers or os.cpu_count() or 1)

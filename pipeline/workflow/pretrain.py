@@ -1,0 +1,218 @@
+"""`lumen pretrain`: a small base model from scratch, on labelled or unlabelled datasets."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from augment.errors import UserError
+from pipeline.config import (
+    REPORTING_KEYS,
+    AbsolutePath,
+    BackboneConfig,
+    CheckpointMinutes,
+    DatasetConfig,
+    Name,
+    Section,
+    Seed,
+    SizeConfig,
+)
+from pipeline.engine.training_progress import training_progress
+from pipeline.store import JSON
+from pipeline.store.manifest import differences
+from pipeline.workspace.lock import sole_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from augment.lumen.pretrain import ImageSource
+    from augment.lumen.trainer import TrainingOptions
+
+# Groups of the U-Net's normalisation divide its channels.
+REQUEST = "request.json"
+Channels = Annotated[int, Field(ge=16, multiple_of=16)]
+
+
+class SourceConfig(Section):
+    """Training images and how crops are cut from them."""
+
+    dataset: DatasetConfig
+    geometry: SizeConfig
+    crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
+    smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
+    weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
+
+
+class TrainingConfig(Section):
+    """Length and speed of one training."""
+
+    steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="samples a step")
+    learning_rate: float = Field(default=4e-4, gt=0, le=1, description="peak rate of AdamW")
+    warmup_steps: int = Field(default=100, ge=0, description="steps until the peak rate is reached")
+    cooldown: float = Field(default=0.25, ge=0, le=1, description="share of the steps over which the rate falls")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average")
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    checkpoint_minutes: CheckpointMinutes = 5
+    sample_every: int = Field(default=500, ge=1, description="steps between sample grids")
+    log_every: int = Field(default=50, ge=1, description="steps between rows of the loss log")
+
+    def options(self, seed: int) -> TrainingOptions:
+        """The options that the trainer takes."""
+        from augment.lumen.trainer import TrainingOptions
+
+        return TrainingOptions(**self.model_dump(), seed=seed)
+
+
+class ModelConfig(Section):
+    """Sizes of what is built."""
+
+    num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
+    latent_channels: int = Field(default=8, ge=1, le=48, description="channels of the latent")
+    unet_channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)] = (96, 128, 192)
+    text_width: int = Field(default=128, ge=32, multiple_of=32, description="channels of the text encoder")
+    text_layers: int = Field(default=3, ge=1, le=48, description="layers of the text encoder")
+    text_length: int = Field(default=16, ge=4, le=512, description="tokens of a prompt")
+    adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
+
+
+class PretrainConfig(Section):
+    """A whole pretraining."""
+
+    name: Name = Field(description="name of the model")
+    workspace: AbsolutePath = Field(description="folder for checkpoints, logs and sample grids")
+    destination: AbsolutePath = Field(description="folder that the finished model is written to")
+    seed: Seed = Field(default=0, description="seed of the training")
+    device: str = Field(default="cpu", description="torch device")
+    threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
+    backbone: BackboneConfig
+    sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
+    model: ModelConfig = ModelConfig()
+    decoder: TrainingConfig
+    diffusion: TrainingConfig
+
+
+def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
+    """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
+    import torch
+
+    from augment.backbones import load_backbone
+    from augment.lumen.pretrain import PretrainOptions, pretrain
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = device_of(config.device)
+    require_free_destination(config.destination)
+    require_same_request(config)
+    sources = {
+        name: read_source(source, config.workspace / f"scenes-{name}", report)
+        for name, source in config.sources.items()
+    }
+    options = PretrainOptions(
+        decoder=config.decoder.options(config.seed),
+        diffusion=config.diffusion.options(config.seed),
+        **config.model.model_dump(),
+    )
+    backbone = load_backbone(config.backbone.name, config.device)
+    with sole_run(config.workspace), training_progress("pretrain", report) as watch:
+        keep_request(config)
+        on_step = partial(watch, "")
+        pretrain(sources, backbone, options, config.workspace, config.destination, device, report, on_step)
+
+
+def device_of(name: str) -> torch.device:
+    """The torch device of that name.
+
+    Raises:
+        UserError: torch knows none, or has none here.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={name!r}: {reason}; give cpu, or cuda where there is a GPU") from error
+    return device
+
+
+def require_free_destination(folder: Path) -> None:
+    """Check that the finished model would replace nothing but a model.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if folder.exists() and not (folder / "model_index.json").is_file() and any(folder.iterdir()):
+        raise UserError(
+            f"destination={folder} holds something other than a model: name a folder of its own for this one"
+        )
+
+
+def request_of(config: PretrainConfig) -> dict[str, JSON]:
+    """What a workspace is begun with: all but where and how fast, and how long the diffusion is trained."""
+    places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
+    lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
+    return config.model_dump(mode="json", exclude={**places, **lengths})
+
+
+def require_same_request(config: PretrainConfig) -> None:
+    """Hold a workspace to what it was begun with.
+
+    Raises:
+        UserError: it was begun with another configuration.
+    """
+    path = config.workspace / REQUEST
+    if path.exists():
+        changed = differences(json.loads(path.read_text()), request_of(config))
+        if changed:
+            raise UserError(
+                f"{config.workspace} was begun with another configuration ({'; '.join(changed)}): "
+                "give another workspace, or remove this one"
+            )
+
+
+def keep_request(config: PretrainConfig) -> None:
+    """Write down what the workspace is begun with."""
+    config.workspace.mkdir(parents=True, exist_ok=True)
+    path = config.workspace / REQUEST
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(request_of(config), indent=2) + "\n")
+    scratch.replace(path)
+
+
+def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
+    """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
+    from augment.lumen.pretrain import CaptionedImage, ImageSource
+    from pipeline.config import TRAIN_SPLIT
+    from pipeline.datasets import open_dataset
+    from pipeline.datasets.opening import intake_of, options_of
+    from pipeline.stages.rendering import render_once
+    from pipeline.stages.shard import select
+
+    if config.dataset.kind == "rendered":
+        assert config.dataset.render is not None
+        render_once(scenes, config.dataset.render, None, report)
+    settings = config.dataset
+    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
+    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    for line in listing.remarks():
+        report(line)
+    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
+    report(f"reading {len(records)} images of {dataset.name}")
+    images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
+    return ImageSource(
+        images,
+        config.geometry.height,
+        config.geometry.width,
+        config.crops_per_image,
+        config.smallest,
+        config.weight,
+    )

@@ -1,0 +1,264 @@
+"""What a run would do and what has been done, as figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.config import StageName
+from pipeline.engine.errors import top_reasons
+from pipeline.stages.steps import Step, StoreStep
+from pipeline.store import Failure, Store, Totals
+from pipeline.workflow.survey import Standing, survey, survey_so_far
+
+
+@dataclass(frozen=True)
+class Row:
+    """How far a stage is.
+
+    Attributes:
+        stage: its name.
+        units, units_done: work units: shards of a store, trainings, or artifacts; None in all is not known.
+        samples, samples_done: samples, where the stage writes a store; None in all is not known.
+        failed, dropped: samples quarantined, and left out on purpose.
+        bytes: of the shards there are.
+        seconds: worker time that they took.
+        done: whether a run would do nothing.
+        waits_for: the stage that must be done before it is known whether what is there of this one still holds;
+            nothing of that is counted as done.
+        failure_reasons, drop_reasons: such samples by kind of reason.
+        failure: a quarantined sample, with its key and whole reason.
+        unknown: why it is not known how much there is in all, None where it is.
+        unchecked: why what is there could not be compared with what is asked for, None where it was.
+        refused: why a run would refuse what is there, None where it would not.
+    """
+
+    stage: StageName
+    units: int | None
+    units_done: int
+    samples: int | None
+    samples_done: int
+    failed: int
+    dropped: int
+    bytes: int
+    seconds: float
+    done: bool = False
+    waits_for: StageName | None = None
+    failure_reasons: Mapping[str, int] = field(default_factory=dict)
+    drop_reasons: Mapping[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+    unknown: str | None = None
+    unchecked: str | None = None
+    refused: str | None = None
+
+    @property
+    def units_left(self) -> int | None:
+        """Work units that a run would do; at most, where the stage ``waits_for`` another, None where not known."""
+        return 0 if self.done else None if self.units is None else self.units - self.units_done
+
+    @property
+    def rate(self) -> float | None:
+        """Samples a second and worker."""
+        return self.samples_done / self.seconds if self.seconds and self.samples_done else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Worker time that the rest takes at the rate so far."""
+        if self.done:
+            return None
+        return max(0, self.samples - self.handled) / self.rate if self.rate and self.samples is not None else None
+
+    @property
+    def bytes_expected(self) -> int | None:
+        """Bytes of the whole store at the mean size so far."""
+        if self.samples is None or not self.samples_done:
+            return None
+        return round(self.bytes / self.samples_done * self.samples)
+
+    @property
+    def handled(self) -> int:
+        """Samples that are not to be done again."""
+        return self.samples_done + self.failed + self.dropped
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures by name."""
+        derived = {
+            "units_left": self.units_left,
+            "rate": self.rate,
+            "seconds_left": self.seconds_left,
+            "bytes_expected": self.bytes_expected,
+        }
+        return {**asdict(self), **derived}
+
+
+def progress(steps: Sequence[Step]) -> list[Row]:
+    """A row for every stage.
+
+    Raises:
+        UserError: a run would refuse to begin.
+    """
+    return rows_of(survey(steps))
+
+
+def progress_so_far(steps: Sequence[Step]) -> list[Row]:
+    """A row for every stage, which leaves open how much there is in all where that is not known, as of no dataset."""
+    return rows_of(survey_so_far(steps))
+
+
+def rows_of(standings: Sequence[Standing]) -> list[Row]:
+    """A row for each step."""
+    return [row_of(standing) for standing in standings]
+
+
+def row_of(standing: Standing) -> Row:
+    step, size = standing.step, standing.size
+    # Of an artifact only its units count.
+    made = Totals(shards=standing.made) if isinstance(standing.made, int) else standing.made
+    return Row(
+        step.name,
+        size.units if size else None,
+        made.shards,
+        size.samples if size else None,
+        made.samples,
+        made.failures,
+        made.dropped,
+        made.bytes,
+        round(made.seconds, 3),
+        done=standing.done,
+        waits_for=standing.blocked_by if standing.unsettled else None,
+        failure_reasons=made.failure_reasons,
+        drop_reasons=made.drop_reasons,
+        failure=Store.open(step.url).example_failure() if isinstance(step, StoreStep) and made.failures else None,
+        unknown=standing.unknown or None,
+        unchecked=standing.unchecked or None,
+        refused=standing.refused or None,
+    )
+
+
+def plan_table(rows: Sequence[Row]) -> list[str]:
+    """Lines that say how much there is to do."""
+    header = ("stage", "units", "done", "left", "samples", "done", "bytes", "worker time left")
+    lines = aligned(
+        [
+            header,
+            *(
+                (
+                    row.stage,
+                    known(row.units),
+                    str(row.units_done),
+                    left(row),
+                    count(row.samples),
+                    count(row.samples_done),
+                    size_text(row.bytes_expected),
+                    duration(row.seconds_left),
+                )
+                for row in rows
+            ),
+        ]
+    )
+    return lines + waiting(rows)
+
+
+def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
+    """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
+    header = ("stage", "units", "samples", "failed", "dropped", "samples/s a worker", "bytes", "worker time left")
+    lines = aligned(
+        [
+            header,
+            *(
+                (
+                    row.stage,
+                    f"{'?' if row.waits_for else row.units_done}/{known(row.units)}",
+                    f"{row.samples_done}/{known(row.samples)}" if row.samples != 0 else "-",
+                    count(row.failed),
+                    count(row.dropped),
+                    f"{row.rate:.3g}" if row.rate else "-",
+                    size_text(row.bytes or None),
+                    duration(row.seconds_left),
+                )
+                for row in rows
+            ),
+        ]
+    )
+    unknown = dict.fromkeys(row.unknown for row in rows if row.unknown)
+    unchecked = dict.fromkeys(row.unchecked for row in rows if row.unchecked and row.unchecked not in unknown)
+    lines += [f"?: not known: {reason}" for reason in unknown]
+    lines += [f"taken as it is: {stages_with(rows, reason)}: {reason}" for reason in unchecked]
+    lines += waiting(rows)
+    lines += [f"{row.stage}: a run would refuse this: {row.refused}" for row in rows if row.refused]
+    lines += [
+        f"{row.stage}: every unit is done, and what is made of them all is not" for row in rows if unfinished(row)
+    ]
+    for row in rows:
+        if row.failed:
+            reasons = f"{row.failed} quarantined ({top_reasons(row.failure_reasons)}), such as {row.failure}"
+            lines.append(f"{row.stage}: {reasons}; {remedies[row.stage]}")
+        if row.dropped:
+            lines.append(f"{row.stage}: {row.dropped} dropped ({top_reasons(row.drop_reasons)})")
+    return lines
+
+
+def stages_with(rows: Sequence[Row], unchecked: str) -> str:
+    return ", ".join(row.stage for row in rows if row.unchecked == unchecked)
+
+
+def left(row: Row) -> str:
+    """How many units a run would do, in a word."""
+    if row.waits_for:
+        return "?"
+    return "-" if row.done else "table" if unfinished(row) else known(row.units_left)
+
+
+def unfinished(row: Row) -> bool:
+    """Whether all units are there and what sums them up is not, as the table of finished trainings."""
+    return not row.done and row.units_left == 0 and not row.unknown and not row.waits_for
+
+
+def waiting(rows: Sequence[Row]) -> list[str]:
+    """A line for each stage that others wait for, with what is there of which it is not known whether it holds."""
+    stages = dict.fromkeys(row.waits_for for row in rows if row.waits_for)
+    return [
+        f"?: whether what is there of {', '.join(row.stage for row in rows if row.waits_for == stage)} still holds "
+        f"shows when {stage} is done"
+        for stage in stages
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines; the first column flush left, the others flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def count(number: int | None) -> str:
+    return str(number) if number else "-"
+
+
+def known(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+def size_text(size: int | None) -> str:
+    """A number of bytes for people."""
+    if size is None:
+        return "-"
+    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.3g} {units[0]}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,102 @@
+"""An image depends on its own request and on nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment.errors import NotFinite, UserError
+from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.diffusion_model import BaseModel, load_base
+from augment.lumen.grids import to_pixels
+from augment.lumen.layout_sampler import LayoutSampler, Request
+from tests.pipeline.small_models import save_small_base
+
+K = 4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaseModel, LayoutControlNet]:
+    folder: Path = save_small_base(tmp_path_factory.mktemp("base"), K)
+    return load_base(str(folder)), LayoutControlNet.from_pretrained(folder / "adapter")
+
+
+def sampler(models: tuple[BaseModel, LayoutControlNet], guidance_scale: float = 2.0) -> LayoutSampler:
+    return LayoutSampler(*models, num_steps=3, guidance_scale=guidance_scale, precision="fp32")
+
+
+def request(seed: int = 0, k: int = K, prompt: str = "a photo of a street, day", content: int = 0) -> Request:
+    # Large enough that the untrained net's deepest normalisations, of one channel each, see more than a pair of values.
+    layout = np.random.default_rng(content).normal(size=(K, 8, 12)).astype(np.float16)
+    return Request(layout, k, prompt, seed)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+def test_image_does_not_depend_on_its_batch_mates(models: tuple[BaseModel, LayoutControlNet]) -> None:
+    mates = [request(seed=seed, k=seed % (K + 1), content=seed) for seed in range(4)]
+    together = sampler(models).generate(mates)
+    alone = [sampler(models).generate([mate])[0] for mate in mates]
+    for one, other in zip(together, alone, strict=True):
+        # Sums inside a batched product may be ordered differently: one level of 255 at most.
+        assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+    assert together[0].shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 2.0])
+def test_same_request_gives_the_same_bytes(models: tuple[BaseModel, LayoutControlNet], guidance_scale: float) -> None:
+    one, other = (sampler(models, guidance_scale).generate([request()])[0] for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request(seed=1),
+        request(seed=1 << 40),
+        request(k=1),
+        request(content=1),
+        request(prompt="a rendered street, night, rain"),
+    ],
+)
+def test_seed_k_layout_and_prompt_all_count(models: tuple[BaseModel, LayoutControlNet], other: Request) -> None:
+    first, second = sampler(models).generate([request(), other])
+    assert difference(first, second) > 0
+
+
+def test_k_beyond_the_adapter_is_refused(models: tuple[BaseModel, LayoutControlNet]) -> None:
+    with pytest.raises(UserError, match=r"k = 5: the adapter and its layouts hold 0\.\.4"):
+        sampler(models).generate([request(k=5)])
+
+
+def test_encode_and_decode_keep_the_size(models: tuple[BaseModel, LayoutControlNet]) -> None:
+    base, _ = models
+    images = np.zeros((2, 32, 48, 3), np.uint8)
+    latents = base.encode(images)
+    assert latents.shape == (2, 4, 4, 6)
+    assert base.decode(latents).shape == images.shape
+
+
+@pytest.mark.parametrize(("part", "what"), [("unet", "the latents"), ("vae", "the images")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: str, value: float) -> None:
+    folder = save_small_base(tmp_path / "base", K)
+    base = load_base(str(folder))
+    last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
+    last.bias.data.fill_(value)
+    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")
+    with pytest.raises(NotFinite, match=f"{what} hold .* NaN or infinite values"):
+        broken.generate([request()])
+
+
+def test_pixels_must_be_finite() -> None:
+    pixels = torch.zeros(1, 3, 2, 2)
+    assert (to_pixels(pixels) == 128).all()
+    pixels[0, 0, 0, 0] = float("nan")
+    with pytest.raises(NotFinite, match="the images hold 1 NaN or infinite values of 12"):
+        to_pixels(pixels)

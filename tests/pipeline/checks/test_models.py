@@ -1,0 +1,229 @@
+"""Models that do not fit are refused by plan and run alike, before any work, in a line that names the key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import (
+    BertConfig,
+    CLIPConfig,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Dinov2Config,
+    SiglipVisionConfig,
+    ViTConfig,
+)
+
+from augment.backbones import load_backbone
+from augment.errors import UserError
+from augment.layout_basis import LayoutBasis
+from pipeline.checks.models import require_backbone, require_base, require_basis_fits
+from pipeline.cli import guarded
+from pipeline.config import Config
+from tests.pipeline.workflow.test_run import kept
+
+Configure = Callable[..., Config]
+WIDTHS = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+def unet(folder: Path, **changes: object) -> None:
+    """Another U-Net for a base model: its configuration alone, which is all that is looked at."""
+    settings = {**json.loads((folder / "unet" / "config.json").read_text()), **changes}
+    model = UNet2DConditionModel(**{name: value for name, value in settings.items() if not name.startswith("_")})
+    model.save_config(folder / "unet")
+
+
+def index(folder: Path, name: str, **parts: object) -> None:
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "_class_name": name, **parts}))
+
+
+def sdxl(folder: Path) -> None:
+    text_time = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    unet(folder, **text_time, projection_class_embeddings_input_dim=80)
+    index(folder, "StableDiffusionXLPipeline", text_encoder_2=["transformers", "CLIPTextModelWithProjection"])
+
+
+def sd3(folder: Path) -> None:
+    index(folder, "StableDiffusion3Pipeline", unet=[None, None], transformer=["diffusers", "SD3Transformer2DModel"])
+
+
+def inpainting(folder: Path) -> None:
+    unet(folder, in_channels=9)
+    index(folder, "StableDiffusionInpaintPipeline")
+
+
+def pix2pix(folder: Path) -> None:
+    unet(folder, in_channels=8)
+    index(folder, "StableDiffusionInstructPix2PixPipeline")
+
+
+def upscaler(folder: Path) -> None:
+    unet(folder, num_class_embeds=1000)
+
+
+def wider_text(folder: Path) -> None:
+    CLIPTextConfig(hidden_size=64).save_pretrained(folder / "text_encoder")
+
+
+def other_text(folder: Path) -> None:
+    BertConfig(**WIDTHS).save_pretrained(folder / "text_encoder")
+
+
+def sixteenth(folder: Path) -> None:
+    blocks = ("DownEncoderBlock2D",) * 5, ("UpDecoderBlock2D",) * 5
+    AutoencoderKL(3, 3, *blocks, block_out_channels=(8,) * 5, norm_num_groups=8).save_config(folder / "vae")
+
+
+def other_latents(folder: Path) -> None:
+    AutoencoderKL(latent_channels=16, block_out_channels=(8,), norm_num_groups=8).save_config(folder / "vae")
+
+
+def predicts_sample(folder: Path) -> None:
+    DDIMScheduler(prediction_type="sample").save_config(folder / "scheduler")
+
+
+def no_unet(folder: Path) -> None:
+    (folder / "unet" / "config.json").unlink()
+
+
+BASES = [
+    (sdxl, "it is a StableDiffusionXLPipeline"),
+    (sd3, "it is a StableDiffusion3Pipeline"),
+    (inpainting, "StableDiffusionInpaintPipeline has in_channels 9, and its latents have 4"),
+    (pix2pix, "StableDiffusionInstructPix2PixPipeline has in_channels 8, and its latents have 4"),
+    (upscaler, "needs more than a prompt (num_class_embeds)"),
+    (wider_text, "its U-Net reads text of width 32, and its text encoder gives 64"),
+    (other_text, "its text encoder is a model of type 'bert'"),
+    (sixteenth, "a cell of its latent covers 16 pixels, and one of a layout 8"),
+    (other_latents, "has in_channels 4, and its latents have 16"),
+    (predicts_sample, "it predicts 'sample'"),
+    (no_unet, "it has no unet/config.json"),
+]
+
+
+def one_line(command: str, recipe: str, overrides: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that is refused says."""
+    capsys.readouterr()
+    assert guarded([command, recipe, *overrides]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.mark.parametrize(("change", "told"), BASES, ids=[change.__name__ for change, _ in BASES])
+def test_base_of_another_sort_is_refused_with_what_is_supported(
+    small_base: Path, tmp_path: Path, change: Callable[[Path], None], told: str
+) -> None:
+    base = Path(shutil.copytree(small_base, tmp_path / "base"))
+    require_base(str(base))
+    change(base)
+    with pytest.raises(
+        UserError, match=r"^generator\.base=.*: give a model like Stable Diffusion 1\.x or 2\.x"
+    ) as error:
+        require_base(str(base))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_shipped_models_pass() -> None:
+    assert require_base("lumen-tiny")["in_channels"] == 8
+    assert require_backbone("dinov2-vits14") == 384
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_base_is_looked_at_before_anything_is_written(
+    configure: Configure, small_base: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(small_base, tmp_path / "base"))
+    sdxl(base)
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    message = one_line(command, recipe, [f"generator.base={base}"], capsys)
+    assert f"generator.base={base}: it is a StableDiffusionXLPipeline" in message
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CLIPConfig(text_config=WIDTHS, vision_config=WIDTHS),
+        CLIPVisionConfig(**WIDTHS),
+        SiglipVisionConfig(**WIDTHS),
+        ViTConfig(**WIDTHS),
+    ],
+    ids=lambda config: config.model_type,
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_other_vision_towers_are_refused(
+    configure: Configure, tmp_path: Path, config: ViTConfig, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.save_pretrained(tmp_path / "tower")
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    message = one_line(command, recipe, [f"backbone.name={tmp_path / 'tower'}"], capsys)
+    assert f"backbone.name={tmp_path / 'tower'}: it is a model of type {config.model_type!r}" in message
+    assert "DINOv2" in message
+    assert not (tmp_path / "new").exists()
+
+
+def save_dino(folder: Path, hidden_size: int) -> Path:
+    from transformers import Dinov2Model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        size = {**WIDTHS, "hidden_size": hidden_size, "image_size": 28, "patch_size": 14}
+        Dinov2Model(Dinov2Config(**size)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(("width", "told"), [(32, "which has 384 channels, and this one has 32"), (384, "revision")])
+def test_backbone_that_the_basis_was_not_fitted_on_is_refused(
+    configure: Configure, tmp_path: Path, command: str, width: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_dino(tmp_path / "dino", width)
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    message = one_line(command, recipe, [f"backbone.name={folder}"], capsys)
+    assert f"backbone.name={folder}: the basis of generator.adapter was fitted on 'dinov2-vits14'" in message
+    assert told in message
+    assert not (tmp_path / "new").exists()
+
+
+def test_same_backbone_fits(small_base: Path) -> None:
+    basis = LayoutBasis.load(small_base / "adapter" / "basis")
+    assert basis.revision == load_backbone("dinov2-vits14").revision
+    require_basis_fits(small_base / "adapter" / "basis", "dinov2-vits14", 384)
+    require_basis_fits(small_base / "adapter" / "basis", "owner/dinov2-not-here-yet", 384)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_model_that_describes_no_images_is_no_captioner(
+    configure: Configure, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BertConfig(**WIDTHS).save_pretrained(tmp_path / "words")
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    message = one_line(command, recipe, [f"captions.model={tmp_path / 'words'}"], capsys)
+    assert "it is a model of type 'bert': give an image-to-text model" in message
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_cache_that_cannot_be_written_is_named_before_anything_is_done(
+    configure: Configure,
+    tmp_path: Path,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LUMEN_CACHE", str(tmp_path / "file" / "cache"))
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    message = one_line(command, recipe, [], capsys)
+    assert f"{tmp_path / 'file' / 'cache'}" in message and "set LUMEN_CACHE to a folder that can" in message
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match="set LUMEN_CACHE"):
+        load_backbone("dinov2-vits14")

@@ -1,0 +1,94 @@
+"""`lumen pretrain` makes, from nothing, a model that diffusers and this project load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment.layout_basis import LayoutBasis
+from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.diffusion_model import load_base
+from augment.lumen.layout_sampler import LayoutSampler, Request
+from pipeline.cli import guarded
+
+RECIPE = """
+name: smallest
+workspace: {folder}/work
+destination: {folder}/model
+backbone: {{name: dinov2-vits14}}
+sources:
+  streets:
+    dataset: {{kind: rendered, splits: [train], render: {{train: 6, val: 1, height: 64, width: 128}}}}
+    geometry: {{height: 48, width: 96}}
+    crops_per_image: 2
+model:
+  num_components: 5
+  latent_channels: 4
+  unet_channels: [16, 16, 16]
+  text_width: 32
+  text_layers: 1
+  adapter_hidden_channels: 8
+decoder: {{steps: 2, batch_size: 2, log_every: 1}}
+diffusion: {{steps: 2, batch_size: 2, log_every: 1, sample_every: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pretrain")
+    (path / "smallest.yaml").write_text(RECIPE.format(folder=path))
+    assert guarded(["pretrain", str(path / "smallest.yaml")]) == 0
+    return path
+
+
+def test_model_is_loaded_by_this_project_and_paints(folder: Path) -> None:
+    base = load_base(str(folder / "model"))
+    adapter = LayoutControlNet.from_pretrained(folder / "model" / "adapter", torch_dtype=torch.float32)
+    basis = LayoutBasis.load(folder / "model" / "adapter" / "basis")
+    assert adapter.config.num_components == basis.num_components == 5
+    layout = np.zeros((5, 6, 12), np.float16)
+    (image,) = LayoutSampler(base, adapter, num_steps=2).generate([Request(layout, 3, "a rendered street", 0)])
+    assert image.shape == (48, 96, 3)
+
+
+def test_model_is_loaded_by_diffusers_unaided(folder: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder / "model", torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline("a photo of a street, day", height=64, width=64, num_inference_steps=2, output_type="np").images
+    assert image.shape == (1, 64, 64, 3)
+
+
+def test_saved_model_does_not_tell_where_it_was_made(folder: Path) -> None:
+    for path in (folder / "model").rglob("*.json"):
+        assert str(folder) not in path.read_text()
+
+
+def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
+    rows = (folder / "model" / "loss-diffusion.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [1, 2]
+    assert list((folder / "work" / "diffusion" / "samples").glob("*.png"))
+
+
+def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["pretrain", str(folder / "smallest.yaml"), "model.latent_channels=6"]) == 2
+    assert "model.latent_channels: stored 4, asked 6" in capsys.readouterr().err
+
+
+def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(["pretrain", "pretrain/lumen-tiny"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("lumen pretrain: sources.camvid.dataset.root: ")
+    assert message.count("\n") == 1
+
+
+def test_finished_pretraining_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = (folder / "model" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    assert guarded(["pretrain", str(folder / "smallest.yaml")]) == 0
+    assert "step" not in capsys.readouterr().out
+    assert (folder / "model" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == weights

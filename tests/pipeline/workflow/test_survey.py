@@ -1,0 +1,363 @@
+"""What plan and status show as left is what a run does, whatever was changed, interrupted or lost before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+
+from augment.errors import UserError
+from downstream.results import RESULT
+from pipeline.config import Config, StageName
+from pipeline.config.compose import load_config
+from pipeline.stages.steps import ArtifactStep, StoreStep, Tools
+from pipeline.store import Sample, Store
+from pipeline.workflow.progress import Row, plan_table, progress, progress_so_far, status_table
+from pipeline.workflow.run import Selection, read_config, run, steps_of
+from pipeline.workflow.run import run as workflow
+from pipeline.workspace.workspace import Workspace, kept_config
+from tests.pipeline.datasets.trees import random_image, save
+
+STORES = ("real", "layouts", "synthetic", "curated")
+
+
+class Work:
+    """Steps that make as good as empty shards, artifacts and trainings, count them, and stop after so many."""
+
+    def __init__(self) -> None:
+        self.done: Counter[StageName] = Counter()
+        self.begun: list[StageName] = []
+        self.most: int | None = None
+
+    def unit(self, stage: StageName) -> None:
+        if self.most is not None and self.done.total() >= self.most:
+            raise KeyboardInterrupt
+        self.done[stage] += 1
+
+    def store(self, step: StoreStep, _tools: Tools) -> str:
+        self.begun.append(step.name)
+        if step.name == "curate":
+            value = step.plan.__self__  # type: ignore[attr-defined]
+            value.check_scale()
+            if not value.scale().is_done():
+                with value.scale().building() as folder:
+                    (folder / "scale.json").write_text("{}")
+        plan = step.plan()
+        store = step.open(plan.manifest)
+        store.note_asked(plan.shards)
+        for unit in plan.units():
+            if unit.shard not in store.done():
+                self.unit(step.name)
+                suffix = f"_{unit.shard}" if step.name == "generate" else ""
+                samples = [Sample(f"{key}{suffix}", metadata={"split": unit.shard.split("-")[0]}) for key in unit.keys]
+                store.write_shard(unit.shard, samples, unit=unit.fingerprint)
+        return "made"
+
+    def artifact(self, step: ArtifactStep, _tools: Tools) -> str:
+        self.begun.append(step.name)
+        if step.name == "compare":
+            for training in step.artifact.__self__.trainings():  # type: ignore[attr-defined]
+                if not (training.folder / RESULT).is_file():
+                    self.unit(step.name)
+                    training.folder.mkdir(parents=True)
+                    (training.folder / RESULT).write_text("{}")
+        else:
+            self.unit(step.name)
+        artifact = step.artifact()
+        with artifact.building() as path:
+            if step.name == "fit":
+                (path / "layouts").mkdir()
+                (path / "layouts" / "basis.json").write_text(json.dumps({"digest": artifact.fingerprint}))
+            (path if step.path.suffix else path / "content").write_text(artifact.fingerprint)
+        return "made"
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[Work]:
+    """The work of all runs of this module, in which nothing is trained and nothing from outside is looked at."""
+    done = Work()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def store(step: StoreStep, tools: Tools) -> str:
+            return done.store(step, tools)
+
+        def artifact(step: ArtifactStep, tools: Tools) -> str:
+            return done.artifact(step, tools)
+
+        patch.setattr(StoreStep, "run", store)
+        patch.setattr(ArtifactStep, "run", artifact)
+        patch.setattr(workflow, "check", lambda *_: [])
+        yield done
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A configuration as plain values, of a folder of five and three images and of models that are never loaded."""
+    root, models = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("models")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 3)):
+        for number in range(count):
+            save(root / "images" / split / f"{number}.png", random_image(rng, 32, 64))
+            save(root / "masks" / split / f"{number}.png", rng.integers(0, 2, (32, 64), np.uint8))
+    (root / "classes.txt").write_text("even\nodd\n")
+    shape = {"in_channels": 4, "block_out_channels": [32], "cross_attention_dim": 8}
+    (models / "unet").mkdir()
+    (models / "unet" / "config.json").write_text(json.dumps(shape))
+    (models / "adapter" / "basis").mkdir(parents=True)
+    adapter = {"_class_name": "LayoutControlNet", "num_components": 4, "controlnet_config": shape}
+    (models / "adapter" / "config.json").write_text(json.dumps(adapter))
+    (models / "adapter" / "basis" / "basis.json").write_text('{"digest": "0"}')
+    config = load_config(
+        "own",
+        [
+            f"dataset.root={root}",
+            f"generator.base={models}",
+            f"generator.adapter={models / 'adapter'}",
+            "adapt.steps=0",
+            "geometry={height: 32, width: 64}",
+            "layout={k_max: 4, basis: adapter}",
+            "generate={ks: [4], variants: 1, splits: [train, val]}",
+            "shard.samples_per_shard=2",
+            "cluster.executor=serial",
+            "workspace=/nowhere",
+        ],
+    )
+    return config.model_dump(mode="json")
+
+
+def changed(base: dict[str, Any], space: Path, values: dict[str, Any]) -> Config:
+    """The configuration with other values of some keys."""
+    content = json.loads(json.dumps({**base, "workspace": str(space)}))
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    return Config.model_validate(content)
+
+
+def rows_by_stage(rows: list[Row]) -> dict[StageName, Row]:
+    return {row.stage: row for row in rows}
+
+
+# The first of each is the base's own value; those with a mark are refused once the stage is made.
+SETTINGS: dict[str, list[Any]] = {
+    "downstream.seeds": [[0, 1], [0], [0, 1, 2], [3]],
+    "downstream.mixes": [["real", "synthetic", "real+synthetic"], ["real"], ["real", "real+0.5*synthetic"]],
+    "downstream.iterations": [1000, 50],
+    "generate.variants": [1, 2, 3],
+    "generate.ks": [[4], [1, 4]],
+    "generate.sampling": [None, {"fraction": 0.5}],
+    "judge.iterations": [1000, 50],
+    "curate.quantile": [0.95, 0.9],
+    "curate.tolerance": [1.25, 2.0],
+    "adapt.steps": [0, 3],
+    "seed": [0, 1],
+    "dataset.limit": [{}, {"train": 3}],
+    "name": ["own", "other"],
+}
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> dict[str, Any]:
+    """New values of a few keys; the mild ones, which extend a run, more often than those that are refused."""
+    mild = ["downstream.seeds", "downstream.mixes", "downstream.iterations", "generate.variants", "generate.ks"]
+    keys = draw(st.lists(st.sampled_from([*mild * 4, *SETTINGS]), max_size=2, unique=True))
+    return {key: draw(st.sampled_from(SETTINGS[key])) for key in keys}
+
+
+@st.composite
+def events(draw: st.DrawFn) -> tuple[dict[str, Any], int | None, tuple[str, int] | None, StageName | None]:
+    """What is changed, after how many units the run is interrupted, which shard is lost before, what is redone."""
+    return (
+        draw(changes()),
+        draw(st.none() | st.integers(0, 12)),
+        draw(st.none() | st.none() | st.tuples(st.sampled_from(STORES), st.integers(0, 9))),
+        draw(st.sampled_from([None, None, None, None, "generate", "judge", "compare"])),
+    )
+
+
+def lose(space: Path, store: str, number: int) -> None:
+    url = Workspace(space).stores[store]
+    if Store.is_at(url) and (done := sorted(Store.open(url).done())):
+        Store.open(url).discard(done[number % len(done)])
+
+
+def hold(before: dict[StageName, Row], work: Work, *, whole: bool) -> None:
+    """Check that a run did of each stage what was shown as left, or began to."""
+    for stage, row in before.items():
+        assert row.units_left is not None
+        did = work.done[stage]
+        if row.waits_for is None and whole:
+            assert did == row.units_left, stage
+            assert row.done == (stage not in work.begun), stage
+        assert did <= row.units_left, stage
+
+
+LOSS_AND_FEWER_VARIANTS = [
+    ({"generate.variants": 2}, None, None, None),
+    ({"generate.variants": 1}, 2, ("real", 0), None),
+]
+
+
+# To shrink an example of several runs would take many minutes.
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@example(history=LOSS_AND_FEWER_VARIANTS)
+@given(history=st.lists(events(), min_size=2, max_size=5))
+def test_what_plan_shows_as_left_is_what_run_does_and_status_agrees(
+    work: Work, base: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, history: list[Any]
+) -> None:
+    space = tmp_path_factory.mktemp("run") / "space"
+    values: dict[str, Any] = {}
+    for change, most, lost, redo in [({}, None, None, None), *history]:
+        asked = {**values, **change}
+        config = changed(base, space, asked)
+        if lost is not None:
+            lose(space, *lost)
+        work.done, work.begun, work.most = Counter(), [], most
+        if redo is not None:
+            with suppress(UserError, KeyboardInterrupt):
+                run(config, Selection(redo=redo), lambda _: None)
+            work.done, work.begun = Counter(), []
+        try:
+            before = rows_by_stage(progress(steps_of(config)))
+        except UserError:
+            with pytest.raises(UserError):
+                run(config, Selection(), lambda _: None)
+            assert not work.begun
+            continue
+        try:
+            run(config, Selection(), lambda _: None)
+        except KeyboardInterrupt:
+            hold(before, work, whole=False)
+        except UserError:
+            # What a stage holds that waits for another, here one of which a shard was lost, shows only then.
+            assert any(row.waits_for for row in before.values())
+            hold(before, work, whole=False)
+        else:
+            hold(before, work, whole=True)
+            after = progress(steps_of(config))
+            assert all(row.done and row.units == row.units_done and row.units_left == 0 for row in after)
+        values = asked
+        # As `read_config` does, which takes much longer by composing recipes.
+        kept = Config.model_validate({**kept_config(space / "config.yaml"), "workspace": str(space)})
+        status = progress_so_far(steps_of(kept))
+        try:
+            assert status == progress(steps_of(kept))
+        except UserError:
+            assert any(row.refused for row in status)
+        assert kept == config or not work.begun
+    shutil.rmtree(space.parent)
+
+
+@pytest.fixture
+def finished(work: Work, base: dict[str, Any], tmp_path: Path) -> Path:
+    """A workspace of a run that was done to its end."""
+    work.done, work.begun, work.most = Counter(), [], None
+    space = tmp_path / "space"
+    run(changed(base, space, {}), Selection(), lambda _: None)
+    work.done, work.begun = Counter(), []
+    return space
+
+
+def interrupted(work: Work, config: Config, most: int) -> None:
+    work.done, work.begun, work.most = Counter(), [], most
+    with pytest.raises(KeyboardInterrupt):
+        run(config, Selection(), lambda _: None)
+
+
+def test_trainings_that_are_left_are_counted_where_seeds_are_added_and_a_run_is_stopped(
+    work: Work, base: dict[str, Any], finished: Path
+) -> None:
+    config = changed(base, finished, {"downstream.seeds": [0, 1, 2]})
+    rows = rows_by_stage(progress(steps_of(config)))
+    assert (rows["compare"].units_done, rows["compare"].units, rows["compare"].done) == (6, 9, False)
+    assert (rows["evaluate"].units_done, rows["evaluate"].done) == (1, True)
+    assert (rows["report"].units_done, rows["report"].waits_for) == (0, "compare")
+    interrupted(work, config, 2)
+    status = rows_by_stage(progress_so_far(steps_of(read_config(finished, done=True))))
+    assert (status["compare"].units_done, status["compare"].units) == (8, 9)
+    assert status["report"].units_done == 0
+    lines = status_table(list(status.values()), {})
+    assert next(line for line in lines if line.startswith("compare")).split()[1] == "8/9"
+    assert next(line for line in lines if line.startswith("report")).split()[1] == "?/1"
+    assert "?: whether what is there of report still holds shows when compare is done" in lines
+
+
+def test_other_iterations_leave_every_training_to_be_done(base: dict[str, Any], finished: Path) -> None:
+    rows = rows_by_stage(progress(steps_of(changed(base, finished, {"downstream.iterations": 50}))))
+    assert (rows["compare"].units_done, rows["compare"].units_left) == (0, 6)
+
+
+def test_fewer_seeds_leave_the_table_alone_to_be_written(work: Work, base: dict[str, Any], finished: Path) -> None:
+    config = changed(base, finished, {"downstream.seeds": [1]})
+    rows = progress(steps_of(config))
+    compare = rows_by_stage(rows)["compare"]
+    assert (compare.units_done, compare.units, compare.units_left, compare.done) == (3, 3, 0, False)
+    assert next(line for line in plan_table(rows) if line.startswith("compare")).split()[3] == "table"
+    run(config, Selection(), lambda _: None)
+    assert work.done == {"report": 1}
+    assert work.begun == ["compare", "report"]
+
+
+def test_more_variants_keep_the_trainings_on_real_data(work: Work, base: dict[str, Any], finished: Path) -> None:
+    config = changed(base, finished, {"generate.variants": 2})
+    rows = rows_by_stage(progress(steps_of(config)))
+    assert (rows["generate"].units_done, rows["generate"].units_left) == (5, 5)
+    assert (rows["curate"].units_done, rows["curate"].units_left, rows["curate"].waits_for) == (3, 3, None)
+    assert (rows["judge"].done, rows["compare"].units_done, rows["compare"].waits_for) == (True, 2, "curate")
+    run(config, Selection(), lambda _: None)
+    assert work.done == {"generate": 5, "curate": 3, "compare": 4, "evaluate": 1, "report": 1}
+
+
+def test_a_later_stage_of_other_inputs_is_refused_before_an_earlier_one_works(
+    work: Work, base: dict[str, Any], finished: Path
+) -> None:
+    config = changed(base, finished, {"generate.variants": 2, "judge.iterations": 50})
+    for attempt in (lambda: progress(steps_of(config)), lambda: run(config, Selection(), lambda _: None)):
+        with pytest.raises(UserError, match=r"judge\.iterations: stored 1000, asked 50"):
+            attempt()
+    assert not work.begun
+
+
+def test_what_was_prepared_for_other_inputs_is_refused_before_any_work(base: dict[str, Any], finished: Path) -> None:
+    Store.remove(str(finished / "curated"))
+    Store.open(str(finished / "synthetic")).discard("val-k04-v00-000000")
+    config = changed(base, finished, {"curate.tolerance": 2.0})
+    with pytest.raises(UserError, match=r"curate\.tolerance"):
+        progress(steps_of(config))
+
+
+def test_nothing_of_later_stages_counts_while_a_shard_of_the_first_is_lost(
+    work: Work, base: dict[str, Any], finished: Path
+) -> None:
+    Store.open(str(finished / "real")).discard("train-000001")
+    config = changed(base, finished, {})
+    rows = progress(steps_of(config))
+    assert [(row.stage, row.units_done) for row in rows if row.units_done] == [("shard", 4)]
+    assert {row.waits_for for row in rows[1:]} == {"shard"}
+    assert [replace(row) for row in progress_so_far(steps_of(read_config(finished, done=True)))] == rows
+    run(config, Selection(), lambda _: None)
+    assert work.done == {"shard": 1}
+
+
+def test_curation_of_a_part_of_the_sources_is_planned_in_its_own_size(
+    work: Work, base: dict[str, Any], tmp_path: Path
+) -> None:
+    work.done, work.begun, work.most = Counter(), [], None
+    config = changed(base, tmp_path / "space", {"generate.sampling": {"fraction": 0.4}})
+    before = rows_by_stage(progress(steps_of(config)))
+    assert (before["generate"].units, before["curate"].units, before["curate"].samples) == (3, 1, 2)
+    run(config, Selection(), lambda _: None)
+    hold(before, work, whole=True)
