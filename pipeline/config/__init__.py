@@ -5,26 +5,14 @@ from __future__ import annotations
 from pipeline.config.config import Config
 from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
-from pipeline.config.sections import (
-    REPORTING_KEYS,
-    STAGES,
-    TRAIN_SPLIT,
-    AbsolutePath,
-    CheckpointMinutes,
-    Name,
-    Section,
-    Seed,
-    StageName,
-)
+from pipeline.config.sections import REPORTING_KEYS, STAGES, TRAIN_SPLIT, Name, StageName
 from pipeline.config.value import mix_weights
 
 __all__ = [
     "REPORTING_KEYS",
     "STAGES",
     "TRAIN_SPLIT",
-    "AbsolutePath",
     "BackboneConfig",
-    "CheckpointMinutes",
     "Config",
     "DatasetConfig",
     "DatasetSettings",
@@ -32,8 +20,6 @@ __all__ = [
     "Name",
     "RenderConfig",
     "SamplingConfig",
-    "Section",
-    "Seed",
     "SizeConfig",
     "StageName",
     "mix_weights",

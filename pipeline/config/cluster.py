@@ -6,17 +6,18 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipeline.config.sections import Positive, PositiveFloat, Section, StageName
+from augment.options import Options, Positive, PositiveFloat
+from pipeline.config.sections import StageName
 
 
-class ErrorBudgetConfig(Section):
+class ErrorBudgetConfig(Options):
     """How many bad samples a stage may meet before the run stops."""
 
     rate: float = Field(default=0.01, ge=0, le=1, description="share of the samples")
     minimum: int = Field(default=10, ge=0, description="failures that are always borne")
 
 
-class StageResources(Section):
+class StageResources(Options):
     """What one worker of a stage takes; none of it changes a result."""
 
     num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
@@ -36,7 +37,7 @@ class StageResources(Section):
     )
 
 
-class ClusterConfig(Section):
+class ClusterConfig(Options):
     """Where the work is done."""
 
     executor: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or this process alone")

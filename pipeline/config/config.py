@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from augment.options import AbsolutePath, Options, Seed
 from pipeline.config.cluster import ClusterConfig, ErrorBudgetConfig
 from pipeline.config.data import DatasetConfig, GeometryConfig, ShardConfig
 from pipeline.config.generation import (
@@ -14,11 +15,11 @@ from pipeline.config.generation import (
     GeneratorConfig,
     LayoutConfig,
 )
-from pipeline.config.sections import TRAIN_SPLIT, AbsolutePath, Name, Section, Seed, Url
+from pipeline.config.sections import TRAIN_SPLIT, Name, Url
 from pipeline.config.value import CurateConfig, DownstreamConfig, EvaluateConfig, JudgeConfig, mix_weights
 
 
-class Config(Section):
+class Config(Options):
     """A whole run."""
 
     name: Name = Field(description="name of the run, the title of its report")

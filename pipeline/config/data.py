@@ -9,22 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pipeline.config.sections import (
-    DONE,
-    TRAIN_SPLIT,
-    AbsolutePath,
-    Positive,
-    PositiveFloat,
-    Section,
-    Seed,
-    Splits,
-    TaxonomyName,
-    Url,
-)
+from augment.options import AbsolutePath, Options, Positive, PositiveFloat, Seed, Splits
+from pipeline.config.sections import DONE, TRAIN_SPLIT, TaxonomyName, Url
 from pipeline.datasets.kinds import MAX_PIXELS, DatasetKind, Decoding
 
 
-class RenderConfig(Section):
+class RenderConfig(Options):
     """Scenes that `dataset.kind: rendered` draws into `<workspace>/scenes` where they are absent."""
 
     train: int = Field(default=64, ge=1, le=100_000, description="training scenes")
@@ -44,7 +34,7 @@ def folder_template(path: str) -> str:
 FolderTemplate = Annotated[str, AfterValidator(folder_template)]
 
 
-class FolderConfig(Section):
+class FolderConfig(Options):
     """Where things lie in a dataset of kind 'folder', below its root; {split} stands for a split's name."""
 
     images: FolderTemplate = Field(default="images/{split}", description="without {split} all images are of 'train'")
@@ -72,7 +62,7 @@ class FolderConfig(Section):
     partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")
 
 
-class CocoConfig(Section):
+class CocoConfig(Options):
     """What masks mean in a dataset of kind 'coco' with polygons and no panoptic file."""
 
     background: Annotated[str, Field(min_length=1)] | None = Field(
@@ -90,7 +80,7 @@ def pattern(text: str) -> str:
     return text
 
 
-class HeldOutConfig(Section):
+class HeldOutConfig(Options):
     """Images of 'train' that are held out as a split of their own, for a dataset that comes without one."""
 
     share: float = Field(default=0.1, gt=0, lt=1, description="share of the images, or of their groups, chosen by hash")
@@ -103,14 +93,14 @@ class HeldOutConfig(Section):
     seed: Seed = Field(default=0, description="seed of the hash")
 
 
-class RareClassConfig(Section):
+class RareClassConfig(Options):
     """Rare-class sampling: class c is drawn with P(c) ~ exp((1 - f_c) / T), f_c its share of the pixels."""
 
     samples: Positive = Field(description="images to take of each split, all of them different")
     temperature: PositiveFloat = Field(default=0.01, description="T: the lower, the more often the rarest classes")
 
 
-class SamplingConfig(Section):
+class SamplingConfig(Options):
     """Which images are taken; exactly one of rare_class, per_class, keys and fraction says how."""
 
     rare_class: RareClassConfig | None = Field(default=None, description="more of what shows rare classes")
@@ -158,7 +148,7 @@ class SamplingConfig(Section):
         return tuple(line.strip() for line in lines if line.strip())
 
 
-class DatasetConfig(Section):
+class DatasetConfig(Options):
     """Where the real images and their labels come from."""
 
     kind: DatasetKind = Field(description="layout of the dataset on disk")
@@ -251,20 +241,20 @@ class DatasetConfig(Section):
         return self
 
 
-class DatasetSettings(Section):
+class DatasetSettings(Options):
     """What a command line says of a dataset alone, as that of `lumen inspect` does."""
 
     dataset: DatasetConfig
 
 
-class SizeConfig(Section):
+class SizeConfig(Options):
     """The working size of image, label and layout; both sides are multiples of the latent stride 8."""
 
     height: int = Field(multiple_of=8, ge=32, le=2048, description="pixels")
     width: int = Field(multiple_of=8, ge=32, le=4096, description="pixels")
 
 
-class TilesConfig(Section):
+class TilesConfig(Options):
     """A grid of equal tiles that large images are cut into."""
 
     rows: int = Field(ge=1, le=64, description="tiles from top to bottom")
@@ -314,7 +304,7 @@ class GeometryConfig(SizeConfig):
         return {"geometry": told} if told else {}
 
 
-class ShardConfig(Section):
+class ShardConfig(Options):
     """How samples lie on disk."""
 
     samples_per_shard: int = Field(

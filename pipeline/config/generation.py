@@ -6,25 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from augment.options import CheckpointMinutes, Options, Positive, Splits
 from pipeline.config.data import SamplingConfig
-from pipeline.config.sections import (
-    TRAIN_SPLIT,
-    CheckpointMinutes,
-    Ks,
-    ModelName,
-    Positive,
-    Section,
-    Splits,
-)
+from pipeline.config.sections import TRAIN_SPLIT, Ks, ModelName
 
 
-class BackboneConfig(Section):
+class BackboneConfig(Options):
     """The frozen foundation model that layouts are read from."""
 
     name: ModelName = Field(description="'dinov2-vits14' (no hub needed), a hub id or a folder")
 
 
-class LayoutConfig(Section):
+class LayoutConfig(Options):
     """The neural layout."""
 
     k_max: int = Field(default=24, ge=1, le=128, description="components stored; every k used is at most this")
@@ -33,7 +26,7 @@ class LayoutConfig(Section):
     )
 
 
-class CaptionsConfig(Section):
+class CaptionsConfig(Options):
     """Captions of the real images by a model, beside those that the dataset has."""
 
     model: ModelName | None = Field(
@@ -43,7 +36,7 @@ class CaptionsConfig(Section):
     prompt: str = Field(default="", description="words that every caption begins with")
 
 
-class GeneratorConfig(Section):
+class GeneratorConfig(Options):
     """The diffusion model and how it is sampled."""
 
     base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
@@ -55,7 +48,7 @@ class GeneratorConfig(Section):
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
 
 
-class AdaptConfig(Section):
+class AdaptConfig(Options):
     """Training of the adapter on this dataset; zero steps use it unchanged."""
 
     steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
@@ -69,7 +62,7 @@ class AdaptConfig(Section):
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
 
 
-class PromptConfig(Section):
+class PromptConfig(Options):
     """The words beside the layout. A template's {names} are attributes of the source, or drawn ones."""
 
     templates: tuple[str, ...] = Field(default=("{caption}",), min_length=1, description="one is drawn for each sample")
@@ -80,7 +73,7 @@ class PromptConfig(Section):
     negative: str = Field(default="", description="what guidance leads away from")
 
 
-class GenerateConfig(Section):
+class GenerateConfig(Options):
     """Which synthetic images are made of each real one."""
 
     ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.config.sections import AbsolutePath, CheckpointMinutes, PositiveFloat, Section, Seed, ascending, distinct
+from augment.options import AbsolutePath, Ascending, CheckpointMinutes, Distinct, Options, PositiveFloat, Seed
 
 PARTS = ("real", "synthetic")
 
 
-class JudgeConfig(Section):
+class JudgeConfig(Options):
     """The segmenter trained on real data alone, which scores synthetic data."""
 
     iterations: int = Field(default=1000, ge=1, le=10_000_000, description="optimizer steps")
     seed: Seed = Field(default=0, description="seed of its training")
 
 
-class CurateConfig(Section):
+class CurateConfig(Options):
     """What becomes of labels that the judge does not believe."""
 
     quantile: float = Field(default=0.95, gt=0, lt=1, description="of a class's pixel losses on real data: its scale")
@@ -45,7 +45,7 @@ def mix_weights(expression: str) -> dict[str, float]:
     return weights
 
 
-class DownstreamConfig(Section):
+class DownstreamConfig(Options):
     """The model whose training shows what the data was worth."""
 
     model: str = Field(default="segformer_mit-b0", min_length=1, description="mmsegmentation model or config file")
@@ -59,17 +59,17 @@ class DownstreamConfig(Section):
     batch_size: int = Field(default=8, ge=1, le=4096, description="images a step")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak rate of AdamW")
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="of AdamW")
-    scale_range: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(ascending)] = Field(
+    scale_range: Annotated[tuple[PositiveFloat, PositiveFloat], Ascending] = Field(
         default=(0.75, 1.5), description="images are resized by a factor drawn from it before cropping"
     )
     photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
     num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
     checkpoint_minutes: CheckpointMinutes = 5
-    mixes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+    mixes: Annotated[tuple[str, ...], Field(min_length=1), Distinct] = Field(
         default=("real", "synthetic", "real+synthetic"),
         description="mixes to compare, e.g. 'real+2*synthetic'",
     )
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), Distinct] = Field(
         default=(0,), description="one training for each mix and seed"
     )
 
@@ -80,7 +80,7 @@ class DownstreamConfig(Section):
         return self
 
 
-class EvaluateConfig(Section):
+class EvaluateConfig(Options):
     """What alignment, diversity and the comparison are measured on."""
 
     split: Annotated[str, Field(min_length=1)] | None = Field(

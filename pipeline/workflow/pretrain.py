@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from augment.errors import UserError
-from pipeline.config import (
-    REPORTING_KEYS,
-    AbsolutePath,
-    BackboneConfig,
-    CheckpointMinutes,
-    DatasetConfig,
-    Name,
-    Section,
-    Seed,
-    SizeConfig,
-)
+from augment.options import AbsolutePath, CheckpointMinutes, Options, Seed
+from pipeline.config import REPORTING_KEYS, BackboneConfig, DatasetConfig, Name, SizeConfig
 from pipeline.engine.training_progress import training_progress
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
@@ -39,7 +30,7 @@ REQUEST = "request.json"
 Channels = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
-class SourceConfig(Section):
+class SourceConfig(Options):
     """Training images and how crops are cut from them."""
 
     dataset: DatasetConfig
@@ -49,7 +40,7 @@ class SourceConfig(Section):
     weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Options):
     """Length and speed of one training."""
 
     steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
@@ -71,7 +62,7 @@ class TrainingConfig(Section):
         return TrainingOptions(**self.model_dump(), seed=seed)
 
 
-class ModelConfig(Section):
+class ModelConfig(Options):
     """Sizes of what is built."""
 
     num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
@@ -83,7 +74,7 @@ class ModelConfig(Section):
     adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
 
 
-class PretrainConfig(Section):
+class PretrainConfig(Options):
     """A whole pretraining."""
 
     name: Name = Field(description="name of the model")

@@ -1,0 +1,55 @@
+"""Options of components: frozen pydantic models that are sections of the configuration as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Value = TypeVar("Value")
+
+
+class Options(BaseModel):
+    """Options of one component: every field has a type, a range and a description; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def absolute(path: Path) -> Path:
+    """An absolute path, ``~`` expanded where it names a user."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        # A name that begins with a tilde and is no user's.
+        return path.absolute()
+
+
+def _local(path: object) -> object:
+    if isinstance(path, str) and "://" in path:
+        raise ValueError(f"{path!r} is a URL; give a folder, one that every worker mounts")
+    return path
+
+
+def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{list(values)} names one entry twice")
+    return values
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{list(bounds)} is in descending order; give the smaller number first")
+    return bounds
+
+
+Distinct = AfterValidator(_distinct)
+Ascending = AfterValidator(_ascending)
+AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Splits = Annotated[tuple[str, ...], Field(min_length=1), Distinct]
+CheckpointMinutes = Annotated[
+    float, Field(gt=0, description="minutes after which a checkpoint is written, whatever the number of steps since")
+]
