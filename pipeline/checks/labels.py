@@ -34,8 +34,8 @@ from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
-from pipeline.stages.workflow_data import RealData
-from pipeline.store import taxonomy_of
+from pipeline.stages.images import RealImages
+from pipeline.store import Store, taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 
 # Masks of a split that are looked at in any case; at most so many where these leave a doubt, or do not read.
@@ -116,13 +116,13 @@ class LabelCheck:
     At first at a few from all over each split; where they leave a doubt, such as a single class, at more of them.
 
     Attributes:
-        data: of the run.
+        images: of the run.
         budget: how many bad samples the run allows.
         measured: the split that segmenters are evaluated on; None where the configuration leaves them out.
         trains: whether one of the stages to run trains on labels.
     """
 
-    data: RealData
+    images: RealImages
     budget: ErrorBudget
     measured: str | None
     trains: bool
@@ -133,12 +133,12 @@ class LabelCheck:
         Raises:
             UserError: masks or images do not read, a named class is ignored by default, or there is nothing to learn.
         """
-        if self.data.config.dataset.render is not None:
+        if self.images.is_rendered:
             return []
-        dataset, target = self.data.dataset, self.data.taxonomy
+        dataset, target = self.images.dataset, self.images.taxonomy
         meaning = Meaning.of(dataset)
         remarks = self._labels(dataset, meaning, target) if meaning and target else []
-        for split, records in self.data.candidates.items():
+        for split, records in self.images.candidates.items():
             self._require_an_image(dataset, split, records)
             if turned := turned_images(dataset.tree, split, records):
                 remarks.append(f"labels: {turned}")
@@ -147,7 +147,7 @@ class LabelCheck:
     def _labels(self, dataset: Dataset, meaning: Meaning, target: Taxonomy) -> list[str]:
         own = meaning.taxonomy
         table = None if own == target else mapping_table(own, target)
-        labelled = {split: [r for r in records if r.label] for split, records in self.data.candidates.items()}
+        labelled = {split: [r for r in records if r.label] for split, records in self.images.candidates.items()}
         looks = [Look(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found]
         few = all(look.total <= _MANY for look in looks)
 
@@ -203,8 +203,8 @@ class LabelCheck:
 
     def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
         """Labelled images that the run leaves aside, by split; None where a split that it does not use has a fault."""
-        intake = intake_of(self.data.config.dataset)
-        records, used = dict(self.data.listing.records), self.data.candidates
+        intake = intake_of(self.images.config.dataset)
+        records, used = dict(self.images.listing.records), self.images.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:
             with telling_unpaired(), noting_unread():
@@ -237,7 +237,7 @@ class LabelCheck:
         return remarks
 
     def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:
-        geometry, reason = self.data.frame_geometry, ""
+        geometry, reason = self.images.geometry, ""
         tried = [records[index] for index in spread(len(records), _IMAGES)]
         for record in tried:
             try:
@@ -263,13 +263,13 @@ def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label
         return Failed(record.key, str(error))
 
 
-def check_stored_labels(data: RealData) -> None:
+def check_stored_labels(images: RealImages, store: Store) -> None:
     """Look at labels of the training split in the real store, which segmenters are to be trained on.
 
     Raises:
         UserError: there is nothing to learn.
     """
-    store, taxonomy = data.store, taxonomy_of(data.store.manifest)
+    taxonomy = taxonomy_of(store.manifest)
     if taxonomy is None:
         return
     keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
@@ -281,7 +281,7 @@ def check_stored_labels(data: RealData) -> None:
         return found if isinstance(found, Failed) else found.label
 
     look.fill(read, taxonomy.ignore_index, lambda: len(look.seen().classes) < 2)
-    on_disk = None if data.config.dataset.render is not None else Meaning.of(data.dataset)
+    on_disk = None if images.is_rendered else Meaning.of(images.dataset)
     seen, meaning = look.seen(), on_disk or Meaning.of_store(taxonomy)
     if fault := nothing_labelled(seen, meaning.ignored) or nothing_to_learn(seen, taxonomy.classes, meaning):
         raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
-from pipeline.stages.steps import resources_of
 
 if TYPE_CHECKING:
-    from pipeline.config import Config, StageName
+    from pipeline.config import Config
     from pipeline.engine.ray_pool import Node
-
-# Stages that are trainings, for which no CPU slot is set aside to read with.
-TRAINED = ("adapt", "judge", "compare")
+    from pipeline.stages.step import Step
 
 
-def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
+def require_resources(config: Config, steps: Sequence[Step]) -> None:
     """Compare what the workers of each stage take with this machine, where the run is on it alone; starts no Ray.
 
     Of a cluster that is to be joined, only whether one answers is looked at; see `require_room`.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
 
     Raises:
         UserError: a worker, or the number of workers asked for, would never find room, or no cluster answers.
     """
-    stages = working(parts)
+    stages = [step.name for step in steps if step.in_workers]
     if joins_cluster(config):
         from pipeline.engine.ray_cluster import require_cluster
 
@@ -63,15 +60,15 @@ def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
 
         # As `connect` starts it.
         here = {"CPU": cpus + RESERVED_CPUS, "GPU": gpus, CORELESS: RESERVED_CPUS}
-        require_pools(config, parts, [here])
+        require_pools(config, steps, [here])
 
 
-def require_room(config: Config, parts: Mapping[StageName, int], report: Callable[[str], None]) -> None:
+def require_room(config: Config, steps: Sequence[Step], report: Callable[[str], None]) -> None:
     """Join the Ray cluster and compare what the workers of each stage take with its nodes.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
         report: takes a line where the cluster is slow to answer.
 
     Raises:
@@ -81,22 +78,18 @@ def require_room(config: Config, parts: Mapping[StageName, int], report: Callabl
     from pipeline.engine.ray_pool import node_resources
 
     connect(config.cluster.address, report)
-    require_pools(config, parts, node_resources())
+    require_pools(config, steps, node_resources())
 
 
-def require_pools(config: Config, parts: Mapping[StageName, int], nodes: Sequence[Node]) -> None:
+def require_pools(config: Config, steps: Sequence[Step], nodes: Sequence[Node]) -> None:
     """Check that nodes have room for the workers of each stage; raises UserError."""
     from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, pool_size
 
-    for stage in working(parts):
-        reserved = coreless_slots(nodes) if stage in TRAINED else RESERVED_CPUS
-        resources = resources_of(config, stage).resources
-        pool_size(key_of(config, stage), resources, nodes, max(1, parts[stage]), reserved)
-
-
-def working(stages: Iterable[StageName]) -> list[StageName]:
-    """The stages that have workers; the report is written by the command itself."""
-    return [stage for stage in stages if stage != "report"]
+    for step in steps:
+        if step.in_workers:
+            # A training reads its data itself, so that no CPU slot is reserved to read with.
+            reserved = coreless_slots(nodes) if step.trains else RESERVED_CPUS
+            pool_size(key_of(config, step.name), step.resources, nodes, max(1, step.parts()), reserved)
 
 
 def joins_cluster(config: Config) -> bool:
@@ -105,7 +98,7 @@ def joins_cluster(config: Config) -> bool:
     return config.cluster.executor == "ray" and bool(given)
 
 
-def key_of(config: Config, stage: StageName) -> str:
+def key_of(config: Config, stage: str) -> str:
     """The part of the configuration that says what a worker of a stage takes."""
     return f"cluster.stages.{stage}" if stage in config.cluster.stages else "cluster.default"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.config import StageName
 from pipeline.engine.errors import top_reasons
-from pipeline.stages.steps import Step, StoreStep
+from pipeline.stages.step import StageName, Step
+from pipeline.stages.store_step import StoreStep
 from pipeline.store import Failure, Store, Totals
 from pipeline.workflow.survey import Standing, survey, survey_so_far
 

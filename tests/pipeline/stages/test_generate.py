@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.generate import Generate, Provenance, plan, stable_seed
-from pipeline.stages.wording import content_attributes
+from pipeline.stages.descriptions import content_attributes
 from pipeline.store import Sample
 
 KS = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True)
