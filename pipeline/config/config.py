@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from augment.options import AbsolutePath, Options, Seed
-from pipeline.config.cluster import ClusterConfig, ErrorBudgetConfig
+from pipeline.config.cluster import ClusterOptions
 from pipeline.config.data import DatasetConfig, GeometryConfig, ShardConfig
 from pipeline.config.generation import (
     AdaptConfig,
@@ -17,6 +17,7 @@ from pipeline.config.generation import (
 )
 from pipeline.config.sections import TRAIN_SPLIT, Name, Url
 from pipeline.config.value import CurateConfig, DownstreamConfig, EvaluateConfig, JudgeConfig, mix_weights
+from pipeline.engine import ErrorBudget
 
 
 class Config(Options):
@@ -41,8 +42,8 @@ class Config(Options):
     downstream: DownstreamConfig = DownstreamConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     shard: ShardConfig = ShardConfig()
-    error_budget: ErrorBudgetConfig = ErrorBudgetConfig()
-    cluster: ClusterConfig = ClusterConfig()
+    error_budget: ErrorBudget = ErrorBudget()
+    cluster: ClusterOptions = ClusterOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
