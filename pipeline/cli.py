@@ -170,7 +170,8 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Run a recipe."""
-    from pipeline.workflow.run import Selection, run
+    from pipeline.workflow.selection import Selection
+from pipeline.workflow.run import run
     from pipeline.workspace.workspace import Workspace
 
     config = config_of(options, overrides)
@@ -184,7 +185,8 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
     from pipeline.stages.steps import StoreStep
     from pipeline.workflow.progress import plan_table, rows_of
-    from pipeline.workflow.run import Selection, chosen_of, heading, outlook, steps_of
+    from pipeline.workflow.selection import Selection, chosen_of, steps_of
+from pipeline.workflow.run import heading, outlook
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
@@ -200,7 +202,9 @@ def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     from pipeline.stages.steps import StoreStep
     from pipeline.workflow.outdated import outdated
     from pipeline.workflow.progress import progress_so_far, status_table
-    from pipeline.workflow.run import heading, read_config, steps_of
+    from pipeline.workflow.selection import steps_of
+from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.run import heading
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
@@ -292,7 +296,8 @@ def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
-    from pipeline.workflow.run import read_config, retry
+    from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.run import retry
 
     return 1 if retry(read_config(options.workspace), options.stage, say).failures else 0
 
@@ -300,7 +305,7 @@ def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
-    from pipeline.workflow.run import read_config
+    from pipeline.workflow.kept_config import read_config
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)

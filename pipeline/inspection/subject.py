@@ -17,7 +17,7 @@ from pipeline.datasets.files.unread import Unread, noting_unread
 from pipeline.datasets.opening import intake_of, options_of
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
-from pipeline.stages import shard
+from pipeline.stages import dataset_source
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
@@ -92,13 +92,13 @@ def dataset_subject(
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     read = settings.splits if settings is not None and settings.only_labelled else ()
     chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
-    units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
+    units = {name: dataset_source.plan_units({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
         dataset.name,
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, options=options, decoding=decoding),
+        dataset_source.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
         unread=unread,
         lacks_train=lacks_train,

@@ -60,13 +60,13 @@ class CompareStep(ArtifactStep):
 
     def inputs(self) -> Mapping[str, JSON]:
         """The trainings, whose folders are named after all that they depend on."""
-        options = self.config.downstream
-        runs: list[JSON] = [training.folder.name for training in self.trainings(options.mixes)]
+        runs: list[JSON] = [training.folder.name for training in self.trainings()]
         return {"runs": runs}
 
-    def trainings(self, mixes: Sequence[str]) -> list[Training]:
-        """These mixes with every seed."""
+    def trainings(self, mixes: Sequence[str] | None = None) -> list[Training]:
+        """These mixes (None: all) with every seed."""
         options = self.config.downstream
+        mixes = options.mixes if mixes is None else mixes
         synthetic = self.job.step(CurateStep).store if any("curate" in stages_of(mix) for mix in mixes) else None
         return trainings_of(self.job, mixes, options.seeds, options.iterations, synthetic)
 
@@ -84,8 +84,7 @@ class CompareStep(ArtifactStep):
         self.require_curated()
         from downstream.comparison import comparison_table, summarize, write_table
 
-        trainings = self.trainings(self.config.downstream.mixes)
-        table = comparison_table(train_all(self, trainings, tools, self.job.step(CurateStep).url))
+        table = comparison_table(train_all(self, self.trainings(), tools, self.job.step(CurateStep).url))
         write_table(table, path)
         facts["recommendation"] = recommendation = summarize(table).recommendation
         return recommendation

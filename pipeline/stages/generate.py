@@ -248,7 +248,7 @@ class Generate:
             if not sample.has_finite_layout:
                 outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
                 continue
-            wanted = PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed)
+            wanted = self.request(sample, k, variant)
             try:
                 ready.append((wanted, self.sampler.base.prompt_limit.fit(wanted.prompt)))
             except PromptTooLong as error:
@@ -261,6 +261,10 @@ class Generate:
             else:
                 outcomes.append(Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted)))
         return outcomes
+
+    def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
+        """What to paint for a sample."""
+        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed)
 
     def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """The images of the requests.

@@ -186,7 +186,7 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     from pipeline.datasets import open_dataset
     from pipeline.datasets.opening import intake_of, options_of
     from pipeline.stages.rendering import render_once
-    from pipeline.stages.shard import select
+    from pipeline.stages.dataset_source import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None

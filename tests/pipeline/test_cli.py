@@ -112,7 +112,7 @@ def test_status_needs_no_model_and_no_list_of_keys(copied: Path, capsys: pytest.
     assert "generator.base: there is no folder /unmounted/model" in capsys.readouterr().err
 
 
-def test_status_blames_the_kept_configuration_for_what_is_wrong_in_it(
+def test_status_blames_the_read_kept_configuration_for_what_is_wrong_in_it(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (copied / "config.yaml").write_text((copied / "config.yaml").read_text() + "newer: 1\n")

@@ -23,9 +23,11 @@ from pipeline.config.compose import load_config
 from pipeline.stages.steps import ArtifactStep, StoreStep, Tools
 from pipeline.store import Sample, Store
 from pipeline.workflow.progress import Row, plan_table, progress, progress_so_far, status_table
-from pipeline.workflow.run import Selection, read_config, run, steps_of
+from pipeline.workflow.selection import Selection, steps_of
+from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.run import run
 from pipeline.workflow.run import run as workflow
-from pipeline.workspace.workspace import Workspace, kept_config
+from pipeline.workspace.workspace import Workspace, read_kept_config
 from tests.pipeline.datasets.trees import random_image, save
 
 STORES = ("real", "layouts", "synthetic", "curated")
@@ -47,10 +49,10 @@ class Work:
     def store(self, step: StoreStep, _tools: Tools) -> str:
         self.begun.append(step.name)
         if step.name == "curate":
-            value = step.plan.__self__  # type: ignore[attr-defined]
-            value.check_scale()
-            if not value.scale().is_done():
-                with value.scale().building() as folder:
+            assert isinstance(step, CurateStep)
+            step.check_prepared()
+            if not step.scale().is_done():
+                with step.scale().building() as folder:
                     (folder / "scale.json").write_text("{}")
         plan = step.plan()
         store = step.open(plan.manifest)
@@ -66,7 +68,8 @@ class Work:
     def artifact(self, step: ArtifactStep, _tools: Tools) -> str:
         self.begun.append(step.name)
         if step.name == "compare":
-            for training in step.artifact.__self__.trainings():  # type: ignore[attr-defined]
+            assert isinstance(step, CompareStep)
+            for training in step.trainings():
                 if not (training.folder / RESULT).is_file():
                     self.unit(step.name)
                     training.folder.mkdir(parents=True)
@@ -189,7 +192,7 @@ def events(draw: st.DrawFn) -> tuple[dict[str, Any], int | None, tuple[str, int]
 
 
 def lose(space: Path, store: str, number: int) -> None:
-    url = Workspace(space).stores[store]
+    url = Workspace(space).store(store)
     if Store.is_at(url) and (done := sorted(Store.open(url).done())):
         Store.open(url).discard(done[number % len(done)])
 
@@ -251,7 +254,7 @@ def test_what_plan_shows_as_left_is_what_run_does_and_status_agrees(
             assert all(row.done and row.units == row.units_done and row.units_left == 0 for row in after)
         values = asked
         # As `read_config` does, which takes much longer by composing recipes.
-        kept = Config.model_validate({**kept_config(space / "config.yaml"), "workspace": str(space)})
+        kept = Config.model_validate({**read_kept_config(space / "config.yaml"), "workspace": str(space)})
         status = progress_so_far(steps_of(kept))
         try:
             assert status == progress(steps_of(kept))
