@@ -35,6 +35,7 @@ from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
     from augment.lumen.adapter_training import Example
+    from augment.lumen.options import AdaptOptions
     from augment.lumen.prompt_limit import PromptLimit
     from augment.progress import OnStep
 
@@ -233,7 +234,7 @@ class Adapt:
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step, self.precision, self.seed)
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
             remark(
