@@ -25,7 +25,7 @@ from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import Step, contents_of
+from pipeline.stages.step import contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, taxonomy_of
 from pipeline.workspace.artifact import Record, read_record

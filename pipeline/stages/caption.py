@@ -13,12 +13,11 @@ from augment.options import ModelName, Options
 from pipeline.checks.models import CAPTIONER, require_captioner
 from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
-from pipeline.stages.extract import unit_for_each_shard
 from pipeline.stages.job import Job
-from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource, keys_by_shard
+from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import Size, Step, contents_of
-from pipeline.stages.store_step import StorePlan, StoreStep
+from pipeline.stages.step import Size, contents_of
+from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
@@ -80,7 +79,7 @@ class CaptionStep(StoreStep):
             "prompt": options.prompt,
         }
         manifest = Manifest("captions", None, {}, inputs)
-        return StorePlan(manifest, sorted(real.done()), lambda: unit_for_each_shard(keys_by_shard(real)))
+        return plan_like(real, manifest)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""

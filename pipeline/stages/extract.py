@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,11 @@ import numpy as np
 
 from augment.stride import STRIDE
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
-from pipeline.engine.plan import Plan
 from pipeline.stages.fit import FitStep, require_reachable_backbone
-from pipeline.stages.reading import StoreSource, keys_by_shard
+from pipeline.stages.reading import StoreSource
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import Size, Step, contents_of
-from pipeline.stages.store_step import StorePlan, StoreStep
+from pipeline.stages.step import Size, contents_of
+from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
 from pipeline.store.manifest import LAYOUTS
 from pipeline.workspace.content import content_digest
@@ -60,18 +59,13 @@ class ExtractStep(StoreStep):
             "k_max": self.config.layout.k_max,
         }
         manifest = Manifest(LAYOUTS, None, self.job.images.geometry.size, inputs)
-        return StorePlan(manifest, sorted(real.done()), lambda: unit_for_each_shard(keys_by_shard(real)))
+        return plan_like(real, manifest)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
         used, k_max = str(self.job.step(FitStep).used), self.config.layout.k_max
         stage = Extract(self.config.backbone.name, used, k_max, **self.for_model)
         return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
-
-
-def unit_for_each_shard(shards: Mapping[str, tuple[str, ...]]) -> Plan:
-    """One unit for each shard of the real store."""
-    return Plan.of(WorkUnit(name, keys) for name, keys in shards.items())
 
 
 @dataclass

@@ -23,7 +23,7 @@ from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import Step, contents_of
+from pipeline.stages.step import contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
 from pipeline.workspace.artifact import verify_artifact

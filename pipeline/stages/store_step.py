@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.engine import Plan, Source, Stage, WorkUnit
 from pipeline.engine.retry_stage import RetrySummary, retry_store_stage
 from pipeline.engine.run_stage import run_store_stage
 from pipeline.stages.artifact_step import recorded_inputs
+from pipeline.stages.reading import keys_by_shard
 from pipeline.stages.step import Step
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
@@ -29,6 +30,15 @@ class StorePlan:
     manifest: Manifest
     shards: Sequence[str]
     units: Callable[[], Sequence[WorkUnit]]
+
+
+def plan_like(source: Store, manifest: Manifest) -> StorePlan:
+    """A store with one shard for each shard of another, made from the same keys."""
+
+    def units() -> Plan:
+        return Plan.of(WorkUnit(shard, keys) for shard, keys in keys_by_shard(source).items())
+
+    return StorePlan(manifest, sorted(source.done()), units)
 
 
 class StoreStep(Step):

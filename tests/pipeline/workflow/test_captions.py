@@ -12,7 +12,8 @@ import pytest
 
 from augment.captioning import Captioner
 from pipeline.cli import guarded
-from pipeline.config import Config, StageName
+from pipeline.config import Config
+from pipeline.stages.step import StageName
 from pipeline.store import Store
 from pipeline.workflow.selection import Selection
 from pipeline.workflow.run import run

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from augment.errors import UserError
 from downstream.results import RESULT
-from pipeline.config import Config, StageName
+from pipeline.config import Config
+from pipeline.stages.step import StageName
 from pipeline.config.compose import load_config
 from pipeline.stages.steps import ArtifactStep, StoreStep, Tools
 from pipeline.store import Sample, Store

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.config import Config, StageName
+from pipeline.config import Config
+from pipeline.stages.step import StageName
 from pipeline.config.compose import load_config
 from pipeline.stages.images import RealImages
 from pipeline.store import SampleReader, Store
