@@ -30,7 +30,7 @@ from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
 
-# The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
+# Metadata: the region of its image that a sample shows, in pixels of the file, and its place in a sample with bars.
 REGION, CONTENT = "region", "content"
 
 
@@ -44,7 +44,7 @@ def select(records: Mapping[str, Sequence[Record]], limit: Mapping[str, int]) ->
 
 
 def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:
-    """How many images fill a shard with samples; one whose tiles are more than that is not torn apart."""
+    """How many images fill a shard with samples; the tiles of one image always stay together."""
     return max(1, samples_per_shard // (geometry.views_per_image if geometry else 1))
 
 
@@ -69,24 +69,24 @@ def plan_units(records: Mapping[str, Sequence[Record]], samples_per_shard: int, 
 
 
 def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
-    """Sha256 over all records: what tells one dataset from another, wherever it lies.
+    """Sha256 over all records, which identifies a dataset wherever it is stored.
 
-    What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
+    The content of files does not count: a file that is fixed after it was quarantined keeps its place.
     """
     return list_fingerprint(record.to_json() for items in records.values() for record in items)
 
 
 def mask_values(dataset: Dataset) -> dict[str, JSON]:
-    """What tells the masks of a plain folder from others of the same classes, for a manifest."""
+    """The values in the masks of a plain folder, for a manifest: other masks may have the same classes."""
     classes = dataset.classes if isinstance(dataset, Folder) else None
     return {} if classes is None else {"masks": {"values": list(classes.values), "ignored": classes.ignored}}
 
 
 def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
-    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
+    """The translation of labels, for a manifest; empty if they are not translated.
 
     Raises:
-        UserError: there are no labels, or nothing says what their classes are in those of the target.
+        UserError: there are no labels, or their classes have no counterpart in the target.
     """
     if target is None or own == target:
         return {}
@@ -101,17 +101,20 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 @cache
 def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
-    """The dataset, its folders looked at once in each process."""
+    """The dataset, whose folders are listed once in each process."""
     return open_dataset(kind, root, options, decoding)
 
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
+    """Reads the records of a unit from a dataset on disk, and brings them to the working size.
 
-    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``options`` are those of its kind. ``geometry`` None leaves frames at their size on disk. ``decoding`` says how
-    image files are decoded.
+    Attributes:
+        kind, root: of the dataset.
+        taxonomy: name of the classes to translate labels into; None keeps the dataset's own.
+        options: options of the dataset's kind.
+        geometry: how frames come to the working size; None keeps their size on disk.
+        decoding: how image files are decoded.
     """
 
     kind: DatasetKind
@@ -127,7 +130,7 @@ class DatasetSource:
         return self.geometry.views_per_image if self.geometry else 1
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
+        """Every sample of the unit; an image that cannot be read gives a failure for each sample that shows it."""
         dataset = opened(self.kind, self.root, self.options, self.decoding)
         rows = unit.params["records"]
         assert isinstance(rows, Sequence)
@@ -143,7 +146,7 @@ class DatasetSource:
                 yield from (Failed(key, str(error), traceback.format_exc()) for key in keys)
 
     def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
-        """What is known of an image, and where it comes from."""
+        """What is known about an image, and where it comes from."""
         known: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
         if record.label is None and dataset.taxonomy is not None:
             known[LABELLED] = False
@@ -153,7 +156,7 @@ class DatasetSource:
         return self.geometry.keys(key) if self.geometry else [key]
 
     def _translated(self, dataset: Dataset, label: Label | None) -> Label | None:
-        # To know its own classes a dataset may have to read thousands of files.
+        # A dataset may have to read thousands of files before it knows its own classes.
         if self.taxonomy is None or label is None or dataset.taxonomy is None:
             return label
         return translate(label, dataset.taxonomy, named_taxonomy(self.taxonomy))
@@ -172,14 +175,14 @@ class DatasetSource:
 
 @dataclass(frozen=True)
 class LabelSource(DatasetSource):
-    """Reads the labels alone, at their size on disk; images without one come without one."""
+    """Reads the labels alone, at their size on disk; a sample without a label stays without one."""
 
     def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
         yield Sample(record.key, label=self._translated(dataset, dataset.annotations(record).label))
 
 
 def position(view: View, geometry: Geometry) -> dict[str, JSON]:
-    """Where a sample lies in its source, for its metadata; nothing where it shows the whole, stretched."""
+    """The place of a sample in its source, for its metadata; empty if it shows the whole, stretched."""
     if geometry.mode == "resize":
         return {}
     content: dict[str, JSON] = {CONTENT: asdict(view.content)} if geometry.mode == "letterbox" else {}
@@ -187,6 +190,6 @@ def position(view: View, geometry: Geometry) -> dict[str, JSON]:
 
 
 def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
-    """A frame as a sample; its boxes go into the metadata."""
+    """A frame as a sample, with its boxes in the metadata."""
     boxes: dict[str, JSON] = {BOXES: [asdict(box) for box in frame.boxes]} if frame.boxes else {}
     return Sample(key, frame.image, frame.label, instances=frame.instances, metadata={**metadata, **boxes})

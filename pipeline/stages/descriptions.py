@@ -1,4 +1,4 @@
-"""What a stored sample shows, in the words that training and generation use."""
+"""Descriptions of stored samples, for training and generation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.store import Sample
 
 
 def content_attributes(sample: Sample) -> dict[str, str]:
-    """What is known of an image's content: its medium, time of day, weather and whatever else."""
+    """Attributes of an image's content: its medium, time of day, weather and others."""
     return attributes_in(sample.metadata)
 
 
 def captions_of(sample: Sample) -> list[str]:
-    """The sentences that people or a model wrote of a real image."""
+    """The captions that people or a model wrote about a real image."""
     found = sample.metadata.get(CAPTIONS, ())
     return [str(caption) for caption in found] if isinstance(found, Sequence) else []
 
 
 def classes_of(sample: Sample, classes: Sequence[str]) -> list[str]:
-    """The names of the classes in a sample's label, largest area first; none where it has no label."""
+    """The names of the classes in a sample's label, largest area first; empty without a label."""
     if sample.label is None:
         return []
     areas = np.bincount(sample.label.ravel(), minlength=len(classes))[: len(classes)]
@@ -32,10 +32,14 @@ def classes_of(sample: Sample, classes: Sequence[str]) -> list[str]:
 
 
 def caption_of(
-    sample: Sample, drawn: Mapping[str, str], classes: Sequence[str], generator: np.random.Generator
+    sample: Sample, chosen: Mapping[str, str], classes: Sequence[str], generator: np.random.Generator
 ) -> Description:
-    """What a sample's image shows with the attributes `drawn` in place of its own; see `describe`.
+    """What a sample's image shows with the attributes `chosen` in place of its own; see `describe`.
 
-    `classes` are the names of the train ids, none where the store has no taxonomy.
+    Args:
+        sample: the sample.
+        chosen: attributes that replace those of the sample.
+        classes: names of the train ids; empty if the store has no taxonomy.
+        generator: of random numbers, to choose one of several captions.
     """
-    return describe(content_attributes(sample), drawn, captions_of(sample), classes_of(sample, classes), generator)
+    return describe(content_attributes(sample), chosen, captions_of(sample), classes_of(sample, classes), generator)

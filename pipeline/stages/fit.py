@@ -197,7 +197,7 @@ class FitMoments:
         self._batches = FittingBatches(self.name, self.batch_size)
 
     def run(self, unit: WorkUnit) -> UnitMoments:
-        """Moments of the unit's images; one batch after the other, in their order.
+        """Moments of the unit's images, batch by batch in their order.
 
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
@@ -216,7 +216,7 @@ class FitMoments:
         return UnitMoments(FeatureMoments.merged(parts), self._model.revision)
 
     def features(self, images: np.ndarray) -> torch.Tensor:
-        """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in parts that fit into memory."""
+        """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""
         import torch
 
         assert self._model is not None and self._batches is not None

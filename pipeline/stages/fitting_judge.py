@@ -1,4 +1,4 @@
-"""A judge that looks at fewer images at once where memory runs out."""
+"""A judge that predicts in smaller batches if memory runs out."""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ def test_no_other_run_begins_between_what_redo_removes_and_makes(copied: Path, c
     def report(line: str) -> None:
         if not seen:
             assert not (copied / "adapter").exists()
-            with pytest.raises(UserError, match="another run is at work"), sole_run(copied):
+            with pytest.raises(UserError, match="another run is using it"), sole_run(copied):
                 pass
         seen.append(line)
 
@@ -368,7 +368,7 @@ def test_redo_removes_nothing_where_the_run_cannot_begin(copied: Path, configure
 
 def test_two_runs_do_not_share_a_workspace(copied: Path, configure: Configure) -> None:
     shutil.rmtree(copied / "synthetic")
-    with sole_run(copied), pytest.raises(UserError, match="another run is at work"):
+    with sole_run(copied), pytest.raises(UserError, match="another run is using it"):
         run(configure(copied), Selection(until="generate"), print)
 
 
