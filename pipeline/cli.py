@@ -18,7 +18,7 @@ from pipeline.config import STAGES, Config
 from pipeline.config.compose import load_config, recipes
 
 if TYPE_CHECKING:
-    from pipeline.config import DatasetConfig
+    from pipeline.datasets import DatasetOptions
     from pipeline.workflow.progress import Row
 
 INTERRUPTED = 130
@@ -231,15 +231,16 @@ def verify_command(options: argparse.Namespace, _overrides: Sequence[str]) -> in
     return 1 if found.faults else 0
 
 
-def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
+def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetOptions | None:
     """What `dataset.KEY=VALUE` states of a dataset that is looked at; None where nothing is stated."""
-    from pipeline.config import TRAIN_SPLIT, DatasetConfig, DatasetSettings
     from pipeline.config.compose import settings_of, validate
+    from pipeline.datasets import TRAIN_SPLIT, DatasetOptions
+    from pipeline.datasets.options import DatasetSettings
 
     if not settings:
         return None
     if wrong := next((item for item in settings if item.split("=")[0].split(".")[1] in NOT_LOOKED_AT), None):
-        looked_at = [name for name in DatasetConfig.model_fields if name not in NOT_LOOKED_AT]
+        looked_at = [name for name in DatasetOptions.model_fields if name not in NOT_LOOKED_AT]
         raise UserError(f"{wrong!r}: of a dataset that is looked at only {', '.join(looked_at)} can be set")
     stated = settings_of(settings, DatasetSettings)["dataset"]
     held_out = stated.get("held_out")

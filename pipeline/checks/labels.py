@@ -29,7 +29,6 @@ from pipeline.datasets import Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import telling_unpaired
 from pipeline.datasets.files.unread import noting_unread
-from pipeline.datasets.opening import intake_of
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
@@ -203,7 +202,7 @@ class LabelCheck:
 
     def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
         """Labelled images that the run leaves aside, by split; None where a split that it does not use has a fault."""
-        intake = intake_of(self.data.config.dataset)
+        intake = self.data.config.dataset.intake
         records, used = dict(self.data.listing.records), self.data.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:

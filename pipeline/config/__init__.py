@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline.config.config import Config
-from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
-from pipeline.config.sections import REPORTING_KEYS, STAGES, TRAIN_SPLIT, Name, StageName
+from pipeline.config.sections import REPORTING_KEYS, STAGES, Name, StageName
 from pipeline.config.value import mix_weights
+from pipeline.datasets import TRAIN_SPLIT
 
 __all__ = [
     "REPORTING_KEYS",
@@ -14,13 +14,7 @@ __all__ = [
     "TRAIN_SPLIT",
     "BackboneConfig",
     "Config",
-    "DatasetConfig",
-    "DatasetSettings",
-    "FolderConfig",
     "Name",
-    "RenderConfig",
-    "SamplingConfig",
-    "SizeConfig",
     "StageName",
     "mix_weights",
 ]

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
+from augment.options import DONE
 from pipeline.config import Config
 from pipeline.config.overrides import Overrides, close_to, fields_at
-from pipeline.config.sections import DONE
 
 Schema = TypeVar("Schema", bound=BaseModel)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from augment.options import AbsolutePath, Options, Seed
+from augment.options import AbsolutePath, Options, Seed, Url
 from pipeline.config.cluster import ClusterConfig, ErrorBudgetConfig
-from pipeline.config.data import DatasetConfig, GeometryConfig, ShardConfig
 from pipeline.config.generation import (
     AdaptConfig,
     BackboneConfig,
@@ -15,8 +14,10 @@ from pipeline.config.generation import (
     GeneratorConfig,
     LayoutConfig,
 )
-from pipeline.config.sections import TRAIN_SPLIT, Name, Url
+from pipeline.config.sections import Name
+from pipeline.config.shard import ShardConfig
 from pipeline.config.value import CurateConfig, DownstreamConfig, EvaluateConfig, JudgeConfig, mix_weights
+from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 
 
 class Config(Options):
@@ -28,8 +29,8 @@ class Config(Options):
         default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"
     )
     seed: Seed = Field(default=0, description="seed of everything drawn while generating")
-    dataset: DatasetConfig
-    geometry: GeometryConfig
+    dataset: DatasetOptions
+    geometry: Geometry
     backbone: BackboneConfig
     layout: LayoutConfig = LayoutConfig()
     captions: CaptionsConfig = CaptionsConfig()

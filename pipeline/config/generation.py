@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from augment.options import CheckpointMinutes, Options, Positive, Splits
-from pipeline.config.data import SamplingConfig
-from pipeline.config.sections import TRAIN_SPLIT, Ks, ModelName
+from pipeline.config.sections import Ks, ModelName
+from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 
 
 class BackboneConfig(Options):
@@ -79,7 +79,7 @@ class GenerateConfig(Options):
     ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits whose images are used as sources")
-    sampling: SamplingConfig | None = Field(default=None, description="which of those to use; null uses all")
+    sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
     prompts: PromptConfig = PromptConfig()
 
     @model_validator(mode="after")

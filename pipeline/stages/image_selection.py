@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.config import SamplingConfig
+from pipeline.datasets import SamplingOptions
 from pipeline.datasets.sampling import (
     ClassCounts,
     fraction_sample,
@@ -45,7 +45,7 @@ class Sampler:
         countable: what to count; asked only where the choice depends on classes.
     """
 
-    settings: SamplingConfig
+    settings: SamplingOptions
     section: str
     path: Path
     stage: str

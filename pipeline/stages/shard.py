@@ -10,12 +10,11 @@ from functools import cache
 from augment.errors import UserError
 from pipeline.datasets import (
     Dataset,
-    DatasetKind,
     Decoding,
     Folder,
     Frame,
     Geometry,
-    Options,
+    KindOptions,
     Record,
     RecordError,
     View,
@@ -100,7 +99,7 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
+def opened(kind: str, root: str, options: KindOptions | None, decoding: Decoding) -> Dataset:
     """The dataset, its folders looked at once in each process."""
     return open_dataset(kind, root, options, decoding)
 
@@ -114,10 +113,10 @@ class DatasetSource:
     image files are decoded.
     """
 
-    kind: DatasetKind
+    kind: str
     root: str
     taxonomy: str | None = None
-    options: Options | None = None
+    options: KindOptions | None = None
     geometry: Geometry | None = None
     decoding: Decoding = field(default_factory=Decoding)
 

@@ -9,9 +9,8 @@ from functools import cached_property
 from augment.errors import UserError
 from augment.prompts import DETAILS, Description, expand
 from pipeline.checks.prompts import require_said
-from pipeline.config import Config, SamplingConfig, StageName
-from pipeline.datasets import Dataset, Geometry, Listing, Options, Record, Tiles, open_dataset
-from pipeline.datasets.opening import intake_of, options_of
+from pipeline.config import Config, StageName
+from pipeline.datasets import Dataset, Geometry, KindOptions, Listing, Record, SamplingOptions
 from pipeline.engine import Source, Stage
 from pipeline.stages import shard
 from pipeline.stages.class_counts import CountClasses
@@ -83,12 +82,10 @@ class RealData:
         """Height and width of the working size."""
         return {"height": self.config.geometry.height, "width": self.config.geometry.width}
 
-    @cached_property
+    @property
     def frame_geometry(self) -> Geometry:
         """How images and labels come to the working size."""
-        settings = self.config.geometry.model_dump(exclude_none=True)
-        tiles = settings.pop("tiles", None)
-        return Geometry(**settings, tiles=Tiles(**tiles) if tiles else None)
+        return self.config.geometry
 
     @property
     def store(self) -> Store:
@@ -101,21 +98,21 @@ class RealData:
         return self.config.dataset.root or str(self.workspace.scenes)
 
     @property
-    def options(self) -> Options | None:
-        """What is stated of the dataset's kind."""
-        return options_of(self.config.dataset)
+    def options(self) -> KindOptions | None:
+        """Options of the dataset's own kind."""
+        return self.config.dataset.kind_options
 
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset, which must be there."""
-        return open_dataset(self.config.dataset.kind, self.root, self.options, self.config.dataset.decoding)
+        return self.config.dataset.open(self.root)
 
     # Which images
 
     @cached_property
     def listing(self) -> Listing:
         """The images of each split that are read, before any is chosen."""
-        return intake_of(self.config.dataset).listing(self.dataset, self.config.dataset.splits)
+        return self.config.dataset.list_images(self.dataset)
 
     @cached_property
     def candidates(self) -> dict[str, list[Record]]:
@@ -201,7 +198,7 @@ class RealData:
                     "evaluate.split=null to leave them out for good"
                 )
 
-    def require_classes(self, section: str, sampling: SamplingConfig | None) -> None:
+    def require_classes(self, section: str, sampling: SamplingOptions | None) -> None:
         """Check that splits which are sampled by class have labels.
 
         Raises:
@@ -321,8 +318,8 @@ class RealData:
             **({"sampling": self.sampler.inputs(self.candidate_keys())} if self.sampler else {}),
             **shard.translation(self.own_taxonomy, self.taxonomy),
             **shard.mask_values(self.dataset),
-            **self.config.dataset.beyond_listing,
-            **self.config.geometry.beyond_size(),
+            **self.config.dataset.decoding.fingerprint_inputs(),
+            **self.config.geometry.fingerprint_inputs(),
         }
         taxonomy = taxonomy_entry(self.taxonomy) if self.taxonomy else None
         manifest = Manifest("real", taxonomy, self.geometry, inputs, self.config.shard.image_format)

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from augment.errors import UserError
 from augment.options import AbsolutePath, CheckpointMinutes, Options, Seed
-from pipeline.config import REPORTING_KEYS, BackboneConfig, DatasetConfig, Name, SizeConfig
+from pipeline.config import REPORTING_KEYS, BackboneConfig, Name
+from pipeline.datasets import DatasetOptions, SizeOptions
 from pipeline.engine.training_progress import training_progress
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
@@ -33,8 +34,8 @@ Channels = Annotated[int, Field(ge=16, multiple_of=16)]
 class SourceConfig(Options):
     """Training images and how crops are cut from them."""
 
-    dataset: DatasetConfig
-    geometry: SizeConfig
+    dataset: DatasetOptions
+    geometry: SizeOptions
     crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
     smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
     weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
@@ -183,20 +184,17 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
     from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import open_dataset
-    from pipeline.datasets.opening import intake_of, options_of
     from pipeline.stages.rendering import render_once
     from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-    settings = config.dataset
-    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
-    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    dataset = config.dataset.open(config.dataset.root or scenes)
+    listing = config.dataset.list_images(dataset, [TRAIN_SPLIT])
     for line in listing.remarks():
         report(line)
-    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
+    records = select(listing.records, config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(

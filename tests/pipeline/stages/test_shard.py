@@ -24,13 +24,14 @@ from pipeline.engine import (
 from pipeline.stages import shard
 from pipeline.store import Manifest, Sample, SampleReader, Store, kind_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, translate
+from tests.pipeline.datasets.geometries import geometry_of
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 from tests.pipeline.stages.corruptions import CORRUPTIONS
 
 # Pillow warns of a bomb's size before it is refused.
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
-PLAIN = Geometry(16, 24)
+PLAIN = geometry_of(16, 24)
 STAGE = shard.Shard(Resources(), batch_size=8)
 
 
@@ -135,7 +136,7 @@ def test_an_unlabelled_image_stays_unlabelled_in_any_classes(tmp_path: Path) -> 
     assert isinstance(sample, Sample) and sample.label is None
 
 
-TILED = Geometry(16, 24, "tiles", tiles=Tiles(2, 2, 0.25))
+TILED = geometry_of(16, 24, "tiles", tiles=Tiles(rows=2, columns=2, overlap=0.25))
 
 
 def test_a_unit_of_tiles_keeps_those_of_an_image_together(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_bad_file_quarantines_all_its_tiles_and_a_retry_mends_them(tmp_path: P
 
 
 def test_an_image_is_decoded_once_for_all_its_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    six = Geometry(16, 24, "tiles", tiles=Tiles(2, 3))
+    six = geometry_of(16, 24, "tiles", tiles=Tiles(rows=2, columns=3))
     records = write_tree(tmp_path / "data", 4, 32, 72)
     loaded: list[str] = []
     load = CamVid.load
@@ -202,7 +203,7 @@ def test_an_image_is_decoded_once_for_all_its_tiles(tmp_path: Path, monkeypatch:
 
 
 def test_bars_are_ignored_and_a_sample_says_what_it_shows(tmp_path: Path) -> None:
-    geometry = Geometry(16, 48, "letterbox")
+    geometry = geometry_of(16, 48, "letterbox")
     records = write_tree(tmp_path / "data", 2)
     store, _ = run(tmp_path / "data", tmp_path / "store", shard.plan({"train": records}, 2), ErrorBudget(), geometry)
     sample = SampleReader(store).read(records[0].key)
@@ -219,7 +220,7 @@ def test_bars_are_ignored_and_a_sample_says_what_it_shows(tmp_path: Path) -> Non
 def test_a_plain_resize_says_nothing_of_regions(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 1)
     [unit] = shard.plan({"train": records}, 1)
-    [sample] = shard.DatasetSource("camvid", str(tmp_path / "data"), geometry=Geometry(8, 8)).read(unit)
+    [sample] = shard.DatasetSource("camvid", str(tmp_path / "data"), geometry=geometry_of(8, 8)).read(unit)
     assert isinstance(sample, Sample)
     assert not {"region", "content"} & set(sample.metadata)
 

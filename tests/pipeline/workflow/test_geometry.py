@@ -38,7 +38,7 @@ def real_data(root: Path, *overrides: str) -> RealData:
 
 def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
     run = real_data(root, TILES)
-    assert run.frame_geometry.tiles == Tiles(2, 2, 0.25)
+    assert run.frame_geometry.tiles == Tiles(rows=2, columns=2, overlap=0.25)
     assert run.counts() == {"train": 20, "val": 8}
     plan = run.plan()
     units = list(plan.units())
