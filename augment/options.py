@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Value = TypeVar("Value")
 
+# Context of a validation after which nothing runs, so that no file needs to be where the options say.
+DONE = "done"
+
 
 class Options(BaseModel):
     """Options of one component: every field has a type, a range and a description; unknown names are refused."""
@@ -29,6 +32,14 @@ def _local(path: object) -> object:
     if isinstance(path, str) and "://" in path:
         raise ValueError(f"{path!r} is a URL; give a folder, one that every worker mounts")
     return path
+
+
+def _as_text(path: object) -> object:
+    return str(path) if isinstance(path, Path) else path
+
+
+def _folder_or_url(url: str) -> str:
+    return url.rstrip("/") if "://" in url else str(absolute(Path(url)))
 
 
 def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -62,6 +73,8 @@ AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)
 ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model_name)]
 # The name of a run or a model: letters, digits, dots, underscores and hyphens.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# A folder, as an absolute path, or a URL without a slash at its end.
+Url = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), AfterValidator(_folder_or_url)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -32,7 +32,7 @@ BATCH = 32
 
 def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | None) -> tuple[list, list, list]:
     """Images, labels and captions of a split, evenly thinned to `limit`."""
-    dataset = open_dataset(kind, root)  # type: ignore[arg-type]
+    dataset = open_dataset(kind, root)
     records = dataset.records(split)
     if limit and limit < len(records):
         records = [records[i] for i in np.linspace(0, len(records) - 1, limit).astype(int)]
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="file to write the figures to")
     options = parser.parse_args()
 
-    geometry = Geometry(options.height, options.width)
+    geometry = Geometry(height=options.height, width=options.width)
     base, adapter = zoo.load(options.model)
     basis = LayoutBasis.load(zoo.ZOO / options.model / "adapter" / "basis")
     backbone = load_backbone(basis.backbone)

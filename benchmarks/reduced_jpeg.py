@@ -70,7 +70,7 @@ def main() -> None:
     print("|---|---|---:|---:|---:|---:|")
     for size, shape in CASES:
         with tempfile.TemporaryDirectory() as name:
-            folder, reduced = Path(name), Geometry(*shape)
+            folder, reduced = Path(name), Geometry(height=shape[0], width=shape[1])
             photographs(options.root, folder, options.samples, size)
             dataset = open_dataset("folder", folder)
             decoded = dataset.load(dataset.records("train")[0], reduced.at_least).reduction

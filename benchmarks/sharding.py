@@ -35,7 +35,7 @@ from pipeline.store import Manifest, Sample, Store
 from pipeline.store.codec import encode
 
 HEIGHT, WIDTH = 1024, 2048
-GEOMETRY = Geometry(HEIGHT // 2, WIDTH // 2)
+GEOMETRY = Geometry(height=HEIGHT // 2, width=WIDTH // 2)
 
 
 def photographs(source: Path, root: Path, count: int) -> None:
@@ -65,7 +65,7 @@ class Bench:
     samples: list[Sample]
 
     @classmethod
-    def of(cls, root: Path, kind: dataset_source.DatasetKind) -> Bench:
+    def of(cls, root: Path, kind: str) -> Bench:
         """Everything read once, so that no loop meets a cold disk."""
         dataset = open_dataset(kind, root)
         records, source = dataset.records("train"), dataset_source.DatasetSource(kind, str(root), geometry=GEOMETRY)

@@ -24,17 +24,15 @@ from pipeline.checks.label_rules import (
     perhaps_ignored,
     shown,
 )
-from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import Dataset, Record, RecordError
+from pipeline.datasets import TRAIN_SPLIT, Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import telling_unpaired
 from pipeline.datasets.files.unread import noting_unread
-from pipeline.datasets.opening import intake_of
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
-from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.images import RealImages
+from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.store import Store, taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 
@@ -203,7 +201,7 @@ class LabelCheck:
 
     def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
         """Labelled images that the run leaves aside, by split; None where a split that it does not use has a fault."""
-        intake = intake_of(self.images.config.dataset)
+        intake = self.images.config.dataset.intake
         records, used = dict(self.images.listing.records), self.images.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from augment.backbones import OFFLINE_DINOV2
 from augment.errors import UserError
-from pipeline.checks.model_config import read_model_config, require_writable
 from augment.stride import STRIDE
+from pipeline.checks.model_config import read_model_config, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

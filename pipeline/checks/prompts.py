@@ -14,13 +14,13 @@ from augment.prompts import CAPTION, SAID, describe, expand, places
 
 if TYPE_CHECKING:
     from augment.lumen.prompt_limit import PromptLimit
-    from pipeline.config.generation import PromptConfig
+    from augment.prompts import PromptOptions
     from pipeline.engine import ErrorBudget
 
 KEY = "generate.prompts"
 
 
-def require_said(prompts: PromptConfig) -> None:
+def require_said(prompts: PromptOptions) -> None:
     """Check that every prompt says the attributes that are chosen for a new image.
 
     Raises:
@@ -38,7 +38,7 @@ def require_said(prompts: PromptConfig) -> None:
                 )
 
 
-def require_prompts_fit(prompts: PromptConfig, base: str) -> None:
+def require_prompts_fit(prompts: PromptOptions, base: str) -> None:
     """Check that the text encoder takes the negative prompt, and of each template all that must be said.
 
     For what the sources themselves say in a template, see `require_sources_fit`.
@@ -68,7 +68,7 @@ def require_prompts_fit(prompts: PromptConfig, base: str) -> None:
 
 
 def require_sources_fit(
-    prompts: PromptConfig, base: str, sources: Sequence[Mapping[str, str]], budget: ErrorBudget
+    prompts: PromptOptions, base: str, sources: Sequence[Mapping[str, str]], budget: ErrorBudget
 ) -> None:
     """Check that the text encoder takes what the templates say of the sources, for as many as the budget asks.
 
@@ -105,7 +105,7 @@ def require_sources_fit(
             )
 
 
-def longest_values(prompts: PromptConfig, limit: PromptLimit) -> dict[str, str]:
+def longest_values(prompts: PromptOptions, limit: PromptLimit) -> dict[str, str]:
     """Of each domain the value with the most tokens."""
     return {name: max(values, key=limit.count) for name, values in prompts.domains.items()}
 

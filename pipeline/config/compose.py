@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
+from augment.options import DONE
 from pipeline.config.config import Config, config_class
-from pipeline.workspace.workspace import KEPT_CONFIG
 from pipeline.config.overrides import Overrides, close_to, fields_at
-from pipeline.config.sections import DONE
+from pipeline.workspace.workspace import KEPT_CONFIG
 
 Schema = TypeVar("Schema", bound=BaseModel)
-
 
 
 def configs_dir() -> Path:

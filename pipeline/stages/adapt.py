@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class AdaptStep(ArtifactStep):
     essence = ("*.safetensors",)
     lineage = ("adapter",)
     trains = True
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(FitStep, ExtractStep, CaptionStep),
         **BASE_NAMES,
         "start": "generator.adapter",

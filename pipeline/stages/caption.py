@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -46,7 +46,7 @@ class CaptionStep(StoreStep):
     title = "the store of captions"
     lineage = ("captions",)
     reads = ("shard",)
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep),
         "model": CAPTIONER,
         "model.name": CAPTIONER,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class CurateStep(StoreStep):
     grows_with = "generate"
     needs_labels = True
     needs_held_out = True
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, JudgeStep),
         "synthetic": "what the synthetic store is made from",
         "image_format": "shard.image_format",
@@ -119,7 +119,7 @@ class CurateStep(StoreStep):
         )
         units = training_units(keys_by_shard(real.store))
         histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(histogram, taxonomy.classes, options.quantile, options.tolerance)
+        scale = LossScale.fit(histogram, taxonomy.classes, options)
         with self.scale().building() as folder:
             scale.save(folder / SCALE)
 
@@ -137,7 +137,7 @@ class CurateStep(StoreStep):
             **({"judged": False} if self.judge.shortfall() else {}),
         }
         taxonomy = self.job.step(ShardStep).store.manifest.taxonomy
-        size, image_format = self.job.images.geometry.size, self.config.shard.image_format
+        size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("curated", taxonomy, size, inputs, image_format)
         names = [name for name in sorted(synthetic.done()) if is_training_shard(name)]
         return StorePlan(manifest, names, lambda: curation_units(keys_by_shard(synthetic)))

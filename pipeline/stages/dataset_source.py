@@ -10,12 +10,11 @@ from functools import cache
 from augment.errors import UserError
 from pipeline.datasets import (
     Dataset,
-    DatasetKind,
     Decoding,
     Folder,
     Frame,
     Geometry,
-    Options,
+    KindOptions,
     Record,
     RecordError,
     View,
@@ -24,8 +23,8 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.record import Label
 from pipeline.datasets.table import BOXES, CAPTIONS
-from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.engine import Failed, WorkUnit
+from pipeline.engine.plan import Plan, PlanOnDemand
 from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
@@ -48,7 +47,9 @@ def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:
     return max(1, samples_per_shard // (geometry.views_per_image if geometry else 1))
 
 
-def plan_units(records: Mapping[str, Sequence[Record]], samples_per_shard: int, geometry: Geometry | None = None) -> Plan:
+def plan_units(
+    records: Mapping[str, Sequence[Record]], samples_per_shard: int, geometry: Geometry | None = None
+) -> Plan:
     """One unit for every `samples_per_shard` samples of a split, in the order of their records.
 
     A unit carries its records, so that no worker lists the folder.
@@ -100,7 +101,7 @@ def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON
 
 
 @cache
-def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
+def opened(kind: str, root: str, options: KindOptions | None, decoding: Decoding) -> Dataset:
     """The dataset, whose folders are listed once in each process."""
     return open_dataset(kind, root, options, decoding)
 
@@ -117,10 +118,10 @@ class DatasetSource:
         decoding: how image files are decoded.
     """
 
-    kind: DatasetKind
+    kind: str
     root: str
     taxonomy: str | None = None
-    options: Options | None = None
+    options: KindOptions | None = None
     geometry: Geometry | None = None
     decoding: Decoding = field(default_factory=Decoding)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class ExtractStep(StoreStep):
     title = "the store of layouts"
     lineage = ("layouts",)
     reads = ("shard", "fit")
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, FitStep),
         "backbone.digest": content_of("the files of backbone.name"),
         "k_max": "layout.k_max",
@@ -58,7 +58,7 @@ class ExtractStep(StoreStep):
             "basis": basis_digest(self.job.step(FitStep).used),
             "k_max": self.config.layout.k_max,
         }
-        manifest = Manifest(LAYOUTS, None, self.job.images.geometry.size, inputs)
+        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs)
         return plan_like(real, manifest)
 
     def work(self) -> tuple[Stage, Source]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from augment.backbones import OFFLINE_DINOV2
 from augment.errors import NotFinite, UserError
-from augment.stride import STRIDE
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, Resources, WorkUnit
@@ -66,7 +66,7 @@ class FitStep(ArtifactStep):
     kind = "basis"
     lineage = ("basis",)
     reads = ("shard",)
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep),
         "backbone.digest": content_of("the files of backbone.name"),
         "k_max": "layout.k_max",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -68,7 +68,7 @@ class GenerateStep(StoreStep):
     prepared = (SOURCE_CLASSES,)
     lineage = ("synthetic",)
     reads = ("shard", "extract", "caption", "adapt")
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep),
         **BASE_NAMES,
         "image_format": "shard.image_format",
@@ -147,7 +147,7 @@ class GenerateStep(StoreStep):
             **caption_inputs(self.job),
             **self.sources.sampling_inputs(),
         }
-        size, image_format = self.job.images.geometry.size, self.config.shard.image_format
+        size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
         choice = options.splits, options.ks, options.variants
         names = [name for name, *_ in shard_names(self.sources.shards(), *choice)]

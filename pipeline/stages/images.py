@@ -75,6 +75,11 @@ class RealImages:
         """How images and labels come to the working size."""
         return self.config.geometry
 
+    @property
+    def working_size(self) -> dict[str, int]:
+        """Height and width of all samples in pixels, for manifests."""
+        return {"height": self.geometry.height, "width": self.geometry.width}
+
     # Which images
 
     @cached_property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.stages.step import Step
 
 S = TypeVar("S", bound="Step")
-O = TypeVar("O", bound="Options")
+Section = TypeVar("Section", bound="Options")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Job:
         assert isinstance(found, kind)
         return found
 
-    def section(self, name: str, kind: type[O]) -> O:
+    def section(self, name: str, kind: type[Section]) -> Section:
         """The section of the configuration that holds the options of a stage."""
         found = getattr(self.config, name)
         assert isinstance(found, kind)

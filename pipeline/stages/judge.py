@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from augment.errors import UserError
 from downstream.fitness import Fitness
@@ -28,6 +28,7 @@ from pipeline.workspace.content import content_digest
 if TYPE_CHECKING:
     from downstream.judge import Judge
 
+
 class JudgeStep(ArtifactStep):
     """Makes the judge."""
 
@@ -41,7 +42,7 @@ class JudgeStep(ArtifactStep):
     needs_labels = True
     needs_held_out = True
     trains = True
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep),
         "options": "downstream",
         "options.iterations": "judge.iterations",

@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import RenderConfig
+from pipeline.scenes.options import RenderOptions
 from pipeline.workspace.artifact import Artifact
 
 
-def scenes_artifact(folder: Path, options: RenderConfig) -> Artifact:
+def scenes_artifact(folder: Path, options: RenderOptions) -> Artifact:
     """The scenes that `options` describe, at `folder`."""
     return Artifact(folder, "scenes", options.model_dump(mode="json"))
 
 
-def render_once(folder: Path, options: RenderConfig, workers: int | None, report: Callable[[str], None]) -> None:
+def render_once(folder: Path, options: RenderOptions, workers: int | None, report: Callable[[str], None]) -> None:
     """Render the scenes with `workers` processes (None: one for each core), unless `folder` holds them already.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.compare import CompareStep

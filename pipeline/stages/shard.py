@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ class ShardStep(StoreStep):
     output = "real"
     title = "the real store"
     prepared = (SCENES, CLASSES)
-    input_names = {
+    input_names: ClassVar[Mapping[str, str]] = {
         "image_format": "shard.image_format",
         "samples_per_shard": "shard.samples_per_shard",
         "dataset": "dataset.kind",
@@ -113,11 +113,11 @@ class ShardStep(StoreStep):
             **({"sampling": images.selector.inputs(images.candidate_keys())} if images.selector else {}),
             **translation(images.own_taxonomy, images.taxonomy),
             **mask_values(images.dataset),
-            **self.config.dataset.fingerprint_inputs(),
+            **self.config.dataset.decoding.fingerprint_inputs(),
             **images.geometry.fingerprint_inputs(),
         }
         taxonomy = taxonomy_entry(images.taxonomy) if images.taxonomy else None
-        manifest = Manifest("real", taxonomy, images.geometry.size, inputs, self.config.shard.image_format)
+        manifest = Manifest("real", taxonomy, images.working_size, inputs, self.config.shard.image_format)
         return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
     def work(self) -> tuple[Stage, Source]:

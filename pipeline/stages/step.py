@@ -42,8 +42,8 @@ class Step(ABC):
         prepared: artifacts that it makes for itself on the way.
         lineage: which of all these are outdated when their inputs change; a run makes others again without a word.
         input_names: what its inputs are called in messages; see `describe_changes`.
-        section: the section of the configuration with its own options, and ``section_options`` their class; none for a stage
-            that `Config` has a field for, or that has no options.
+        section: the section of the configuration with its own options; empty if `Config` has a field for them.
+        section_options: their class.
         needs_labels: whether it trains on labels, or compares with them.
         needs_held_out: whether it needs a held-out split to measure on.
         trains: whether its work is trainings, for which no CPU slot is reserved to read with.
@@ -136,21 +136,21 @@ class Step(ABC):
 
     # What a run does
 
-    def check_settings(self) -> None:
+    def check_settings(self) -> None:  # noqa: B027 - most stages have nothing to check
         """Check what the configuration says of the stage, whether it is done or not, before anything is written.
 
         Raises:
             UserError: it names something that is missing or does not fit.
         """
 
-    def check_models(self) -> None:
+    def check_models(self) -> None:  # noqa: B027 - most stages load no model
         """Check that the models which the stage loads exist and fit together, by their configurations.
 
         Raises:
             UserError: one is neither here nor on the hub, is of another sort, or does not fit the others.
         """
 
-    def check(self, left: Sequence[Step]) -> list[str]:
+    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - for subclasses
         """Check what else the stage needs from outside, before anything is written; called only if it is left to do.
 
         Args:

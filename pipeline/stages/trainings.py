@@ -69,9 +69,7 @@ def trainings_of(
     return trainings
 
 
-def train_all(
-    step: Step, trainings: Sequence[Training], tools: Tools, synthetic: str | None = None
-) -> list[RunResult]:
+def train_all(step: Step, trainings: Sequence[Training], tools: Tools, synthetic: str | None = None) -> list[RunResult]:
     """Results of the trainings of a step, in their order; finished ones are not repeated."""
     real, split = step.job.step(ShardStep).url, held_out(step.job)
     task = Train(trainings, real, synthetic, split, step.resources, step.name)

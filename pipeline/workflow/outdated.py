@@ -24,9 +24,7 @@ def outdated(space: Workspace) -> str | None:
         for name in step.lineage:
             inputs = step.inputs_in(space, name)
             sources = [
-                source
-                for source in by_output
-                if source in inputs and digest(source) not in (None, inputs[source])
+                source for source in by_output if source in inputs and digest(source) not in (None, inputs[source])
             ]
             if sources:
                 changed[name] = sources

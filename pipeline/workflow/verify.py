@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.stages.registry import artifacts_in, stores_in
 from pipeline.stages.images import SCENES
+from pipeline.stages.registry import artifacts_in, stores_in
 from pipeline.store import Store, StoreFindings, examine_store
 from pipeline.store.paths import MANIFEST
 from pipeline.workflow.outdated import outdated

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+import numpy as np
 from PIL import Image, ImageFilter
 from pydantic import Field
 
-import numpy as np
 from augment.options import Options
 from pipeline.engine import Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.reading import StoreSource
@@ -27,7 +28,7 @@ class BlurStep(StoreStep):
     name, output, title = "blur", "blurred", "the store of blurred images"
     section, section_options = "blur", BlurOptions
     reads, lineage = ("shard",), ("blurred",)
-    input_names = {**contents_of(ShardStep), "radius": "blur.radius"}
+    input_names: ClassVar[Mapping[str, str]] = {**contents_of(ShardStep), "radius": "blur.radius"}
 
     @property
     def radius(self) -> float:
@@ -55,7 +56,7 @@ class Blur:
     def setup(self) -> None:
         pass
 
-    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         def blurred(image: np.ndarray) -> np.ndarray:
             return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(self.radius)))
 

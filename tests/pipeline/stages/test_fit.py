@@ -22,7 +22,6 @@ from pipeline.stages.reading import StoreSource
 from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
-from pipeline.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,9 @@ def training_keys(workspace: Path) -> list[str]:
 
 
 def test_only_training_shards_are_planned() -> None:
-    units = training_units({"train-000000": ("a",), "train-000001": (), "val-000000": ("b",), "training-000000": ("c",)})
+    units = training_units(
+        {"train-000000": ("a",), "train-000001": (), "val-000000": ("b",), "training-000000": ("c",)}
+    )
     assert [unit.shard for unit in units] == ["train-000000"]
 
 

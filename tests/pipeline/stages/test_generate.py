@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
+from pipeline.stages.descriptions import content_attributes
 from pipeline.stages.generate import Generate, generation_units
 from pipeline.stages.paint_request import Provenance
 from pipeline.stages.seeds import stable_seed
-from pipeline.stages.descriptions import content_attributes
 from pipeline.store import Sample
 
 KS = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True)

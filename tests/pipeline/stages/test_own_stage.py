@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.cli import guarded
-from pipeline.stages import registry
+from pipeline.stages.registry import STEPS
 from pipeline.store import SampleReader, Store, verify_store
 from tests.pipeline.stages.blur import BlurStep
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def recipe(tmp_path: Path) -> Iterator[list[str]]:
     """A run of two small rendered scenes in a process that knows the stage."""
-    monkeypatch.setattr(registry, "STEPS", [registry.STEPS[0], BlurStep, *registry.STEPS[1:]])
+    STEPS.insert(1, BlurStep)
     small = "dataset.render={train: 1, val: 1, height: 64, width: 128}"
-    return ["quickstart", small, f"workspace={tmp_path / 'space'}", "cluster.executor=serial", "~dataset.limit"]
+    yield ["quickstart", small, f"workspace={tmp_path / 'space'}", "cluster.executor=serial"]
+    STEPS.remove(BlurStep)
 
 
 def test_a_stage_is_run_and_shown_with_options_resources_and_quarantine(
@@ -44,9 +46,7 @@ def test_a_stage_is_run_and_shown_with_options_resources_and_quarantine(
     assert guarded(["quarantine", str(space), "--stage", "blur"]) == 0
 
 
-def test_other_options_and_a_changed_source_are_noticed(
-    recipe: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_options_and_a_changed_source_are_noticed(recipe: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["run", *recipe, "--until", "blur"]) == 0
     capsys.readouterr()
     assert guarded(["run", *recipe, "--until", "blur", "blur.radius=3"]) == 2

@@ -13,12 +13,11 @@ from pipeline.config import Config
 from pipeline.config.compose import load_config
 from pipeline.datasets import open_dataset
 from pipeline.stages import dataset_source
-from pipeline.stages.tools import Tools
 from pipeline.stages.job import Job
 from pipeline.stages.shard import ShardStep
+from pipeline.stages.tools import Tools
 from pipeline.store import FingerprintMismatch, SampleReader, Store, taxonomy_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, TAXONOMIES, translate
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
 
 

@@ -14,10 +14,9 @@ from pipeline.config.compose import load_config
 from pipeline.stages.job import Job
 from pipeline.stages.shard import ShardStep
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.selection import Selection
 from pipeline.workflow.kept_config import read_config
 from pipeline.workflow.run import retry, run
-from pipeline.workspace.workspace import Workspace
+from pipeline.workflow.selection import Selection
 
 SIDE = 64
 LARGER = 96

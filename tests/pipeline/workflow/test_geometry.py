@@ -14,7 +14,6 @@ from pipeline.engine import ErrorBudget, make_executor, run_store_stage
 from pipeline.stages.job import Job
 from pipeline.stages.shard import ShardStep
 from pipeline.store import Sample, Store, verify_store
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 
 TILES = "geometry={mode: tiles, tiles: {rows: 2, columns: 2, overlap: 0.25}}"
@@ -39,7 +38,7 @@ def shard_step(root: Path, *overrides: str) -> ShardStep:
 
 def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
     run = shard_step(root, TILES)
-    assert run.job.images.geometry.tiles == Tiles(2, 2, 0.25)
+    assert run.job.images.geometry.tiles == Tiles(rows=2, columns=2, overlap=0.25)
     assert run.job.images.counts() == {"train": 20, "val": 8}
     plan = run.plan()
     units = list(plan.units())

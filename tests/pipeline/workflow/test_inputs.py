@@ -12,15 +12,14 @@ import pytest
 from pipeline.store.paths import MANIFEST
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection
-from tests.pipeline.workflow.test_survey import Work, base, changed, work  # noqa: F401 - fixtures
+from tests.pipeline.workflow.faked import changed
 
 INPUTS = json.loads(Path(__file__).with_name("inputs.json").read_text())
 
 
+@pytest.mark.usefixtures("work")
 @pytest.mark.parametrize("name", ["used as it is", "trained on a sample"])
-def test_inputs_of_every_result_are_those_of_earlier_versions(
-    work: Work, base: dict[str, Any], tmp_path: Path, name: str
-) -> None:
+def test_inputs_of_every_result_are_those_of_earlier_versions(base: dict[str, Any], tmp_path: Path, name: str) -> None:
     """Another key, or another value of it, would make all workspaces of earlier versions another run's."""
     run(changed(base, tmp_path / "space", INPUTS[name]["changes"]), Selection(), lambda _: None)
     assert inputs_in(tmp_path / "space") == INPUTS[name]["results"]

@@ -22,26 +22,24 @@ from omegaconf import OmegaConf
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.stages.tools import Tools
 from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep
-from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.report import ReportStep
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import StageName
+from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.progress import progress
-from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.progress import progress
 from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import Artifact
 from pipeline.workspace.lock import sole_run
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.store.object_store import Proxy
 
 Configure = Callable[..., Config]
@@ -58,8 +56,6 @@ def files(folder: Path) -> dict[str, tuple[int, str]]:
 
 def shard_digests(store: Path) -> dict[str, str]:
     return {receipt.shard: receipt.sha256 for receipt in Store.open(str(store)).receipts()}
-
-
 
 
 def kept(config: Config, recipe: Path) -> str:

@@ -13,14 +13,14 @@ from omegaconf import OmegaConf
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.stages.step import StageName
 from pipeline.config.compose import load_config
 from pipeline.stages.images import RealImages
+from pipeline.stages.step import StageName
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.progress import progress
-from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.progress import progress
 from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, save

@@ -20,12 +20,11 @@ from pipeline.stages.job import Job
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.shard import ShardStep
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.selection import Selection
 from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import read_record
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.workspace import Workspace
 
 Configure = Callable[..., Config]
 
@@ -149,5 +148,5 @@ def test_each_store_is_read_once_for_all_trainings(
     config = configure(copied, "downstream.mixes=[real,synthetic,real+0.5*synthetic]", "downstream.seeds=[0,1,2]")
     assert len({training.folder for training in Job(config).step(CompareStep).trainings()}) == 9
     assert read == ["real", "curated"]
-    value.finished(frozenset({"curate"}))
+    Job(config).step(CompareStep).finished(frozenset({"curate"}))
     assert read == ["real", "curated", "real"]

@@ -16,8 +16,8 @@ from augment.lumen import zoo
 from pipeline.checks.model_config import read_model_config
 from pipeline.checks.models import require_backbone
 from pipeline.config import Config
-from pipeline.workflow.selection import Selection
 from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 from pipeline.workspace.model_files import identity, require_reachable
 
 ANSWERS = {
