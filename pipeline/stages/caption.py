@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from augment.options import ModelName, Options
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import CAPTIONER, require_captioner
 from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
@@ -21,7 +22,7 @@ from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import identity, require_reachable
+from pipeline.workspace.model_files import identity
 
 if TYPE_CHECKING:
     from augment.captioning import Captioner

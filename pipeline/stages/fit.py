@@ -15,6 +15,7 @@ from augment.backbones import OFFLINE_DINOV2
 from augment.errors import NotFinite, UserError
 from augment.options import ModelName, Options
 from augment.stride import STRIDE
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, Resources, WorkUnit
@@ -29,7 +30,7 @@ from pipeline.store import JSON
 from pipeline.workspace.artifact import verify_artifact
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest, identity, require_reachable
+from pipeline.workspace.model_files import basis_digest, identity
 from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

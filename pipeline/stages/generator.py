@@ -10,6 +10,7 @@ from pydantic import Field
 from augment.errors import UserError
 from augment.lumen import zoo
 from augment.options import ModelName, Options
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BASE, require_base
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import (
@@ -17,7 +18,6 @@ from pipeline.workspace.model_files import (
     adapter_folder,
     basis_digest,
     require_fit,
-    require_reachable,
     require_same_shape,
 )
 

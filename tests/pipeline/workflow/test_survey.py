@@ -172,7 +172,7 @@ def test_trainings_that_are_left_are_counted_where_seeds_are_added_and_a_run_is_
     lines = status_table(list(status.values()), {})
     assert next(line for line in lines if line.startswith("compare")).split()[1] == "8/9"
     assert next(line for line in lines if line.startswith("report")).split()[1] == "?/1"
-    assert "?: whether what is there of report still holds shows when compare is done" in lines
+    assert "?: whether the results of report are still valid is known when compare is done" in lines
 
 
 def test_other_iterations_leave_every_training_to_be_done(base: dict[str, Any], finished: Path) -> None:
