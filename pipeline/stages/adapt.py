@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from augment.prompts import Prompt
-from pipeline.engine.remarks import remark
-from pipeline.engine.stage import Resources, WorkUnit
+from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.generate import stable_seed
 from pipeline.stages.reading import CaptionedSource, PairedSource
 from pipeline.stages.wording import caption_of

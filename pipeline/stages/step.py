@@ -10,10 +10,7 @@ from typing import Protocol, TypeVar
 
 from augment.progress import TrainingStep
 from pipeline.config import Config, StageName
-from pipeline.engine.errors import ErrorBudget
-from pipeline.engine.executor import Executor, make_executor
-from pipeline.engine.stage import TrainingTask, WorkUnit
-from pipeline.engine.training_progress import training_progress
+from pipeline.engine import ErrorBudget, Executor, TrainingTask, WorkUnit, make_executor, training_progress
 from pipeline.store import Totals
 
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from pydantic import Field
 from augment.errors import UserError
 from augment.options import AbsolutePath, CheckpointMinutes, Options, Seed
 from pipeline.config import REPORTING_KEYS, BackboneConfig, DatasetConfig, Name, SizeConfig
-from pipeline.engine.training_progress import training_progress
+from pipeline.engine import training_progress
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
