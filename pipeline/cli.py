@@ -394,9 +394,7 @@ def guarded(arguments: Sequence[str]) -> int:
     if options.command == "doctor":
         # It tells what is missing, and so needs nothing that may be.
         return doctor_command(options, overrides)
-    from pipeline.engine.cores import THREADING
-    from pipeline.engine.disk import is_disk_full
-    from pipeline.engine.errors import RunFailed
+    from pipeline.engine import THREADING, RunFailed, is_disk_full
     from pipeline.store import CorruptStore, StoreUnavailable
 
     for name, value in {**QUIET, **THREADING}.items():

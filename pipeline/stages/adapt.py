@@ -13,8 +13,7 @@ import numpy as np
 from augment.errors import UserError
 from augment.lumen.options import REPORTING_KEYS, AdaptOptions
 from augment.prompts import Prompt
-from pipeline.engine import Resources, WorkUnit
-from pipeline.engine.remarks import remark
+from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.descriptions import caption_of

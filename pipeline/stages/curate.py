@@ -13,9 +13,19 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets import TRAIN_SPLIT
-from pipeline.engine import Dropped, Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
-from pipeline.engine.errors import top_reasons
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import (
+    Dropped,
+    Failed,
+    FittingBatches,
+    Ok,
+    Outcome,
+    Plan,
+    Resources,
+    Source,
+    Stage,
+    WorkUnit,
+    top_reasons,
+)
 from pipeline.stages.fit import training_units
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, load_judge, require_labels

@@ -23,8 +23,7 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.record import Label
 from pipeline.datasets.table import BOXES, CAPTIONS
-from pipeline.engine import Failed, WorkUnit
-from pipeline.engine.plan import Plan, PlanOnDemand
+from pipeline.engine import Failed, Plan, PlanOnDemand, WorkUnit
 from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
 from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.engine import Resources, WorkUnit
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, load_judge, require_labels

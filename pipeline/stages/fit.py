@@ -18,8 +18,7 @@ from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
-from pipeline.engine import Failed, Resources, WorkUnit
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge import Judge
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import FittingBatches
 
 
 class FittingJudge(Judge):

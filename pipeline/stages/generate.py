@@ -16,8 +16,7 @@ from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
-from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
-from pipeline.engine.plan import Plan
+from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.extract import ExtractStep

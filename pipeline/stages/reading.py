@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.datasets.table import CAPTIONS
-from pipeline.engine.stage import Failed, WorkUnit
+from pipeline.engine import Failed, WorkUnit
 from pipeline.stages.descriptions import captions_of
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
 from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.engine import Plan, Source, Stage, WorkUnit
-from pipeline.engine.retry_stage import RetrySummary, retry_store_stage
-from pipeline.engine.run_stage import run_store_stage
+from pipeline.engine import Plan, RetrySummary, Source, Stage, WorkUnit, retry_store_stage, run_store_stage
 from pipeline.stages.artifact_step import recorded_inputs
 from pipeline.stages.reading import keys_by_shard
 from pipeline.stages.step import Step

@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from augment.progress import TrainingStep
-from pipeline.engine import ErrorBudget, Executor, TrainingTask, WorkUnit, make_executor
-from pipeline.engine.training_progress import training_progress
+from pipeline.engine import ErrorBudget, Executor, TrainingTask, WorkUnit, make_executor, training_progress
 
 if TYPE_CHECKING:
     from pipeline.config import Config

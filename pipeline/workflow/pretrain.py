@@ -13,7 +13,7 @@ from augment.errors import UserError
 from augment.lumen.options import REPORTING_KEYS, PretrainOptions
 from augment.options import AbsolutePath, Name, Options
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
-from pipeline.engine.training_progress import training_progress
+from pipeline.engine import training_progress
 from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences

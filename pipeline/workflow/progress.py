@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.engine.errors import top_reasons
+from pipeline.engine import top_reasons
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep
 from pipeline.store import Failure, Store, Totals

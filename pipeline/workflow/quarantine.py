@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.engine.errors import top_reasons
+from pipeline.engine import top_reasons
 from pipeline.stages.registry import store_steps
 from pipeline.store import JSON, Store
 from pipeline.store.sample import kind_of

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from augment.errors import UserError
 from pipeline.checks.resources import joins_cluster, require_resources, require_room
 from pipeline.config import Config
-from pipeline.engine.retry_stage import RetrySummary
+from pipeline.engine import RetrySummary
 from pipeline.stages.registry import STEPS
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep

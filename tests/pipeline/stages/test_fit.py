@@ -13,9 +13,8 @@ import torch
 
 from augment.errors import UserError
 from augment.layout_basis import FeatureMoments, LayoutBasis
-from pipeline.engine import Resources, WorkUnit
-from pipeline.engine.memory import FittingBatches
-from pipeline.engine.serial import SerialExecutor
+from pipeline.engine import FittingBatches, Resources, WorkUnit
+from pipeline.engine.executor import SerialExecutor
 from pipeline.stages.fit import OWN, FitMoments, FitStep, training_units
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource

@@ -184,7 +184,7 @@ def test_a_bad_file_quarantines_all_its_tiles_and_a_retry_mends_them(tmp_path: P
     path.write_bytes(whole)
     source = dataset_source.DatasetSource("camvid", str(root), geometry=TILED)
     retried = retry_store_stage(STAGE, source, store, units, make_executor("serial"), lambda _: None)
-    assert (retried.mended, retried.failures) == (4, 0)
+    assert (retried.recovered, retried.failures) == (4, 0)
     digests = [{r.shard: r.sha256 for r in found.receipts()} for found in (store, undisturbed)]
     assert digests[0] == digests[1]
     assert verify_store(store.url) == []

@@ -483,12 +483,12 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     assert guarded(["status", str(copied)]) == 0
     assert f"shard: {shown}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
-    assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
+    assert "0 of 1 quarantined samples recovered, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
 
     image.write_bytes(whole)
     assert guarded(["retry", str(copied), "shard"]) == 0
-    assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
+    assert "1 of 1 quarantined samples recovered" in capsys.readouterr().out
     assert shard_digests(copied / "real") == before
     assert Store.open(str(copied / "real")).quarantine().num_rows == 0
     assert not [line for line in told_of(copied, capsys) if "changed after" in line]

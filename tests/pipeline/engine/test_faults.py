@@ -1,17 +1,33 @@
-"""A unit is given up for what it does itself, and never for what was done beside it."""
+"""A unit is given up for its own faults only, and a worker that hangs ends."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.engine.attempts import Attempts
-from pipeline.engine.lanes import Lanes
+from pipeline.engine.faults import Attempts, Lanes
 
 RUN = 1
 
+# The second unit finds the interpreter taken, for good, while its timer is being started.
+TAKEN_WHILE_WINDING = """
+import re, threading
+from pipeline.engine.faults import Watchdog
 
-def test_a_unit_is_given_up_once_it_has_taken_down_as_many_workers_as_are_borne() -> None:
+def held(self):
+    re.match(r"(a+)+$", 64 * "a" + "b")
+
+dog = Watchdog(0.5, lambda units, stacks: None, deadly=True)
+with dog.watching(0):
+    threading.Timer.start = held
+    with dog.watching(1):
+        pass
+"""
+
+
+def test_a_unit_is_given_up_once_it_has_taken_down_as_many_workers_as_the_limit() -> None:
     attempts = Attempts(limit=3)
     for lost in range(3):
         assert attempts.history(RUN, 7).fault is None
@@ -24,7 +40,7 @@ def test_a_unit_is_given_up_once_it_has_taken_down_as_many_workers_as_are_borne(
     assert attempts.history(RUN + 1, 7).fault is None
 
 
-def test_a_hang_is_tried_once_more_and_tells_where_it_hung() -> None:
+def test_a_hang_is_tried_once_more_and_says_where_it_hung() -> None:
     attempts = Attempts(limit=5)
     for _ in range(2):
         assert attempts.history(RUN, 7).fault is None
@@ -77,3 +93,10 @@ def test_a_unit_alone_shares_its_worker_with_none_and_others_share_it() -> None:
         for future in [pool.submit(run, number) for number in range(40)]:
             future.result()
     assert len(seen) == 40
+
+
+def test_worker_ends_where_the_interpreter_is_taken_while_the_watch_is_wound() -> None:
+    command = [sys.executable, "-c", TAKEN_WHILE_WINDING]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr

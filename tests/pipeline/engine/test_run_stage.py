@@ -16,18 +16,19 @@ import pytest
 from augment.errors import UserError
 from pipeline.engine import (
     ErrorBudget,
+    Failed,
+    Outcome,
     Resources,
     RunFailed,
     ShardTask,
+    StageSummary,
     UnitFailed,
     WorkUnit,
     make_executor,
     run_store_stage,
 )
 from pipeline.engine.errors import raise_at_fault
-from pipeline.engine.run_stage import StageSummary
-from pipeline.engine.serial import SerialExecutor
-from pipeline.engine.stage import Failed, Outcome
+from pipeline.engine.executor import SerialExecutor
 from pipeline.store import FingerprintMismatch, Sample, Store, examine_store, verify_store
 from tests.pipeline.engine import stages
 
@@ -240,7 +241,7 @@ RUN_UNTIL_KILLED = """
     import sys
     sys.path.insert(0, sys.argv[2])
     from pathlib import Path
-    from tests.pipeline.engine import stages, test_run_store_stage
+    from tests.pipeline.engine import stages, test_run_stage
     from pipeline.engine import WorkUnit
 
     class Slow(stages.Variants):
@@ -248,7 +249,7 @@ RUN_UNTIL_KILLED = """
             print(unit.shard, flush=True)
             return super().process(unit, batch)
 
-    test_run_store_stage.run(Path(sys.argv[1]), stages.plan(40), Slow())
+    test_run_stage.run(Path(sys.argv[1]), stages.plan(40), Slow())
 """
 
 

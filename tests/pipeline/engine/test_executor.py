@@ -77,7 +77,7 @@ def test_a_worker_sets_its_own_torch_threads(
     executor: Executor, asked: int | None, found: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whatever else this machine is doing.
-    monkeypatch.setattr("pipeline.engine.cores._times", lambda: None)
+    monkeypatch.setattr("pipeline.engine.worker._core_times", lambda: None)
     if asked is None and "ray" in request.node.name:
         found = 2  # the test cluster has two slots, whatever the machine has
     before = torch.get_num_threads()

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from augment.errors import UserError
 from pipeline.engine import Resources
-from pipeline.engine.cores import free_cores
 from pipeline.engine.ray_pool import RESERVED_CPUS, pool_size, threads_per_worker
+from pipeline.engine.worker import free_cores
 
 NODES = st.lists(
     st.fixed_dictionaries({"CPU": st.integers(0, 64).map(float), "GPU": st.integers(0, 8).map(float)}),
