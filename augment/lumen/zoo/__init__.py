@@ -19,11 +19,7 @@ def names() -> list[str]:
 
 def load(name: str, device: str = "cpu") -> tuple[BaseModel, LayoutControlNet]:
     """Load a model of the zoo with its adapter, e.g. `lumen-tiny`."""
-    import torch
-
-    from augment.loading import load_whole
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import load_adapter
     from augment.lumen.diffusion_model import load_base
 
-    adapter = load_whole(LayoutControlNet, ZOO / name / "adapter", torch_dtype=torch.float32)
-    return load_base(name, device), adapter.eval().requires_grad_(False).to(device)
+    return load_base(name, device), load_adapter(ZOO / name / "adapter", device).eval().requires_grad_(False)
