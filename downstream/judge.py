@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augment.errors import UserError
-from downstream.finite import NotFinite, require_finite_scores
+from downstream.divergence import Diverged, require_finite_scores
 from downstream.results import write_json
 from downstream.segmenters import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 
@@ -72,7 +72,7 @@ class Judge:
         scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
         try:
             require_finite_scores(scores)
-        except NotFinite as error:
+        except Diverged as error:
             raise UserError(f"the judge has diverged, {error}: train it again with --redo judge") from error
         return scores.float()
 

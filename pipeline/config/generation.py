@@ -14,7 +14,9 @@ from pipeline.config.sections import TRAIN_SPLIT, Ks, ModelName
 class BackboneConfig(Options):
     """The frozen foundation model that layouts are read from."""
 
-    name: ModelName = Field(description="'dinov2-vits14' (no hub needed), a hub id or a folder")
+    name: ModelName = Field(
+        description="'dinov2-vits14' (no hub needed), a hub id, a folder, or 'module:class' of a backbone of your own"
+    )
 
 
 class LayoutConfig(Options):

@@ -54,7 +54,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
     import torch
 
-    from augment.backbones import load_backbone
+    from augment.backbones import LayeredBackbone, load_backbone
     from augment.lumen.pretrain import pretrain
 
     if config.threads:
@@ -67,6 +67,8 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         for name, source in config.sources.items()
     }
     backbone = load_backbone(config.backbone.name, config.device)
+    if not isinstance(backbone, LayeredBackbone):
+        raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
         on_step = partial(watch, "")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from augment.backbones.imported import is_import_path, source_file
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
@@ -94,7 +95,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
 
     Args:
         key: of the configuration that names the model.
-        name: a folder, or a hub id.
+        name: a folder, a hub id or an import path.
         file: what every such model has at its top; where the cache holds that, the hub is not asked.
         own: names of models that need neither.
 
@@ -113,7 +114,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         RepositoryNotFoundError,
     )
 
-    if name in own or Path(name).is_dir():
+    if name in own or is_import_path(name) or Path(name).is_dir():
         return
     remedy = f"give a folder, a hub id or one of {', '.join(own)}" if own else "give a folder or a hub id"
     try:
@@ -140,7 +141,9 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
 
 
 def identity(name: str) -> JSON:
-    """What tells one model from another: name and content of a folder, the name alone of a hub id."""
+    """What distinguishes a model: the name of a hub id, and the content too of a folder or of an imported module."""
+    if is_import_path(name):
+        return {"name": name, "digest": file_digest(source_file(name))}
     folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}

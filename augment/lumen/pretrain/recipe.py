@@ -16,7 +16,7 @@ from augment.layout_basis import FeatureMoments, LayoutBasis
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Example
-from augment.lumen.diffusion_model import BaseModel, autocast
+from augment.lumen.diffusion_model import DiffusionModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
 
-    from augment.backbones import Backbone
+    from augment.backbones import LayeredBackbone
     from augment.lumen.options import PretrainOptions
     from augment.lumen.pretrain.images import ImageSource
     from augment.lumen.prompt_limit import PromptLimit
@@ -50,7 +50,7 @@ EXTRA_CAPTIONS = tuple(
 
 def pretrain(
     sources: Mapping[str, ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     destination: Path,
@@ -82,7 +82,7 @@ def pretrain(
     torch.manual_seed(options.seed)
     unet = new_unet(sizes.unet_channels, sizes.latent_channels, sizes.text_width)
     text_encoder = new_text_encoder(tokenizer, sizes.text_width, sizes.text_layers)
-    base = BaseModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
+    base = DiffusionModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
     for module in (vae, unet, text_encoder):
         module.to(device)
     adapter = LayoutControlNet.from_base(unet, sizes.num_components, sizes.adapter_hidden_channels).to(device)
@@ -119,7 +119,7 @@ def pretrain(
 
 def _autoencoder(
     sources: Sequence[ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
@@ -143,7 +143,7 @@ def _autoencoder(
 def _basis(
     crops: Sequence[Sequence[NDArray[np.uint8]]],
     sources: Sequence[ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
@@ -178,8 +178,8 @@ def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
     texts: Sequence[str],
-    base: BaseModel,
-    backbone: Backbone,
+    base: DiffusionModel,
+    backbone: LayeredBackbone,
     basis: LayoutBasis,
     cache: Path,
     precision: str,
