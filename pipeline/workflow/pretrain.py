@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from augment.errors import UserError
+from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, PretrainOptions
 from augment.options import AbsolutePath, Options
 from pipeline.config import BackboneConfig, DatasetConfig, Name, SizeConfig
@@ -130,10 +131,7 @@ def require_same_request(config: PretrainConfig) -> None:
 def keep_request(config: PretrainConfig) -> None:
     """Write down what the workspace is begun with."""
     config.workspace.mkdir(parents=True, exist_ok=True)
-    path = config.workspace / REQUEST
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(request_of(config), indent=2) + "\n")
-    scratch.replace(path)
+    write_whole(config.workspace / REQUEST, json.dumps(request_of(config), indent=2) + "\n")
 
 
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
