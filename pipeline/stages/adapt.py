@@ -220,14 +220,14 @@ class Adapt:
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
         from augment.lumen.adapter_training import train_adapter
-        from augment.lumen.diffusion_model import load_base
+        from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.trainer import CHECKPOINT
 
         folder = Path(self.folder)
         checkpoint = folder / TRAINING / CHECKPOINT
         if (folder / "config.json").is_file() and not checkpoint.is_file():
             return len(unit.keys)
-        base = load_base(self.base, self.device)
+        base = load_diffusion_model(self.base, self.device)
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:

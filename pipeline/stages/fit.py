@@ -45,7 +45,9 @@ USED, OWN = "layouts", "own"
 class BackboneOptions(Options):
     """Section `backbone`: the frozen foundation model that gives the features of layouts."""
 
-    name: ModelName = Field(description="'dinov2-vits14' (no hub needed), a hub id or a folder")
+    name: ModelName = Field(
+        description="'dinov2-vits14' (no hub needed), a hub id, a folder, or 'module:class' of a backbone of your own"
+    )
 
 
 class LayoutOptions(Options):

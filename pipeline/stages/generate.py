@@ -231,10 +231,10 @@ class Generate:
 
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
-        from augment.lumen.diffusion_model import load_base
+        from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.layout_sampler import LayoutSampler
 
-        base = load_base(self.base, self.device)
+        base = load_diffusion_model(self.base, self.device)
         adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32).to(self.device)
         self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augment.backbones.imported import is_import_path, source_file
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
@@ -89,7 +90,9 @@ def model_folder(name: str) -> Path:
 
 
 def identity(name: str) -> JSON:
-    """What identifies a model: the name and content of a folder, or the name alone of a hub id."""
+    """What identifies a model: the name of a hub id, with the content of a folder or of an imported module."""
+    if is_import_path(name):
+        return {"name": name, "digest": file_digest(source_file(name))}
     folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}

@@ -10,7 +10,7 @@ import torch
 from mmengine.optim import OptimWrapper
 
 
-class NotFinite(ArithmeticError):  # noqa: N818 - it says what happened
+class Diverged(ArithmeticError):  # noqa: N818 - it says what happened
     """A loss, a gradient, a weight or a score is infinite or not a number; the message says which."""
 
 
@@ -18,9 +18,9 @@ class FiniteOptimWrapper(OptimWrapper):
     """mmengine's optimizer wrapper, which takes no step from a loss or from gradients that are not finite."""
 
     def update_params(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-        """Take one step; raises NotFinite before the weights change."""
+        """Take one step; raises Diverged before the weights change."""
         if not torch.isfinite(loss).all():
-            raise NotFinite(f"the loss is {float(loss)}")
+            raise Diverged(f"the loss is {float(loss)}")
         super().update_params(loss, *args, **kwargs)
 
     def _clip_grad(self) -> None:
@@ -28,17 +28,17 @@ class FiniteOptimWrapper(OptimWrapper):
         super()._clip_grad()
         norm = float(self.message_hub.get_scalar("train/grad_norm").current())
         if not math.isfinite(norm):
-            raise NotFinite(f"the norm of the gradients is {norm}")
+            raise Diverged(f"the norm of the gradients is {norm}")
 
 
-def require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raise NotFinite where one of the named weights is not finite."""
+def require_finite_weights(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise Diverged where one of the named weights is not finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise NotFinite(f"the weights {name} are not finite")
+            raise Diverged(f"the weights {name} are not finite")
 
 
 def require_finite_scores(scores: Iterable[torch.Tensor]) -> None:
-    """Raise NotFinite where a class score of an image is not finite: the highest one would be chosen all the same."""
+    """Raise Diverged where a class score of an image is not finite: the highest one would be chosen all the same."""
     if not all(torch.isfinite(score).all() for score in scores):
-        raise NotFinite("the scores of an image are not finite")
+        raise Diverged("the scores of an image are not finite")
