@@ -28,17 +28,17 @@ MOST_EXAMPLES = 5
 
 
 def ranked(counts: Counter[_Value]) -> list[tuple[_Value, int]]:
-    """Values with their counts, the most frequent first and equally frequent ones in the order of the values."""
+    """ValueCounts with their counts, the most frequent first and equally frequent ones in the order of the values."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 @dataclass
-class Values:
+class ValueCounts:
     """How often each value of an attribute occurs; ``counts`` is None where there are more than ``MOST_VALUES``."""
 
     counts: Counter[str] | None = field(default_factory=Counter)
 
-    def merge(self, other: Values) -> None:
+    def merge(self, other: ValueCounts) -> None:
         """Add the counts of another; the result does not depend on the order of merging."""
         if self.counts is None or other.counts is None:
             self.counts = None
@@ -80,7 +80,7 @@ class Statistics:
     unknown: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     boxes: Counter[str] = field(default_factory=Counter)
-    attributes: dict[str, Values] = field(default_factory=dict)
+    attributes: dict[str, ValueCounts] = field(default_factory=dict)
     failures: dict[str, Faults] = field(default_factory=dict)
     pixels: NDArray[np.int64] = field(init=False)
     images_with: NDArray[np.int64] = field(init=False)
@@ -106,7 +106,7 @@ class Statistics:
         self.boxes.update(str(box["category"]) for box in boxes if isinstance(box, Mapping))
         for name, value in sample.metadata.items():
             if name not in PROVENANCE and isinstance(value, (str, int)):
-                self.attributes.setdefault(name, Values()).merge(Values(Counter([str(value)])))
+                self.attributes.setdefault(name, ValueCounts()).merge(ValueCounts(Counter([str(value)])))
 
     def _add_label(self, label: NDArray[np.unsignedinteger], ignore_index: int) -> None:
         self.labelled += 1
@@ -130,7 +130,7 @@ class Statistics:
         self.sizes.update(other.sizes)
         self.boxes.update(other.boxes)
         for attribute, values in other.attributes.items():
-            self.attributes.setdefault(attribute, Values()).merge(values)
+            self.attributes.setdefault(attribute, ValueCounts()).merge(values)
         for kind, faults in other.failures.items():
             self.failures.setdefault(kind, Faults()).merge(faults)
 

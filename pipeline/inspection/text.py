@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.inspection.inspect import Report
-from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
+from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, ValueCounts, ranked
 from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
@@ -128,7 +128,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{len(names)} classes, such as {', '.join(names[:_MOST_EXAMPLES])} (--json lists all)"
 
 
-def _values(values: Values) -> str:
+def _values(values: ValueCounts) -> str:
     return "too many different values to count" if values.counts is None else _counts(values.counts)
 
 
