@@ -96,7 +96,7 @@ def test_case_of_long_captions_with_the_shipped_model(tmp_path: Path, capsys: py
         ("generate.prompts.domains={season: [winter]}", "generate.prompts.domains.season: the template '{caption}'"),
         (
             "generate.prompts={templates: ['{caption}', 'a street'], domains: {weather: [rain]}}",
-            "generate.prompts.domains.weather: the template 'a street' does not say it",
+            "generate.prompts.domains.weather: the template 'a street' leaves it out",
         ),
     ],
 )

@@ -133,7 +133,7 @@ def test_all_commands_read_a_folder_of_any_name(tmp_path: Path, capsys: pytest.C
             save(root / f"{split} [i]/ma='sks'/{number} 'x'=1.png", rng.integers(0, 2, (32, 64), dtype=np.uint8))
     (root / "classes.txt").write_text("road\nsky\n")
     assert guarded(["inspect", "folder", str(root), *FOLDER]) == 0
-    assert "4 samples (train 2, val 2)\n  nothing missing" in capsys.readouterr().out
+    assert "4 samples (train 2, val 2)\n  no file is missing" in capsys.readouterr().out
     run = ["own", f"dataset.root={root}", *FOLDER, "--workspace", str(workspace), "--executor", "serial"]
     assert guarded(["plan", *run, "--until", "shard", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["samples"] == 4

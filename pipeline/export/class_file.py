@@ -1,4 +1,4 @@
-"""The file that says what the ids in exported labels mean."""
+"""The file with the classes of exported labels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 
 from pipeline.datasets.readers.cityscapes import CLASSES
 from pipeline.export.destination import Destination
-from pipeline.export.source import Source
+from pipeline.export.exported_store import ExportedStore
 from pipeline.taxonomies.user import taxonomy_to_json
 
 
-def write_classes(source: Source, destination: Destination) -> None:
+def write_classes(store: ExportedStore, destination: Destination) -> None:
     """Write the taxonomy of a labelled store as ``classes.json``."""
-    assert source.taxonomy is not None
-    content = json.dumps(taxonomy_to_json(source.taxonomy), ensure_ascii=False, indent=2)
+    assert store.taxonomy is not None
+    content = json.dumps(taxonomy_to_json(store.taxonomy), ensure_ascii=False, indent=2)
     destination.write(CLASSES, f"{content}\n".encode())

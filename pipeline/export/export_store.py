@@ -1,4 +1,4 @@
-"""From a store to a dataset on disk, sample by sample, many at a time."""
+"""Write the samples of a store as a dataset on disk, in several threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.engine import ordered
 from pipeline.export.cityscapes import CityscapesFormat
 from pipeline.export.coco import CocoFormat
 from pipeline.export.destination import Destination, new_destination
+from pipeline.export.exported_store import ExportedStore, Item, select
 from pipeline.export.folder import FolderFormat
 from pipeline.export.format import Format
-from pipeline.export.source import Item, Source, select
 
 FormatName = Literal["cityscapes", "folder", "coco"]
-FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
+FORMATS: dict[FormatName, Callable[[ExportedStore, Destination], Format]] = {
     "cityscapes": CityscapesFormat,
     "folder": FolderFormat,
     "coco": CocoFormat,
@@ -29,9 +29,10 @@ FORMATS: dict[FormatName, Callable[[Source, Destination], Format]] = {
 
 @dataclass(frozen=True)
 class Exported:
-    """How many samples an export wrote, and how many have a label.
+    """How many samples an export wrote, and how many of them have a label.
 
-    ``labelled_in_part``: whether a split has some without and some with, or ``train`` or ``val`` none and another all.
+    ``labelled_in_part``: whether one split has samples with and without labels, or whether samples of ``train`` or
+    ``val`` lack labels that other samples have.
     """
 
     samples: int
@@ -42,19 +43,19 @@ class Exported:
 def export_store(
     url: str, destination: str, format_name: FormatName, splits: Sequence[str] = (), limit: int | None = None
 ) -> Exported:
-    """Write the samples of a store to a folder or URL that is absent or empty; says how many.
+    """Write the samples of a store to a folder or URL that is absent or empty; returns their number.
 
     Memory holds a few samples at a time, and for COCO the annotations. ``splits`` and ``limit`` (of each split)
     choose samples and change no name. ``metadata.jsonl``, written last, has a line for each sample: its key, split
-    and whole metadata, and in ``file_name`` its image.
+    and whole metadata, and the path of its image as ``file_name``.
 
-    Raises UserError for what the format cannot hold and for a destination that is not empty, CorruptStore where a
-    sample does not decode. A local destination is then left as it was.
+    Raises UserError for samples that the format cannot hold and for a destination that is not empty, CorruptStore if
+    a sample does not decode. A local destination is then left unchanged.
     """
-    source = Source(url)
+    store = ExportedStore(url)
     with new_destination(destination) as target:
-        writer = FORMATS[format_name](source, target)
-        items = select(writer.named(source.items()), splits, limit)
+        writer = FORMATS[format_name](store, target)
+        items = select(writer.named(store.items()), splits, limit)
         writer.check(items)
         workers = os.cpu_count() or 1
         with target.lines(TABLE) as table, ThreadPoolExecutor(workers) as pool:

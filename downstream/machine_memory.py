@@ -11,11 +11,11 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 
 def memory_here(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
-    """Bytes of memory of this machine, or of the container or job that the process is in, if that has less.
+    """Bytes of memory of this machine, or of the container or job of this process if that has less.
 
     Args:
         groups: file that names the control groups of the process.
-        mount: folder below which their limits are.
+        mount: root folder of the limits.
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([machine, *_limits(groups, mount)])
@@ -23,7 +23,7 @@ def memory_here(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
 
 def _limits(groups: Path, mount: Path) -> Iterator[int]:
     """The limit of each memory group of the process, and of the groups that hold it."""
-    # The system has no control groups.
+    # A system without control groups.
     if not groups.is_file():
         return
     for line in groups.read_text(encoding="utf-8").splitlines():
@@ -35,7 +35,7 @@ def _limits(groups: Path, mount: Path) -> Iterator[int]:
         else:
             continue
         folder = Path(group.lstrip("/"))
-        # Within a container the group may have its name outside, and then only the root is there.
+        # In a container the group may have its outer name, and then only the root exists.
         for inner in (folder, *folder.parents):
             try:
                 limit = (root / inner / name).read_text(encoding="utf-8").strip()

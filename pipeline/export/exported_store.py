@@ -1,4 +1,4 @@
-"""The store that is exported, and what each of its samples is called outside of it."""
+"""The store that is exported, and the file names of its samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.store import Sample, SampleReader, Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL, METADATA, decode, encode_image
 from pipeline.taxonomies import Taxonomy
 
-# What a sample's metadata calls the set that it is of, or that its source is of.
+# Metadata that names the dataset of a sample, or of its source.
 DATASET_COLUMNS = ("dataset", "source_dataset")
 
 
@@ -26,8 +26,8 @@ DATASET_COLUMNS = ("dataset", "source_dataset")
 class Item:
     """A sample of the store.
 
-    ``number`` is its place among all samples of its split, by key and from 1, whichever of them are exported.
-    ``name`` is that of its files, without suffix, unique in its split. ``labelled`` says whether it has a label.
+    ``number`` is its place among all samples of its split, exported or not, by key and from 1. ``name`` is that of its
+    files, without suffix, unique in its split. ``labelled`` says whether it has a label.
     """
 
     key: str
@@ -38,29 +38,30 @@ class Item:
     labelled: bool
 
 
-class Source:
+class ExportedStore:
     """Reads samples of a store; safe to use from several threads.
 
-    Raises UserError where the store has no images, or labels that no taxonomy explains.
+    Raises UserError if the store has no images, or has labels without a taxonomy.
     """
 
     def __init__(self, url: str) -> None:
-        self.store = Store.open(url)
-        self.reader = SampleReader(self.store, [METADATA, LABEL, INSTANCES, self.image_format])
+        store = Store.open(url)
+        self.url, self._manifest = store.url, store.manifest
+        self.reader = SampleReader(store, [METADATA, LABEL, INSTANCES, self.image_format])
         if not self._holds(self.image_format):
-            raise UserError(f"{self.store.url} holds no images: export a store of images, such as real or synthetic")
-        if self._holds(LABEL) and self.store.manifest.taxonomy is None:
-            raise UserError(f"{self.store.url} has labels but names no taxonomy, so that nobody knows their classes")
+            raise UserError(f"{self.url} holds no images: export a store of images, such as real or synthetic")
+        if self._holds(LABEL) and self._manifest.taxonomy is None:
+            raise UserError(f"{self.url} has labels but names no taxonomy, so their classes are unknown")
 
     @property
     def image_format(self) -> str:
         """The extension of the images."""
-        return self.store.manifest.image_format
+        return self._manifest.image_format
 
     @cached_property
     def taxonomy(self) -> Taxonomy | None:
-        """What the labels mean; None where there are none."""
-        return taxonomy_of(self.store.manifest)
+        """The classes of the labels; None without labels."""
+        return taxonomy_of(self._manifest)
 
     @property
     def has_instances(self) -> bool:
@@ -70,36 +71,33 @@ class Source:
     def items(self) -> list[Item]:
         """All samples that have an image, sorted by split and key, named by their key.
 
-        A key that begins with the split's name and an underscore, as do all that come from datasets, leaves that
-        out: readers put it before the file's name again. So do all keys of a store or none.
-        Raises UserError where a sample does not say its split.
+        If all keys begin with the name of their split and an underscore, as those from datasets do, names leave this
+        prefix out: the dataset readers add it again. Raises UserError if the metadata of a sample names no split.
         """
         rows = _rows(self.reader.index, self.image_format)
         bare = [key for key, split, *_ in rows if split is None]
         if bare:
-            raise UserError(
-                f"{self.store.url}: {len(bare)} samples have no 'split' in their metadata, such as {bare[0]}"
-            )
+            raise UserError(f"{self.url}: {len(bare)} samples have no 'split' in their metadata, such as {bare[0]}")
         prefixed = all(key.startswith(f"{split}_") and key != f"{split}_" for key, split, *_ in rows)
         counts: Counter[str] = Counter()
         items = []
         for key, split, dataset, labelled in sorted(rows, key=lambda row: (str(row[1]), row[0])):
             counts[str(split)] += 1
             name = key.removeprefix(f"{split}_") if prefixed else key
-            number, origin = counts[str(split)], dataset or self.store.manifest.kind
+            number, origin = counts[str(split)], dataset or self._manifest.kind
             items.append(Item(key, str(split), number, origin, name, labelled))
         return items
 
     def read(self, key: str) -> tuple[Sample, dict[str, bytes]]:
         """Label, instances and metadata of a sample, and the bytes of all its members, by extension.
 
-        All are read at once, and the image is not decoded. Raises CorruptStore.
+        All members are read in one request, and the image is not decoded. Raises CorruptStore.
         """
         members = self.reader.read_members(key)
         return decode(key, {name: data for name, data in members.items() if name != self.image_format}), members
 
     def as_png(self, image: bytes) -> bytes:
-        """The file of an image of the store as a PNG file: itself, or the same pixels."""
+        """The bytes of a PNG file with the pixels of a stored image; its own bytes if it is a PNG."""
         if self.image_format == "png":
             return image
         with Image.open(io.BytesIO(image)) as file:
@@ -110,9 +108,9 @@ class Source:
 
 
 def select(items: Sequence[Item], splits: Sequence[str], limit: int | None) -> list[Item]:
-    """The items of these splits, or of all where none is named, each thinned to at most ``limit``.
+    """The items of these splits (all if empty), each split thinned to at most ``limit``.
 
-    Raises UserError for a split that the store does not have, and where there is nothing to export.
+    Raises UserError for a split that the store does not have, and for a store without images.
     """
     by_split: dict[str, list[Item]] = {}
     for item in items:
