@@ -62,12 +62,11 @@ class SampleReader:
         return decode(key, self.read_members(key))
 
     def samples(self, split: str | None = None) -> Iterator[Sample]:
-        """Every sample in the order of the keys, or those whose metadata name this split; reads one at a time."""
-        splits = self.index["split"].to_pylist() if split is not None and "split" in self.index.column_names else []
-        chosen = (
-            self.keys if split is None else [key for key, of in zip(self.keys, splits, strict=False) if of == split]
-        )
-        return map(self.read, chosen)
+        """Every sample in the order of the keys, or those of one split; reads one at a time."""
+        if split is None:
+            return map(self.read, self.keys)
+        splits = dict(zip(self.index["key"].to_pylist(), self.index["split"].to_pylist(), strict=True))
+        return map(self.read, [key for key in self.keys if splits[key] == split])
 
     def read_members(self, key: str) -> dict[str, bytes]:
         """The bytes of the members that ``read`` decodes, by extension; raises KeyError for an unknown key."""

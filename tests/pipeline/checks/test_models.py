@@ -101,7 +101,7 @@ BASES = [
     (upscaler, "needs more than a prompt (num_class_embeds)"),
     (wider_text, "its U-Net reads text embeddings of width 32, but its text encoder gives 64"),
     (other_text, "its text encoder is a model of type 'bert'"),
-    (sixteenth, "a cell of its latent covers 16 pixels, and one of a layout 8"),
+    (sixteenth, "a cell of its latent covers 16 pixels, but a cell of a layout covers 8"),
     (other_latents, "has in_channels 4, but its latents have 16"),
     (predicts_sample, "it predicts 'sample'"),
     (no_unet, "it has no unet/config.json"),
