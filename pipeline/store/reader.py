@@ -65,8 +65,8 @@ class SampleReader:
         """Every sample in the order of the keys, or those of one split; reads one at a time."""
         if split is None:
             return map(self.read, self.keys)
-        splits = dict(zip(self.index["key"].to_pylist(), self.index["split"].to_pylist(), strict=True))
-        return map(self.read, [key for key in self.keys if splits[key] == split])
+        splits = zip(self.keys, self.index["split"].to_pylist(), strict=True)
+        return map(self.read, [key for key, found in splits if found == split])
 
     def read_members(self, key: str) -> dict[str, bytes]:
         """The bytes of the members that ``read`` decodes, by extension; raises KeyError for an unknown key."""

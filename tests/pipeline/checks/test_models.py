@@ -223,7 +223,7 @@ def test_cache_that_cannot_be_written_is_named_before_anything_is_done(
     monkeypatch.setenv("LUMEN_CACHE", str(tmp_path / "file" / "cache"))
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
     message = one_line(command, recipe, [], capsys)
-    assert f"{tmp_path / 'file' / 'cache'}" in message and "set LUMEN_CACHE to a folder that can" in message
+    assert f"{tmp_path / 'file' / 'cache'}" in message and "set LUMEN_CACHE to a writable folder" in message
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="set LUMEN_CACHE"):
         load_backbone("dinov2-vits14")
