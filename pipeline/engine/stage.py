@@ -130,8 +130,8 @@ class Source(Protocol):
         """
 
 
-class UnitTask(Protocol[R_co]):
-    """Runs in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
+class Task(Protocol):
+    """Work that an executor sends to its workers. The task is pickled to them, and its result, which is small, back."""
 
     @property
     def name(self) -> str:
@@ -144,23 +144,16 @@ class UnitTask(Protocol[R_co]):
     def setup(self) -> None:
         """Called once in each worker, before the first unit."""
 
+
+class UnitTask(Task, Protocol[R_co]):
+    """A task that an executor runs for each unit."""
+
     def run(self, unit: WorkUnit) -> R_co:
         """Do the unit. Called again for the same unit where a worker was lost."""
 
 
-class TrainingTask(Protocol[R_co]):
-    """Trains in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
-
-    @property
-    def name(self) -> str:
-        """The stage, as the user knows it."""
-
-    @property
-    def resources(self) -> Resources:
-        """What one training takes; it counts as hung after ``unit_timeout`` seconds without a step."""
-
-    def setup(self) -> None:
-        """Called once in each worker, before the unit."""
+class TrainingTask(Task, Protocol[R_co]):
+    """A task that an executor trains for each unit; it counts as hung after ``unit_timeout`` seconds without a step."""
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
         """Train the unit, and call ``on_step`` after every step.
