@@ -77,15 +77,17 @@ Outcome: TypeAlias = Ok | Dropped | Failed
 class Resources(Options):
     """What one worker of a stage takes; never part of a fingerprint."""
 
-    num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
-    num_gpus: float = Field(default=0, ge=0, description="accelerators a worker; any makes it run there")
-    workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
-    threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
-    batch_size: Positive = Field(default=8, description="samples a forward pass")
+    num_cpus: float = Field(default=1, gt=0, description="CPU slots per worker")
+    num_gpus: float = Field(default=0, ge=0, description="accelerators per worker; above 0 the stage runs on them")
+    workers: Literal["auto"] | Positive = Field(default="auto", description="how many; auto is the most that fit")
+    threads: Positive | None = Field(
+        default=None, description="compute threads per worker; null divides the cores among the workers"
+    )
+    batch_size: Positive = Field(default=8, description="samples per forward pass")
     unit_timeout: PositiveFloat | None = Field(
         default=None,
-        description="seconds without a finished shard after which a worker counts as hung and is replaced (a serial "
-        "run cannot replace it: it warns and waits); null waits for ever",
+        description="seconds without a finished shard, or a step of a training, after which a worker counts as hung "
+        "and is replaced (a serial run only warns); null waits for ever",
     )
     setup_timeout: PositiveFloat | None = Field(
         default=None,

@@ -61,7 +61,9 @@ def note_asked(location: Location, shards: Iterable[str]) -> None:
 def note_made(location: Location) -> None:
     """Note that all planned shards are made; raises CorruptStore where the inventory is damaged."""
     found = read_inventory(location)
-    _replace(location, found, Inventory(found.asked, ranges_of(chain(names(found.asked), names(found.made)))))
+    _replace(
+        location, found, Inventory(found.asked, ranges_of(chain(shard_names(found.asked), shard_names(found.made))))
+    )
 
 
 def read_inventory(location: Location) -> Inventory:
@@ -77,13 +79,13 @@ def read_inventory(location: Location) -> Inventory:
 def is_whole(location: Location, shards: Collection[str]) -> bool:
     """Whether ``shards``, the committed ones, are all that were planned or made; raises CorruptStore."""
     inventory, listed = read_inventory(location), set(shards)
-    return listed.issuperset(chain(names(inventory.asked), names(inventory.made)))
+    return listed.issuperset(chain(shard_names(inventory.asked), shard_names(inventory.made)))
 
 
-def lost(location: Location, inventory: Inventory, shards: Collection[str]) -> Iterator[str]:
+def lost_shards(location: Location, inventory: Inventory, shards: Collection[str]) -> Iterator[str]:
     """A line for each shard that was made and is not among ``shards``, the committed ones."""
     listed = set(shards)
-    for shard in names(inventory.made):
+    for shard in shard_names(inventory.made):
         # Checked again: a concurrent retry replaces receipts.
         if shard not in listed and not location.exists(done_path(shard)):
             yield f"{done_path(shard)}: missing, though the shard was made; lumen run makes it again"
@@ -103,12 +105,12 @@ def ranges_of(shards: Iterable[str]) -> dict[str, list[list[int]]]:
     return {name: _joined(runs) for name, runs in found.items()}
 
 
-def size(found: Ranges) -> int:
+def count_shards(found: Ranges) -> int:
     """The number of shards in these ranges."""
     return sum(last - first + 1 for runs in found.values() for first, last in runs)
 
 
-def names(found: Ranges) -> Iterator[str]:
+def shard_names(found: Ranges) -> Iterator[str]:
     """The shards of these ranges, sorted by name and number."""
     for name, runs in sorted(found.items()):
         for first, last in runs:

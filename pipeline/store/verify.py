@@ -21,7 +21,7 @@ from pipeline.store.canonical import file_sha256
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
-from pipeline.store.inventory import Inventory, lost, names, read_inventory, size
+from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
 from pipeline.store.manifest import LAYOUTS, Manifest, taxonomy_of
@@ -81,7 +81,7 @@ def examine_store(url: str, threads: int | None = None) -> StoreFindings:
     faults.extend(_duplicates({shard: found.keys for shard, found in zip(shards, checked, strict=True)}))
     inventory, damage = _inventory(location)
     faults.extend(damage)
-    faults.extend(lost(location, inventory, shards))
+    faults.extend(lost_shards(location, inventory, shards))
     receipts = {found.receipt.shard: found.receipt for found in checked if found.receipt is not None}
     faults.extend(ledger_faults(location, receipts))
     return StoreFindings(
@@ -89,8 +89,8 @@ def examine_store(url: str, threads: int | None = None) -> StoreFindings:
         [" ".join(fault.split()) for fault in faults],
         len(shards),
         sum(len(found.keys) for found in checked),
-        size(inventory.asked),
-        len(set(names(inventory.asked)).difference(shards, names(inventory.made))),
+        count_shards(inventory.asked),
+        len(set(shard_names(inventory.asked)).difference(shards, shard_names(inventory.made))),
     )
 
 
