@@ -95,6 +95,11 @@ class Resources(Options):
         "null waits for ever",
     )
 
+    @property
+    def device(self) -> str:
+        """The torch device of a worker: `cuda` if it has an accelerator, else `cpu`."""
+        return "cuda" if self.num_gpus else "cpu"
+
 
 class Stage(Protocol):
     """Maps batches of samples to outcomes. It imports no Ray, opens no data file, and is small before ``setup``."""
