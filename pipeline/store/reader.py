@@ -19,7 +19,7 @@ class SampleReader:
     """Reads samples by key with ranged reads, straight from the tar shards.
 
     ``members`` limits ``read`` to these extensions (such as "png" and "json"); None reads all. The index is
-    read once, so samples committed later are not seen. Raises CorruptStore where a key stands in two shards.
+    read once, so samples committed later are not seen. Raises CorruptStore where two shards have the same key.
     A copy sent to another process reads the index again there.
     """
 
@@ -33,7 +33,7 @@ class SampleReader:
         self._rows = {key: row for row, key in enumerate(self.keys)}
         if len(self._rows) < len(self.keys):
             twice = next(key for row, key in enumerate(self.keys) if self._rows[key] != row)
-            raise CorruptStore(f"{store.url}: key {twice} stands there twice")
+            raise CorruptStore(f"{store.url}: key {twice} is there twice")
         self._extents = {
             name.removesuffix(":offset"): (
                 self.index[name].to_pylist(),
@@ -86,8 +86,8 @@ class SampleReader:
         return self._read(row, [extension])[0]
 
     def _read(self, row: int, extensions: list[str]) -> list[bytes]:
-        # The tar header in front of a member names it: a shard that was made again after this index was read does not
-        # pass for the old one, even where a member of the same size lies there now.
+        # The tar header in front of a member names it. It shows where a shard was made again after this index was read,
+        # even if a member of the same size is at that offset now.
         ranges = [
             (self._extents[ext][0][row] - BLOCKSIZE, self._extents[ext][1][row] + BLOCKSIZE) for ext in extensions
         ]

@@ -32,7 +32,7 @@ def plan(units: int) -> list[WorkUnit]:
 
 @dataclass(frozen=True)
 class Noise:
-    """A source of images drawn from their keys; those in ``unreadable`` fail."""
+    """A source of images seeded by their keys; those in ``unreadable`` fail."""
 
     unreadable: frozenset[str] = frozenset()
 
@@ -48,7 +48,7 @@ class Noise:
 
 @dataclass
 class Variants:
-    """Two variants of each sample; fails on, drops or miswrites the keys it is told to; logs each unit."""
+    """Two variants of each sample; fails on, drops or miswrites the given keys; logs each unit."""
 
     log: str = ""
     fails: frozenset[str] = frozenset()
@@ -214,7 +214,7 @@ class SetupDies(Task):
 
 @dataclass
 class FillsMemory(Variants):
-    """Runs out of memory above ``fits`` samples, as torch tells it; notes in ``log`` how many it gets."""
+    """Runs out of memory above ``fits`` samples, with the error of torch; notes in ``log`` how many it gets."""
 
     fits: int = 1
     error: type[Exception] = torch.OutOfMemoryError

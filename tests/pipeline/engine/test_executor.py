@@ -91,7 +91,7 @@ def test_a_worker_sets_its_own_torch_threads(
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_lost_worker_is_replaced_and_its_unit_run_again_and_told_of(
+def test_a_lost_worker_is_replaced_and_reported_and_its_unit_run_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = stages.DiesOnce(marker=str(tmp_path / "died"))

@@ -1,4 +1,4 @@
-"""A training ends with its result, whatever happens to its workers, and is stopped by nothing but a missing step."""
+"""A training ends with its result, whatever happens to its workers; only a missing step stops it."""
 
 from __future__ import annotations
 
