@@ -12,7 +12,7 @@ import numpy as np
 
 from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
-from augment.prompts import draw_domain, expand
+from augment.prompts import choose_domain, expand
 from pipeline.datasets.table import BOXES
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
@@ -186,7 +186,7 @@ class Generate:
         assert sample.layout is not None
         draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))
         template = self.templates[int(draws.integers(len(self.templates)))]
-        drawn = draw_domain(self.domains, draws)
+        drawn = choose_domain(self.domains, draws)
         description = caption_of(sample, drawn, self.classes, draws)
         attributes = {**content_attributes(sample), **drawn}
         prompt = expand(template, attributes, description)
