@@ -37,5 +37,5 @@ def test_layouts_of_a_run(configure: Callable[..., Config], tmp_path: Path, monk
     assert all(layout is not None and layout.shape == (4, 4, 8) and np.isfinite(layout).all() for layout in layouts)
 
     module.write_text(module.read_text() + "# changed\n")
-    with pytest.raises(UserError, match=r"backbone\.digest"):
+    with pytest.raises(UserError, match=r"basis was made from other inputs \(.*backbone\.name"):
         run(config, Selection(until="extract"), print)
