@@ -199,7 +199,7 @@ def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path)
 def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
     add_judge(workspace, learned=3)
     text = text_of(build_report(workspace).read_text())
-    assert "one judge: on real images 3 of 4 classes have an IoU above 0.05" in text
+    assert "with one judge. On real images, 3 of 4 classes have an IoU above 0.05" in text
     assert "unfit" not in text
 
 
