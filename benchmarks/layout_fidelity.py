@@ -31,7 +31,7 @@ BATCH = 32
 
 def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | None) -> tuple[list, list, list]:
     """Images, labels and captions of a split, evenly thinned to `limit`."""
-    dataset = open_dataset(kind, root)  # type: ignore[arg-type]
+    dataset = open_dataset(kind, root)
     records = dataset.records(split)
     if limit and limit < len(records):
         records = [records[i] for i in np.linspace(0, len(records) - 1, limit).astype(int)]
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="file to write the figures to")
     options = parser.parse_args()
 
-    geometry = Geometry(options.height, options.width)
+    geometry = Geometry(height=options.height, width=options.width)
     lumen = Lumen.load(options.model, num_steps=options.num_steps, guidance_scale=options.guidance_scale)
     basis, backbone, base = lumen.basis, lumen.backbone, lumen.sampler.base
     classes = len(open_dataset(options.dataset, options.root).taxonomy)

@@ -12,9 +12,10 @@ from pydantic import Field
 from augment.errors import UserError
 from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
-from augment.options import AbsolutePath
-from pipeline.config import BackboneConfig, DatasetConfig, Name, SizeConfig
-from pipeline.engine.training_progress import training_progress
+from augment.options import AbsolutePath, Name
+from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
+from pipeline.engine import training_progress
+from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
@@ -32,8 +33,8 @@ REQUEST = "request.json"
 class SourceConfig(CropOptions):
     """A dataset of training images, the size of their crops, and how to cut these."""
 
-    dataset: DatasetConfig
-    geometry: SizeConfig
+    dataset: DatasetOptions
+    geometry: SizeOptions
 
 
 class PretrainConfig(PretrainOptions):
@@ -44,7 +45,7 @@ class PretrainConfig(PretrainOptions):
     destination: AbsolutePath = Field(description="folder that the finished model is written to")
     device: str = Field(default="cpu", description="torch device")
     threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
-    backbone: BackboneConfig
+    backbone: BackboneOptions
     sources: dict[str, SourceConfig] = Field(min_length=1, description="training images, of train splits only")
 
 
@@ -132,21 +133,17 @@ def keep_request(config: PretrainConfig) -> None:
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
     """Read the train split of a dataset into memory; render scenes first, if it is a rendered one."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
-    from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import open_dataset
-    from pipeline.datasets.opening import intake_of, options_of
+    from pipeline.stages.dataset_source import select
     from pipeline.stages.rendering import render_once
-    from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-    settings = config.dataset
-    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
-    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    dataset = config.dataset.open(config.dataset.root or scenes)
+    listing = config.dataset.list_images(dataset, [TRAIN_SPLIT])
     for line in listing.remarks():
         report(line)
-    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
+    records = select(listing.records, config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(images, config.geometry.height, config.geometry.width, config)

@@ -18,6 +18,7 @@ from torch import nn
 from augment.layout_basis import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
 from augment.lumen.trainer import Trainer
+from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from augment.lumen.pretrain.images import ImageSource
     from augment.progress import OnStep
 
-STRIDE = 8
+
 PATCH_CHANNELS = 48
 LATENT_NOISE = 0.4
 FEATURE_LAYERS = 12

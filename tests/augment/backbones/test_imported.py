@@ -11,8 +11,9 @@ from augment.backbones import LayeredBackbone, is_import_path, load_backbone
 from augment.backbones.imported import source_file
 from augment.errors import UserError
 from augment.layout_basis import FeatureMoments, LayoutBasis, extract_layouts
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import require_backbone
-from pipeline.workspace.model_files import identity, require_reachable
+from pipeline.workspace.model_files import identity
 
 MODULE = "tests.augment.backbones.pooled_colors"
 NAME = f"{MODULE}:PooledColors"
