@@ -16,7 +16,7 @@ help:
 setup: $(STAMP)
 
 # torch comes first so that its build (CPU or CUDA) is the one that the package index offers, whatever else asks
-# for torch. mmcv and mmengine require opencv-python, albumentations opencv-python-headless, and both own the cv2
+# for torch. mmcv and mmengine require opencv-python, this project opencv-python-headless, and both own the cv2
 # folder: installing the headless one last makes `import cv2` work without libGL and X11.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""`lumen pretrain` makes, from nothing, a model that diffusers and this project load."""
+"""`lumen pretrain` trains, from scratch, a model that diffusers and this project load."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_model_is_loaded_by_diffusers_unaided(folder: Path) -> None:
     assert image.shape == (1, 64, 64, 3)
 
 
-def test_saved_model_does_not_tell_where_it_was_made(folder: Path) -> None:
+def test_saved_model_does_not_contain_its_path(folder: Path) -> None:
     for path in (folder / "model").rglob("*.json"):
         assert str(folder) not in path.read_text()
 
