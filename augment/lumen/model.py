@@ -13,7 +13,7 @@ from augment.errors import UserError
 from augment.layout_basis import LayoutBasis, extract_layouts
 from augment.lumen import zoo
 from augment.lumen.adapter import load_adapter
-from augment.lumen.diffusion_model import load_base
+from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.layout_sampler import LayoutSampler, Request
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Lumen:
                 f"{folder} was trained on layouts of {basis.backbone!r}, revision {basis.revision[:8]}, and "
                 f"{encoder.name!r} has revision {encoder.revision[:8]}: give the backbone that it was trained with"
             )
-        models = load_base(base, device), load_adapter(folder, device)
+        models = load_diffusion_model(base, device), load_adapter(folder, device)
         return cls(encoder, basis, LayoutSampler(*models, num_steps, guidance_scale, precision))
 
     def layout(self, image: NDArray[np.uint8]) -> NDArray[np.float16]:

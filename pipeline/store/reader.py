@@ -64,7 +64,9 @@ class SampleReader:
     def samples(self, split: str | None = None) -> Iterator[Sample]:
         """Every sample in the order of the keys, or those whose metadata name this split; reads one at a time."""
         splits = self.index["split"].to_pylist() if split is not None and "split" in self.index.column_names else []
-        chosen = self.keys if split is None else [key for key, of in zip(self.keys, splits, strict=False) if of == split]
+        chosen = (
+            self.keys if split is None else [key for key, of in zip(self.keys, splits, strict=False) if of == split]
+        )
         return map(self.read, chosen)
 
     def read_members(self, key: str) -> dict[str, bytes]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import BaseModel
 
 ZOO = Path(__file__).parent
 
@@ -17,9 +12,6 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in ZOO.glob("*/model_index.json"))
 
 
-def load(name: str, device: str = "cpu") -> tuple[BaseModel, LayoutControlNet]:
-    """Load a model of the zoo with its adapter, e.g. `lumen-tiny`."""
-    from augment.lumen.adapter import load_adapter
-    from augment.lumen.diffusion_model import load_base
-
-    return load_base(name, device), load_adapter(ZOO / name / "adapter", device).eval().requires_grad_(False)
+def source(name: str) -> str:
+    """Folder of a model of the zoo; any other name, a local folder or a hub id, unchanged."""
+    return str(ZOO / name) if name in names() else name
