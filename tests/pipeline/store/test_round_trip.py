@@ -159,6 +159,16 @@ def test_a_store_at_another_file_system_has_the_same_bytes(tmp_path: Path) -> No
     assert remote.done() == set()
 
 
+def test_a_reader_gives_all_samples_or_those_of_a_split(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "store"), FREE)
+    for split, keys in (("val", ("a", "d")), ("train", ("c", "b"))):
+        store.write_shard(f"{split}-000000", [Sample(key, metadata={"split": split}) for key in keys])
+    reader = SampleReader(store)
+    assert [sample.key for sample in reader.samples()] == reader.keys
+    assert [sample.key for sample in reader.samples("train")] == ["b", "c"]
+    assert not list(reader.samples("test"))
+
+
 def test_a_reader_reads_only_the_requested_members_and_can_be_pickled(tmp_path: Path) -> None:
     samples = camvid_like(["a"])
     store = Store.create(str(tmp_path), manifest())
