@@ -4,7 +4,7 @@ All loops take turns over the same store of CamVid photographs with their labels
 read all members; read them and encode the two label files of the Cityscapes format, and the image if it is no PNG; and
 the export itself in each format, from opening the store to the last file.
 
-    python benchmarks/export.py --root ../shared/data/camvid
+    python benchmarks/export.py --root CAMVID
 """
 
 from __future__ import annotations

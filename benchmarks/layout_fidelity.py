@@ -4,7 +4,7 @@ A linear probe on frozen DINOv2 features learns the classes from real training p
 validation images (the upper limit) and the images painted onto their layouts at each k. The probe, the basis, the base
 model and the adapter were trained without the validation split.
 
-    python benchmarks/layout_fidelity.py --dataset camvid --root ../shared/data/camvid
+    python benchmarks/layout_fidelity.py --dataset camvid --root CAMVID
 """
 
 from __future__ import annotations

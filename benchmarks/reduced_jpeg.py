@@ -3,7 +3,7 @@
 Mosaics of CamVid photographs are saved as JPEG of quality 90. One process on one core reads and resizes all of them, in
 turns with full decodes and with reduced ones. Samples a second are of CPU time, medians of the rounds.
 
-    python benchmarks/reduced_jpeg.py --root ../shared/data/camvid
+    python benchmarks/reduced_jpeg.py --root CAMVID
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 All three take turns in one process on one core, and encode the same samples with the same code. The store then writes a
 tar with index, digests and receipt, ShardWriter a plain tar, and the last loop nothing.
 
-    python benchmarks/shard_writing.py --root ../shared/data/camvid
+    python benchmarks/shard_writing.py --root CAMVID
 """
 
 from __future__ import annotations

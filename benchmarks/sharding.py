@@ -5,7 +5,7 @@ encode resized samples (the other limit), decode, resize and encode in a thread 
 Ray with a worker for each core.
 
     python benchmarks/sharding.py                                      rendered scenes
-    python benchmarks/sharding.py --root ../shared/data/camvid         mosaics of photographs
+    python benchmarks/sharding.py --root CAMVID                         mosaics of photographs
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def test_a_large_set_takes_no_quadratic_number_of_comparisons(monkeypatch: pytes
     assert compared < 50_000**2 / 2 / 500
 
 
-def test_the_nearest_of_each_split_is_told_across_splits_first() -> None:
+def test_the_nearest_of_each_split_is_reported_across_splits_first() -> None:
     images = [("t1", "train", 0b0000), ("t2", "train", 0b0001), ("v1", "val", 0b0011), ("v2", "val", 0b0001 << 40)]
     keys, splits, values = zip(*images, strict=True)
     assert closest(keys, splits, np.array(values, np.uint64), 1) == [
@@ -135,7 +135,7 @@ def test_the_nearest_of_each_split_is_told_across_splits_first() -> None:
     ]
 
 
-def test_many_equal_images_are_told_once_each() -> None:
+def test_many_equal_images_are_reported_once_each() -> None:
     keys = [f"k{number:04d}" for number in range(3000)]
     splits = ["val" if number == 7 else "train" for number in range(3000)]
     twins = closest(keys, splits, np.full(3000, 5, np.uint64), DISTANCE)
