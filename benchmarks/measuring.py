@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
-    """A parser of options; its help shows the docstring of the script as it is written."""
+    """A parser of options; its help shows the docstring of the script unchanged."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 

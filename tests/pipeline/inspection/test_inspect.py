@@ -83,7 +83,7 @@ def test_flat_images_are_counted_and_not_compared(tmp_path: Path) -> None:
     for split, grey in (("train", 0), ("val", 128)):
         write_camvid_image(tmp_path, split, "0", np.full((16, 24, 3), grey, np.uint8), np.zeros((16, 24), np.uint8))
     report = inspect(dataset_subject("camvid", str(tmp_path)), workers=1)
-    assert (report.flat, list(report.twins)) == (2, [])
+    assert (report.flat, list(report.near_duplicates)) == (2, [])
     assert "  not compared: 2 images of almost no contrast" in lines_of(report)
 
 
