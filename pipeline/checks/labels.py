@@ -24,18 +24,16 @@ from pipeline.checks.label_rules import (
     nothing_to_learn,
     perhaps_ignored,
 )
-from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import Dataset, Record, RecordError
+from pipeline.datasets import TRAIN_SPLIT, Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import telling_unpaired
 from pipeline.datasets.files.unread import noting_unread
-from pipeline.datasets.opening import intake_of
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
+from pipeline.stages.images import RealImages
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
-from pipeline.stages.workflow_data import RealData
-from pipeline.store import taxonomy_of
+from pipeline.store import Store, taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 
 # Masks of a split that are always checked, and the most that are checked where these leave a doubt or do not read.
@@ -122,13 +120,13 @@ class LabelCheck:
     It reads a few from all over each split first, and more where these leave a doubt, such as a single class.
 
     Attributes:
-        data: of the run.
+        images: of the run.
         budget: how many bad samples the run allows.
         measured: the split that segmenters are evaluated on; None where the configuration leaves them out.
         trains: whether one of the stages to run trains on labels.
     """
 
-    data: RealData
+    images: RealImages
     budget: ErrorBudget
     measured: str | None
     trains: bool
@@ -139,12 +137,12 @@ class LabelCheck:
         Raises:
             UserError: masks or images do not read, a named class is ignored by default, or all labels have one class.
         """
-        if self.data.config.dataset.render is not None:
+        if self.images.is_rendered:
             return []
-        dataset, target = self.data.dataset, self.data.taxonomy
+        dataset, target = self.images.dataset, self.images.taxonomy
         encoding = LabelEncoding.of(dataset)
         remarks = self._labels(dataset, encoding, target) if encoding and target else []
-        for split, records in self.data.candidates.items():
+        for split, records in self.images.candidates.items():
             self._require_an_image(dataset, split, records)
             if turned := turned_images(dataset.tree, split, records):
                 remarks.append(f"labels: {turned}")
@@ -153,7 +151,7 @@ class LabelCheck:
     def _labels(self, dataset: Dataset, encoding: LabelEncoding, target: Taxonomy) -> list[str]:
         own = encoding.taxonomy
         table = None if own == target else mapping_table(own, target)
-        labelled = {split: [r for r in records if r.label] for split, records in self.data.candidates.items()}
+        labelled = {split: [r for r in records if r.label] for split, records in self.images.candidates.items()}
         scans = [
             LabelScan(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found
         ]
@@ -213,8 +211,8 @@ class LabelCheck:
 
     def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
         """Labelled images that the run does not use, by split; None where a split that it does not use has a fault."""
-        intake = intake_of(self.data.config.dataset)
-        records, used = dict(self.data.listing.records), self.data.candidates
+        intake = self.images.config.dataset.intake
+        records, used = dict(self.images.listing.records), self.images.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:
             with telling_unpaired(), noting_unread():
@@ -247,7 +245,7 @@ class LabelCheck:
         return remarks
 
     def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:
-        geometry, reason = self.data.frame_geometry, ""
+        geometry, reason = self.images.geometry, ""
         tried = [records[index] for index in spread(len(records), _IMAGES)]
         for record in tried:
             try:
@@ -273,13 +271,13 @@ def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label
         return Failed(record.key, str(error))
 
 
-def check_stored_labels(data: RealData) -> None:
+def check_stored_labels(images: RealImages, store: Store) -> None:
     """Check labels of the training split in the real store, before segmenters are trained on them.
 
     Raises:
         UserError: they have no class, or only one.
     """
-    store, taxonomy = data.store, taxonomy_of(data.store.manifest)
+    taxonomy = taxonomy_of(store.manifest)
     if taxonomy is None:
         return
     keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
@@ -291,7 +289,7 @@ def check_stored_labels(data: RealData) -> None:
         return found if isinstance(found, Failed) else found.label
 
     scan.run(load, taxonomy.ignore_index, lambda: len(scan.counts().classes) < 2)
-    on_disk = None if data.config.dataset.render is not None else LabelEncoding.of(data.dataset)
+    on_disk = None if images.is_rendered else LabelEncoding.of(images.dataset)
     counts, encoding = scan.counts(), on_disk or LabelEncoding.of_store(taxonomy)
     if fault := nothing_labelled(counts, encoding.ignored) or nothing_to_learn(counts, taxonomy.classes, encoding):
         raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

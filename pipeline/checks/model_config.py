@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.workspace.model_files import HUB_SECONDS, model_folder
+from pipeline.checks.hub import HUB_SECONDS
+from pipeline.workspace.model_files import model_folder
 
 
 def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[str, Any]:

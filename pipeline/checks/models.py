@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augment.backbones import OFFLINE_DINOV2
+from augment.backbones.imported import import_factory, is_import_path
 from augment.errors import UserError
+from augment.stride import STRIDE
 from pipeline.checks.model_config import read_model_config, require_writable
-from pipeline.stages.fit import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,9 @@ def require_backbone(name: str) -> int | None:
         if not (cache_folder() / "config.json").exists():
             require_writable("LUMEN_CACHE", cache_folder())
         return CHANNELS
+    if is_import_path(name):
+        width = getattr(import_factory(name), "channels", None)
+        return width if isinstance(width, int) else None
     config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
     if (kind := config.get("model_type")) not in MODEL_TYPES:
         raise UserError(f"{BACKBONE}={name}: it is a model of type {kind!r}: {BACKBONE_REMEDY}")

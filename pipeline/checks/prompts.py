@@ -14,13 +14,13 @@ from augment.prompts import CAPTION, SAID, describe, expand, places
 
 if TYPE_CHECKING:
     from augment.lumen.prompt_limit import PromptLimit
-    from pipeline.config.generation import PromptConfig
+    from augment.prompts import PromptOptions
     from pipeline.engine import ErrorBudget
 
 KEY = "generate.prompts"
 
 
-def require_said(prompts: PromptConfig) -> None:
+def require_said(prompts: PromptOptions) -> None:
     """Check that every template contains the attributes that are chosen for a new image.
 
     Raises:
@@ -38,7 +38,7 @@ def require_said(prompts: PromptConfig) -> None:
                 )
 
 
-def require_prompts_fit(prompts: PromptConfig, base: str) -> None:
+def require_prompts_fit(prompts: PromptOptions, base: str) -> None:
     """Check that the text encoder takes the negative prompt, and each template with the longest values of the domains.
 
     `require_sources_fit` checks the attributes of the sources in the templates.
@@ -68,7 +68,7 @@ def require_prompts_fit(prompts: PromptConfig, base: str) -> None:
 
 
 def require_sources_fit(
-    prompts: PromptConfig, base: str, sources: Sequence[Mapping[str, str]], budget: ErrorBudget
+    prompts: PromptOptions, base: str, sources: Sequence[Mapping[str, str]], budget: ErrorBudget
 ) -> None:
     """Check that the text encoder takes the templates with the attributes of nearly all sources.
 
@@ -104,7 +104,7 @@ def require_sources_fit(
             )
 
 
-def longest_values(prompts: PromptConfig, limit: PromptLimit) -> dict[str, str]:
+def longest_values(prompts: PromptOptions, limit: PromptLimit) -> dict[str, str]:
     """The value with the most tokens of each domain."""
     return {name: max(values, key=limit.count) for name, values in prompts.domains.items()}
 

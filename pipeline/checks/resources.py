@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
-from pipeline.stages.steps import resources_of
 
 if TYPE_CHECKING:
-    from pipeline.config import Config, StageName
+    from pipeline.config import Config
     from pipeline.engine.ray_pool import Node
-
-# Stages that train. Ray Train runs them, and no CPU slot is reserved for read tasks.
-TRAININGS = ("adapt", "judge", "compare")
+    from pipeline.stages.step import Step
 
 
-def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
+def require_resources(config: Config, steps: Sequence[Step]) -> None:
     """Check that this machine has room for the workers of each stage; starts no Ray.
 
     If the run joins a cluster, check only that the cluster answers; `require_room` does the rest.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
 
     Raises:
         UserError: a worker, or the requested number of workers, would never find room, or no cluster answers.
     """
-    stages = working(parts)
+    stages = [step.name for step in steps if step.in_workers]
     if joins_cluster(config):
         from pipeline.engine.ray_cluster import require_cluster
 
@@ -63,15 +60,15 @@ def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
 
         # As `connect` starts it.
         here = {"CPU": cpus + RESERVED_CPUS, "GPU": gpus, CORELESS: RESERVED_CPUS}
-        require_pools(config, parts, [here])
+        require_pools(config, steps, [here])
 
 
-def require_room(config: Config, parts: Mapping[StageName, int], report: Callable[[str], None]) -> None:
+def require_room(config: Config, steps: Sequence[Step], report: Callable[[str], None]) -> None:
     """Join the Ray cluster and check that its nodes have room for the workers of each stage.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
         report: takes a line where the cluster is slow to answer.
 
     Raises:
@@ -81,22 +78,18 @@ def require_room(config: Config, parts: Mapping[StageName, int], report: Callabl
     from pipeline.engine.ray_pool import node_resources
 
     connect(config.cluster.address, report)
-    require_pools(config, parts, node_resources())
+    require_pools(config, steps, node_resources())
 
 
-def require_pools(config: Config, parts: Mapping[StageName, int], nodes: Sequence[Node]) -> None:
+def require_pools(config: Config, steps: Sequence[Step], nodes: Sequence[Node]) -> None:
     """Check that nodes have room for the workers of each stage; raises UserError."""
     from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, pool_size
 
-    for stage in working(parts):
-        reserved = coreless_slots(nodes) if stage in TRAININGS else RESERVED_CPUS
-        resources = resources_of(config, stage).resources
-        pool_size(key_of(config, stage), resources, nodes, max(1, parts[stage]), reserved)
-
-
-def working(stages: Iterable[StageName]) -> list[StageName]:
-    """The stages that have workers; the command itself writes the report."""
-    return [stage for stage in stages if stage != "report"]
+    for step in steps:
+        if step.in_workers:
+            # A training reads its data itself, so that no CPU slot is reserved to read with.
+            reserved = coreless_slots(nodes) if step.trains else RESERVED_CPUS
+            pool_size(key_of(config, step.name), step.resources, nodes, max(1, step.parts()), reserved)
 
 
 def joins_cluster(config: Config) -> bool:
@@ -105,7 +98,7 @@ def joins_cluster(config: Config) -> bool:
     return config.cluster.executor == "ray" and bool(given)
 
 
-def key_of(config: Config, stage: StageName) -> str:
+def key_of(config: Config, stage: str) -> str:
     """The key of the configuration that sets the resources of a stage's workers."""
     return f"cluster.stages.{stage}" if stage in config.cluster.stages else "cluster.default"
 

@@ -25,7 +25,7 @@ from pipeline.export.destination import Destination
 from pipeline.export.exported_store import ExportedStore, Item
 from pipeline.export.format import Written
 from pipeline.export.segments import unique_runs
-from pipeline.stages.wording import content_attributes
+from pipeline.stages.descriptions import content_attributes
 from pipeline.store import Sample
 from pipeline.store.codec import encode_image
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, colorize

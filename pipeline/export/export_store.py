@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.datasets.readers.folder import LABELLED_SPLITS
 from pipeline.datasets.table import TABLE
-from pipeline.engine.overlap import ordered
+from pipeline.engine import ordered
 from pipeline.export.cityscapes import CityscapesFormat
 from pipeline.export.coco import CocoFormat
 from pipeline.export.destination import Destination, new_destination

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipeline.checks.label_rules import LabelCounts, ignored_class, nothing_labelled, nothing_to_learn, perhaps_ignored
-from pipeline.config import TRAIN_SPLIT
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.inspection.duplicates import DISTANCE, NearDuplicate, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from augment.errors import UserError
 from pipeline.checks.label_rules import LabelEncoding
-from pipeline.config import TRAIN_SPLIT, DatasetConfig
-from pipeline.datasets import Dataset, DatasetKind, Decoding, Intake, Listing, open_dataset
+from pipeline.datasets import (
+    TRAIN_SPLIT,
+    Dataset,
+    DatasetOptions,
+    Decoding,
+    Intake,
+    Listing,
+    kinds,
+    open_dataset,
+)
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import Unpaired, telling_unpaired
 from pipeline.datasets.files.unread import Unread, noting_unread
-from pipeline.datasets.opening import intake_of, options_of
+from pipeline.datasets.registry import is_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
-from pipeline.stages import shard
+from pipeline.stages import dataset_source
+from pipeline.stages.extract import ExtractStep
 from pipeline.stages.reading import Part, StoreSource, split_of
+from pipeline.stages.registry import stores_in
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
@@ -71,34 +80,34 @@ class Subject:
 
 
 def dataset_subject(
-    kind: DatasetKind,
+    kind: str,
     root: str,
     split: str | None = None,
     limit: int | None = None,
-    settings: DatasetConfig | None = None,
+    settings: DatasetOptions | None = None,
 ) -> Subject:
     """A dataset in a folder or at a URL, complete or not; at most ``limit`` images of each split.
 
     ``settings`` are those of a run's ``dataset`` section. Raises UserError if the folder is no dataset of that kind,
     or has no such split.
     """
-    options = options_of(settings)
+    options = settings.kind_options if settings else None
     decoding = settings.decoding if settings else Decoding()
     dataset = open_dataset(kind, root, options, decoding)
-    intake = intake_of(settings)
+    intake = settings.intake if settings else Intake()
     splits = [split] if split else intake.splits(dataset)
     with telling_unpaired() as unpaired, noting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     read = settings.splits if settings is not None and settings.only_labelled else ()
     chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
-    units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
+    units = {name: dataset_source.plan_units({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
         dataset.name,
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, options=options, decoding=decoding),
+        dataset_source.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
         unread=unread,
         lacks_train=lacks_train,
@@ -172,27 +181,26 @@ def subjects_of(
     root: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    settings: DatasetConfig | None = None,
+    settings: DatasetOptions | None = None,
 ) -> dict[str, Subject]:
     """The subjects of a command line, by name: a kind of dataset and its ``root``, a store, or a workspace's stores.
 
     ``settings`` are for a dataset; see `dataset_subject`. Raises UserError where the target is none of these.
     """
-    kinds: dict[str, DatasetKind] = {kind: kind for kind in get_args(DatasetKind)}
     if root is not None:
-        if target not in kinds:
-            raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, settings)}
+        if not is_kind(target):
+            raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds())} before {root}")
+        return {target: dataset_subject(target, root, split, limit, settings)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
-    if target in kinds:
+    if is_kind(target):
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
     # Layouts have no pixels and labels to count.
-    stores = {name: url for name, url in space.stores.items() if url != space.layouts and Store.left_at(url)}
+    stores = {name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.left_at(url)}
     if not stores:
         raise UserError(
             f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "
-            f"for a dataset give its kind first: {', '.join(kinds)}"
+            f"for a dataset give its kind first: {', '.join(kinds())}"
         )
     return {name: store_subject(url, split, limit) for name, url in stores.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipeline.config import TRAIN_SPLIT
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, ValueCounts, ranked

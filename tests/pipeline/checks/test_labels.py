@@ -17,7 +17,7 @@ from augment.errors import UserError
 from pipeline.checks.labels import LabelCheck
 from pipeline.cli import guarded
 from pipeline.config.compose import load_config
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages.images import RealImages
 from pipeline.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.pipeline.datasets.trees import random_image, save
@@ -43,7 +43,7 @@ def looked_at(root: Path, *overrides: str) -> list[str]:
         "own", [f"dataset.root={root}", f"workspace={root / 'space'}", "cluster.executor=serial", *overrides]
     )
     budget = config.error_budget
-    return LabelCheck(RealData(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
+    return LabelCheck(RealImages(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
 
 
 def refused(root: Path, space: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:

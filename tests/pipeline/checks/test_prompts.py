@@ -13,10 +13,10 @@ from PIL import Image
 
 from augment.errors import UserError
 from augment.lumen.prompt_limit import load_prompt_limit
+from augment.prompts import PromptOptions
 from pipeline.checks.prompts import require_sources_fit
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.config.generation import PromptConfig
 from pipeline.engine import ErrorBudget
 from pipeline.store import SampleReader, Store
 from tests.conftest import REPOSITORY
@@ -110,7 +110,7 @@ def test_prompts_that_leave_out_or_cannot_hold_attributes_are_refused_before_any
     assert not (tmp_path / "new").exists()
 
 
-CITY = PromptConfig(templates=("{caption}, {city}",))
+CITY = PromptOptions(templates=("{caption}, {city}",))
 
 
 @pytest.mark.parametrize(

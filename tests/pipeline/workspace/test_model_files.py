@@ -13,11 +13,13 @@ from huggingface_hub import constants
 
 from augment.errors import UserError
 from augment.lumen import zoo
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config
 from pipeline.checks.models import require_backbone
 from pipeline.config import Config
-from pipeline.workflow.run import Selection, run
-from pipeline.workspace.model_files import identity, require_reachable
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
+from pipeline.workspace.model_files import identity
 
 ANSWERS = {
     "/api/models/owner/vit": (200, {}, ["config.json", "model.safetensors"]),
