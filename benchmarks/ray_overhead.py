@@ -54,7 +54,8 @@ def main() -> None:
         few = seconds(executor, task, options.few, options.keys)
         many = seconds(executor, task, options.many, options.keys)
         each = 1000 * (many - few) / (options.many - options.few)
-        print(f"{kind:<6} {at_once} in hand: {few:6.2f} s for {options.few} units, {each:7.3f} ms for each further one")
+        head = f"{kind:<6} {at_once} held by a worker: {few:6.2f} s for {options.few} units"
+        print(f"{head}, {each:7.3f} ms for each further one")
 
 
 if __name__ == "__main__":
