@@ -113,7 +113,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_text(text: str, encoding: str)
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_every_text_of_a_set_may_begin_with_a_mark(tmp_path: Path, encoding: str) -> None:
-    from tests.pipeline.datasets.test_polygons import square, write
+    from tests.pipeline.datasets.annotations.test_polygons import square, write
 
     path = write(tmp_path / "coco", [[square(0, 0, 6)]])
     path.write_text(path.read_text(), encoding=encoding)
