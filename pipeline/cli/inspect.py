@@ -77,7 +77,8 @@ def root_and_settings(root: str | None, overrides: Sequence[str]) -> tuple[str |
 def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
     """The dataset that `dataset.KEY=VALUE` words describe; None where there are none."""
     from pipeline.config import TRAIN_SPLIT, DatasetConfig, DatasetSettings
-    from pipeline.config.compose import settings_of, validate
+    from pipeline.config.compose import settings_of
+    from pipeline.config.validation import validate
 
     if not settings:
         return None

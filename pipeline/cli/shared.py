@@ -22,7 +22,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} CONFIG [key=value ...] [options]"
     parser.epilog = "key=value sets any key of the configuration, e.g. generate.variants=4 dataset=camvid"
     parser.set_defaults(takes_overrides=True)
-    parser.add_argument("config", metavar="CONFIG", help=f"one of {', '.join(recipes())}, or the path of a YAML file")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        help=f"one of {', '.join(recipes())}; or the path of a YAML file, or of a workspace to use its configuration",
+    )
     parser.add_argument("--workspace", help="folder that all stages write to")
     parser.add_argument("--executor", choices=("ray", "serial"), help="Ray workers, or this process alone")
 

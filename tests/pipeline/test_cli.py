@@ -161,6 +161,20 @@ def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(
     assert not [line for line in lines if "report" in line]
 
 
+def test_a_workspace_is_run_with_its_own_configuration(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (copied / "config.yaml").read_bytes()
+    assert guarded(["plan", str(copied), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert guarded(["run", str(copied), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert [line.split() for line in lines[1:]] == [[line.split()[0], "done"] for line in lines[1:]]
+    assert (copied / "config.yaml").read_bytes() == before
+    assert guarded(["plan", str(copied), "generate.variants=9", "--until", "generate", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1]["units"] == 72
+
+
 def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["verify", str(generated)]) == 0
     assert "no fault" in capsys.readouterr().out
