@@ -5,11 +5,9 @@ from __future__ import annotations
 from pipeline.config.config import Config
 from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
 from pipeline.config.generation import BackboneConfig
-from pipeline.config.sections import REPORTING_KEYS, STAGES, TRAIN_SPLIT, Name, StageName
-from pipeline.config.value import mix_weights
+from pipeline.config.sections import STAGES, TRAIN_SPLIT, Name, StageName
 
 __all__ = [
-    "REPORTING_KEYS",
     "STAGES",
     "TRAIN_SPLIT",
     "BackboneConfig",
@@ -22,5 +20,4 @@ __all__ = [
     "SamplingConfig",
     "SizeConfig",
     "StageName",
-    "mix_weights",
 ]

@@ -17,8 +17,6 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 TRAIN_SPLIT = "train"
 # Context of a validation after which nothing is run, so that no file needs to be where the configuration says.
 DONE = "done"
-# Keys of a training that leave its result as it is.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
 
 
 def model_name(name: str, info: ValidationInfo) -> str:
