@@ -25,6 +25,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "run": Command("run a recipe; does only what is left to do", "pipeline.cli.run"),
     "plan": Command("show what a run would do; changes nothing", "pipeline.cli.plan"),
+    "config": Command("print the configuration of a recipe, every key with its meaning", "pipeline.cli.config"),
     "status": Command("show the progress of every stage", "pipeline.cli.status"),
     "verify": Command(
         "check every byte of a store, or of all stores and artifacts of a workspace", "pipeline.cli.verify"

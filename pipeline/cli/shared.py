@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from augment.errors import UserError
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from pipeline.workflow.progress import Row
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
+def add_recipe(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Add the recipe of a run and the overrides of its keys."""
     from pipeline.config.compose import recipes
 
-    parser.usage = f"{parser.prog} CONFIG [key=value ...] [options]"
     parser.epilog = "key=value sets any key of the configuration, e.g. generate.variants=4 dataset=camvid"
     parser.set_defaults(takes_overrides=True)
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        help=f"one of {', '.join(recipes())}; or the path of a YAML file, or of a workspace to use its configuration",
-    )
+    names = ", ".join(recipes())
+    text = f"one of {names}; or the path of a YAML file, or of a workspace to use its configuration"
+    parser.add_argument("config", metavar="CONFIG", help=text, **options)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the recipe of a run, and where to run it."""
+    parser.usage = f"{parser.prog} CONFIG [key=value ...] [options]"
+    add_recipe(parser)
     parser.add_argument("--workspace", help="folder that all stages write to")
     parser.add_argument("--executor", choices=("ray", "serial"), help="Ray workers, or this process alone")
 

@@ -37,11 +37,15 @@ def load_config(recipe: str, overrides: Sequence[str] = (), *, done: bool = Fals
 
     With `done`, for a run that is only looked at, the folders and files that it names need not exist.
     """
-    path = find_recipe(recipe)
-    values = compose(path, overrides, Config)
-    if path.name == KEPT_CONFIG:
+    return validate(values_of(find_recipe(recipe), overrides, Config), Config, DONE if done else None)
+
+
+def values_of(path: Path, overrides: Sequence[str], schema: type[BaseModel]) -> dict[str, Any]:
+    """The composed values of a recipe's file, see `compose`, with the workspace that it is in."""
+    values = compose(path, overrides, schema)
+    if path.name == KEPT_CONFIG and schema is Config:
         values.setdefault("workspace", str(path.parent))
-    return validate(values, Config, DONE if done else None)
+    return values
 
 
 def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
