@@ -28,6 +28,8 @@ for name in SETTINGS:
 # The servers of the tests are on this machine, and no proxy leads there.
 for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
+# Read when torch is loaded: more threads gain models this small nothing, and the tests may run two at a time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when Ray is imported, which test modules do.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", QUIET["RAY_DEDUP_LOGS_SKIP_REGEX"])
 
