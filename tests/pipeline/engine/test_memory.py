@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,15 @@ from pipeline.store import Store
 from tests.pipeline.engine import stages
 
 
+@pytest.fixture(scope="module")
+def _cheap_collections() -> Iterator[None]:
+    """The collections of the code under test leave out what all the tests before have loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_cheap_collections")
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 20))
 def test_every_item_is_done_once_and_in_order(count: int, size: int, fits: int) -> None:
     take_remarks()
