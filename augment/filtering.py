@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
 from augment.errors import NotFinite, UserError
+from augment.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
 # impossible.
 _EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 400), [np.inf]])
 _BINS = len(_EDGES) - 1
+
+
+class CurateOptions(Options):
+    """What becomes of labels that the judge does not believe."""
+
+    quantile: float = Field(default=0.95, gt=0, lt=1, description="of a class's pixel losses on real data: its scale")
+    tolerance: float = Field(default=1.25, ge=1, le=100, description="loss over tolerance x scale makes a pixel 255")
+    min_reliable: float = Field(default=0.5, ge=0, le=1, description="images with a lower share believed are dropped")
 
 
 @dataclass(frozen=True)
@@ -87,27 +97,22 @@ class LossScale:
     pixels: tuple[int, ...]
 
     @classmethod
-    def fit(
-        cls,
-        histogram: LossHistogram,
-        classes: tuple[str, ...],
-        quantile: float = 0.95,
-        tolerance: float = 1.25,
-    ) -> LossScale:
-        """Thresholds at `tolerance` times the `quantile` of each class' losses on real data.
+    def fit(cls, histogram: LossHistogram, classes: tuple[str, ...], options: CurateOptions) -> LossScale:
+        """Thresholds at `tolerance` times the `quantile` of each class's losses on real data.
 
         No threshold is below log 2: where the segmenter gives the label a probability of one half or more, it
         agrees with the label, however sure it is of that class elsewhere.
-
-        Raises:
-            UserError: `quantile` is outside 0..1 or `tolerance` is below 1.
         """
-        if not 0 < quantile < 1 or tolerance < 1:
-            raise UserError(f"loss scale: quantile {quantile} must be in 0..1 and tolerance {tolerance} at least 1")
-        scale = tolerance * histogram.quantile(quantile)
+        scale = options.tolerance * histogram.quantile(options.quantile)
         thresholds = np.where(np.isnan(scale), np.inf, np.maximum(scale, math.log(2)))
         pixels = histogram.counts.sum(axis=1)
-        return cls(tuple(classes), tuple(map(float, thresholds)), quantile, tolerance, tuple(map(int, pixels)))
+        return cls(
+            tuple(classes),
+            tuple(map(float, thresholds)),
+            options.quantile,
+            options.tolerance,
+            tuple(map(int, pixels)),
+        )
 
     def reliable(
         self, loss: NDArray[np.floating], label: NDArray[np.integer], ignore_index: int = 255

@@ -1,86 +1,130 @@
-"""How a segmenter is trained, the same way for every mix."""
+"""Options of the trainings that show what data was worth. No torch here: the configuration imports this module."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from augment.errors import UserError
+from pydantic import Field, model_validator
+
+from augment.options import (
+    AbsolutePath,
+    Ascending,
+    CheckpointMinutes,
+    Distinct,
+    Options,
+    Positive,
+    PositiveFloat,
+    Seed,
+)
 from pipeline.store import file_digest
 
-_OPERATIONAL = ("num_workers", "checkpoint_interval", "checkpoint_minutes", "val_batch_size")
+PARTS = ("real", "synthetic")
+# Options that do not change the result.
+_OPERATIONAL = {"num_workers", "checkpoint_interval", "checkpoint_minutes", "val_batch_size"}
+Iterations = Annotated[int, Field(ge=1, le=10_000_000, description="optimizer steps")]
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How every mix is trained: the same for all of them, or the comparison means nothing.
+class SegmenterOptions(Options):
+    """The segmenter and its training, as far as the configuration sets them."""
 
-    Attributes:
-        model: see `downstream.segmenters.segmenter_config`.
-        decoder_channels: width of the decode head; None keeps the model's own, 256 for SegFormer.
-        pretrained: weights to start from; None starts from random ones.
-        iterations: optimizer steps.
-        batch_size: samples a step.
-        learning_rate: of AdamW after warm-up; heads of pretrained models learn ten times as fast.
-        weight_decay: of AdamW, on all but norms and biases.
-        warmup: share of the iterations over which the rate rises; afterwards it falls to 0 by `power`.
-        power: of the polynomial schedule.
-        crop: height and width of training crops in pixels; None takes the stores' own size.
-        scale_range: images are resized by a factor drawn from it before cropping.
-        flip: probability of a horizontal flip.
-        photometric: whether brightness, contrast, saturation and hue are varied.
-        num_workers: loader processes; 0 loads in the training process. Does not change the result.
-        checkpoint_interval: iterations between saved states. Does not change the result.
-        checkpoint_minutes: minutes after which the state is saved however few iterations they brought. Does not change
-            the result.
-        val_batch_size: samples an evaluation step. Does not change the result.
+    model: str = Field(default="segformer_mit-b0", min_length=1, description="mmsegmentation model or config file")
+    iterations: Iterations = Field(default=1000, description="optimizer steps, the same for every mix")
+    decoder_channels: int | None = Field(
+        default=None, ge=8, description="width of the decode head; null keeps the model's own"
+    )
+    pretrained: AbsolutePath | None = Field(
+        default=None, description="weights to start from, safetensors or a checkpoint; null starts from random ones"
+    )
+    batch_size: int = Field(default=8, ge=1, le=4096, description="images per step")
+    learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description="peak rate of AdamW; with pretrained weights the head learns at 10 x it"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="of AdamW, on all but norms and biases")
+    scale_range: Annotated[tuple[PositiveFloat, PositiveFloat], Ascending] = Field(
+        default=(0.75, 1.5), description="images are resized by a random factor in this range before cropping"
+    )
+    photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
+    num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
+    checkpoint_minutes: CheckpointMinutes = 5
 
-    Raises:
-        UserError: a value is out of range.
-    """
 
-    model: str = "segformer_mit-b0"
-    decoder_channels: int | None = None
-    pretrained: str | None = None
-    iterations: int = 1000
-    batch_size: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    power: float = 1.0
-    crop: tuple[int, int] | None = None
-    scale_range: tuple[float, float] = (0.75, 1.5)
-    flip: float = 0.5
-    photometric: bool = True
-    num_workers: int = 0
-    checkpoint_interval: int = 100
-    checkpoint_minutes: float = 5.0
-    val_batch_size: int = 16
+class SegmenterTraining(SegmenterOptions):
+    """How one segmenter is trained: the same way for every mix, or the comparison means nothing."""
 
-    def __post_init__(self) -> None:
-        for name, ok, right in (
-            ("iterations", self.iterations >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("warmup", 0 <= self.warmup < 1, "in 0..1, 1 excluded"),
-            (
-                "scale_range",
-                0 < self.scale_range[0] <= self.scale_range[1],
-                "two factors above 0, smaller first",
-            ),
-            ("flip", 0 <= self.flip <= 1, "in 0..1"),
-            ("checkpoint_minutes", self.checkpoint_minutes > 0, "above 0"),
-            ("checkpoint_interval", self.checkpoint_interval >= 1, "at least 1"),
-        ):
-            if not ok:
-                raise UserError(f"training option {name} is {getattr(self, name)}: it must be {right}")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the iterations over which the rate rises")
+    power: float = Field(default=1.0, description="of the polynomial by which the rate then falls to 0")
+    crop: tuple[int, int] | None = Field(
+        default=None, description="height and width of training crops in pixels; None takes the stores' own size"
+    )
+    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
+    checkpoint_interval: Positive = Field(
+        default=100, description="iterations between saved states; does not change the result"
+    )
+    val_batch_size: Positive = Field(default=16, description="samples per evaluation step; does not change the result")
 
     @property
     def semantic(self) -> dict[str, Any]:
         """The options that change the result, as JSON; files are named by their content."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OPERATIONAL}
+        values = self.model_dump(mode="json", exclude=_OPERATIONAL)
         for name in ("model", "pretrained"):
             if values[name] and Path(values[name]).is_file():
                 values[name] = file_digest(Path(values[name]))
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return values
+
+
+class DownstreamOptions(SegmenterOptions):
+    """The model whose training shows what the data was worth."""
+
+    mixes: Annotated[tuple[str, ...], Field(min_length=1), Distinct] = Field(
+        default=("real", "synthetic", "real+synthetic"),
+        description="mixes to compare, e.g. 'real+2*synthetic'",
+    )
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), Distinct] = Field(
+        default=(0,), description="one training for each mix and seed"
+    )
+
+    @model_validator(mode="after")
+    def _known_parts(self) -> DownstreamOptions:
+        for mix in self.mixes:
+            mix_weights(mix)
+        return self
+
+    def training(self, iterations: int) -> SegmenterTraining:
+        """The training of every mix, for this number of iterations."""
+        shared = self.model_dump(include=set(SegmenterOptions.model_fields))
+        return SegmenterTraining(**{**shared, "iterations": iterations})
+
+
+class JudgeOptions(Options):
+    """The segmenter trained on real data alone, which scores synthetic data."""
+
+    iterations: Iterations = 1000
+    seed: Seed = Field(default=0, description="seed of its training")
+
+
+class EvaluateOptions(Options):
+    """What alignment, diversity and the comparison are measured on."""
+
+    split: Annotated[str, Field(min_length=1)] | None = Field(
+        default="val", description="held-out split; null leaves out all stages that need labels, from judge on"
+    )
+
+
+def mix_weights(expression: str) -> dict[str, float]:
+    """Weight of each part of a mix such as `real`, `real+synthetic` or `real+0.5*synthetic`.
+
+    Raises:
+        ValueError: the expression names a part other than `real` and `synthetic`, or one twice.
+    """
+    weights: dict[str, float] = {}
+    for term in expression.replace(" ", "").split("+"):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\*)?(\w+)", term)
+        if match is None or match[2] not in PARTS or match[2] in weights or float(match[1] or 1) == 0:
+            raise ValueError(
+                f"{expression!r} is no mix: join 'real' and 'synthetic', each once, with '+' and a factor, "
+                "e.g. 'real+0.5*synthetic'"
+            )
+        weights[match[2]] = float(match[1] or 1)
+    return weights

@@ -25,7 +25,7 @@ from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, re
 from downstream.finite import FiniteOptimWrapper, NotFinite
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
-from downstream.options import TrainingOptions
+from downstream.options import SegmenterTraining
 from downstream.results import RESULT, RunResult, read_result, write_json
 from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
 from downstream.segmenters import segmenter_config
@@ -42,7 +42,7 @@ def train(
     mix: Mix,
     real_store: str,
     synthetic_store: str | None,
-    options: TrainingOptions,
+    options: SegmenterTraining,
     seed: int,
     run_dir: Path,
     on_step: OnStep = ignore_step,
@@ -113,7 +113,7 @@ def train(
         )
         runner = StoreRunner(
             state,
-            Path(options.pretrained) if options.pretrained else None,
+            options.pretrained,
             model=ConfigDict(config),
             work_dir=str(run_dir / "log"),
             train_dataloader=_train_loader(mix, parts, options, seed, state),
@@ -158,7 +158,7 @@ def train(
     return result
 
 
-def _remedy(options: TrainingOptions) -> str:
+def _remedy(options: SegmenterTraining) -> str:
     return (
         f"no result is kept: give a lower downstream.learning_rate than {options.learning_rate:g}, "
         "and --redo judge where the judge is trained already"
@@ -191,7 +191,7 @@ def _claim(run_dir: Path, inputs: Mapping[str, JSON]) -> None:
     write_json(path, inputs)
 
 
-def _crop(options: TrainingOptions, store_url: str) -> tuple[int, int]:
+def _crop(options: SegmenterTraining, store_url: str) -> tuple[int, int]:
     geometry = Store.open(store_url).manifest.geometry
     if options.crop is not None:
         return options.crop
@@ -201,7 +201,7 @@ def _crop(options: TrainingOptions, store_url: str) -> tuple[int, int]:
 
 
 def _train_loader(
-    mix: Mix, parts: Mapping[str, Part], options: TrainingOptions, seed: int, state: TrainingState | None
+    mix: Mix, parts: Mapping[str, Part], options: SegmenterTraining, seed: int, state: TrainingState | None
 ) -> DataLoader:
     first = next(iter(parts.values())).store_url
     height, width = crop = _crop(options, first)
@@ -233,7 +233,7 @@ def _train_loader(
     return _loader(dataset, options.batch_size, options.num_workers, sampler)
 
 
-def _val_loader(part: Part, options: TrainingOptions) -> DataLoader:
+def _val_loader(part: Part, options: SegmenterTraining) -> DataLoader:
     pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": LoadLabel}, {"type": "PackSegInputs"}]
     one_size = bool(Store.open(part.store_url).manifest.geometry)
     dataset = StoreDataset([part], pipeline, test_mode=True)
@@ -250,7 +250,7 @@ def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: M
     )
 
 
-def _schedule(options: TrainingOptions, ignore_index: int) -> dict[str, Any]:
+def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
     """AdamW with a linear warm-up and a polynomial decay, over the iterations of the run, then one evaluation."""
     total = options.iterations
     # mmengine's LinearLR never arrives at the full rate in fewer than two steps.

@@ -22,7 +22,7 @@ from mmengine.structures import PixelData
 from augment.errors import UserError
 from downstream.judge import Judge
 from downstream.mmseg_import import MissingOperator, mmseg_scope
-from downstream.options import TrainingOptions
+from downstream.options import SegmenterTraining
 from downstream.segmenters import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
 from pipeline.checks.machine_memory import memory_here
 from pipeline.store import fingerprint
@@ -61,7 +61,7 @@ class Trial:
         local: whether that is a device of this machine; the memory of another one is not known.
     """
 
-    options: TrainingOptions
+    options: SegmenterTraining
     crop: tuple[int, int]
     num_classes: int
     ignore_index: int
@@ -120,7 +120,7 @@ class Trial:
             # The judge is built from what JSON keeps of the config.
             model: Any = build_segmenter(config_from_json(config_to_json(config))).to(self.device).train()
             if options.pretrained is not None:
-                load_weights(model, Path(options.pretrained))
+                load_weights(model, options.pretrained)
             # At a rate of 0 it takes its memory and leaves the weights as they are.
             optimizer = torch.optim.AdamW(model.parameters(), 0.0)
             weights = {parameter.data_ptr() for parameter in model.parameters()}
@@ -211,18 +211,20 @@ class Trial:
             (
                 options.batch_size == 1,
                 "give a downstream.batch_size of 2 or more",
-                lambda: replace(self, options=replace(options, batch_size=2)),
+                lambda: replace(self, options=options.model_copy(update={"batch_size": 2})),
             ),
             (
                 options.decoder_channels is not None,
                 "give downstream.decoder_channels=null",
-                lambda: replace(self, options=replace(options, decoder_channels=None)),
+                lambda: replace(self, options=options.model_copy(update={"decoder_channels": None})),
             ),
             (
                 larger != self.crop,
                 "images are too small for it: give a larger geometry.height and geometry.width, or name another "
                 f"downstream.model, such as segformer_mit-b0 (it works at {larger[0]} x {larger[1]})",
-                lambda: replace(self, crop=(larger[0], larger[1]), options=replace(options, batch_size=2)),
+                lambda: replace(
+                    self, crop=(larger[0], larger[1]), options=options.model_copy(update={"batch_size": 2})
+                ),
             ),
         ]
         for applies, remedy, other in others:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from augment.layout_basis import layout_picture
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
-from augment.lumen.trainer import Trainer, TrainingOptions, log_uniform_int
+from augment.lumen.trainer import Trainer, log_uniform_int
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import BaseModel
+    from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
 
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
@@ -127,9 +128,11 @@ def train_adapter(
     base: BaseModel,
     adapter: LayoutControlNet,
     examples: Examples,
-    options: TrainingOptions,
+    options: TrainerOptions,
     folder: Path,
     on_step: OnStep,
+    precision: str = "bf16",
+    seed: int = 0,
 ) -> None:
     """Train the adapter in place on a frozen base; resumes from `folder` where a run was cut off.
 
@@ -139,9 +142,11 @@ def train_adapter(
         base: frozen, on the device to train on.
         adapter: trained; holds the averaged weights at the end.
         examples: training data.
-        options: length and speed; see `TrainingOptions`.
-        folder: where the run lives.
+        options: length and speed.
+        folder: where the run is kept.
         on_step: called after every step.
+        precision: `bf16` or `fp32`, of training and sample grids.
+        seed: seed of the training.
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
@@ -167,10 +172,10 @@ def train_adapter(
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
     def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", options.precision)
+        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision)
         adapter.train()
 
-    Trainer({"adapter": adapter}, options, folder, base.device).run(losses, on_step, sample)
+    Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
     adapter.eval().requires_grad_(False)
 
 

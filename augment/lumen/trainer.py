@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from augment.errors import UserError
+from augment.lumen.options import COOLDOWN
 from augment.progress import TrainingStep
 from augment.scalars import AddScalars, scalar_writer
 
@@ -23,63 +23,48 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
 
     Losses = Callable[[int, np.random.Generator], Mapping[str, Tensor]]
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "loss.jsonl"
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How long and how fast to train.
-
-    Attributes:
-        steps: optimiser steps in all.
-        batch_size: samples a step.
-        learning_rate: peak rate of AdamW, reached after `warmup_steps` and left linearly over the last
-            `cooldown` (0..1) of all steps.
-        ema_decay: decay of the exponential moving average that is what training returns; the average is
-            shorter in the beginning, so that it never remembers the initial weights.
-        precision: `bf16` runs the forward pass under autocast, `fp32` does not.
-        checkpoint_every, sample_every, log_every: steps between checkpoints, sample grids and rows of the loss log.
-        checkpoint_minutes: minutes after which a checkpoint is written however few steps were taken since the last.
-        seed: what every step's random numbers derive from, together with the step.
-    """
-
-    steps: int
-    batch_size: int = 16
-    learning_rate: float = 4e-4
-    warmup_steps: int = 100
-    cooldown: float = 0.25
-    weight_decay: float = 1e-2
-    ema_decay: float = 0.999
-    precision: str = "bf16"
-    checkpoint_every: int = 500
-    checkpoint_minutes: float = 5.0
-    sample_every: int = 500
-    log_every: int = 50
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Learning rate of `step`."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        cool = min(1.0, (self.steps - step) / max(1.0, self.cooldown * self.steps))
-        return self.learning_rate * warm * cool
+WEIGHT_DECAY = 1e-2
 
 
 class Trainer:
     """Trains modules under AdamW, with an average of the weights, checkpoints, a loss log and exact resume.
 
     All randomness of a step comes from a generator seeded by (seed, step), so that a run that was killed and
-    resumed takes the same steps as one that was not.
+    resumed takes the same steps as one that was not. The average is shorter in the beginning, so that it forgets the
+    initial weights.
+
+    Args:
+        modules: name -> module; parameters that require gradients are trained.
+        options: length and speed.
+        folder: where checkpoint and loss log are kept.
+        device: of the modules.
+        precision: `bf16` runs the forward pass under autocast, `fp32` does not.
+        seed: seed of the steps.
+        cooldown: share of the steps, 0..1, over which the rate falls linearly to 0 at the end.
+
+    Raises:
+        UserError: the folder holds the checkpoint of another model.
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], options: TrainingOptions, folder: Path, device: torch.device
+        self,
+        modules: Mapping[str, nn.Module],
+        options: TrainerOptions,
+        folder: Path,
+        device: torch.device,
+        precision: str = "bf16",
+        seed: int = 0,
+        cooldown: float = COOLDOWN,
     ) -> None:
         self.options, self.folder, self.device = options, folder, device
+        self.precision, self.seed, self.cooldown = precision, seed, cooldown
         self.parameters = {
             f"{name}.{key}": value
             for name, module in modules.items()
@@ -87,7 +72,7 @@ class Trainer:
             if value.requires_grad
         }
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), options.learning_rate, (0.9, 0.99), weight_decay=options.weight_decay, fused=True
+            self.parameters.values(), options.learning_rate, (0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
         )
         self.average = {key: value.detach().clone() for key, value in self.parameters.items()}
         self.step = 0
@@ -110,6 +95,13 @@ class Trainer:
         with scalar_writer(self.folder, self.step) as add_scalars:
             self._run(losses, on_step, sample, add_scalars)
         self._swap()
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step`."""
+        options = self.options
+        warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
+        cool = min(1.0, (options.steps - step) / max(1.0, self.cooldown * options.steps))
+        return options.learning_rate * warm * cool
 
     def _run(
         self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None, add_scalars: AddScalars
@@ -135,10 +127,10 @@ class Trainer:
 
     def _take_step(self, losses: Losses) -> dict[str, float]:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate(self.step)
-        generator = np.random.default_rng((self.options.seed, self.step))
+            group["lr"] = self.rate(self.step)
+        generator = np.random.default_rng((self.seed, self.step))
         torch.manual_seed(int(generator.integers(2**62)))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             terms = losses(self.step, generator)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(total):
@@ -184,7 +176,7 @@ class Trainer:
         with (self.folder / LOSSES).open("a") as file:
             file.write(json.dumps({**row, "steps_per_second": round(rate, 3)}) + "\n")
         scalars = {f"loss/{key}": value for key, value in means.items()}
-        add_scalars(self.step, {**scalars, "learning_rate": self.options.rate(self.step - 1), "steps_per_second": rate})
+        add_scalars(self.step, {**scalars, "learning_rate": self.rate(self.step - 1), "steps_per_second": rate})
 
     def _save(self) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""

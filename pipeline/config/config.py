@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from augment.filtering import CurateOptions
+from augment.lumen.options import AdaptOptions
 from augment.options import AbsolutePath, Options, Seed, Url
-from pipeline.config.cluster import ClusterConfig, ErrorBudgetConfig
+from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions, mix_weights
+from pipeline.config.cluster import ClusterOptions
 from pipeline.config.generation import (
-    AdaptConfig,
     BackboneConfig,
     CaptionsConfig,
     GenerateConfig,
@@ -16,8 +18,8 @@ from pipeline.config.generation import (
 )
 from pipeline.config.sections import Name
 from pipeline.config.shard import ShardConfig
-from pipeline.config.value import CurateConfig, DownstreamConfig, EvaluateConfig, JudgeConfig, mix_weights
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
+from pipeline.engine import ErrorBudget
 
 
 class Config(Options):
@@ -35,15 +37,15 @@ class Config(Options):
     layout: LayoutConfig = LayoutConfig()
     captions: CaptionsConfig = CaptionsConfig()
     generator: GeneratorConfig
-    adapt: AdaptConfig = AdaptConfig()
+    adapt: AdaptOptions = AdaptOptions()
     generate: GenerateConfig
-    judge: JudgeConfig = JudgeConfig()
-    curate: CurateConfig = CurateConfig()
-    downstream: DownstreamConfig = DownstreamConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
+    judge: JudgeOptions = JudgeOptions()
+    curate: CurateOptions = CurateOptions()
+    downstream: DownstreamOptions = DownstreamOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
     shard: ShardConfig = ShardConfig()
-    error_budget: ErrorBudgetConfig = ErrorBudgetConfig()
-    cluster: ClusterConfig = ClusterConfig()
+    error_budget: ErrorBudget = ErrorBudget()
+    cluster: ClusterOptions = ClusterOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -1,4 +1,4 @@
-"""From layouts to images: the models, their training, and what is painted."""
+"""From layouts to images: the models and what is painted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from augment.options import CheckpointMinutes, Options, Positive, Splits
+from augment.options import Options, Splits
 from pipeline.config.sections import Ks, ModelName
 from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 
@@ -46,20 +46,6 @@ class GeneratorConfig(Options):
     num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
-
-
-class AdaptConfig(Options):
-    """Training of the adapter on this dataset; zero steps use it unchanged."""
-
-    steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
-    batch_size: int = Field(default=8, ge=1, le=4096, description="samples a step")
-    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="peak rate of AdamW")
-    warmup_steps: int = Field(default=100, ge=0, description="steps until the rate has its peak")
-    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, the result")
-    checkpoint_every: Positive = Field(default=500, description="steps between checkpoints")
-    checkpoint_minutes: CheckpointMinutes = 5
-    sample_every: Positive = Field(default=500, description="steps between sample grids")
-    log_every: Positive = Field(default=50, description="steps between rows of the loss log")
 
 
 class PromptConfig(Options):

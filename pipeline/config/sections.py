@@ -13,8 +13,6 @@ StageName = Literal[
     "shard", "fit", "extract", "caption", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-# Keys of a training that leave its result as it is.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
 
 
 def model_name(name: str, info: ValidationInfo) -> str:

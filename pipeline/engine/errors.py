@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NoReturn, TypeAlias, TypeVar
 
-from augment.errors import UserError
+from pydantic import Field
+
+from augment.options import Options
 from pipeline.engine.stage import WorkUnit
 
 R = TypeVar("R")
@@ -47,19 +48,14 @@ def is_device_fault(error: BaseException) -> bool:
     return "CUDA error" in text and "out of memory" not in text
 
 
-@dataclass(frozen=True)
-class ErrorBudget:
-    """A share of the samples seen so far, and a count below which no share is looked at."""
+class ErrorBudget(Options):
+    """How many bad samples a stage may meet before the run stops."""
 
-    rate: float = 0.01
-    minimum: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1 or self.minimum < 0:
-            raise UserError(f"error budget: rate must be in 0..1 and minimum at least 0, got {self}")
+    rate: float = Field(default=0.01, ge=0, le=1, description="share of the samples")
+    minimum: int = Field(default=10, ge=0, description="failures that are always allowed")
 
     def allowed(self, samples: int) -> int:
-        """The failures borne among this many samples."""
+        """The failures allowed among this many samples."""
         return max(self.minimum, int(self.rate * samples))
 
     def __str__(self) -> str:

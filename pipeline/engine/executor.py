@@ -11,7 +11,7 @@ from pipeline.engine.serial import SerialExecutor
 from pipeline.engine.stage import OnUnitStep, TrainingTask, UnitTask, WorkUnit
 
 R = TypeVar("R")
-ExecutorKind: TypeAlias = Literal["serial", "ray"]
+ExecutorKind: TypeAlias = Literal["ray", "serial"]
 
 
 class Executor(Protocol):

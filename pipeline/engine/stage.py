@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from augment.errors import UserError
+from pydantic import Field
+
+from augment.options import Options, Positive, PositiveFloat
 from augment.progress import OnStep, TrainingStep
 from pipeline.store import JSON, Sample, canonical_json, fingerprint
 
@@ -72,34 +74,24 @@ class Failed:
 Outcome: TypeAlias = Ok | Dropped | Failed
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What the workers of a stage take; never part of a fingerprint.
+class Resources(Options):
+    """What one worker of a stage takes; never part of a fingerprint."""
 
-    ``num_cpus`` and ``num_gpus`` are per worker. ``workers`` "auto" is the largest pool that fits the
-    cluster. ``threads`` is the number of torch threads in a worker; None divides the cores among the workers.
-    ``unit_timeout`` is how many seconds a worker may go without ending a unit before it is taken for hung, and
-    ``setup_timeout`` how many its ``setup`` may take, which the former does not count; None waits for ever.
-    Raises UserError for numbers out of range.
-    """
-
-    num_cpus: float = 1
-    num_gpus: float = 0
-    workers: int | Literal["auto"] = "auto"
-    threads: int | None = None
-    unit_timeout: float | None = None
-    setup_timeout: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_cpus <= 0 or self.num_gpus < 0:
-            raise UserError(f"resources: num_cpus must be above 0 and num_gpus at least 0, got {self}")
-        if self.workers != "auto" and self.workers < 1:
-            raise UserError(f'resources: workers must be "auto" or at least 1, got {self.workers}')
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"resources: threads must be at least 1, got {self.threads}")
-        for name, seconds in (("unit_timeout", self.unit_timeout), ("setup_timeout", self.setup_timeout)):
-            if seconds is not None and seconds <= 0:
-                raise UserError(f"resources: {name} must be above 0 seconds, got {seconds}")
+    num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
+    num_gpus: float = Field(default=0, ge=0, description="accelerators a worker; any makes it run there")
+    workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
+    threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
+    batch_size: Positive = Field(default=8, description="samples a forward pass")
+    unit_timeout: PositiveFloat | None = Field(
+        default=None,
+        description="seconds without a finished shard after which a worker counts as hung and is replaced (a serial "
+        "run cannot replace it: it warns and waits); null waits for ever",
+    )
+    setup_timeout: PositiveFloat | None = Field(
+        default=None,
+        description="seconds that a worker may take to load its model, which unit_timeout does not count; be generous; "
+        "null waits for ever",
+    )
 
 
 class Stage(Protocol):

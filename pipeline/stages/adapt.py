@@ -18,8 +18,8 @@ from pipeline.stages.wording import caption_of
 
 if TYPE_CHECKING:
     from augment.lumen.adapter_training import Example
+    from augment.lumen.options import AdaptOptions
     from augment.lumen.prompt_limit import PromptLimit
-    from augment.lumen.trainer import TrainingOptions
     from augment.progress import OnStep
 
 TRAINING = "training"
@@ -76,7 +76,8 @@ class Adapt:
         basis: folder of the basis that the layouts are written in.
         num_components: components that a new adapter reads.
         source: images, layouts, and labels where there are any.
-        options: see `TrainingOptions`.
+        options: length and speed.
+        precision, seed: see `train_adapter`.
         folder: where the adapter is saved; what it needs to resume lies in `training/` meanwhile.
         classes: names of the train ids, for captions of images of which nothing else is known.
     """
@@ -86,7 +87,9 @@ class Adapt:
     basis: str
     num_components: int
     source: PairedSource | CaptionedSource
-    options: TrainingOptions
+    options: AdaptOptions
+    precision: str
+    seed: int
     folder: str
     device: str
     resources: Resources
@@ -116,7 +119,7 @@ class Adapt:
         else:
             adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step)
+        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step, self.precision, self.seed)
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
             remark(

@@ -69,7 +69,7 @@ class Tools:
     @property
     def budget(self) -> ErrorBudget:
         """How many bad samples a stage may meet."""
-        return ErrorBudget(self.config.error_budget.rate, self.config.error_budget.minimum)
+        return self.config.error_budget
 
 
 class Step(Protocol):

@@ -294,13 +294,5 @@ class StageSettings:
 
 def resources_of(config: Config, stage: StageName) -> StageSettings:
     """What the configuration gives to `stage`."""
-    given = config.cluster.resources(stage)
-    resources = Resources(
-        num_cpus=given.num_cpus,
-        num_gpus=given.num_gpus,
-        workers=given.workers,
-        threads=given.threads,
-        unit_timeout=given.unit_timeout,
-        setup_timeout=given.setup_timeout,
-    )
-    return StageSettings(resources, "cuda" if given.num_gpus else "cpu", given.batch_size)
+    resources = config.cluster.resources(stage)
+    return StageSettings(resources, "cuda" if resources.num_gpus else "cpu", resources.batch_size)

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.config import REPORTING_KEYS, Config
+from augment.lumen.options import REPORTING_KEYS
+from pipeline.config import Config
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import fit, generate
 from pipeline.stages.adapt import BASIS, TRAINING, Adapt
@@ -195,11 +196,7 @@ class Generation:
             shutil.copytree(start, folder, dirs_exist_ok=True)
             shutil.copytree(used, folder / BASIS, dirs_exist_ok=True)
             return "used as it is"
-        from augment.lumen.trainer import TrainingOptions
-
-        options = TrainingOptions(
-            **self.config.adapt.model_dump(), precision=self.config.generator.precision, seed=self.config.seed
-        )
+        options = self.config.adapt
         task = Adapt(
             base=self.config.generator.base,
             adapter=str(start) if start else None,
@@ -207,6 +204,8 @@ class Generation:
             num_components=self.config.layout.k_max,
             source=self.paired("image", "label"),
             options=options,
+            precision=self.config.generator.precision,
+            seed=self.config.seed,
             folder=str(folder),
             classes=self.classes(),
             **resources_of(self.config, "adapt").of_task,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream.options import TrainingOptions
-from pipeline.config import mix_weights
+from downstream.options import SegmenterTraining, mix_weights
 from pipeline.engine import Resources, WorkUnit
 from pipeline.engine.memory import FittingBatches
 
@@ -27,7 +26,7 @@ class Training:
 
     mix: str
     seed: int
-    options: TrainingOptions
+    options: SegmenterTraining
     folder: Path
 
 

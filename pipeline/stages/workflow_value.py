@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from augment.errors import UserError
 from downstream.fitness import Fitness
-from downstream.options import TrainingOptions
+from downstream.options import mix_weights
 from downstream.results import RESULT, read_result
 from pipeline.checks.resources import joins_cluster
-from pipeline.config import TRAIN_SPLIT, Config, StageName, mix_weights
+from pipeline.config import TRAIN_SPLIT, Config, StageName
 from pipeline.engine import Source, Stage, WorkUnit
 from pipeline.stages import curate, fit
 from pipeline.stages.curation import require_some_curated
@@ -119,7 +119,7 @@ class Value:
             return
         device = resources_of(self.config, training[0]).device
         local = not joins_cluster(self.config)
-        require_trainable(Trial(self.options(1), size, len(taxonomy), taxonomy.ignore_index, device, local))
+        require_trainable(Trial(settings.training(1), size, len(taxonomy), taxonomy.ignore_index, device, local))
 
     @property
     def split(self) -> str:
@@ -176,26 +176,9 @@ class Value:
 
     # Trainings
 
-    def options(self, iterations: int) -> TrainingOptions:
-        """How every mix is trained."""
-        settings = self.config.downstream
-        return TrainingOptions(
-            model=settings.model,
-            decoder_channels=settings.decoder_channels,
-            pretrained=str(settings.pretrained) if settings.pretrained else None,
-            iterations=iterations,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            scale_range=settings.scale_range,
-            photometric=settings.photometric,
-            num_workers=settings.num_workers,
-            checkpoint_minutes=settings.checkpoint_minutes,
-        )
-
     def trainings_of(self, mixes: Sequence[str], seeds: Sequence[int], iterations: int) -> list[Training]:
         """Every mix with every seed, each in a folder that is named after all that its result depends on."""
-        options = self.options(iterations)
+        options = self.config.downstream.training(iterations)
         # Each reads all receipts of a store.
         real = content_digest(self.real) if mixes else None
         synthetic = content_digest(self.curated) if any("synthetic" in mix_weights(mix) for mix in mixes) else None
@@ -245,7 +228,7 @@ class Value:
         inputs: dict[str, JSON] = {
             "real": content_digest(self.real),
             "seed": self.config.judge.seed,
-            "options": self.options(self.config.judge.iterations).semantic,
+            "options": self.config.downstream.training(self.config.judge.iterations).semantic,
         }
         return Artifact(self.workspace.judge, "judge", inputs, essence=("segmenter.*",))
 
@@ -300,9 +283,7 @@ class Value:
         )
         units = fit.plan(keys_by_shard(self.real))
         histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(
-            histogram, self.taxonomy.classes, self.config.curate.quantile, self.config.curate.tolerance
-        )
+        scale = LossScale.fit(histogram, self.taxonomy.classes, self.config.curate)
         with self.scale().building() as folder:
             scale.save(folder / curate.SCALE)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from augment.errors import UserError
-from augment.options import AbsolutePath, CheckpointMinutes, Options, Seed
-from pipeline.config import REPORTING_KEYS, BackboneConfig, Name
+from augment.lumen.options import REPORTING_KEYS, PretrainOptions
+from augment.options import AbsolutePath, Options
+from pipeline.config import BackboneConfig, Name
 from pipeline.datasets import DatasetOptions, SizeOptions
 from pipeline.engine.training_progress import training_progress
 from pipeline.store import JSON
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from augment.lumen.pretrain import ImageSource
-    from augment.lumen.trainer import TrainingOptions
 
-# Groups of the U-Net's normalisation divide its channels.
 REQUEST = "request.json"
-Channels = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
 class SourceConfig(Options):
@@ -41,54 +39,16 @@ class SourceConfig(Options):
     weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
 
 
-class TrainingConfig(Options):
-    """Length and speed of one training."""
-
-    steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="samples a step")
-    learning_rate: float = Field(default=4e-4, gt=0, le=1, description="peak rate of AdamW")
-    warmup_steps: int = Field(default=100, ge=0, description="steps until the peak rate is reached")
-    cooldown: float = Field(default=0.25, ge=0, le=1, description="share of the steps over which the rate falls")
-    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
-    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
-    checkpoint_minutes: CheckpointMinutes = 5
-    sample_every: int = Field(default=500, ge=1, description="steps between sample grids")
-    log_every: int = Field(default=50, ge=1, description="steps between rows of the loss log")
-
-    def options(self, seed: int) -> TrainingOptions:
-        """The options that the trainer takes."""
-        from augment.lumen.trainer import TrainingOptions
-
-        return TrainingOptions(**self.model_dump(), seed=seed)
-
-
-class ModelConfig(Options):
-    """Sizes of what is built."""
-
-    num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
-    latent_channels: int = Field(default=8, ge=1, le=48, description="channels of the latent")
-    unet_channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)] = (96, 128, 192)
-    text_width: int = Field(default=128, ge=32, multiple_of=32, description="channels of the text encoder")
-    text_layers: int = Field(default=3, ge=1, le=48, description="layers of the text encoder")
-    text_length: int = Field(default=16, ge=4, le=512, description="tokens of a prompt")
-    adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
-
-
-class PretrainConfig(Options):
+class PretrainConfig(PretrainOptions):
     """A whole pretraining."""
 
     name: Name = Field(description="name of the model")
     workspace: AbsolutePath = Field(description="folder for checkpoints, logs and sample grids")
     destination: AbsolutePath = Field(description="folder that the finished model is written to")
-    seed: Seed = Field(default=0, description="seed of the training")
     device: str = Field(default="cpu", description="torch device")
     threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
     backbone: BackboneConfig
     sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
-    model: ModelConfig = ModelConfig()
-    decoder: TrainingConfig
-    diffusion: TrainingConfig
 
 
 def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
@@ -96,7 +56,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     import torch
 
     from augment.backbones import load_backbone
-    from augment.lumen.pretrain import PretrainOptions, pretrain
+    from augment.lumen.pretrain import pretrain
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -107,16 +67,11 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         name: read_source(source, config.workspace / f"scenes-{name}", report)
         for name, source in config.sources.items()
     }
-    options = PretrainOptions(
-        decoder=config.decoder.options(config.seed),
-        diffusion=config.diffusion.options(config.seed),
-        **config.model.model_dump(),
-    )
     backbone = load_backbone(config.backbone.name, config.device)
     with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
         on_step = partial(watch, "")
-        pretrain(sources, backbone, options, config.workspace, config.destination, device, report, on_step)
+        pretrain(sources, backbone, config, config.workspace, config.destination, device, report, on_step)
 
 
 def device_of(name: str) -> torch.device:

@@ -28,7 +28,6 @@ from pipeline.checks.resources import joins_cluster, require_resources, require_
 from pipeline.config import Config, StageName
 from pipeline.config.compose import load_config
 from pipeline.config.overrides import literal
-from pipeline.engine import ErrorBudget
 from pipeline.engine.retry_stage import RetrySummary
 from pipeline.stages.steps import Step, StoreStep, Tools
 from pipeline.stages.workflow_captions import Captions
@@ -165,7 +164,7 @@ def check(config: Config, steps: Sequence[Step], report: Callable[[str], None] |
     if report is not None and joins_cluster(config):
         require_room(config, parts, report)
     remarks: list[str] = []
-    budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
+    budget = config.error_budget
     if "shard" in stages:
         trains = bool({*LABELLED_STAGES} & {*stages})
         remarks = LabelCheck(layouts.data, budget, config.evaluate.split, trains).run()

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
 
 from augment.errors import UserError
-from augment.filtering import LossHistogram, LossScale, mask_unreliable, reliable_share
+from augment.filtering import CurateOptions, LossHistogram, LossScale, mask_unreliable, reliable_share
 
 CLASSES = ("road", "sky", "person")
 
@@ -46,7 +47,7 @@ def test_merging_parts_in_any_order_equals_the_whole() -> None:
 
 def test_each_class_is_held_to_its_own_scale() -> None:
     losses, label = real_losses()
-    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES)
+    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, CurateOptions())
     reliable = scale.reliable(losses, label)
     assert not reliable[label == 255].any()
     assert reliable[label == 0].mean() > 0.95
@@ -58,7 +59,7 @@ def test_each_class_is_held_to_its_own_scale() -> None:
 
 def test_agreement_with_the_label_is_never_unreliable() -> None:
     certain = np.full((50, 50), 1e-3)
-    scale = LossScale.fit(LossHistogram.of(certain, np.zeros((50, 50), np.uint8), 1), ("sky",))
+    scale = LossScale.fit(LossHistogram.of(certain, np.zeros((50, 50), np.uint8), 1), ("sky",), CurateOptions())
     losses = np.array([-math.log(0.51), -math.log(0.49)])
     np.testing.assert_array_equal(scale.reliable(losses, np.zeros(2, np.uint8)), [True, False])
 
@@ -74,15 +75,14 @@ def test_masking_changes_only_unreliable_pixels() -> None:
 
 def test_scale_survives_a_round_trip_through_json(tmp_path: Path) -> None:
     losses, label = real_losses()
-    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, quantile=0.9, tolerance=1.5)
+    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, CurateOptions(quantile=0.9, tolerance=1.5))
     assert math.isinf(scale.thresholds[2])
     scale.save(tmp_path / "scale.json")
     assert LossScale.load(tmp_path / "scale.json") == scale
 
 
 def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
-    histogram = LossHistogram.of(*real_losses(), 3)
-    with pytest.raises(UserError, match=r"tolerance 0\.5"):
-        LossScale.fit(histogram, CLASSES, tolerance=0.5)
+    with pytest.raises(ValidationError, match=r"tolerance\n.*greater than or equal to 1 .*input_value=0\.5"):
+        CurateOptions(tolerance=0.5)
     with pytest.raises(UserError, match=r"no loss scale at .*scale\.json"):
         LossScale.load(tmp_path / "scale.json")

@@ -17,7 +17,7 @@ from downstream.finite import NotFinite, require_finite
 from downstream.judge import Judge
 from downstream.mixes import Mix
 from downstream.mmseg_import import import_mmseg
-from downstream.options import TrainingOptions
+from downstream.options import SegmenterTraining
 from downstream.results import read_result
 from downstream.runner import ClassIoU
 from downstream.segmenters import build_segmenter, segmenter_config
@@ -31,7 +31,7 @@ from mmseg.models.losses import CrossEntropyLoss  # noqa: E402 - importable only
 from mmseg.registry import MODELS  # noqa: E402
 
 REAL = Mix("real", 1, 0)
-OPTIONS = TrainingOptions(iterations=8, batch_size=2, learning_rate=1e-3, decoder_channels=8, checkpoint_interval=2)
+OPTIONS = SegmenterTraining(iterations=8, batch_size=2, learning_rate=1e-3, decoder_channels=8, checkpoint_interval=2)
 
 
 @MODELS.register_module()
@@ -55,14 +55,14 @@ class FragileLoss(CrossEntropyLoss):
 
 
 @pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[TrainingOptions]:
+def fragile(tmp_path: Path) -> Iterator[SegmenterTraining]:
     """Options with a segmenter from a config file that uses that loss."""
     config = segmenter_config("segformer_mit-b0", 11, (32, 48))
     config["decode_head"]["loss_decode"]["type"] = "FragileLoss"
     path = tmp_path / "fragile.py"
     path.write_text(f"model = {config!r}\n")
     FragileLoss.calls = 0
-    yield replace(OPTIONS, model=str(path))
+    yield OPTIONS.model_copy(update={"model": str(path)})
     FragileLoss.at = None
 
 
@@ -71,7 +71,7 @@ def fragile(tmp_path: Path) -> Iterator[TrainingOptions]:
     [("nan", "the loss is nan"), ("inf", "the loss is inf"), ("slope", "the norm of the gradients is nan")],
 )
 def test_it_stops_with_step_and_remedy_and_goes_on_from_what_was_saved(
-    fragile: TrainingOptions, real_store: str, tmp_path: Path, breaks: str, said: str
+    fragile: SegmenterTraining, real_store: str, tmp_path: Path, breaks: str, said: str
 ) -> None:
     run_dir = tmp_path / "run"
     FragileLoss.at, FragileLoss.breaks = 6, breaks
@@ -98,7 +98,7 @@ def test_it_stops_with_step_and_remedy_and_goes_on_from_what_was_saved(
     ("iterations", "said"), [(2, "the loss is nan at step 2 of 2"), (1, "scores of an image are not finite at step 1")]
 )
 def test_weights_out_of_range_are_not_measured(real_store: str, run_dir: Path, iterations: int, said: str) -> None:
-    options = replace(OPTIONS, iterations=iterations, learning_rate=1e37, warmup=0)
+    options = OPTIONS.model_copy(update={"iterations": iterations, "learning_rate": 1e37, "warmup": 0})
     with pytest.raises(UserError, match=said):
         train(REAL, real_store, None, options, 0, run_dir)
     assert read_result(run_dir) is None
@@ -111,12 +111,12 @@ def test_weights_that_are_not_finite_are_not_saved() -> None:
 
 
 def test_result_of_a_diverged_training_of_old_is_not_taken(real_store: str, run_dir: Path) -> None:
-    train(REAL, real_store, None, replace(OPTIONS, iterations=1), 0, run_dir)
+    train(REAL, real_store, None, OPTIONS.model_copy(update={"iterations": 1}), 0, run_dir)
     content = json.loads((run_dir / "result.json").read_text())
     content["losses"][0][1] = float("nan")
     (run_dir / "result.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="loss was not finite"):
-        train(REAL, real_store, None, replace(OPTIONS, iterations=1), 0, run_dir)
+        train(REAL, real_store, None, OPTIONS.model_copy(update={"iterations": 1}), 0, run_dir)
 
 
 def test_scores_that_are_not_finite_are_no_prediction() -> None:
@@ -151,7 +151,7 @@ def test_labels_that_teach_or_measure_nothing_are_refused(
             label = np.resize(np.array(ids, np.uint8), label.shape)
         store.write_shard(f"{name}-000000", [Sample(name, image, label, metadata={"split": name})])
     with pytest.raises(UserError, match=said):
-        train(REAL, store.url, None, replace(OPTIONS, iterations=1), 0, tmp_path / "run")
+        train(REAL, store.url, None, OPTIONS.model_copy(update={"iterations": 1}), 0, tmp_path / "run")
 
 
 def test_a_store_without_samples_is_said_to_be_that_and_why(real_store: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from augment.metrics import confusion_matrix, mean_iou
 from downstream.evaluation import evaluate
 from downstream.judge import Judge
 from downstream.mixes import Mix
-from downstream.options import TrainingOptions
+from downstream.options import SegmenterTraining
 from downstream.training import train
 from pipeline.store import Manifest, Sample, SampleReader, Store
 
@@ -22,7 +22,7 @@ from pipeline.store import Manifest, Sample, SampleReader, Store
 @pytest.fixture(scope="module")
 def judge(real_store: str, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     torch.set_num_threads(1)
-    options = TrainingOptions(iterations=25, batch_size=4, decoder_channels=32)
+    options = SegmenterTraining(iterations=25, batch_size=4, decoder_channels=32)
     folder = tmp_path_factory.mktemp("judge")
     train(Mix("real", 1, 0), real_store, None, options, 0, folder)
     return Judge.load(folder)

@@ -12,15 +12,15 @@ import torch
 import downstream.trial
 from augment.errors import UserError
 from downstream.judge import Judge, save_segmenter
-from downstream.options import TrainingOptions
+from downstream.options import SegmenterTraining
 from downstream.segmenters import build_segmenter, segmenter_config
 from downstream.trial import Trial
 
-TRIAL = Trial(TrainingOptions(batch_size=4, decoder_channels=8), (32, 64), 5, 255, "cpu")
+TRIAL = Trial(SegmenterTraining(batch_size=4, decoder_channels=8), (32, 64), 5, 255, "cpu")
 
 
 def trial(model: str, batch_size: int = 4, crop: tuple[int, int] = (32, 64)) -> Trial:
-    options = TrainingOptions(model=model, batch_size=batch_size)
+    options = SegmenterTraining(model=model).model_copy(update={"batch_size": batch_size})
     return replace(TRIAL, options=options, crop=crop)
 
 
@@ -121,7 +121,7 @@ def test_weights_for_another_backbone_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"backbone.conv": torch.zeros(3)}, path)
     with pytest.raises(UserError, match=r"downstream.pretrained: .*no weights for the backbone"):
-        replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
+        replace(TRIAL, options=TRIAL.options.model_copy(update={"pretrained": path})).require()
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({name: tensor * float("nan") for name, tensor in weights.items()}, path)
     with pytest.raises(UserError, match="a training step fails with ValueError: the loss is nan"):
-        replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
+        replace(TRIAL, options=TRIAL.options.model_copy(update={"pretrained": path})).require()
     # A training does not look at the statistics that a prediction uses.
     weights["decode_head.fusion_conv.bn.running_mean"][:] = float("nan")
     torch.save(weights, path)
     with pytest.raises(UserError, match="the scores of an image are not finite"):
-        replace(TRIAL, options=replace(TRIAL.options, pretrained=str(path))).require()
+        replace(TRIAL, options=TRIAL.options.model_copy(update={"pretrained": path})).require()
 
 
 def test_a_judge_is_rebuilt_with_the_tuples_of_its_config(tmp_path: Path) -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from augment.lumen.pretrain.images import CaptionedImage, ImageSource
-from augment.lumen.pretrain.recipe import PretrainOptions, pretrain
+from augment.lumen.pretrain.recipe import pretrain
 
-__all__ = ["CaptionedImage", "ImageSource", "PretrainOptions", "pretrain"]
+__all__ = ["CaptionedImage", "ImageSource", "pretrain"]

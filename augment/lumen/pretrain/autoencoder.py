@@ -18,7 +18,7 @@ from torch import nn
 from augment.layout_basis import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
 from augment.lumen.pretrain.images import random_crop
-from augment.lumen.trainer import Trainer, TrainingOptions
+from augment.lumen.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.backbones import Backbone
+    from augment.lumen.options import ScratchOptions
     from augment.lumen.pretrain.images import ImageSource
     from augment.progress import OnStep
 
@@ -117,7 +118,8 @@ def train_decoder(
     sources: Sequence[ImageSource],
     model: AutoencoderTiny,
     backbone: Backbone,
-    options: TrainingOptions,
+    options: ScratchOptions,
+    seed: int,
     folder: Path,
     device: torch.device,
     on_step: OnStep,
@@ -133,7 +135,7 @@ def train_decoder(
         sources: what to learn from; each step draws its batch from one of them.
         model: with a finished encoder.
         backbone: whose features are compared.
-        options, folder, device, on_step: see `Trainer`.
+        options, seed, folder, device, on_step: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
     model.encoder.requires_grad_(False)
@@ -160,10 +162,11 @@ def train_decoder(
         }
 
     def sample(step: int) -> None:
-        target = batch(np.random.default_rng((options.seed, 1 << 40)), 8)
+        target = batch(np.random.default_rng((seed, 1 << 40)), 8)
         save_grid([to_pixels(target), to_pixels(restored(target))], folder / "samples" / f"{step:06d}.png")
 
-    Trainer({"decoder": model.decoder}, options, folder, device).run(losses, on_step, sample)
+    trainer = Trainer({"decoder": model.decoder}, options, folder, device, options.precision, seed, options.cooldown)
+    trainer.run(losses, on_step, sample)
     model.eval().requires_grad_(False)
 
 

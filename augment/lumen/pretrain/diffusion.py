@@ -21,7 +21,7 @@ from augment.lumen.adapter_training import (
     training_schedule,
     write_samples,
 )
-from augment.lumen.trainer import Trainer, TrainingOptions
+from augment.lumen.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import BaseModel
+    from augment.lumen.options import ScratchOptions
     from augment.progress import OnStep
 
 SHARE_WITHOUT_ADAPTER = 0.15
@@ -98,7 +99,8 @@ def train_diffusion(
     adapter: LayoutControlNet,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],
-    options: TrainingOptions,
+    options: ScratchOptions,
+    seed: int,
     folder: Path,
     on_step: OnStep,
 ) -> None:
@@ -108,7 +110,7 @@ def train_diffusion(
         base, adapter: new models; the base's autoencoder is trained already and stays as it is.
         sets: training samples; a step draws its batch from one of them.
         shown: examples of each size for the sample grids, `samples/<step>-<index>.png`.
-        options, folder, on_step: see `Trainer`.
+        options, seed, folder, on_step: see `Trainer`.
     """
     device = base.device
     for module in (base.unet, base.text_encoder, adapter):
@@ -136,6 +138,7 @@ def train_diffusion(
             write_samples(base, adapter, examples, folder / "samples" / f"{step:06d}-{index}.png", options.precision)
         adapter.train()
 
-    Trainer(modules, options, folder, device).run(losses, on_step, sample)
+    trainer = Trainer(modules, options, folder, device, options.precision, seed, options.cooldown)
+    trainer.run(losses, on_step, sample)
     for module in modules.values():
         module.eval().requires_grad_(False)

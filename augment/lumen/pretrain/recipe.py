@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from augment.lumen.diffusion_model import BaseModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
-from augment.lumen.trainer import LOSSES, TrainingOptions
+from augment.lumen.trainer import LOSSES
 from augment.progress import TrainingStep
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.backbones import Backbone
+    from augment.lumen.options import PretrainOptions
     from augment.lumen.pretrain.images import ImageSource
     from augment.lumen.prompt_limit import PromptLimit
     from augment.progress import OnStep
@@ -38,36 +39,13 @@ if TYPE_CHECKING:
 ENCODE_BATCH = 32
 
 
-@dataclass(frozen=True)
-class PretrainOptions:
-    """What to build and how to train it.
-
-    Attributes:
-        num_components: components K of a layout.
-        latent_channels: channels of the latent.
-        unet_channels: three widths, from latent resolution down.
-        text_width, text_layers, text_length: size of the text encoder, and tokens of a prompt.
-        adapter_hidden_channels: width of the layout encoder.
-        decoder, diffusion: how each is trained.
-    """
-
-    decoder: TrainingOptions
-    diffusion: TrainingOptions
-    num_components: int = 20
-    latent_channels: int = 8
-    unet_channels: tuple[int, ...] = (96, 128, 192)
-    text_width: int = 128
-    text_layers: int = 3
-    text_length: int = 16
-    adapter_hidden_channels: int = 96
-    extra_captions: tuple[str, ...] = field(
-        default=tuple(
-            caption({"medium": medium, "time_of_day": time, "weather": weather})
-            for medium in SUBJECTS
-            for time in ("", *TIMES_OF_DAY)
-            for weather in ("", *WEATHERS)
-        )
-    )
+# The tokenizer learns these words too, whatever the captions of the training images say.
+EXTRA_CAPTIONS = tuple(
+    caption({"medium": medium, "time_of_day": time, "weather": weather})
+    for medium in SUBJECTS
+    for time in ("", *TIMES_OF_DAY)
+    for weather in ("", *WEATHERS)
+)
 
 
 def pretrain(
@@ -88,7 +66,7 @@ def pretrain(
     Args:
         sources: name -> training images, each source at one size.
         backbone: reads the layouts.
-        options: sizes and schedules.
+        options: sizes, trainings and seed.
         folder: where checkpoints, logs and sample grids live; a run that was cut off goes on from there.
         destination: where the finished model goes.
         device: where to train.
@@ -96,20 +74,20 @@ def pretrain(
         on_step: called after every training step and every encoded batch; `phase` says of which part.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(options.diffusion.seed)
-    parts = list(sources.values())
+    torch.manual_seed(options.seed)
+    parts, sizes = list(sources.values()), options.model
     vae = _autoencoder(parts, backbone, options, folder, device, on_step)
     captions = [caption(image.attributes) for source in parts for image in source.images]
-    tokenizer = train_tokenizer([*captions, *options.extra_captions], options.text_length, folder / "tokenizer")
-    torch.manual_seed(options.diffusion.seed)
-    unet = new_unet(options.unet_channels, options.latent_channels, options.text_width)
-    text_encoder = new_text_encoder(tokenizer, options.text_width, options.text_layers)
+    tokenizer = train_tokenizer([*captions, *EXTRA_CAPTIONS], sizes.text_length, folder / "tokenizer")
+    torch.manual_seed(options.seed)
+    unet = new_unet(sizes.unet_channels, sizes.latent_channels, sizes.text_width)
+    text_encoder = new_text_encoder(tokenizer, sizes.text_width, sizes.text_layers)
     base = BaseModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
     for module in (vae, unet, text_encoder):
         module.to(device)
-    adapter = LayoutControlNet.from_base(unet, options.num_components, options.adapter_hidden_channels).to(device)
+    adapter = LayoutControlNet.from_base(unet, sizes.num_components, sizes.adapter_hidden_channels).to(device)
 
-    crops = [list(source.crops(options.diffusion.seed)) for source in parts]
+    crops = [list(source.crops(options.seed)) for source in parts]
     basis = _basis(crops, parts, backbone, options, folder / "basis", device, log)
     sets, shown = [], []
     for (name, source), pixels in zip(sources.items(), crops, strict=True):
@@ -120,9 +98,8 @@ def pretrain(
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
         shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
-    train_diffusion(
-        base, adapter, sets, shown, options.diffusion, folder / "diffusion", _in_phase("diffusion", on_step)
-    )
+    watch = _in_phase("diffusion", on_step)
+    train_diffusion(base, adapter, sets, shown, options.diffusion, options.seed, folder / "diffusion", watch)
 
     scratch = destination.with_name(destination.name + ".partial")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -152,11 +129,10 @@ def _autoencoder(
 
     finished = folder / "vae"
     if not (finished / "config.json").exists():
-        torch.manual_seed(options.decoder.seed)
-        model = new_autoencoder(sources, options.latent_channels, options.decoder.seed)
-        train_decoder(
-            sources, model, backbone, options.decoder, folder / "decoder", device, _in_phase("decoder", on_step)
-        )
+        torch.manual_seed(options.seed)
+        model = new_autoencoder(sources, options.model.latent_channels, options.seed)
+        watch = _in_phase("decoder", on_step)
+        train_decoder(sources, model, backbone, options.decoder, options.seed, folder / "decoder", device, watch)
         scratch = folder / "vae.partial"
         model.save_pretrained(scratch)
         scratch.rename(finished)
@@ -184,7 +160,7 @@ def _basis(
                 features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
             parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels).numpy()))
     moments = FeatureMoments.merged(parts)
-    basis = LayoutBasis.fit(moments, options.num_components, backbone.name, backbone.revision)
+    basis = LayoutBasis.fit(moments, options.model.num_components, backbone.name, backbone.revision)
     basis.save(folder)
     return basis
 

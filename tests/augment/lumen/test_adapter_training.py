@@ -15,7 +15,7 @@ from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Batch, Example, denoising_loss, draw_k, train_adapter, training_schedule
 from augment.lumen.diffusion_model import load_base
-from augment.lumen.trainer import TrainingOptions
+from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene
@@ -42,7 +42,7 @@ def test_training_moves_the_adapter_and_leaves_the_base_alone(tmp_path: Path) ->
     before = base.digest()
     adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
     weights = {key: value.clone() for key, value in adapter.state_dict().items()}
-    options = TrainingOptions(steps=4, batch_size=4, sample_every=4, log_every=2)
+    options = AdaptOptions(steps=4, batch_size=4, learning_rate=4e-4, sample_every=4, log_every=2)
     train_adapter(base, adapter, examples(), options, tmp_path / "run", ignore_step)
     assert base.digest() == before
     assert any(not torch.equal(value, weights[key]) for key, value in adapter.state_dict().items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UserError
-from augment.lumen.trainer import CHECKPOINT, Trainer, TrainingOptions, log_uniform_int
+from augment.lumen.options import AdaptOptions, TrainerOptions
+from augment.lumen.trainer import CHECKPOINT, Trainer, log_uniform_int
 from augment.progress import OnStep, TrainingStep, ignore_step
 from tests.scalars import read_scalars
 
-OPTIONS = TrainingOptions(
+OPTIONS = AdaptOptions(
     steps=12,
     learning_rate=0.05,
     warmup_steps=2,
-    precision="fp32",
     checkpoint_every=4,
     log_every=2,
     sample_every=6,
@@ -35,7 +34,7 @@ def problem() -> tuple[nn.Module, nn.Parameter]:
 
 
 def train(
-    folder: Path, options: TrainingOptions, stop_at: int | None = None, on_step: OnStep = ignore_step
+    folder: Path, options: TrainerOptions, stop_at: int | None = None, on_step: OnStep = ignore_step
 ) -> dict[str, Tensor]:
     model, _ = problem()
 
@@ -46,7 +45,7 @@ def train(
         noise = 0.1 * torch.randn(8)
         return {"error": (model(inputs)[:, 0] - inputs.sum(dim=1) - noise).square().mean()}
 
-    Trainer({"model": model}, options, folder, torch.device("cpu")).run(losses, on_step)
+    Trainer({"model": model}, options, folder, torch.device("cpu"), "fp32").run(losses, on_step)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
@@ -71,12 +70,12 @@ def losses_logged(folder: Path) -> list[tuple[int, float]]:
 
 
 def test_checkpoint_by_time_loses_no_step_and_no_loss(tmp_path: Path) -> None:
-    by_steps = replace(OPTIONS, checkpoint_every=1000)
+    by_steps = OPTIONS.model_copy(update={"checkpoint_every": 1000})
     expected = train(tmp_path / "whole", by_steps)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "steps", by_steps, stop_at=5)
     assert not (tmp_path / "steps" / CHECKPOINT).exists()
-    by_time = replace(by_steps, checkpoint_minutes=1e-9)
+    by_time = by_steps.model_copy(update={"checkpoint_minutes": 1e-9})
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "time", by_time, stop_at=5)
     steps: list[TrainingStep] = []
@@ -106,7 +105,7 @@ def test_scalars_for_tensorboard_are_those_of_the_loss_log(tmp_path: Path) -> No
 
 
 def test_training_learns_and_returns_the_average(tmp_path: Path) -> None:
-    weights = train(tmp_path, replace(OPTIONS, steps=400, ema_decay=0.9))
+    weights = train(tmp_path, OPTIONS.model_copy(update={"steps": 400, "ema_decay": 0.9}))
     assert torch.allclose(weights["weight"], torch.ones(3), atol=0.1)
 
 
@@ -117,7 +116,7 @@ def test_diverged_training_stops_with_the_step_and_the_rate(tmp_path: Path) -> N
         return {"error": weight.sum() * float("nan")}
 
     with pytest.raises(UserError, match=r"the loss is nan at step 0: .*a lower learning_rate"):
-        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, ignore_step)
+        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu"), "fp32").run(losses, ignore_step)
 
 
 def test_gradient_that_is_not_finite_stops_the_training_with_its_step(tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_gradient_that_is_not_finite_stops_the_training_with_its_step(tmp_path: 
         return {"error": (weight.sum() * 0 * (step >= 3)).abs().sqrt() if step >= 3 else weight.sum() * 0}
 
     with pytest.raises(UserError, match=r"the gradient is not finite at step 3: .*a lower learning_rate"):
-        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu")).run(losses, ignore_step)
+        Trainer({"model": model}, OPTIONS, tmp_path, torch.device("cpu"), "fp32").run(losses, ignore_step)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -137,12 +136,14 @@ def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         Trainer({"model": nn.Linear(4, 1)}, OPTIONS, tmp_path, torch.device("cpu"))
 
 
-def test_rate_rises_stays_and_falls_to_zero() -> None:
-    options = TrainingOptions(steps=100, learning_rate=1.0, warmup_steps=10, cooldown=0.2)
-    assert options.rate(0) == pytest.approx(0.1)
-    assert options.rate(50) == 1.0
-    assert options.rate(90) == pytest.approx(0.5)
-    assert options.rate(99) == pytest.approx(0.05)
+def test_rate_rises_stays_and_falls_to_zero(tmp_path: Path) -> None:
+    model, _ = problem()
+    options = AdaptOptions(steps=100, learning_rate=1.0, warmup_steps=10)
+    trainer = Trainer({"model": model}, options, tmp_path, torch.device("cpu"), cooldown=0.2)
+    assert trainer.rate(0) == pytest.approx(0.1)
+    assert trainer.rate(50) == 1.0
+    assert trainer.rate(90) == pytest.approx(0.5)
+    assert trainer.rate(99) == pytest.approx(0.05)
 
 
 def test_every_k_is_drawn_and_small_ones_more_often() -> None:

@@ -17,7 +17,6 @@ from augment.errors import UserError
 from pipeline.checks.labels import LabelCheck
 from pipeline.cli import guarded
 from pipeline.config.compose import load_config
-from pipeline.engine import ErrorBudget
 from pipeline.stages.workflow_data import RealData
 from pipeline.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY
@@ -43,7 +42,7 @@ def looked_at(root: Path, *overrides: str) -> list[str]:
     config = load_config(
         "own", [f"dataset.root={root}", f"workspace={root / 'space'}", "cluster.executor=serial", *overrides]
     )
-    budget = ErrorBudget(config.error_budget.rate, config.error_budget.minimum)
+    budget = config.error_budget
     return LabelCheck(RealData(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
 
 

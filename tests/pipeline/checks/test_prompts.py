@@ -123,7 +123,7 @@ def test_what_the_sources_say_is_held_against_the_text_encoder_before_any_work(
     long: int, short: int, minimum: int, refused: bool
 ) -> None:
     sources = [{"city": "frankfurt am main an der oder"}] * long + [{"city": "bonn"}] * short
-    budget = ErrorBudget(0, minimum)
+    budget = ErrorBudget(rate=0, minimum=minimum)
     if not refused:
         require_sources_fit(CITY, "lumen-tiny", sources, budget)
         return

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from pipeline.config import Config, mix_weights
+from downstream.options import mix_weights
+from pipeline.config import Config
 from pipeline.config.compose import load_config, recipes
 from pipeline.datasets import kinds
 

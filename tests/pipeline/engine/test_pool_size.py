@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from augment.errors import UserError
 from pipeline.engine import Resources
@@ -27,7 +28,7 @@ NODES = st.lists(
 def test_a_pool_fits_its_nodes_and_leaves_a_cpu(
     nodes: list[dict[str, float]], num_cpus: int, num_gpus: int, workers: Any, units: int
 ) -> None:
-    resources = Resources(num_cpus, num_gpus, workers)
+    resources = Resources(num_cpus=num_cpus, num_gpus=num_gpus, workers=workers)
     try:
         size = pool_size("generate", resources, nodes, units, RESERVED_CPUS)
     except UserError:
@@ -82,7 +83,7 @@ def test_the_refusal_names_what_there_is_and_what_to_change() -> None:
     ],
 )
 def test_resources_out_of_range_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(UserError):
+    with pytest.raises(ValidationError, match=next(iter(fields))):
         Resources(**fields)
 
 

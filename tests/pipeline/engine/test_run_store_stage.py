@@ -154,7 +154,7 @@ def test_an_executor_that_loses_a_unit_without_a_word_does_not_end_a_run_well(tm
 def test_resources_and_batch_size_change_no_byte(tmp_path: Path) -> None:
     one, _ = run(tmp_path / "one", stages.plan(2), stages.Variants(batch_size=1))
     other, _ = run(
-        tmp_path / "other", stages.plan(2), stages.Variants(batch_size=64, resources=Resources(2, workers=3))
+        tmp_path / "other", stages.plan(2), stages.Variants(batch_size=64, resources=Resources(num_cpus=2, workers=3))
     )
     assert digests(one) == digests(other)
 

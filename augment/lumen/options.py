@@ -1,0 +1,75 @@
+"""Options of every training of the generator. No torch here: the configuration imports this module."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from augment.options import CheckpointMinutes, Options, Positive, Seed
+
+# Keys of a training that do not change its result.
+REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+
+BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
+# Share of the steps over which the rate falls at the end.
+COOLDOWN = 0.25
+
+# Groups of the U-Net's normalisation divide its channels.
+Channels = Annotated[int, Field(ge=16, multiple_of=16)]
+
+
+class TrainerOptions(Options):
+    """Length and speed of a training; see `augment.lumen.trainer.Trainer`."""
+
+    steps: int = Field(ge=0, description="optimizer steps")
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    warmup_steps: int = Field(default=100, ge=0, description="steps until the peak rate is reached")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, the result")
+    checkpoint_every: Positive = Field(default=500, description="steps between checkpoints")
+    checkpoint_minutes: CheckpointMinutes = 5
+    sample_every: Positive = Field(default=500, description="steps between sample grids")
+    log_every: Positive = Field(default=50, description="steps between rows of the loss log")
+
+
+class AdaptOptions(TrainerOptions):
+    """Training of the adapter on this dataset; with zero steps it is used unchanged."""
+
+    steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
+    batch_size: BatchSize = 8
+    learning_rate: LearningRate = 1e-4
+
+
+class ScratchOptions(TrainerOptions):
+    """Training of a new model from scratch."""
+
+    steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
+    batch_size: BatchSize = 16
+    learning_rate: LearningRate = 4e-4
+    cooldown: float = Field(default=COOLDOWN, ge=0, le=1, description="share of the steps over which the rate falls")
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+
+
+class ModelOptions(Options):
+    """Sizes of a new base model and its adapter."""
+
+    num_components: int = Field(default=20, ge=1, le=128, description="components of a layout")
+    latent_channels: int = Field(default=8, ge=1, le=48, description="channels of the latent")
+    unet_channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)] = Field(
+        default=(96, 128, 192), description="channels of the U-Net, from latent resolution down"
+    )
+    text_width: int = Field(default=128, ge=32, multiple_of=32, description="channels of the text encoder")
+    text_layers: int = Field(default=3, ge=1, le=48, description="layers of the text encoder")
+    text_length: int = Field(default=16, ge=4, le=512, description="tokens of a prompt")
+    adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
+
+
+class PretrainOptions(Options):
+    """A new base model with its adapter: sizes, trainings and seed."""
+
+    seed: Seed = Field(default=0, description="seed of the training")
+    model: ModelOptions = ModelOptions()
+    decoder: ScratchOptions
+    diffusion: ScratchOptions
