@@ -27,8 +27,8 @@ from pipeline.checks.label_rules import (
 from pipeline.config import TRAIN_SPLIT
 from pipeline.datasets import Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
-from pipeline.datasets.files.unpaired import telling_unpaired
-from pipeline.datasets.files.unread import noting_unread
+from pipeline.datasets.pairing.pairs import collecting_unpaired
+from pipeline.datasets.pairing.unread_files import collecting_unread
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
@@ -206,7 +206,7 @@ class LabelCheck:
         records, used = dict(self.data.listing.records), self.data.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:
-            with telling_unpaired(), noting_unread():
+            with collecting_unpaired(), collecting_unread():
                 records |= intake.listing(dataset, others, may_be_empty=True).records
         # A run does not depend on splits that it leaves out, and inspect names what is wrong with them.
         except UserError:

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, Field
 from augment.errors import UserError
 from augment.options import Options, Seed
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.dataset_tables import unread_tables
 from pipeline.datasets.files.tree import enumerate_some
-from pipeline.datasets.files.unpaired import noting_ignored, telling_unpaired
-from pipeline.datasets.files.unread_folders import folders_like_labels
+from pipeline.datasets.pairing.pairs import collecting_ignored, collecting_unpaired
+from pipeline.datasets.pairing.unread_folders import folders_like_labels
 from pipeline.datasets.record import TRAIN_SPLIT, Record, sorted_by_key
-from pipeline.datasets.tables import unread_tables
 
 _MOST_NAMES = 3
 # Looked into for tables that are not read.
@@ -182,9 +182,9 @@ class Intake:
         return Listing(chosen, tuple(left_out), tuple(tables), tuple(like_labels))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
-        with noting_ignored() as ignored:
+        with collecting_ignored() as ignored:
             if self.only_labelled:
-                with telling_unpaired() as unpaired:
+                with collecting_unpaired() as unpaired:
                     found = dataset.records(split)
             else:
                 unpaired, found = [], dataset.records(split)

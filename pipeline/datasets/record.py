@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -99,6 +99,51 @@ class Record:
         captions = tuple(values.get("captions", ()))
         boxes = tuple(Box(**box) for box in values.get("boxes", ()))
         return cls(**{**values, "captions": captions, "boxes": boxes})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a dataset says of an image, as a `Record` has it."""
+
+    attributes: dict[str, str] = field(default_factory=dict)
+    captions: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+
+NO_FACTS = Facts()
+
+
+def records_of(
+    split: str,
+    images: Mapping[str, str],
+    labels: Mapping[str, str],
+    facts_of: Callable[[str, str], Facts] | None = None,
+    *,
+    instances: Mapping[str, str] | None = None,
+    legends: Mapping[str, str] | None = None,
+) -> list[Record]:
+    """The records of a split's images, sorted by key; the mappings have paths by the name of an image.
+
+    ``facts_of`` gives what is known of the image with a name and path: a photograph, unless its attributes say
+    otherwise. Raises UserError where two images have one key.
+    """
+    records = []
+    for name, path in images.items():
+        facts = facts_of(name, path) if facts_of else NO_FACTS
+        records.append(
+            Record(
+                key=make_key(split, name),
+                split=split,
+                image=path,
+                label=labels.get(name),
+                instances=instances.get(name) if instances else None,
+                attributes={"medium": "photo", **facts.attributes},
+                captions=facts.captions,
+                boxes=facts.boxes,
+                legend=legends.get(name, "") if legends else "",
+            )
+        )
+    return sorted_by_key(records)
 
 
 def make_key(split: str, stem: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from augment.errors import UserError
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.files.decoding import Decoding
-from pipeline.datasets.files.folder_lists import SPLIT
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.readers.ade20k import Ade20k
 from pipeline.datasets.readers.ade20k_full import Ade20kFull
@@ -23,6 +22,7 @@ from pipeline.datasets.readers.cityscapes import Cityscapes
 from pipeline.datasets.readers.coco import Coco, CocoOptions
 from pipeline.datasets.readers.coco_stuff import CocoStuff
 from pipeline.datasets.readers.folder import Folder
+from pipeline.datasets.readers.folder_lists import SPLIT
 from pipeline.datasets.readers.folder_options import FolderOptions
 
 KindOptions: TypeAlias = FolderOptions | CocoOptions

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.datasets.record import make_key
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import codecs
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from augment.errors import UserError
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.record import Box, one_line
+from pipeline.datasets.record import Box, Facts, one_line
 from pipeline.store.sample import RESERVED_METADATA
 
 # Every export has one; image folders in the form of Hugging Face call theirs so too.
@@ -23,18 +22,6 @@ CAPTIONS, BOXES = "captions", "boxes"
 ORIGIN = frozenset({"dataset", "split", "source", "source_key", "source_dataset", "prompt", "base", "adapter", "basis"})
 # Fields of a row that say what a sample is called, and not what it shows.
 NO_ATTRIBUTES = frozenset({"file_name", "text", "caption", "key", *ORIGIN})
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of an image, as a `Record` has it."""
-
-    attributes: dict[str, str] = field(default_factory=dict)
-    captions: tuple[str, ...] = ()
-    boxes: tuple[Box, ...] = ()
-
-
-NOTHING = Facts()
 
 
 class _Row(msgspec.Struct):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from augment.errors import UserError
-from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
-from pipeline.datasets.files.folders import by_name
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unpaired import tell_unpaired
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.pairs import note_unpaired
+from pipeline.datasets.pairing.places import Place, by_name
+from pipeline.datasets.pairing.unread_files import check_unread
 
 
 def without_suffix(path: str) -> str:
@@ -30,7 +30,7 @@ def find_images(
 
     ``listed`` are the file names by name that the file ``listing`` gives, relative to the split's folder, to ``images``
     or to the root. Raises UserError unless these and the images of the split's folder are the same; inside
-    ``telling_unpaired`` those are given that are both there and listed.
+    ``collecting_unpaired`` those are given that are both there and listed.
     """
     base = folder_of(tree, folder)
     images = _named(tree.files(base, IMAGE_SUFFIXES), base)
@@ -51,7 +51,8 @@ def _check_listed(
     tree: Tree, split: str, base: str, images: Mapping[str, str], listed: Mapping[str, str], where: str
 ) -> None:
     folder = tree.at(base)
-    if tell_unpaired(split, images, listed, f"{folder}/** as {where} lists them", where, may_lack=False):
+    patterns = (f"{folder}/** as {where} lists them", where)
+    if note_unpaired(split, images, listed, patterns, may_lack_labels=False):
         return
     counts = f"found {len(images)} images, and {len(listed)} are listed"
     if absent := sorted(listed.keys() - images.keys()):
@@ -59,10 +60,10 @@ def _check_listed(
             f"split {split!r}: {len(absent)} images that {where} lists are not there: expected {folder}/**, "
             f"{counts}, the first that is not there is {listed[absent[0]]}"
         )
-    if strange := sorted(images.keys() - listed.keys()):
+    if unlisted := sorted(images.keys() - listed.keys()):
         raise UserError(
-            f"split {split!r}: {len(strange)} images are not in the list of {where}: {counts}, the first that is not "
-            f"listed is {images[strange[0]]}"
+            f"split {split!r}: {len(unlisted)} images are not in the list of {where}: {counts}, the first that is not "
+            f"listed is {images[unlisted[0]]}"
         )
 
 

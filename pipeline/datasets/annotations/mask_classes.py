@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.annotations.colors import map_colors
+from pipeline.datasets.annotations.color_labels import map_colors
 from pipeline.datasets.files.images import count_values, map_ids
 from pipeline.datasets.files.masks import PALETTE_MODES, Mask, greys_of
 from pipeline.datasets.record import Label, RecordError

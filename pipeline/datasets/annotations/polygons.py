@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.files.decoding import Decoding, check_size
 from pipeline.datasets.record import Label, RecordError
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT

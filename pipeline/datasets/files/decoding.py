@@ -36,6 +36,7 @@ BitDepth = Annotated[
 ]
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 # Pillow reads many more, some of them by running other programs. Not every build of it has AVIF.
 FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 _READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF", "label": "PNG, BMP, TIFF or GIF"}

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.datasets.files.bit_depth import to_eight_bits
 from pipeline.datasets.files.decoding import check_tiff, opened
-from pipeline.datasets.files.depth import to_eight_bits
 from pipeline.datasets.files.masks import Mask, decoded_mask, require_even, require_lossless
 from pipeline.datasets.files.png import deep_channels, stated_bits
 from pipeline.datasets.files.tiff import TiffPage

@@ -8,11 +8,12 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
 
@@ -55,24 +56,11 @@ class Ade20k(Dataset):
         folder = FOLDERS.get(split, split)
         image_folder, label_folder = f"images/{folder}", f"annotations/{folder}"
         require_split(split, self.splits(), self.tree.at(image_folder))
-        images = by_name(self.tree.files(image_folder, ".jpg"), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), stem)
-        places = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(split, images, labels, f"{self.tree.at(image_folder)}/*.jpg", f"{self.tree.at(label_folder)}/*.png")
+        image, label = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        check_split(self.tree, split, images, labels, image, label)
         scenes = self._scenes()
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    attributes={"medium": "photo", **scene_attribute(scenes.get(name))},
-                )
-                for name, path in images.items()
-            ]
-        )
+        return records_of(split, images, labels, lambda name, _: Facts(scene_attribute(scenes.get(name))))
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..149, 255); see `Dataset`."""

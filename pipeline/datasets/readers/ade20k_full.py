@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_colors
 from pipeline.datasets.files.json_files import unreadable
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, by_name, stem
 from pipeline.datasets.readers.ade20k import FOLDERS, scene_attribute
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
 ROOT = "images/ADE"
@@ -114,22 +115,14 @@ class Ade20kFull(Dataset):
             (path for path in found if path.endswith(LABEL_SUFFIX)), lambda path: stem(path.removesuffix(LABEL_SUFFIX))
         )
         where = f"{self.tree.at(folder)}/<kind of scene>/<scene>"
-        places = Place(folder, (".jpg",)), Place(folder, (".png",), LABEL_ENDING, _pictured)
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(split, images, labels, f"{where}/<name>.jpg", f"{where}/<name>{LABEL_SUFFIX}")
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    instances=labels.get(name),
-                    attributes={"medium": "photo", **scene_attribute(PurePosixPath(path).parent.name)},
-                )
-                for name, path in images.items()
-            ]
-        )
+        image = Place(folder, (".jpg",), expected=f"{where}/<name>.jpg")
+        label = Place(folder, (".png",), LABEL_ENDING, _pictured, expected=f"{where}/<name>{LABEL_SUFFIX}")
+        check_split(self.tree, split, images, labels, image, label)
+
+        def scene_of(_name: str, path: str) -> Facts:
+            return Facts(scene_attribute(PurePosixPath(path).parent.name))
+
+        return records_of(split, images, labels, scene_of, instances=labels)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint16 [H, W] (0..3687, 65535) and objects numbered in the order of their blue; see `Dataset`."""

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.annotations.mask_classes import MaskClasses
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_bytes, read_label_ids, read_mask
 from pipeline.datasets.files.json_files import read_typed
 from pipeline.datasets.files.masks import PALETTE_MODES
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Box, Label, Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_root, require_split
+from pipeline.datasets.pairing.pairs import check_pairs, check_split
+from pipeline.datasets.pairing.places import Place, stem
+from pipeline.datasets.pairing.unread_files import check_unread
+from pipeline.datasets.record import Box, Facts, Label, Record, records_of
 from pipeline.taxonomies import BDD100K, Taxonomy
 
 Subset: TypeAlias = Literal["10k", "100k"]
@@ -134,10 +136,7 @@ class Bdd100k(Dataset):
         """
         folder = f"images/{self.subset}/{split}"
         require_split(split, self.splits(), self.tree.at(folder))
-        images, pattern = self._images(self.subset, split), f"{self.tree.at(folder)}/*.jpg"
-        if self.subset == "10k":
-            return sorted_by_key(self._labelled(split, images, pattern))
-        return sorted_by_key(self._unlabelled(split, images, pattern))
+        return self._labelled(split) if self.subset == "10k" else self._unlabelled(split)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W], in the 10k; see `Dataset`."""
@@ -157,49 +156,34 @@ class Bdd100k(Dataset):
             return _COLOR_MAP_CLASSES.train_ids(mask, self.tree.at(path))
         return map_ids(read_label_ids(self.tree, path), _IDENTITY, _IS_TRAIN_ID, self.tree.at(path))
 
-    def _images(self, subset: Subset, split: str) -> dict[str, str]:
-        return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)
-
-    def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
+    def _labelled(self, split: str) -> list[Record]:
         # Some keep the colour maps alone.
-        folder = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
-        labels = by_name(self.tree.files(f"{folder}/{split}", ".png"), stem)
-        places = Place(f"images/10k/{split}", (".jpg",)), Place(f"{folder}/{split}", (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        source = "" if labels else f", which {LABEL_ARCHIVE} holds"
-        check_pairs(split, images, labels, pattern, f"{self.tree.at(folder)}/{split}/*.png{source}")
-        objects = by_name(self.tree.files(f"{OBJECT_MASKS}/{split}", ".png"), stem)
-        # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
+        root = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
+        image, label = _images("10k", split), Place(f"{root}/{split}", (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        if not labels:
+            label = replace(label, expected=f"{label.describe(self.tree)}, which {LABEL_ARCHIVE} holds")
+        check_split(self.tree, split, images, labels, image, label)
+        objects = Place(f"{OBJECT_MASKS}/{split}", (".png",)).find(self.tree)
+        # The two subsets share images but not their splits. Boxes are left out: an image here may be another frame of
         # the video that the 100k have one of.
         known = {name: found for other in SPLITS for name, found in self._described(other, list[_Described]).items()}
-        return [
-            Record(
-                make_key(split, name),
-                split,
-                path,
-                labels.get(name),
-                objects.get(name),
-                attributes=_attributes(known.get(name)),
-            )
-            for name, path in images.items()
-        ]
+        return records_of(split, images, labels, lambda name, _: Facts(_attributes(known.get(name))), instances=objects)
 
-    def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
-        check_unread(self.tree, split, images, {}, Place(f"images/100k/{split}", (".jpg",)))
-        check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
-        held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
+    def _unlabelled(self, split: str) -> list[Record]:
+        image = _images("100k", split)
+        images = image.find(self.tree)
+        check_unread(self.tree, split, images, {}, image)
+        check_pairs(split, images, {}, (image.describe(self.tree), ""), may_lack_labels=True)
+        others = ("val", "test") if split == "train" else ()
+        held_out = {name for other in others for name in _images("10k", other).find(self.tree)}
         known = self._described(split, list[_Boxed])
-        return [
-            Record(
-                make_key(split, name),
-                split,
-                path,
-                attributes=_attributes(known.get(name)),
-                boxes=_boxes(known.get(name)),
-            )
-            for name, path in images.items()
-            if name not in held_out
-        ]
+        return records_of(
+            split,
+            {name: path for name, path in images.items() if name not in held_out},
+            {},
+            lambda name, _: Facts(_attributes(known.get(name)), boxes=_boxes(known.get(name))),
+        )
 
     def _described(self, split: str, kind: type[list[Found]]) -> dict[str, Found]:
         """What a split's detection file says of each of its images, by name; nothing where there is no file."""
@@ -207,6 +191,10 @@ class Bdd100k(Dataset):
             if self.tree.location.exists(path):
                 return {stem(found.name): found for found in read_typed(self.tree, path, kind)}
         return {}
+
+
+def _images(subset: Subset, split: str) -> Place:
+    return Place(f"images/{subset}/{split}", (".jpg",))
 
 
 def number_objects(masks: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -227,7 +215,7 @@ def _attributes(found: _Described | None) -> dict[str, str]:
         "scene": SCENES.get(said.scene, said.scene),
         "time_of_day": TIMES_OF_DAY.get(said.timeofday, said.timeofday),
     }
-    return {"medium": "photo", **{name: word for name, word in words.items() if word != UNKNOWN}}
+    return {name: word for name, word in words.items() if word != UNKNOWN}
 
 
 def _boxes(found: _Boxed | None) -> tuple[Box, ...]:

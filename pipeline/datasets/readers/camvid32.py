@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.colors import map_colors
+from pipeline.datasets.annotations.color_labels import map_colors
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import read_label_colors
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, stem
 from pipeline.datasets.readers.camvid import IMAGE_SUFFIXES, USUAL_SPLITS, attributes_of
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
 
@@ -76,27 +77,16 @@ class CamVid32(Dataset):
         original = ALL_IMAGES in self.tree.folders()
         image_folder, label_folder = (ALL_IMAGES, ALL_LABELS) if original else (split, split + LABEL_FOLDER_SUFFIX)
         require_split(split, self.splits(), self.tree.at(image_folder))
-        images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), _frame)
+        expected = f"{self.tree.at(label_folder)}/*{LABEL_SUFFIX}.png"
+        image = Place(image_folder, IMAGE_SUFFIXES)
+        label = Place(label_folder, (".png",), name_of=_frame, expected=expected)
+        images, labels = image.find(self.tree), label.find(self.tree)
         if original:
             chosen = self._chosen(split, images, labels)
             images = {name: path for name, path in images.items() if name in chosen}
             labels = {name: path for name, path in labels.items() if name in chosen}
-        places = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",), name_of=_frame)
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(
-            split,
-            images,
-            labels,
-            f"{self.tree.at(image_folder)}/*.png",
-            f"{self.tree.at(label_folder)}/*{LABEL_SUFFIX}.png",
-        )
-        return sorted_by_key(
-            [
-                Record(make_key(split, name), split, path, labels.get(name), attributes=attributes_of(name))
-                for name, path in images.items()
-            ]
-        )
+        check_split(self.tree, split, images, labels, image, label)
+        return records_of(split, images, labels, lambda name, _: Facts(attributes_of(name)))
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..30, 255 for void); see `Dataset`."""

@@ -11,16 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.annotations.mask_table import read_classes_file
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split
+from pipeline.datasets.dataset_tables import Tables, read_tables
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unpaired import note_ignored
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split, note_ignored
+from pipeline.datasets.pairing.places import Place, by_name
 from pipeline.datasets.record import Record, RecordError, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -84,24 +83,18 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
-        check_unread(
-            self.tree,
-            split,
-            images,
-            labels,
-            _place(image_folder, IMAGE_SUFFIX),
-            _place(label_folder, stem + LABEL_IDS_SUFFIX),
-        )
         # Whoever empties the folder of a city means to do without it.
         emptied = self._emptied(image_folder, images)
         note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
         labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
-        check_pairs(
+        where = f"{self.tree.at(label_folder)}/<city>/<id>{stem}"
+        check_split(
+            self.tree,
             split,
             images,
             labels,
-            f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}",
-            f"{self.tree.at(label_folder)}/<city>/<id>{stem}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}",
+            _place(image_folder, IMAGE_SUFFIX, f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}"),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX, f"{where}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}"),
             unlabelled_splits=UNLABELLED_SPLITS[self.annotation],
         )
         described = self._files(f"attributes/{split}", ATTRIBUTES_SUFFIX)
@@ -110,11 +103,10 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        facts = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
             city = {"city": _city(identity)}
-            return attributes.get(identity) or facts.get(path, NOTHING).attributes or city
+            return attributes.get(identity) or self._tables.facts_of(identity, path).attributes or city
 
         return sorted_by_key(
             [
@@ -125,8 +117,8 @@ class Cityscapes(Dataset):
                     label=labels.get(identity),
                     instances=instances.get(identity),
                     attributes={"medium": "photo", **known(identity, path)},
-                    captions=facts.get(path, NOTHING).captions,
-                    boxes=facts.get(path, NOTHING).boxes,
+                    captions=self._tables.facts_of(identity, path).captions,
+                    boxes=self._tables.facts_of(identity, path).boxes,
                 )
                 for identity, path in images.items()
             ]
@@ -173,14 +165,14 @@ class Cityscapes(Dataset):
         return content
 
 
-def _place(folder: str, suffix: str) -> Place:
+def _place(folder: str, suffix: str, expected: str) -> Place:
     """Where files of every city are that end in ``suffix``, by city and image id."""
     ending, _, kind = suffix.rpartition(".")
 
     def name_of(path: str) -> str:
         return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
 
-    return Place(folder, (f".{kind}",), ending, name_of)
+    return Place(folder, (f".{kind}",), ending, name_of, expected)
 
 
 def _city(identity: str) -> str:
@@ -196,9 +188,9 @@ def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray
     """
     present = np.flatnonzero(np.bincount(values.ravel()))
     label_ids = np.where(present < INSTANCE_BASE, present, present // INSTANCE_BASE)
-    if len(strange := present[label_ids >= len(LABELS)]):
+    if len(unknown := present[label_ids >= len(LABELS)]):
         raise RecordError(
-            f"unknown instance id: {where} has values {strange.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
+            f"unknown instance id: {where} has values {unknown.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
             f"or label id * {INSTANCE_BASE} + number"
         )
     objects = present[(present >= INSTANCE_BASE) & _HAS_OBJECTS[label_ids]]

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from augment.errors import UserError
 from augment.options import Options
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.annotations.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.annotations.coco_json import (
     ImageId,
@@ -23,20 +24,20 @@ from pipeline.datasets.annotations.coco_json import (
     require_one_id,
 )
 from pipeline.datasets.annotations.coco_polygons import PolygonClasses, drawings, have_masks, polygon_classes
-from pipeline.datasets.annotations.mask_table import read_classes_file
 from pipeline.datasets.annotations.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
 from pipeline.datasets.annotations.polygons import drawn
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import check_pairs, require_layout, require_split
+from pipeline.datasets.dataset_tables import Tables, read_tables
 from pipeline.datasets.files.images import read_label_colors
 from pipeline.datasets.files.json_files import read_typed
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread_labels
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_pairs
+from pipeline.datasets.pairing.places import Place
+from pipeline.datasets.pairing.unread_files import check_unread_labels
 from pipeline.datasets.readers.cityscapes import CLASSES
 from pipeline.datasets.readers.coco_stuff import FOLDERS
-from pipeline.datasets.record import Record, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import Taxonomy
 
 # Of Roboflow, in the folder of a split's images.
@@ -145,23 +146,13 @@ class Coco(Dataset):
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
         with_masks = PANOPTIC not in self._files(folder) and self._instances(folder) not in self._outlined
         boxes = read_boxes(self.tree, self._instances(folder), without_suffix, with_masks=with_masks)
-        facts = self._tables.facts
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.paths.get(name),
-                    instances=labels.paths.get(name) if labels.have_objects else None,
-                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
-                    captions=tuple(captions.get(name, ())),
-                    boxes=tuple(boxes.get(name, ())),
-                    legend=labels.legends.get(name, ""),
-                )
-                for name, path in images.items()
-            ]
-        )
+
+        def facts_of(name: str, path: str) -> Facts:
+            attributes = self._tables.facts_of(name, path).attributes
+            return Facts(attributes, tuple(captions.get(name, ())), tuple(boxes.get(name, ())))
+
+        objects = labels.paths if labels.have_objects else None
+        return records_of(split, images, labels.paths, facts_of, instances=objects, legends=labels.legends)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the categories need, and objects uint16 [H, W]; see `Dataset`."""
@@ -273,15 +264,12 @@ class Coco(Dataset):
         found = {name: path for name, path in labels.paths.items() if name in images}
         found |= {path: path for path in labels.strays}
         self._check_unread_maps(split, folder, images, found, labels)
-        check_pairs(
-            split,
-            images,
-            found,
+        patterns = (
             f"{self.tree.at(folder_of(self.tree, folder))}/** with a segment map that {described} describes",
             f"{self.tree.at(_maps(folder))}/*.png that {described} describes",
-            unlabelled_splits=(),
-            partly_labelled=(images.keys() - found.keys()).isdisjoint(labels.legends),
         )
+        may_lack_labels = (images.keys() - found.keys()).isdisjoint(labels.legends)
+        check_pairs(split, images, found, patterns, may_lack_labels=may_lack_labels)
 
     def _check_unread_maps(
         self, split: str, folder: str, images: Mapping[str, str], found: Mapping[str, str], labels: _Labels

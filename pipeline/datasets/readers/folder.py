@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.annotations.mask_classes import MaskClasses
-from pipeline.datasets.annotations.mask_table import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folder_lists import (
+from pipeline.datasets.dataset_tables import Tables, read_tables
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
+from pipeline.datasets.files.images import read_label_ids, read_mask
+from pipeline.datasets.files.tree import NO_FOLDER, Tree
+from pipeline.datasets.pairing.layout import require_root, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, by_name, holds
+from pipeline.datasets.pairing.unread_files import common_ending
+from pipeline.datasets.readers.folder_lists import (
     CLASSES_BESIDE_IMAGES,
     CLASSES_FILES,
     SPLIT,
@@ -24,23 +32,15 @@ from pipeline.datasets.files.folder_lists import (
     listed_splits,
     read_list,
 )
-from pipeline.datasets.files.folder_names import (
-    IMAGE_SUFFIXES,
+from pipeline.datasets.readers.folder_names import (
     filled,
-    holds,
     name_in,
     pattern_of,
     stem_ending,
     without_ending,
 )
-from pipeline.datasets.files.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.files.images import read_label_ids, read_mask
-from pipeline.datasets.files.tree import NO_FOLDER, Tree
-from pipeline.datasets.files.unread import Place, check_unread, common_ending
 from pipeline.datasets.readers.folder_options import FolderOptions
-from pipeline.datasets.record import Label, Record, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
+from pipeline.datasets.record import Label, Record, records_of
 from pipeline.taxonomies import Taxonomy
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
@@ -154,42 +154,22 @@ class Folder(Dataset):
             chosen = read_list(self.tree, path, images, labels)
             images = {name: found for name, found in images.items() if name in chosen}
             labels = {name: found for name, found in labels.items() if name in chosen}
-        self._check_unread(split, images, labels)
         ending = _ending(images, labels)
-        check_pairs(
+        check_split(
+            self.tree,
             split,
             images,
             labels,
-            f"{self.tree.at(image_folder)}/**/*{pattern_of(self.options.image_suffix, '.png or *', '.jpg')}",
-            f"{self.tree.at(mask_folder)}/**/*{pattern_of(self.options.mask_suffix, '.png')}",
+            self._place(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, ".png or *", ".jpg"),
+            self._place(mask_folder, MASK_SUFFIXES, self.options.mask_suffix, ".png"),
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
             remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
             if ending
             else "; where they have none, set dataset.folder.partly_labelled=true",
         )
-        facts = self._tables.facts
         self._tables.require_use(self.tree, image_folder, images.values())
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    instances=instances.get(name),
-                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
-                    captions=facts.get(path, NOTHING).captions,
-                    boxes=facts.get(path, NOTHING).boxes,
-                )
-                for name, path in images.items()
-            ]
-        )
-
-    def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        image = _place(self._images(split), IMAGE_SUFFIXES, self.options.image_suffix)
-        mask = _place(self._annotations(split)[0], MASK_SUFFIXES, self.options.mask_suffix)
-        check_unread(self.tree, split, images, labels, image, mask)
+        return records_of(split, images, labels, self._tables.facts_of, instances=instances)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
@@ -270,14 +250,14 @@ class Folder(Dataset):
             lambda path: unicodedata.normalize("NFC", str(PurePosixPath(chosen[path]).relative_to(folder))),
         )
 
+    def _place(self, folder: str, suffixes: tuple[str, ...], ending: str, *expected: str) -> Place:
+        """Where files with an ending are, which may include the suffix; ``expected`` are suffixes for messages."""
+        pattern = f"{self.tree.at(folder)}/**/*{pattern_of(ending, *expected)}"
+        ending = stem_ending(ending)
+        return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending), pattern)
+
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
-
-
-def _place(folder: str, suffixes: tuple[str, ...], ending: str) -> Place:
-    """Where files with an ending are, which may include the suffix."""
-    ending = stem_ending(ending)
-    return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending))
 
 
 def _ending(images: Mapping[str, str], labels: Mapping[str, str]) -> str | None:

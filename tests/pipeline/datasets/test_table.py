@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.datasets import Box, open_dataset
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.table import ORIGIN, Facts, read_table
+from pipeline.datasets.record import Facts
+from pipeline.datasets.table import ORIGIN, read_table
 from tests.pipeline.datasets.trees import random_image, save
 
 NAMES = st.text("abcdefg_", min_size=1, max_size=9).filter(lambda name: name not in ORIGIN)

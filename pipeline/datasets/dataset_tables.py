@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from augment.errors import UserError
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.record import one_line
-from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, Facts, checked, read_table
+from pipeline.datasets.record import NO_FACTS, Facts, one_line
+from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, checked, read_table
 
 CSV_TABLE = "metadata.csv"
 TABLES = (TABLE, CSV_TABLE)
@@ -28,6 +28,10 @@ class Tables:
 
     facts: Mapping[str, Facts] = field(default_factory=dict)
     rows: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def facts_of(self, _name: str, path: str) -> Facts:
+        """What the tables say of the image at this path; the name is for `records_of`."""
+        return self.facts.get(path, NO_FACTS)
 
     def require_use(self, tree: Tree, folder: str, images: Collection[str]) -> None:
         """Raise UserError for a table in the folder of these images that names none of them."""

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.class_files import (
+from pipeline.datasets.annotations.class_lines import COLOR, ID, NAME
+from pipeline.datasets.annotations.class_rows import (
     Row,
     decode_text,
     is_whole,
@@ -17,7 +18,6 @@ from pipeline.datasets.annotations.class_files import (
     rows_of_json,
     rows_of_text,
 )
-from pipeline.datasets.annotations.class_lines import COLOR, ID, NAME
 from pipeline.datasets.annotations.mask_classes import MaskClasses
 from pipeline.datasets.files.tree import Tree
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.datasets import FolderOptions, open_dataset
+from pipeline.datasets.dataset_tables import read_tables
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.tables import read_tables
 from tests.pipeline.datasets.trees import random_image, save, write_folder_image
 
 Output = pytest.CaptureFixture[str]

@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from pipeline.datasets.files.folders import stem
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import LABEL_SUFFIXES, common_ending
+from pipeline.datasets.pairing.places import holds, stem
+from pipeline.datasets.pairing.unread_files import LABEL_SUFFIXES, common_ending
 
 # At least this share of the files in a folder, or of the images, have a name in common.
 _ALIKE = 0.5
@@ -26,7 +26,7 @@ def folders_like_labels(tree: Tree, images: Iterable[str]) -> list[str]:
     found: dict[str, str] = {}
     for folder, stems in names.items():
         for other in _in_its_place(tree, folder):
-            if other in found or any(_holds(other, image_folder) for image_folder in names):
+            if other in found or any(holds(other, image_folder) for image_folder in names):
                 continue
             files = sorted(
                 name
@@ -52,7 +52,3 @@ def _in_its_place(tree: Tree, folder: str) -> Iterator[str]:
 def _are_alike(images: set[str], labels: set[str]) -> bool:
     shared = len(images & labels)
     return shared >= _ALIKE * min(len(images), len(labels)) or bool(common_ending(images, labels))
-
-
-def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")

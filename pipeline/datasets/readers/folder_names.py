@@ -6,9 +6,8 @@ import posixpath
 import unicodedata
 from pathlib import PurePosixPath
 
-from pipeline.datasets.files.folder_lists import SPLIT
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
+from pipeline.datasets.readers.folder_lists import SPLIT
 
 
 def name_in(path: str, folder: str, ending: str) -> str:
@@ -46,8 +45,3 @@ def without_ending(path: str, ending: str) -> str | None:
 def pattern_of(ending: str, *suffixes: str) -> str:
     """What the names of files end in: an ending that includes the suffix, or the ending before each suffix."""
     return ending if ending.lower().endswith(IMAGE_SUFFIXES) else "".join(f"{ending}{end}" for end in suffixes)
-
-
-def holds(folder: str, path: str) -> bool:
-    """Whether a path is a folder or below it."""
-    return not folder or path == folder or path.startswith(f"{folder}/")
