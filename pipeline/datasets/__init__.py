@@ -1,4 +1,4 @@
-"""Labelled image sets as they lie on disk."""
+"""Labelled image sets on disk."""
 
 from __future__ import annotations
 

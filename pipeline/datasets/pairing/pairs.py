@@ -13,7 +13,7 @@ from pipeline.datasets.pairing.faults import FaultCollector
 from pipeline.datasets.pairing.places import Place
 from pipeline.datasets.pairing.unread_files import check_unread
 
-# Splits whose annotations owners keep to themselves.
+# Splits that owners publish without annotations.
 UNLABELLED_SPLITS = ("test",)
 
 
@@ -33,7 +33,7 @@ class Unpaired:
     label_pattern: str
 
     def to_json(self) -> dict[str, Any]:
-        """The counts and all names as plain values."""
+        """The counts and all names, as plain values."""
         return {
             "split": self.split,
             "images": self.images,
@@ -46,9 +46,9 @@ class Unpaired:
 _UNPAIRED = FaultCollector[Unpaired]("unpaired")
 _IGNORED = FaultCollector[str]("ignored")
 
-# Contexts: the one gives what readers would refuse as unpaired, the other the paths of labels that they ignore because
-# the folder of their images was emptied.
+# Context that gives what readers would refuse as unpaired.
 collecting_unpaired = _UNPAIRED.collect
+# Context that gives the paths of labels that are ignored as the folder of their images was emptied.
 collecting_ignored = _IGNORED.collect
 
 
@@ -66,7 +66,7 @@ def note_unpaired(
     *,
     may_lack_labels: bool,
 ) -> bool:
-    """Inside ``collecting_unpaired`` add what has no partner by name, and return True; outside return False.
+    """Inside ``collecting_unpaired`` add files without a partner by name, and return True; outside return False.
 
     ``patterns`` say where images and labels are expected.
     """
@@ -94,10 +94,10 @@ def check_split(
     partly_labelled: bool = False,
     remedy: str = "",
 ) -> None:
-    """Check the files of a split, by name, as they were found in the places of images and labels.
+    """Check the images and labels of a split, by name, that were found in these places.
 
-    Raises UserError for files that should be read and are not (`check_unread`), and for images and labels without a
-    partner (`check_pairs`).
+    ``unlabelled_splits`` may have no label at all, and with ``partly_labelled`` any image may lack one. Raises
+    UserError for files that are not read (`check_unread`), and for images and labels without a partner (`check_pairs`).
     """
     check_unread(tree, split, images, labels, image, label)
     check_pairs(
@@ -121,7 +121,7 @@ def check_pairs(
 ) -> None:
     """Check that each label of a split has its image and, unless it ``may_lack_labels``, each image its label.
 
-    ``patterns`` say where images and labels are expected, ``remedy`` what to do where images have no label by intent.
+    ``patterns`` say where images and labels are expected; ``remedy`` is added to the error for images without labels.
     Raises UserError, but not inside ``collecting_unpaired``.
     """
     if note_unpaired(split, images, labels, patterns, may_lack_labels=may_lack_labels):
@@ -132,7 +132,7 @@ def check_pairs(
         raise UserError(f"split {split!r} has no image: expected {image_pattern}, found {found}")
     unlabelled = sorted(images.keys() - labels.keys())
     orphans = sorted(labels.keys() - images.keys())
-    # Where nothing is a pair, names are at fault, and leaving all out helps nobody.
+    # Without a single pair the names are wrong, and leaving all of them out does not help.
     leave_out = "; dataset.only_labelled=true leaves them out" if images.keys() & labels.keys() else ""
     counts = f"found {len(images)} images and {len(labels)} labels"
     if unlabelled and not may_lack_labels:

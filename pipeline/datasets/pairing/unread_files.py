@@ -28,7 +28,7 @@ _SUFFIXES: dict[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Unread:
-    """Files of a split that are not read, by their suffix: paths, sorted."""
+    """Sorted paths of a split's files that are not read, by suffix; ``read`` are the suffixes that are."""
 
     split: str
     role: Role
@@ -36,7 +36,7 @@ class Unread:
     read: tuple[str, ...]
 
     def __str__(self) -> str:
-        """How many there are, the first of each suffix, and why they are not read; in a line."""
+        """One line: the number of files, the first of each suffix, and why they are not read."""
         count = sum(map(len, self.by_suffix.values()))
         what = f"{count} files of images are" if self.role == "image" else f"{count} images have labels that are"
         groups = [
@@ -47,7 +47,7 @@ class Unread:
         return f"split {self.split!r}: {what} not read: {', '.join(groups)}; {remedy}"
 
     def to_json(self) -> dict[str, Any]:
-        """All paths as plain values."""
+        """All paths, as plain values."""
         paths = [path for found in self.by_suffix.values() for path in found]
         return {"split": self.split, "role": self.role, "files": paths, "why": str(self)}
 
@@ -79,7 +79,7 @@ def check_unread(
     images of which none with that name is read, and labels that belong to an image without one. Inside
     ``collecting_unread`` it raises nothing.
     """
-    # Where images and labels share a folder, a file there is an image if a label is named after it.
+    # Where images and labels share a folder, a file is meant as an image only if a label has its name.
     beside = any(holds(image.folder, path) for path in labels.values())
     wanted = labels.keys() if beside else None
     _check(tree, split, "image", image, lambda name, _: name not in images and (wanted is None or name in wanted))
@@ -90,13 +90,13 @@ def check_unread(
 def check_unread_labels(
     tree: Tree, split: str, images: Mapping[str, str], labels: Mapping[str, str], place: Place
 ) -> None:
-    """Do as ``check_unread`` does for labels alone."""
+    """Check labels only; see ``check_unread``."""
     if without := images.keys() - labels.keys():
         _check(tree, split, "label", place, lambda name, path: name in without and images[name] != path)
 
 
 def common_ending(images: Collection[str], labels: Collection[str]) -> str | None:
-    """What follows the name of an image in the name of every label without one, such as ``_mask``; None if nothing."""
+    """The ending, such as ``_mask``, of all labels without an image after the name of one; None if they have none."""
     alone = sorted(set(labels) - set(images))
     if not alone:
         return None

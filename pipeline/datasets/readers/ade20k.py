@@ -1,4 +1,4 @@
-"""ADE20K with the 150 classes of its scene parsing benchmark, as ADEChallengeData2016 unpacks."""
+"""ADE20K with the 150 classes of its scene parsing benchmark, in the layout of ADEChallengeData2016."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
 
-# What the release calls a split, by what LUMEN calls it.
+# Split -> its name in the release.
 FOLDERS = {"train": "training", "val": "validation"}
 SCENES_FILE = "sceneCategories.txt"
-# Scenes that are no scene but what was left over.
+# Labels of images without a scene.
 NO_SCENE = ("misc", "outliers")
 
 _TRAIN_IDS = train_id_table(RAW_IDS, ADE20K)
@@ -31,8 +31,8 @@ _IS_RAW_ID = np.arange(256) <= max(RAW_IDS)
 class Ade20k(Dataset):
     """Reader of ``images/<training|validation>/<name>.jpg`` with ids 0..150 in ``annotations/.../<name>.png``.
 
-    Id 0 is whatever is none of the 150 classes. ``sceneCategories.txt``, where it is there, gives each image its
-    attribute ``scene``. Raises UserError where ``root`` is not such a folder.
+    Id 0 is none of the 150 classes. The optional ``sceneCategories.txt`` gives each image its attribute ``scene``.
+    Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree

@@ -1,4 +1,4 @@
-"""BDD100K: the 10,000 images with class labels, and the 100,000 with attributes and boxes, as the archives unpack."""
+"""BDD100K: the 10,000 images with class labels, and 100,000 with attributes and boxes, in their archives' layout."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Subset: TypeAlias = Literal["10k", "100k"]
 
 SPLITS = ("train", "val", "test")
 MASKS = "labels/sem_seg/masks"
-# The same for people to look at: palette files whose indices are train ids, or the colours of Cityscapes.
+# The same for viewing: palette files with train ids as indices, or the colours of Cityscapes.
 COLOR_MAPS = "labels/sem_seg/colormaps"
 LABEL_ARCHIVE = "bdd100k_sem_seg_labels_trainval.zip"
 OBJECT_MASKS = "labels/ins_seg/bitmasks"
-# Where the release of 2020 and the one before have the boxes and attributes of a split.
+# Boxes and attributes of a split, in the release of 2020 and the one before.
 DETECTION_FILES = ("labels/det_20/det_{split}.json", "labels/bdd100k_labels_images_{split}.json")
 
-# The set's words, and those that prompts use.
+# Words of the dataset -> words of prompts.
 TIMES_OF_DAY = {"daytime": "day", "dawn/dusk": "dusk", "night": "night"}
 WEATHERS = {
     "clear": "clear",
@@ -47,7 +47,7 @@ WEATHERS = {
 }
 SCENES = {"gas stations": "gas station"}
 UNKNOWN = "undefined"
-# Categories that are classes of Cityscapes under another name.
+# Categories -> the names of these classes in Cityscapes.
 CATEGORIES = {"pedestrian": "person", "bike": "bicycle", "motor": "motorcycle"}
 
 # Bits of an object mask's second channel; the others are `truncated` and `occluded`.
@@ -92,14 +92,13 @@ Found = TypeVar("Found", bound=_Described)
 
 @dataclass(frozen=True)
 class Bdd100k(Dataset):
-    """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
+    """Reader of ``images/<subset>/<split>/<name>.jpg``; only the 10k have class labels.
 
     ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``, or else the colour maps in
-    ``labels/sem_seg/colormaps``, and objects, where these are there, in
-    ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``: unlabelled; boxes and attributes from
-    ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``, where these are
-    there. Images of the 10k that these files name too have the attributes, and no boxes. Raises UserError where
-    ``root`` is not such a folder.
+    ``labels/sem_seg/colormaps``, and optional objects in ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``:
+    unlabelled; optional boxes and attributes from ``labels/det_20/det_<split>.json`` or the older
+    ``labels/bdd100k_labels_images_<split>.json``. Images of the 10k that these files name have the attributes, but no
+    boxes. Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -129,10 +128,10 @@ class Bdd100k(Dataset):
         return sorted(split for split in SPLITS if split in folders)
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key; of the 100k's ``train`` without those that the 10k hold out.
+        """Every image of a split, sorted by key; without those of the 100k's ``train`` that the 10k hold out.
 
-        Raises UserError for a split that is absent or empty, for one of the 10k but ``test`` that is labelled only in
-        part, and for a damaged file of attributes.
+        Raises UserError for a split that is absent or empty, for a partly labelled one of the 10k other than ``test``,
+        and for a damaged file of attributes.
         """
         folder = f"images/{self.subset}/{split}"
         require_split(split, self.splits(), self.tree.at(folder))
@@ -150,14 +149,14 @@ class Bdd100k(Dataset):
     def _label(self, path: str) -> Label:
         if path.startswith(COLOR_MAPS):
             mask = read_mask(self.tree, path)
-            # Equal channels are a colour here, and never ids.
+            # Equal channels are colours here, never ids.
             if mask.palette is not None and mask.mode not in PALETTE_MODES:
                 mask = replace(mask, values=mask.palette[mask.values])
             return _COLOR_MAP_CLASSES.train_ids(mask, self.tree.at(path))
         return map_ids(read_label_ids(self.tree, path), _IDENTITY, _IS_TRAIN_ID, self.tree.at(path))
 
     def _labelled(self, split: str) -> list[Record]:
-        # Some keep the colour maps alone.
+        # Some users keep only the colour maps.
         root = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
         image, label = _images("10k", split), Place(f"{root}/{split}", (".png",))
         images, labels = image.find(self.tree), label.find(self.tree)
@@ -165,8 +164,8 @@ class Bdd100k(Dataset):
             label = replace(label, expected=f"{label.describe(self.tree)}, which {LABEL_ARCHIVE} holds")
         check_split(self.tree, split, images, labels, image, label)
         objects = Place(f"{OBJECT_MASKS}/{split}", (".png",)).find(self.tree)
-        # The two subsets share images but not their splits. Boxes are left out: an image here may be another frame of
-        # the video that the 100k have one of.
+        # The subsets share images but not splits. Boxes are left out: the image may be another frame of the video than
+        # that of the 100k.
         known = {name: found for other in SPLITS for name, found in self._described(other, list[_Described]).items()}
         return records_of(split, images, labels, lambda name, _: Facts(_attributes(known.get(name))), instances=objects)
 
@@ -186,7 +185,7 @@ class Bdd100k(Dataset):
         )
 
     def _described(self, split: str, kind: type[list[Found]]) -> dict[str, Found]:
-        """What a split's detection file says of each of its images, by name; nothing where there is no file."""
+        """The entry of each image in a split's detection file, by name; empty without such a file."""
         for path in (path.format(split=split) for path in DETECTION_FILES):
             if self.tree.location.exists(path):
                 return {stem(found.name): found for found in read_typed(self.tree, path, kind)}
@@ -200,8 +199,8 @@ def _images(subset: Subset, split: str) -> Place:
 def number_objects(masks: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Number the objects of an instance mask [H, W, 4] from 1, in ascending order of their ids.
 
-    Of its four bytes the first is the category, 0 for none, the second holds bits, and the others are the object's id.
-    Crowds and ignored objects are no object.
+    The first of four bytes is the category, 0 for none, the second holds flags, and the others are the object's id.
+    Crowds and ignored objects are not numbered.
     """
     category, bits, high, low = np.moveaxis(masks, -1, 0)
     codes = high.astype(np.uint32) * 256 + low + 1

@@ -19,7 +19,7 @@ LABEL_FOLDER_SUFFIX = "annot"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_SPLITS = ("train", "val", "test")
 UNLABELLED_ID = 11
-# The sequence that was filmed at nightfall; all others were filmed in daylight.
+# The sequence filmed at dusk; all others were filmed in daylight.
 DUSK_SEQUENCE = "0001TP_"
 
 _TRAIN_IDS = np.arange(256, dtype=np.uint8)
@@ -28,7 +28,7 @@ _IS_INDEX = np.arange(256) <= UNLABELLED_ID
 
 
 def attributes_of(name: str) -> dict[str, str]:
-    """What a frame's name says of it."""
+    """The attributes of a frame, from its name."""
     return {"time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day"}
 
 
@@ -36,7 +36,7 @@ def attributes_of(name: str) -> dict[str, str]:
 class CamVid(Dataset):
     """Reader of ``<split>/<name>.png|jpg`` with class indices in ``<split>annot/<name>.png``.
 
-    Raises UserError where ``root`` is not such a folder.
+    Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree

@@ -1,4 +1,4 @@
-"""CamVid with its original 32 classes, whose labels are colours."""
+"""CamVid with its original 32 classes, labelled by colours."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
 
-# As the owner distributes it: all frames in one folder, all labels in another.
+# In the owner's archives: all frames in one folder, all labels in another.
 ALL_IMAGES, ALL_LABELS = "701_StillsRaw_full", "LabeledApproved_full"
-# As it is passed on: a folder of images and one of labels for each split.
+# In copies: a folder of images and one of labels for each split.
 LABEL_FOLDER_SUFFIX = "_labels"
 LABEL_SUFFIX = "_L"
 
@@ -28,10 +28,10 @@ _TRAIN_IDS = {VOID_COLOR: CAMVID32.ignore_index} | {color: place for place, colo
 
 
 def usual_split(name: str) -> Literal["train", "val", "test"]:
-    """The split of 367, 101 and 233 frames that nearly all results are reported on, by a frame's name.
+    """The split of a frame, by its name, in the usual division into 367, 101 and 233 frames.
 
-    All of Seq05VD and the second half of the sequence at dusk are for testing; of 0016E5, the part that is labelled
-    15 times a second is for validation.
+    Seq05VD and the second half of the sequence at dusk are for testing; the part of 0016E5 that is labelled 15 times a
+    second is for validation.
     """
     sequence, _, frame = name.partition("_")
     if sequence == "Seq05VD" or (sequence == "0001TP" and frame > "008520"):
@@ -40,7 +40,7 @@ def usual_split(name: str) -> Literal["train", "val", "test"]:
 
 
 def _frame(path: str) -> str:
-    """The frame that a label is of."""
+    """Name of the frame of a label."""
     return stem(path).removesuffix(LABEL_SUFFIX)
 
 
@@ -48,9 +48,9 @@ def _frame(path: str) -> str:
 class CamVid32(Dataset):
     """Reader of ``701_StillsRaw_full/<name>.png`` with RGB labels in ``LabeledApproved_full/<name>_L.png``.
 
-    The owner states no splits: where ``train.txt``, ``val.txt`` and ``test.txt`` lie in the root they list the names
-    of each, else `usual_split` tells. Copies that have ``<split>/`` and ``<split>_labels/`` in the root are read as
-    well. Raises UserError where ``root`` is neither.
+    The owner defines no splits: ``train.txt``, ``val.txt`` and ``test.txt`` in the root list the names of each, else
+    `usual_split` decides. Copies with ``<split>/`` and ``<split>_labels/`` in the root are read as well. Raises
+    UserError if ``root`` is neither.
     """
 
     tree: Tree
@@ -99,7 +99,7 @@ class CamVid32(Dataset):
         return [split for split in USUAL_SPLITS if self.tree.location.exists(f"{split}.txt")]
 
     def _chosen(self, split: str, images: dict[str, str], labels: dict[str, str]) -> set[str]:
-        """Names of a split's frames, whether they have an image, a label or both."""
+        """Names of a split's frames, with an image, a label or both."""
         if not self._lists():
             return {name for name in images | labels if usual_split(name) == split}
         listed = f"{split}.txt"

@@ -1,4 +1,4 @@
-"""Cityscapes, as its official archives unpack."""
+"""Cityscapes, in the layout of its official archives."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ LABEL_IDS_SUFFIX = "_labelIds.png"
 TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
 INSTANCE_IDS_SUFFIX = "_instanceIds.png"
 ATTRIBUTES_SUFFIX = "_attributes.json"
-# No file of the official archives: exports of other sets in this format say with it what their train ids mean.
+# Not in the official archives: exports of other sets in this format state their classes in it.
 CLASSES = "classes.json"
-# Owners keep the annotations of the one to themselves, and have drawn no fine ones for the other.
+# The annotations of `test` are not published, and `train_extra` has no fine ones.
 UNLABELLED_SPLITS = {"gtFine": ("test", "train_extra"), "gtCoarse": ("test",)}
 
 _TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
 _IS_LABEL_ID = np.arange(256) < len(LABELS)
 _IDENTITY = np.arange(256, dtype=np.uint8)
 
-# The value of an object in an instanceIds file is its label id times this, plus its number.
+# The value of an object in an instanceIds file is label id * this + number.
 INSTANCE_BASE = 1000
 _HAS_OBJECTS = np.array([label.evaluated and label.has_instances for label in LABELS])
 
 
 @dataclass(frozen=True)
 class Cityscapes(Dataset):
-    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` in its stead.
+    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` instead.
 
     Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those; objects are read from the
     ``instanceIds`` beside them. Images that have ``attributes/<split>/<city>/<id>_attributes.json`` take their
-    attributes from it; all others are photographs of the city that their folder names. Raises UserError where
+    attributes from it; all others are photographs with the name of their folder as ``city``. Raises UserError if
     ``root`` is not such a folder.
     """
 
@@ -62,7 +62,7 @@ class Cityscapes(Dataset):
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The 19 classes, unless a file in the root says that ``labelTrainIds`` hold others."""
+        """The 19 classes, or those in the root's ``classes.json`` for ``labelTrainIds`` of other classes."""
         if not self.tree.location.exists(CLASSES):
             return CITYSCAPES
         return read_classes_file(self.tree, CLASSES, None).taxonomy
@@ -74,8 +74,8 @@ class Cityscapes(Dataset):
     def records(self, split: str) -> list[Record]:
         """Every image of a split, sorted by key; ``test``, and ``train_extra`` of gtFine, may come without labels.
 
-        Raises UserError for a split that is absent, empty or labelled in part, and for a broken attribute
-        file.
+        Raises UserError for a split that is absent, empty or labelled in part, and for a damaged file
+        of attributes.
         """
         image_folder, label_folder, stem = f"leftImg8bit/{split}", f"{self.annotation}/{split}", f"_{self.annotation}"
         require_split(split, self.splits(), self.tree.at(image_folder))
@@ -83,7 +83,7 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
-        # Whoever empties the folder of a city means to do without it.
+        # An empty folder of a city means that the user leaves the city out.
         emptied = self._emptied(image_folder, images)
         note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
         labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
@@ -156,7 +156,7 @@ class Cityscapes(Dataset):
         return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
     def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
-        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        """Cities of a split that have a folder without images."""
         return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
 
     def _attributes(self, path: str, content: Any) -> dict[str, str]:
@@ -166,7 +166,7 @@ class Cityscapes(Dataset):
 
 
 def _place(folder: str, suffix: str, expected: str) -> Place:
-    """Where files of every city are that end in ``suffix``, by city and image id."""
+    """The place of files of every city that end in ``suffix``, by city and image id."""
     ending, _, kind = suffix.rpartition(".")
 
     def name_of(path: str) -> str:
@@ -176,15 +176,15 @@ def _place(folder: str, suffix: str, expected: str) -> Place:
 
 
 def _city(identity: str) -> str:
-    """The city of an image by its path in the split's folder."""
+    """The city of an image, from its path in the split's folder."""
     return PurePosixPath(identity).parent.name
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:
     """Number the objects of an ``instanceIds`` image [H, W] from 1, in ascending order of their values.
 
-    Groups that nobody told apart are no object, and neither is what the label map ignores, such as a caravan: both
-    are 0, so that every object has a class. Raises RecordError naming the file and every value of an unknown label.
+    Groups of objects and classes that are not evaluated, such as caravans, are 0, so that every object has a class.
+    Raises RecordError naming the file and every value with an unknown label id.
     """
     present = np.flatnonzero(np.bincount(values.ravel()))
     label_ids = np.where(present < INSTANCE_BASE, present, present // INSTANCE_BASE)

@@ -17,13 +17,13 @@ from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
 from pipeline.taxonomies.coco_stuff import RAW_IDS
 
-# What the release calls a split, by what LUMEN calls it.
+# Split -> its name in the release.
 FOLDERS = {"train": "train2017", "val": "val2017", "test": "test2017", "unlabeled": "unlabeled2017"}
 UNLABELLED = ("test", "unlabeled")
 IMAGE_ROOTS = ("images/", "")
-# Where an archive unpacks to, where people and frameworks put it, and beside the images where both unpack to one.
+# Folders of the archive, of other frameworks, and of images and labels that were unpacked together.
 LABEL_ROOTS = ("stuffthingmaps_trainval2017/", "stuffthingmaps/", "annotations/", "")
-# What mmsegmentation's converter writes beside the originals, or instead of them.
+# Written by mmsegmentation's converter, beside the originals or instead of them.
 TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
 
 _TRAIN_IDS = train_id_table(RAW_IDS, COCO_STUFF)
@@ -36,11 +36,10 @@ _IS_TRAIN_ID = COCO_STUFF.is_id[:256]
 class CocoStuff(Dataset):
     """Reader of ``[images/]<split>2017/<name>.jpg`` with raw ids in ``<labels>/<split>2017/<name>.png``.
 
-    ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or nothing where both
-    archives were unpacked in one place; a raw id is a category minus one, 255 where there is none, and
-    ``<name>_labelTrainIds.png`` serves as well. ``annotations/captions_<split>2017.json`` and
-    ``instances_<split>2017.json`` give captions and boxes where they are there; objects are not told apart in the
-    labels. Raises UserError where ``root`` is not such a folder.
+    ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or empty if both archives
+    were unpacked into one folder. A raw id is a category minus one, 255 for none; ``<name>_labelTrainIds.png`` is read
+    too. The optional ``annotations/captions_<split>2017.json`` and ``instances_<split>2017.json`` give captions and
+    boxes; labels have no objects. Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree

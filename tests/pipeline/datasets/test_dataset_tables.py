@@ -79,7 +79,7 @@ def test_wrong_tables_are_refused_in_a_line(tmp_path: Path) -> None:
         captions(tmp_path)
     table.write_text("file_name,caption\na.png,rain\n")
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "images/train/a.png", "text": "snow"}))
-    with pytest.raises(UserError, match=r"metadata\.csv and .*metadata\.jsonl both tell of images/train/a\.png"):
+    with pytest.raises(UserError, match=r"metadata\.csv and .*metadata\.jsonl both describe images/train/a\.png"):
         captions(tmp_path)
 
 

@@ -82,7 +82,7 @@ def test_marks_of_editors_and_other_spellings_of_paths_are_understood(tmp_path: 
         ({"file_name": "b.png", "metadata": {"captions": "a cat"}}, r"line 2: Expected .array., got .str. .*captions"),
         ({"file_name": "b.png", "metadata": {"boxes": [{"left": 1}]}}, "line 2: .*category"),
         ({"file_name": "./a.png"}, r"line 2: a\.png is in an earlier line too"),
-        ({"file_name": "b.png", "metadata": {"a:b": "c"}}, "line 2: no attribute can have the name 'a:b'"),
+        ({"file_name": "b.png", "metadata": {"a:b": "c"}}, "line 2: 'a:b' cannot be the name of an attribute"),
     ],
 )
 def test_line_that_is_wrong_is_named(tmp_path: Path, row: Mapping[str, Any] | str, told: str) -> None:
