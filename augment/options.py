@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 Value = TypeVar("Value")
 
@@ -54,9 +54,25 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _model_name(name: str, info: ValidationInfo) -> str:
+    """A folder as an absolute path, whatever the folder of a worker; any other name unchanged."""
+    if info.context == DONE:
+        return name
+    path = Path(name).expanduser()
+    if path.is_dir() and len(path.parts) > 1:
+        return str(path.absolute())
+    if name.startswith(("/", ".", "~")):
+        raise ValueError(f"there is no folder {path}; give one that exists, or a model's name")
+    return name
+
+
 Distinct = AfterValidator(_distinct)
 Ascending = AfterValidator(_ascending)
 AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)]
+# The folder or name of a model.
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model_name)]
+# The name of a run or a model: letters, digits, dots, underscores and hyphens.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 # A folder, as an absolute path, or a URL without a slash at its end.
 Url = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), AfterValidator(_folder_or_url)]
 Positive = Annotated[int, Field(ge=1)]

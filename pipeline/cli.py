@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from augment.errors import UserError
-from pipeline.config import STAGES, Config
+from pipeline.config import Config
 from pipeline.config.compose import load_config, recipes
+from pipeline.stages.registry import stage_names
 
 if TYPE_CHECKING:
     from pipeline.datasets import DatasetOptions
@@ -63,13 +64,13 @@ def build_parser() -> Parser:
     run = commands.add_parser("run", help="run a recipe, doing what is left to do")
     add_config(run)
     part = run.add_mutually_exclusive_group()
-    part.add_argument("--until", choices=STAGES, metavar="STAGE", help="stop after this stage")
-    part.add_argument("--only", choices=STAGES, metavar="STAGE", help="run this stage alone")
-    run.add_argument("--redo", choices=STAGES, metavar="STAGE", help="make this stage and all after it anew")
+    part.add_argument("--until", choices=stage_names(), metavar="STAGE", help="stop after this stage")
+    part.add_argument("--only", choices=stage_names(), metavar="STAGE", help="run this stage alone")
+    run.add_argument("--redo", choices=stage_names(), metavar="STAGE", help="make this stage and all after it anew")
 
     plan = commands.add_parser("plan", help="show what a run would do; changes nothing")
     add_config(plan)
-    plan.add_argument("--until", choices=STAGES, metavar="STAGE", help="of a run that stops after this stage")
+    plan.add_argument("--until", choices=stage_names(), metavar="STAGE", help="of a run that stops after this stage")
     plan.add_argument("--json", action="store_true", help="as JSON")
 
     status = commands.add_parser("status", help="show how far every stage is")
@@ -101,12 +102,12 @@ def build_parser() -> Parser:
 
     quarantine = commands.add_parser("quarantine", help="list the samples that failed, each with the whole reason")
     quarantine.add_argument("workspace", type=Path, metavar="WORKSPACE")
-    quarantine.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of this stage alone")
+    quarantine.add_argument("--stage", choices=stage_names(), metavar="STAGE", help="of this stage alone")
     quarantine.add_argument("--json", action="store_true", help="as JSON, with the traceback of each")
 
     retry = commands.add_parser("retry", help="run the quarantined samples of a stage again")
     retry.add_argument("workspace", type=Path, metavar="WORKSPACE")
-    retry.add_argument("stage", choices=STAGES, metavar="STAGE", help="one that writes a store")
+    retry.add_argument("stage", choices=stage_names(), metavar="STAGE", help="one that writes a store")
 
     report = commands.add_parser("report", help="write the HTML report of a workspace")
     report.add_argument("workspace", type=Path, metavar="WORKSPACE")
@@ -170,21 +171,24 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def run_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Run a recipe."""
-    from pipeline.workflow.run import Selection, run
+    from pipeline.stages.report import PAGE, ReportStep
+    from pipeline.workflow.run import run
+    from pipeline.workflow.selection import Selection
     from pipeline.workspace.workspace import Workspace
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
     if (options.only or options.until or "report") == "report" and config.evaluate.split is not None:
-        say(f"report: {Workspace.of(config).report / 'index.html'}")
+        say(f"report: {ReportStep.path_in(Workspace.of(config)) / PAGE}")
     return 0
 
 
 def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Show what a run would do."""
-    from pipeline.stages.steps import StoreStep
+    from pipeline.stages.store_step import StoreStep
     from pipeline.workflow.progress import plan_table, rows_of
-    from pipeline.workflow.run import Selection, chosen_of, heading, outlook, steps_of
+    from pipeline.workflow.run import heading, outlook
+    from pipeline.workflow.selection import Selection, chosen_of, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))
@@ -197,16 +201,18 @@ def plan_command(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def status_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Show how far a workspace is."""
-    from pipeline.stages.steps import StoreStep
+    from pipeline.stages.store_step import StoreStep
+    from pipeline.workflow.kept_config import read_config
     from pipeline.workflow.outdated import outdated
     from pipeline.workflow.progress import progress_so_far, status_table
-    from pipeline.workflow.run import heading, read_config, steps_of
+    from pipeline.workflow.run import heading
+    from pipeline.workflow.selection import steps_of
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
     steps = steps_of(config)
     rows = progress_so_far(steps)
-    remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
+    remedies = {step.name: step.remedy() for step in steps if isinstance(step, StoreStep)}
     if options.json:
         say(as_json(rows))
         return 0
@@ -293,7 +299,8 @@ def quarantine_command(options: argparse.Namespace, _overrides: Sequence[str]) -
 
 def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run quarantined samples again."""
-    from pipeline.workflow.run import read_config, retry
+    from pipeline.workflow.kept_config import read_config
+    from pipeline.workflow.run import retry
 
     return 1 if retry(read_config(options.workspace), options.stage, say).failures else 0
 
@@ -301,7 +308,7 @@ def retry_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int
 def report_command(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the report of a workspace."""
     from downstream.report import build_report
-    from pipeline.workflow.run import read_config
+    from pipeline.workflow.kept_config import read_config
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
@@ -387,9 +394,7 @@ def guarded(arguments: Sequence[str]) -> int:
     if options.command == "doctor":
         # It tells what is missing, and so needs nothing that may be.
         return doctor_command(options, overrides)
-    from pipeline.engine.cores import THREADING
-    from pipeline.engine.disk import is_disk_full
-    from pipeline.engine.errors import RunFailed
+    from pipeline.engine import THREADING, RunFailed, is_disk_full
     from pipeline.store import CorruptStore, StoreUnavailable
 
     for name, value in {**QUIET, **THREADING}.items():

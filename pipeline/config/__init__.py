@@ -1,17 +1,7 @@
-"""What a run can be told: every key, its range, and what it means."""
+"""The configuration: its schema, and how it is composed from recipes and overrides."""
 
 from __future__ import annotations
 
-from pipeline.config.config import Config
-from pipeline.config.generation import BackboneConfig
-from pipeline.config.sections import STAGES, Name, StageName
-from pipeline.datasets import TRAIN_SPLIT
+from pipeline.config.config import Config, config_class
 
-__all__ = [
-    "STAGES",
-    "TRAIN_SPLIT",
-    "BackboneConfig",
-    "Config",
-    "Name",
-    "StageName",
-]
+__all__ = ["Config", "config_class"]

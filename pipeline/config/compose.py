@@ -14,13 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
 from augment.options import DONE
-from pipeline.config import Config
+from pipeline.config.config import Config, config_class
 from pipeline.config.overrides import Overrides, close_to, fields_at
+from pipeline.workspace.workspace import KEPT_CONFIG
 
 Schema = TypeVar("Schema", bound=BaseModel)
-
-# What a run writes into its workspace. It does not say where that lies, so that it holds for a copy as well.
-KEPT_CONFIG = "config.yaml"
 
 
 def configs_dir() -> Path:
@@ -41,10 +39,11 @@ def load_config(recipe: str, overrides: Sequence[str] = (), *, done: bool = Fals
     Of one whose run is only looked at, and so `done`, the folders and files that it names need not be there.
     """
     path = find_recipe(recipe)
-    values = compose(path, overrides, Config)
+    schema = config_class()
+    values = compose(path, overrides, schema)
     if path.name == KEPT_CONFIG:
         values.setdefault("workspace", str(path.parent))
-    return validate(values, Config, DONE if done else None)
+    return validate(values, schema, DONE if done else None)
 
 
 def load(recipe: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:

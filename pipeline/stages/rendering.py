@@ -1,4 +1,4 @@
-"""Rendered scenes as an artifact: drawn once, and only if they are not there."""
+"""Rendered scenes as an artifact: rendered once, and only if they do not exist."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def scenes_artifact(folder: Path, options: RenderOptions) -> Artifact:
 
 
 def render_once(folder: Path, options: RenderOptions, workers: int | None, report: Callable[[str], None]) -> None:
-    """Draw the scenes with `workers` processes (None: one a core), unless `folder` holds them already.
+    """Render the scenes with `workers` processes (None: one for each core), unless `folder` holds them already.
 
     Raises:
-        UserError: `folder` holds scenes that were drawn with other options.
+        UserError: `folder` holds scenes that were rendered with other options.
     """
     from pipeline.scenes import write_dataset
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from augment.errors import UserError
+from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, PretrainOptions
-from augment.options import AbsolutePath, Options
-from pipeline.config import BackboneConfig, Name
-from pipeline.datasets import DatasetOptions, SizeOptions
-from pipeline.engine.training_progress import training_progress
+from augment.options import AbsolutePath, Name, Options
+from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
+from pipeline.engine import training_progress
+from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
@@ -47,7 +48,7 @@ class PretrainConfig(PretrainOptions):
     destination: AbsolutePath = Field(description="folder that the finished model is written to")
     device: str = Field(default="cpu", description="torch device")
     threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
-    backbone: BackboneConfig
+    backbone: BackboneOptions
     sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
 
 
@@ -55,7 +56,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
     import torch
 
-    from augment.backbones import load_backbone
+    from augment.backbones import LayeredBackbone, load_backbone
     from augment.lumen.pretrain import pretrain
 
     if config.threads:
@@ -68,6 +69,8 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         for name, source in config.sources.items()
     }
     backbone = load_backbone(config.backbone.name, config.device)
+    if not isinstance(backbone, LayeredBackbone):
+        raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
         on_step = partial(watch, "")
@@ -129,18 +132,14 @@ def require_same_request(config: PretrainConfig) -> None:
 def keep_request(config: PretrainConfig) -> None:
     """Write down what the workspace is begun with."""
     config.workspace.mkdir(parents=True, exist_ok=True)
-    path = config.workspace / REQUEST
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(request_of(config), indent=2) + "\n")
-    scratch.replace(path)
+    write_whole(config.workspace / REQUEST, json.dumps(request_of(config), indent=2) + "\n")
 
 
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
-    from pipeline.config import TRAIN_SPLIT
+    from pipeline.stages.dataset_source import select
     from pipeline.stages.rendering import render_once
-    from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
