@@ -19,8 +19,8 @@ from pipeline.datasets import (
     open_dataset,
 )
 from pipeline.datasets.files.orientation import turned_images
-from pipeline.datasets.files.unpaired import Unpaired, telling_unpaired
-from pipeline.datasets.files.unread import Unread, noting_unread
+from pipeline.datasets.pairing.pairs import Unpaired, collecting_unpaired
+from pipeline.datasets.pairing.unread_files import Unread, collecting_unread
 from pipeline.datasets.registry import is_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
@@ -96,7 +96,7 @@ def dataset_subject(
     dataset = open_dataset(kind, root, options, decoding)
     intake = settings.intake if settings else Intake()
     splits = [split] if split else intake.splits(dataset)
-    with telling_unpaired() as unpaired, noting_unread() as unread:
+    with collecting_unpaired() as unpaired, collecting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     read = settings.splits if settings is not None and settings.only_labelled else ()
