@@ -43,7 +43,7 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Dis
 
 
 class GenerateOptions(Options):
-    """Section `generate`: which synthetic images are made of each real one."""
+    """Which synthetic images are made of each real one."""
 
     ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
