@@ -29,8 +29,10 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/lumen run quickstart
 
+# Two at a time, since much of the time goes by in waiting for Ray. The tests of one file run in one process, in their
+# order, with the fixtures that they share; the long files are not the last ones.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

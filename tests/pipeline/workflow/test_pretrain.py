@@ -77,7 +77,7 @@ def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
 
 def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["pretrain", str(folder / "smallest.yaml"), "model.latent_channels=6"]) == 2
-    assert "model.latent_channels: stored 4, asked 6" in capsys.readouterr().err
+    assert "model.latent_channels: stored 4, requested 6" in capsys.readouterr().err
 
 
 def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:
