@@ -101,7 +101,7 @@ BASES = [
     (upscaler, "needs more than a prompt (num_class_embeds)"),
     (wider_text, "its U-Net reads text embeddings of width 32, but its text encoder gives 64"),
     (other_text, "its text encoder is a model of type 'bert'"),
-    (sixteenth, "a cell of its latent covers 16 pixels, and one of a layout 8"),
+    (sixteenth, "a cell of its latent covers 16 pixels, but a cell of a layout covers 8"),
     (other_latents, "has in_channels 4, but its latents have 16"),
     (predicts_sample, "it predicts 'sample'"),
     (no_unet, "it has no unet/config.json"),
@@ -216,7 +216,7 @@ def test_cache_that_cannot_be_written_is_named_before_anything_is_done(
     monkeypatch.setenv("LUMEN_CACHE", str(tmp_path / "file" / "cache"))
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
     message = refusal(command, recipe, [], capsys)
-    assert f"{tmp_path / 'file' / 'cache'}" in message and "set LUMEN_CACHE to a folder that can" in message
+    assert f"{tmp_path / 'file' / 'cache'}" in message and "set LUMEN_CACHE to a writable folder" in message
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="set LUMEN_CACHE"):
         load_backbone("dinov2-vits14")
