@@ -25,8 +25,8 @@ from pipeline.checks.label_rules import (
 from pipeline.checks.label_scan import MANY, LabelScan
 from pipeline.datasets import TRAIN_SPLIT, Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
-from pipeline.datasets.files.unpaired import telling_unpaired
-from pipeline.datasets.files.unread import noting_unread
+from pipeline.datasets.pairing.pairs import collecting_unpaired
+from pipeline.datasets.pairing.unread_files import collecting_unread
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
@@ -143,7 +143,7 @@ class LabelCheck:
         records, used = dict(self.images.listing.records), self.images.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:
-            with telling_unpaired(), noting_unread():
+            with collecting_unpaired(), collecting_unread():
                 records |= intake.listing(dataset, others, may_be_empty=True).records
         # The run does not read these splits, so it does not fail; `lumen inspect` reports their faults.
         except UserError:

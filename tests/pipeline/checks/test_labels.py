@@ -318,7 +318,7 @@ def test_images_that_exif_turns_in_place_are_counted(tmp_path: Path, capsys: pyt
         image.getexif()[0x0112] = 3
         image.save(path.with_suffix(".jpg"), exif=image.getexif())
     path.unlink()
-    said = "EXIF mirrors or turns 1 of 3 labelled images of 'train' looked at, such as images/train/0001.jpg"
+    said = "EXIF mirrors or turns 1 of 3 labelled images of 'train', such as images/train/0001.jpg"
     [remark] = looked_at(root)
     assert said in remark
     code, text = inspected(root, capsys)

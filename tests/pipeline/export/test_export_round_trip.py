@@ -124,7 +124,7 @@ def numbers(instances: np.ndarray | None) -> np.ndarray:
 def objects_of(sample: Sample, taxonomy: Taxonomy | None) -> np.ndarray:
     """The instance map without the object that has the ignored value's number and covers ignored pixels alone.
 
-    That is how PASCAL VOC marks the ignored pixels of its instance maps, and `docs/datasets.md` says so.
+    That is how PASCAL VOC marks the ignored pixels of its instance maps, and `docs/datasets/folder.md` says so.
     """
     objects = numbers(sample.instances)
     if taxonomy is None or sample.label is None:

@@ -371,7 +371,7 @@ def test_a_plain_folder_is_inspected_in_the_folders_of_its_settings(tmp_path: Pa
         (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.image=x"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.images=x"], "give its folder too"),
-        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': of a dataset that is looked at only"),
+        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': after its folder, an inspection takes only"),
         (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no folder section"),
     ],
     ids=str,
