@@ -53,11 +53,12 @@ def test_each_module_is_short() -> None:
 
 def test_the_dataset_is_sharded(tmp_path: Path) -> None:
     for year, plot in (("2024", "a"), ("2024", "b"), ("2025", "c")):
-        folder = tmp_path / "fields" / year
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (64, 32), "green").save(folder / f"{plot}.png")
+        photos, masks = (tmp_path / "fields" / year / name for name in ("photos", "masks"))
+        for folder in (photos, masks):
+            folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 32), "green").save(photos / f"{plot}.jpg")
         values = np.repeat(np.array([0, 10, 20, 30], np.uint8), 16)
-        Image.fromarray(np.tile(values, (32, 1))).save(folder / f"{plot}_mask.png")
+        Image.fromarray(np.tile(values, (32, 1))).save(masks / f"{plot}.png")
     place = [f"dataset.root={tmp_path / 'fields'}", f"workspace={tmp_path / 'space'}", "cluster.executor=serial"]
     size = "geometry={height: 32, width: 64}"
     config = load_config("own", ["dataset.kind=plots:Plots", *place, size])
