@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from augment.errors import NotFinite, UserError
+from augment.files import write_whole
 from augment.options import Options
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class LossScale:
         return labelled & (loss <= thresholds)
 
     def save(self, path: Path) -> None:
-        """Write the scale as JSON, whole or not at all; a class without pixels has the threshold null."""
+        """Write the scale as JSON; a class without pixels has the threshold null."""
         content = {
             "quantile": self.quantile,
             "tolerance": self.tolerance,
@@ -135,9 +136,7 @@ class LossScale:
                 for name, threshold, pixels in zip(self.classes, self.thresholds, self.pixels, strict=True)
             },
         }
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> LossScale:

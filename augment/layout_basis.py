@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from augment.backbones.backbone import Backbone
+
 BASIS_FILE = "basis.safetensors"
 BASIS_CONFIG = "basis.json"
 
@@ -193,6 +195,26 @@ class LayoutBasis:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise NotFinite(f"{folder}: {BASIS_FILE} holds NaN or infinite values: fit the basis again")
         return basis
+
+
+def extract_layouts(
+    images: NDArray[np.uint8], backbone: Backbone, basis: LayoutBasis, num_components: int | None = None
+) -> NDArray[np.float16]:
+    """Extract the neural layouts of RGB images `uint8 [B, H, W, 3]`.
+
+    Args:
+        images: of one size, a multiple of 8.
+        backbone: the one that the basis was fitted on.
+        basis: with K components or more.
+        num_components: leading components to keep, K; None keeps all.
+
+    Returns:
+        `float16 [B, K, H / 8, W / 8]`; values past the range of float16 come out infinite.
+
+    Raises:
+        UserError: the size is not a multiple of 8, or the basis is of another backbone.
+    """
+    return basis.project(backbone.features(images))[:, :num_components].cpu().numpy().astype(np.float16)
 
 
 def layout_picture(layout: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:

@@ -60,12 +60,6 @@ def mean_iou(confusion: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
     return (float(per_class[present].mean()) if present.any() else float("nan")), per_class
 
 
-def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of the counted pixels that are predicted right, 0..1; nan where no pixel counts."""
-    total = confusion.sum()
-    return float(np.trace(confusion) / total) if total else float("nan")
-
-
 def pairwise_difference(images: NDArray[np.uint8]) -> float:
     """Mean absolute difference in pixel value between every two of several images.
 

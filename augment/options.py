@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 Value = TypeVar("Value")
+
+# Context of a validation after which nothing runs, so that no file needs to be where the options say.
+DONE = "done"
 
 
 class Options(BaseModel):
@@ -31,6 +34,14 @@ def _local(path: object) -> object:
     return path
 
 
+def _as_text(path: object) -> object:
+    return str(path) if isinstance(path, Path) else path
+
+
+def _folder_or_url(url: str) -> str:
+    return url.rstrip("/") if "://" in url else str(absolute(Path(url)))
+
+
 def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
     if len(set(values)) != len(values):
         raise ValueError(f"{list(values)} names one entry twice")
@@ -43,9 +54,27 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _model_name(name: str, info: ValidationInfo) -> str:
+    """A folder as an absolute path, whatever the folder of a worker; any other name unchanged."""
+    if info.context == DONE:
+        return name
+    path = Path(name).expanduser()
+    if path.is_dir() and len(path.parts) > 1:
+        return str(path.absolute())
+    if name.startswith(("/", ".", "~")):
+        raise ValueError(f"there is no folder {path}; give one that exists, or a model's name")
+    return name
+
+
 Distinct = AfterValidator(_distinct)
 Ascending = AfterValidator(_ascending)
 AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)]
+# The folder or name of a model.
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model_name)]
+# The name of a run or a model: letters, digits, dots, underscores and hyphens.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# A folder, as an absolute path, or a URL without a slash at its end.
+Url = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), AfterValidator(_folder_or_url)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from augment.errors import UserError
+from augment.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -34,6 +37,19 @@ JOINING = {"a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "from", 
 PUNCTUATION = ",;:.!?"
 # More would hardly be heard, and small classes are often a few stray pixels.
 CLASSES_NAMED = 4
+
+
+class PromptOptions(Options):
+    """The words of a prompt. A template's {names} are attributes of the source, or those chosen instead."""
+
+    templates: tuple[str, ...] = Field(
+        default=("{caption}",), min_length=1, description="one is chosen at random for each sample"
+    )
+    domains: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="attribute -> values; one is chosen for each sample, in place of the source's own",
+    )
+    negative: str = Field(default="", description="what guidance leads away from")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.datasets import open_dataset
 from pipeline.export import FORMATS, FormatName, export_store
 from pipeline.export.cityscapes import label_files
-from pipeline.stages.shard import DatasetSource, sample_of
+from pipeline.stages.dataset_source import DatasetSource, sample_of
 from pipeline.store import Manifest, SampleReader, Store, taxonomy_of
 from pipeline.store.codec import LABEL, ImageFormat, encode_image
 

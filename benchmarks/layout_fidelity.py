@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from augment.backbones import Backbone, load_backbone
-from augment.layout_basis import LayoutBasis
-from augment.lumen import zoo
+from augment.backbones import Backbone
 from augment.lumen.layout_sampler import LayoutSampler, Request
+from augment.lumen.model import Lumen
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from augment.prompts import caption
 from pipeline.datasets import Geometry, open_dataset, resize_frame
@@ -32,7 +31,7 @@ BATCH = 32
 
 def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | None) -> tuple[list, list, list]:
     """Images, labels and captions of a split, evenly thinned to `limit`."""
-    dataset = open_dataset(kind, root)  # type: ignore[arg-type]
+    dataset = open_dataset(kind, root)
     records = dataset.records(split)
     if limit and limit < len(records):
         records = [records[i] for i in np.linspace(0, len(records) - 1, limit).astype(int)]
@@ -96,10 +95,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="file to write the figures to")
     options = parser.parse_args()
 
-    geometry = Geometry(options.height, options.width)
-    base, adapter = zoo.load(options.model)
-    basis = LayoutBasis.load(zoo.ZOO / options.model / "adapter" / "basis")
-    backbone = load_backbone(basis.backbone)
+    geometry = Geometry(height=options.height, width=options.width)
+    lumen = Lumen.load(options.model, num_steps=options.num_steps, guidance_scale=options.guidance_scale)
+    basis, backbone, base = lumen.basis, lumen.backbone, lumen.sampler.base
     classes = len(open_dataset(options.dataset, options.root).taxonomy)
     images, labels, _ = read(options.dataset, options.root, "train", geometry, None)
     probe = train_probe(features_of(backbone, images), np.stack(labels), classes)
@@ -116,9 +114,8 @@ def main() -> None:
         {"images": "real", "miou": round(100 * real, 1), "difference": None},
         {"images": "autoencoder", "miou": round(100 * score(probe, backbone, restored, labels), 1), "difference": None},
     ]
-    sampler = LayoutSampler(base, adapter, options.num_steps, options.guidance_scale)
     for k in options.ks:
-        painted = [paint(sampler, layouts, captions, k, variant) for variant in range(options.variants)]
+        painted = [paint(lumen.sampler, layouts, captions, k, variant) for variant in range(options.variants)]
         miou = np.mean([score(probe, backbone, variant, labels) for variant in painted])
         difference = np.mean([pairwise_difference(np.stack(group)) for group in zip(*painted, strict=True)])
         rows.append(

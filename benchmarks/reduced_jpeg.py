@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets import Geometry, open_dataset
-from pipeline.stages import shard
+from pipeline.stages import dataset_source
 from pipeline.store import Sample
 
 # Height and width of a photograph, and of the samples made of it: BDD100K at two sizes, and larger cameras.
@@ -52,8 +52,8 @@ def photographs(source: Path, folder: Path, count: int, size: tuple[int, int]) -
 
 def rate(folder: Path, geometry: Geometry) -> float:
     """Samples that come to the working size a second of CPU time."""
-    source = shard.DatasetSource("folder", str(folder), geometry=geometry)
-    [unit] = shard.plan({"train": open_dataset("folder", folder).records("train")}, 1 << 20, geometry)
+    source = dataset_source.DatasetSource("folder", str(folder), geometry=geometry)
+    [unit] = dataset_source.plan_units({"train": open_dataset("folder", folder).records("train")}, 1 << 20, geometry)
     started = time.process_time()
     samples = sum(isinstance(sample, Sample) for sample in source.read(unit))
     return samples / (time.process_time() - started)
@@ -70,7 +70,7 @@ def main() -> None:
     print("|---|---|---:|---:|---:|---:|")
     for size, shape in CASES:
         with tempfile.TemporaryDirectory() as name:
-            folder, reduced = Path(name), Geometry(*shape)
+            folder, reduced = Path(name), Geometry(height=shape[0], width=shape[1])
             photographs(options.root, folder, options.samples, size)
             dataset = open_dataset("folder", folder)
             decoded = dataset.load(dataset.records("train")[0], reduced.at_least).reduction

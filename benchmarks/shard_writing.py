@@ -19,7 +19,7 @@ import webdataset
 
 from pipeline.datasets import open_dataset
 from pipeline.scenes import write_dataset
-from pipeline.stages.shard import sample_of
+from pipeline.stages.dataset_source import sample_of
 from pipeline.store import Manifest, Sample, Store
 from pipeline.store.codec import ImageFormat, encode
 

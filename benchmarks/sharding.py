@@ -30,12 +30,12 @@ from pipeline.datasets import Dataset, Geometry, Record, open_dataset
 from pipeline.engine import ErrorBudget, Resources, make_executor, run_store_stage
 from pipeline.engine.ray_cluster import start_local
 from pipeline.scenes import write_dataset
-from pipeline.stages import shard
+from pipeline.stages import dataset_source, shard
 from pipeline.store import Manifest, Sample, Store
 from pipeline.store.codec import encode
 
 HEIGHT, WIDTH = 1024, 2048
-GEOMETRY = Geometry(HEIGHT // 2, WIDTH // 2)
+GEOMETRY = Geometry(height=HEIGHT // 2, width=WIDTH // 2)
 
 
 def photographs(source: Path, root: Path, count: int) -> None:
@@ -61,15 +61,15 @@ class Bench:
     root: Path
     dataset: Dataset
     records: list[Record]
-    source: shard.DatasetSource
+    source: dataset_source.DatasetSource
     samples: list[Sample]
 
     @classmethod
-    def of(cls, root: Path, kind: shard.DatasetKind) -> Bench:
+    def of(cls, root: Path, kind: str) -> Bench:
         """Everything read once, so that no loop meets a cold disk."""
         dataset = open_dataset(kind, root)
-        records, source = dataset.records("train"), shard.DatasetSource(kind, str(root), geometry=GEOMETRY)
-        [unit] = shard.plan({"train": records}, len(records), GEOMETRY)
+        records, source = dataset.records("train"), dataset_source.DatasetSource(kind, str(root), geometry=GEOMETRY)
+        [unit] = dataset_source.plan_units({"train": records}, len(records), GEOMETRY)
         return cls(root, dataset, records, source, [item for item in source.read(unit) if isinstance(item, Sample)])
 
     def decode_only(self, cores: int) -> None:
@@ -84,7 +84,7 @@ class Bench:
         """Decode, resize and encode one sample after another, in as many threads as there are cores."""
 
         def whole(record: Record) -> None:
-            [unit] = shard.plan({"train": [record]}, 1, GEOMETRY)
+            [unit] = dataset_source.plan_units({"train": [record]}, 1, GEOMETRY)
             for item in self.source.read(unit):
                 assert isinstance(item, Sample)
                 encode(item, "png")
@@ -97,7 +97,7 @@ class Bench:
         A pool takes seconds to start, so that it is what the samples beyond the first quarter take which counts.
         """
         work = shard.Shard(Resources(workers=workers, threads=1), batch_size=8)
-        units = shard.plan({"train": self.records}, max(1, len(self.records) // 12), GEOMETRY)
+        units = dataset_source.plan_units({"train": self.records}, max(1, len(self.records) // 12), GEOMETRY)
         few = units[: len(units) // 4]
         seconds = []
         for chosen in (few, units):

@@ -1,4 +1,4 @@
-"""Training state on disk: safetensors with a JSON header, no pickle, whole or not there at all."""
+"""Training state on disk: safetensors with a JSON header, no pickle."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
+from augment.files import written_whole
+
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a training stands: `iteration` steps are done.
+    """The state of a training after `iteration` steps.
 
     Attributes:
         iteration: steps done.
-        header: what the trainer wants back, as JSON: schedules, the losses so far.
+        header: what the trainer needs to resume, as JSON: schedules, the losses so far.
         tensors: ``model.<name>`` and ``optimizer.<parameter>.<name>``.
         groups: the optimizer's parameter groups.
     """
@@ -41,7 +43,7 @@ class TrainingState:
         return cls(iteration, header, tensors, optimizer_state["param_groups"])
 
     def restore(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Put weights and optimizer back as they were."""
+        """Load the weights and the optimizer's state."""
         model.load_state_dict(_under("model", self.tensors))
         entries: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in _under("optimizer", self.tensors).items():
@@ -52,10 +54,9 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Write the state to `path`, replacing an older one in one step."""
         header = {"iteration": self.iteration, "header": self.header, "groups": self.groups}
-        temporary = path.with_name(path.name + ".tmp")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        save_file(tensors, temporary, metadata={"state": json.dumps(header)})
-        temporary.replace(path)
+        with written_whole(path) as scratch:
+            save_file(tensors, scratch, metadata={"state": json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:

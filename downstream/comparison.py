@@ -1,4 +1,4 @@
-"""What each mix led to: one table of all runs, and what can be said from it."""
+"""The results of all mixes in one table, and the recommendation that follows from it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 from scipy import stats
 
 from augment.errors import UserError
+from augment.files import written_whole
 from downstream.results import RunResult
 
 CONFIDENCE = 0.95
-# Below either, a difference may be chance, and nothing is recommended: one seed says nothing of the spread between
-# seeds, and of fewer images a handful of hard ones decide.
+# Below either, a difference may be chance, and nothing is recommended: one seed does not show the spread between seeds,
+# and among few images a handful of hard ones decide.
 MIN_SEEDS, MIN_IMAGES = 2, 30
 
 
@@ -44,10 +45,9 @@ def comparison_table(results: Sequence[RunResult]) -> pa.Table:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table as parquet, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    """Write a table as parquet."""
+    with written_whole(path) as scratch:
+        pq.write_table(table, scratch)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class MixSummary:
 
 @dataclass(frozen=True)
 class ComparisonSummary:
-    """All mixes, the baseline first in meaning if not in order, and what to do, or what is missing to say it.
+    """All mixes against the baseline, and what to do, or what is missing to decide it.
 
-    `images` is the number of images that all of it was measured on; None where that was not counted.
+    `images` is the number of images that it was measured on; None where they were not counted.
     """
 
     mixes: tuple[MixSummary, ...]
@@ -150,7 +150,7 @@ def _summary(
 def _recommendation(mixes: Sequence[MixSummary], baseline: str | None, images: int | None) -> str:
     others = [mix for mix in mixes if mix.difference is not None]
     if baseline is None or not others:
-        return "There is nothing to compare: train on real only and on at least one mix with synthetic samples."
+        return "Nothing to compare yet: train on real only, and on at least one mix with synthetic samples."
     best = max(others, key=_gain)
     if lacking := _lacking(max(mix.pairs for mix in others), images):
         return f"No recommendation: it takes {lacking}. So far {_scores(best, baseline, images)}, which may be chance."
@@ -167,7 +167,7 @@ def _gain(mix: MixSummary) -> float:
 
 
 def _lacking(seeds: int, images: int | None) -> str:
-    """What a recommendation needs beyond this many seeds and images; empty where they are enough."""
+    """What a recommendation needs that these seeds and images do not give; empty where they are enough."""
     wanted = [f"at least {MIN_SEEDS} seeds (downstream.seeds=[0,1])"] if seeds < MIN_SEEDS else []
     if images is not None and images < MIN_IMAGES:
         wanted.append(f"at least {MIN_IMAGES} held-out images")
@@ -179,7 +179,7 @@ def _scores(mix: MixSummary, baseline: str, images: int | None) -> str:
 
 
 def _points(mix: MixSummary, baseline: str, images: int | None) -> str:
-    """The difference, its interval where there is one, and what it rests on."""
+    """The difference, its interval if any, and the seeds and images behind both."""
     rests = "one seed: no interval"
     if mix.interval is not None:
         low, high = (100 * bound for bound in mix.interval)

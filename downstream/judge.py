@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augment.errors import UserError
-from downstream.finite import NotFinite, require_finite_scores
+from augment.files import written_whole
+from downstream.divergence import Diverged, require_finite_scores
 from downstream.results import write_json
 from downstream.segmenters import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_segmenter, config_from_json, config_to_json
 
@@ -25,17 +26,15 @@ CONFIG = "segmenter.json"
 def save_segmenter(directory: Path, model: nn.Module, config: Mapping[str, Any], classes: Sequence[str]) -> None:
     """Write weights and config so that `Judge.load` can rebuild the segmenter."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    temporary = directory / (WEIGHTS + ".tmp")
-    save_file(weights, temporary)
-    temporary.replace(directory / WEIGHTS)
+    with written_whole(directory / WEIGHTS) as scratch:
+        save_file(weights, scratch)
     write_json(directory / CONFIG, {"classes": list(classes), "model": config_to_json(config)})
 
 
 class Judge:
-    """A segmenter that tells what it sees in an image.
+    """A segmenter trained on real images alone, which judges synthetic ones.
 
-    Trained on real images alone, it judges synthetic ones: where it sees what the label says, image and label
-    agree.
+    Image and label agree where its prediction is the label.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Judge:
         scores: torch.Tensor = self.model.inference((pixels - self._mean) / self._std, metas)
         try:
             require_finite_scores(scores)
-        except NotFinite as error:
+        except Diverged as error:
             raise UserError(f"the judge has diverged, {error}: train it again with --redo judge") from error
         return scores.float()
 

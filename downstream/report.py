@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augment.errors import UserError
+from augment.files import write_whole
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
 from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
 from downstream.fitness import Fitness
@@ -89,9 +90,7 @@ def build_report(
     page = render(ReportInputs.of_workspace(workspace, split, store_root, name))
     path = output or workspace / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, page)
     return path
 
 

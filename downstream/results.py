@@ -1,4 +1,4 @@
-"""What a finished training run came to."""
+"""Results of finished training runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from augment.files import write_whole
+
 RESULT = "result.json"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run came to: evaluation on the real validation split.
+    """Result of a finished run: its evaluation on the real validation split.
 
     Attributes:
         mix: name of the mix.
@@ -22,11 +24,11 @@ class RunResult:
         miou: mean intersection over union, 0..1, over the classes in label or prediction.
         aacc: share of labelled pixels predicted right, 0..1.
         iou: class -> intersection over union; None for absent classes.
-        losses: (iteration, mean training loss up to it since the point before).
+        losses: (iteration, mean training loss since the previous point).
         seconds: wall-clock seconds of training and evaluation, over all attempts since the last resume.
-        fingerprint: of everything the result depends on.
-        inputs: what the fingerprint covers.
-        images: validation images that all of it was measured on; None in results of versions that did not count them.
+        fingerprint: of everything that the result depends on.
+        inputs: the values that the fingerprint covers.
+        images: validation images that it was measured on; None in results of versions that did not count them.
         pixels: class -> labelled pixels of it in those images; empty in results of such versions.
     """
 
@@ -60,7 +62,5 @@ def read_result(run_dir: Path) -> RunResult | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON to `path`, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    temporary.replace(path)
+    """Write JSON to `path`, its keys sorted."""
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -19,7 +19,7 @@ from mmseg.evaluation import IoUMetric
 from augment.progress import OnStep, TrainingStep
 from augment.scalars import AddScalars
 from downstream.checkpoint import TrainingState
-from downstream.finite import require_finite, require_finite_scores
+from downstream.divergence import require_finite_scores, require_finite_weights
 from downstream.mixes import derived_seed
 from downstream.segmenters import load_pretrained
 
@@ -92,9 +92,9 @@ class StoreRunner(Runner):
         """The state after `iteration` steps, with what else the caller wants back in the header.
 
         Raises:
-            NotFinite: a weight is not finite, so that nothing could go on from here.
+            Diverged: a weight is not finite, so that nothing could go on from here.
         """
-        require_finite(self.model.state_dict())
+        require_finite_weights(self.model.state_dict())
         schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
         return TrainingState.of(
             iteration, {**header, "schedulers": schedulers}, self.model, self.optim_wrapper.optimizer
@@ -218,7 +218,7 @@ class ClassIoU(IoUMetric):
     """mmsegmentation's IoU with each class' value beside the means, unrounded, in 0..1."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Compare predictions with labels; raises NotFinite where a prediction comes from scores that are not."""
+        """Compare predictions with labels; raises Diverged where a prediction comes from scores that are not."""
         require_finite_scores(sample["seg_logits"]["data"] for sample in data_samples)
         super().process(data_batch, data_samples)
 

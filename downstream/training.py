@@ -22,7 +22,7 @@ from augment.scalars import scalar_writer
 from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, require_learnable, store_digest
-from downstream.finite import FiniteOptimWrapper, NotFinite
+from downstream.divergence import Diverged, FiniteOptimWrapper
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix, MixSampler
 from downstream.options import SegmenterTraining
@@ -130,7 +130,7 @@ def train(
             try:
                 runner.train()
                 metrics = runner.val()
-            except NotFinite as error:
+            except Diverged as error:
                 step = f"step {min(runner.iter + 1, options.iterations)} of {options.iterations}"
                 raise UserError(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
         if not metrics["val/images"] or math.isnan(metrics["val/aacc"]):

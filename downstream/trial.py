@@ -21,10 +21,10 @@ from mmengine.structures import PixelData
 
 from augment.errors import UserError
 from downstream.judge import Judge
+from downstream.machine_memory import memory_here
 from downstream.mmseg_import import MissingOperator, mmseg_scope
 from downstream.options import SegmenterTraining
 from downstream.segmenters import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
-from pipeline.checks.machine_memory import memory_here
 from pipeline.store import fingerprint
 
 # Batch normalisation behaves the same for two images as for more, so that a CPU need not take a step of all.

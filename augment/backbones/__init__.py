@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from augment.backbones.backbone import Backbone
+from augment.backbones.backbone import Backbone, LayeredBackbone
+from augment.backbones.imported import is_import_path, load_imported
 
 OFFLINE_DINOV2 = "dinov2-vits14"
 
-__all__ = ["OFFLINE_DINOV2", "Backbone", "load_backbone"]
+__all__ = ["OFFLINE_DINOV2", "Backbone", "LayeredBackbone", "is_import_path", "load_backbone"]
 
 
 def load_backbone(name: str, device: str = "cpu") -> Backbone:
     """Load a backbone by name.
 
     Args:
-        name: `dinov2-vits14` (carried by the `offline` extra, no hub needed), or any hub id or local folder of a
-            vision transformer that transformers loads, e.g. `facebook/dinov2-base`.
+        name: `dinov2-vits14` (in the `offline` extra, no hub needed), any hub id or local folder of a vision
+            transformer that transformers loads, e.g. `facebook/dinov2-base`, or the import path of a backbone of
+            your own, e.g. `my_package.my_module:MyBackbone`; see `load_imported`.
         device: torch device the model runs on.
 
     Raises:
         UserError: nothing of that name can be loaded.
     """
+    if is_import_path(name):
+        return load_imported(name, device)
     from augment.backbones.dinov2_onnx import cached_checkpoint
     from augment.backbones.transformer import TransformerBackbone
 

@@ -1,31 +1,36 @@
-"""What every frozen foundation model looks like from outside."""
+"""The protocol of frozen foundation models."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-
-from augment.errors import UserError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
 
 
 class Backbone(Protocol):
-    """A frozen image encoder that turns images into dense features."""
+    """A frozen image encoder that turns images into dense features.
+
+    Attributes:
+        name: what it was loaded as; a layout basis records it.
+        revision: differs where the features differ, e.g. `weights_digest` of the model; part of a basis's digest.
+        channels: channels of its features.
+    """
 
     name: str
     revision: str
     channels: int
-    patch: int
 
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
         """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`."""
         ...
+
+
+@runtime_checkable
+class LayeredBackbone(Backbone, Protocol):
+    """A backbone that also gives the tokens of its layers, which training a decoder compares."""
 
     def layer_tokens(self, pixels: torch.Tensor, depth: int, stride: int = 8) -> list[torch.Tensor]:
         """All tokens `[B, N, channels]` after each of the first `depth` layers; gradients flow to the pixels.
@@ -38,43 +43,3 @@ class Backbone(Protocol):
             stride: pixels of the image that one token covers.
         """
         ...
-
-
-def to_patch_grid(
-    images: NDArray[np.uint8], patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> torch.Tensor:
-    """Resize and normalise images so that one patch covers exactly one latent cell.
-
-    A strided patch embedding drops what does not fill a patch without a word, so the image is resized by
-    `patch / stride` and a size that does not divide is refused.
-
-    Args:
-        images: `uint8 [B, H, W, 3]`, RGB.
-        patch: patch size of the backbone in pixels.
-        stride: pixels of the image that one output cell covers.
-        mean, std: per-channel statistics the backbone was trained with, for values in 0..1.
-
-    Returns:
-        `float32 [B, 3, H / stride * patch, W / stride * patch]`.
-
-    Raises:
-        UserError: the height or width is not a multiple of `stride`.
-    """
-    height, width = images.shape[1:3]
-    if height % stride or width % stride:
-        raise UserError(f"image size {width}x{height} is not a multiple of {stride}: choose one that is")
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
-    return resize_to_patches(pixels, patch, stride, mean, std)
-
-
-def resize_to_patches(
-    pixels: torch.Tensor, patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> torch.Tensor:
-    """What `to_patch_grid` does, for `float32 [B, 3, H, W]` in 0..1 of a size that divides; gradients flow."""
-    height, width = pixels.shape[2:]
-    size = (height // stride * patch, width // stride * patch)
-    if size != (height, width):
-        pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    offset = torch.tensor(mean, device=pixels.device).view(1, 3, 1, 1)
-    scale = torch.tensor(std, device=pixels.device).view(1, 3, 1, 1)
-    return (pixels - offset) / scale

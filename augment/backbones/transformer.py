@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from augment.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, resize_to_patches, to_patch_grid
+from augment.backbones.patch_grid import IMAGENET_MEAN, IMAGENET_STD, resize_to_patches, to_patch_grid
 from augment.errors import UserError
 from augment.loading import load_whole
 

@@ -12,8 +12,11 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from augment.errors import UserError
+from augment.loading import load_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diffusers import UNet2DConditionModel
 
 # diffusers loads any folder as any class, and fills what is missing at random. ControlNetModel, like all its models of
@@ -104,6 +107,17 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
             planes = F.interpolate(planes, scale_factor=float(factor), mode="nearest")
         down, middle = self.controlnet(sample, timestep, encoder_hidden_states, planes, return_dict=False)
         return down, middle
+
+
+def load_adapter(folder: Path, device: str = "cpu") -> LayoutControlNet:
+    """Load an adapter that `LayoutControlNet.save_pretrained` wrote to `folder`, in float32.
+
+    Raises:
+        UserError: weights are missing.
+        OSError, ValueError: the folder holds no such adapter.
+    """
+    adapter: LayoutControlNet = load_whole(LayoutControlNet, folder, torch_dtype=torch.float32)
+    return adapter.to(device)
 
 
 def layout_planes(layout: Tensor, k: Tensor) -> Tensor:

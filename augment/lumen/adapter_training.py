@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import BaseModel
+    from augment.lumen.diffusion_model import DiffusionModel
     from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
 
@@ -83,7 +83,7 @@ def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.rand
     ]
 
 
-def training_schedule(base: BaseModel) -> DDPMScheduler:
+def training_schedule(base: DiffusionModel) -> DDPMScheduler:
     """The noise schedule that the base was trained with, for adding noise."""
     from diffusers import DDPMScheduler
 
@@ -91,7 +91,7 @@ def training_schedule(base: BaseModel) -> DDPMScheduler:
 
 
 def denoising_loss(
-    base: BaseModel,
+    base: DiffusionModel,
     adapter: LayoutControlNet,
     schedule: DDPMScheduler,
     batch: Batch,
@@ -125,7 +125,7 @@ def denoising_loss(
 
 
 def train_adapter(
-    base: BaseModel,
+    base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Examples,
     options: TrainerOptions,
@@ -180,7 +180,7 @@ def train_adapter(
 
 
 def write_samples(
-    base: BaseModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
+    base: DiffusionModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
 ) -> None:
     """Write a grid: the real images, their layouts, and what is painted onto them at k = 0, 1, 5 and all."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)

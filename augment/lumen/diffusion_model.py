@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class BaseModel:
+class DiffusionModel:
     """Autoencoder, U-Net, text encoder and noise schedule of a latent diffusion model, in the names of diffusers.
 
     Attributes:
@@ -129,12 +129,7 @@ class BaseModel:
             path.write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def base_folder(name: str) -> str:
-    """Where the base model `name` lies: a folder of the zoo, or `name` itself (a local folder or hub id)."""
-    return str(zoo.ZOO / name) if name in zoo.names() else name
-
-
-def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> BaseModel:
+def load_diffusion_model(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> DiffusionModel:
     """Load a frozen base model.
 
     Args:
@@ -147,7 +142,7 @@ def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    source = base_folder(name)
+    source = zoo.source(name)
     try:
         vae_config = AutoencoderKL.load_config(source, subfolder="vae")
         vae_class = AutoencoderTiny if vae_config["_class_name"] == "AutoencoderTiny" else AutoencoderKL
@@ -163,7 +158,7 @@ def load_base(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
         ) from error
     for part in (vae, unet, text_encoder):
         part.eval().requires_grad_(False).to(device)
-    return BaseModel(name, vae, unet, text_encoder, tokenizer, dict(schedule))
+    return DiffusionModel(name, vae, unet, text_encoder, tokenizer, dict(schedule))
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from augment.errors import UserError
-from augment.lumen.diffusion_model import BaseModel, autocast
+from augment.lumen.diffusion_model import DiffusionModel, autocast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class LayoutSampler:
 
     def __init__(
         self,
-        base: BaseModel,
+        base: DiffusionModel,
         adapter: LayoutControlNet,
         num_steps: int = 20,
         guidance_scale: float = 2.0,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from augment.errors import UserError
+from augment.lumen import zoo
 
 if TYPE_CHECKING:
     from augment.prompts import Prompt
@@ -69,7 +70,7 @@ class PromptLimit:
 
 
 def load_prompt_limit(name: str) -> PromptLimit:
-    """What the text encoder of a base model takes, without its weights; see `load_base` for `name`.
+    """What the text encoder of a base model takes, without its weights; see `load_diffusion_model` for `name`.
 
     Raises:
         UserError: there is no tokenizer or text encoder of CLIP's.
@@ -77,9 +78,8 @@ def load_prompt_limit(name: str) -> PromptLimit:
     from transformers import CLIPTextConfig, CLIPTokenizer
 
     from augment.loading import quiet
-    from augment.lumen.diffusion_model import base_folder
 
-    source = base_folder(name)
+    source = zoo.source(name)
     try:
         with quiet():
             tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")

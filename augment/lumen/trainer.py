@@ -1,4 +1,4 @@
-"""One training loop for everything that is trained here: autoencoder, base model and adapter."""
+"""The training loop of autoencoder, base model and adapter."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from augment.errors import UserError
+from augment.files import write_whole, written_whole
 from augment.lumen.options import COOLDOWN
 from augment.progress import TrainingStep
 from augment.scalars import AddScalars, scalar_writer
@@ -82,12 +83,12 @@ class Trainer:
         self._resume()
 
     def run(self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None = None) -> None:
-        """Take the steps that are left, then put the averaged weights into the modules.
+        """Take the remaining steps, then load the averaged weights into the modules.
 
         Args:
             losses: (step, generator) -> named scalar losses; their sum is minimised.
             on_step: called after every step, with the losses of that step.
-            sample: called every `sample_every` steps and at the end while the averaged weights are in place.
+            sample: called every `sample_every` steps and at the end, while the averaged weights are loaded.
 
         Raises:
             UserError: the loss or its gradient is not finite.
@@ -179,20 +180,15 @@ class Trainer:
         add_scalars(self.step, {**scalars, "learning_rate": self.rate(self.step - 1), "steps_per_second": rate})
 
     def _save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
+        """Write the checkpoint; a kill leaves the old one or the new one."""
         tensors = {f"weight/{key}": value.detach() for key, value in self.parameters.items()}
         tensors |= {f"average/{key}": value for key, value in self.average.items()}
         for key, value in self.parameters.items():
             state = self.optimizer.state[value]
             tensors |= {f"{name}/{key}": state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
-        path = self.folder / CHECKPOINT
-        scratch = path.with_suffix(".tmp")
-        save_file(
-            {key: value.contiguous().cpu() for key, value in tensors.items()},
-            scratch,
-            metadata={"recent": json.dumps(self._recent)},
-        )
-        scratch.replace(path)
+        tensors = {key: value.contiguous().cpu() for key, value in tensors.items()}
+        with written_whole(self.folder / CHECKPOINT) as scratch:
+            save_file(tensors, scratch, metadata={"recent": json.dumps(self._recent)})
 
     @torch.no_grad()
     def _resume(self) -> None:
@@ -208,7 +204,7 @@ class Trainer:
         for key, value in self.parameters.items():
             if f"weight/{key}" not in tensors or tensors[f"weight/{key}"].shape != value.shape:
                 raise UserError(
-                    f"{path}: holds no {key!r} of this shape: it is of another model; remove it to start anew"
+                    f"{path}: no {key!r} of this shape: it is of another model; remove the file to start again"
                 )
             value.copy_(tensors[f"weight/{key}"])
             self.average[key].copy_(tensors[f"average/{key}"])
@@ -216,14 +212,11 @@ class Trainer:
         self.step = int(tensors[f"step/{next(iter(self.parameters))}"].item())
 
     def _truncate_log(self) -> None:
-        """Drop loss rows past the checkpoint, whose steps are taken again, and one that a kill cut in half."""
+        """Drop loss rows after the checkpoint, because their steps are repeated, and a row that a kill cut in half."""
         path = self.folder / LOSSES
         if path.exists():
             whole = [row for row in path.read_text().splitlines() if row.endswith("}")]
-            rows = [row + "\n" for row in whole if json.loads(row)["step"] <= self.step]
-            scratch = path.with_suffix(".tmp")
-            scratch.write_text("".join(rows))
-            scratch.replace(path)
+            write_whole(path, "".join(row + "\n" for row in whole if json.loads(row)["step"] <= self.step))
 
 
 def log_uniform_int(generator: np.random.Generator, low: int, high: int) -> int:

@@ -1,4 +1,4 @@
-"""A look at some labels and images of a dataset before any work, so that a run need not find out what is wrong."""
+"""Check some labels and images of a dataset before any work, so that a fault does not end a run hours later."""
 
 from __future__ import annotations
 
@@ -13,50 +13,48 @@ from numpy.typing import NDArray
 from augment.errors import UserError
 from pipeline.checks.label_rules import (
     WITHOUT_LABELS,
-    Meaning,
-    Seen,
+    LabelCounts,
+    LabelEncoding,
+    absent_classes,
+    classes_in,
     ignored_class,
-    joined,
-    may_be_ignored,
-    not_shown,
+    may_ignore_a_class,
+    merge_splits,
     nothing_labelled,
     nothing_to_learn,
     perhaps_ignored,
-    shown,
 )
-from pipeline.config import TRAIN_SPLIT
-from pipeline.datasets import Dataset, Record, RecordError
+from pipeline.datasets import TRAIN_SPLIT, Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import telling_unpaired
 from pipeline.datasets.files.unread import noting_unread
-from pipeline.datasets.opening import intake_of
 from pipeline.datasets.record import Label
 from pipeline.datasets.thinning import spread
 from pipeline.engine import ErrorBudget, Failed, WorkUnit
+from pipeline.stages.images import RealImages
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
-from pipeline.stages.workflow_data import RealData
-from pipeline.store import taxonomy_of
+from pipeline.store import Store, taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 
-# Masks of a split that are looked at in any case; at most so many where these leave a doubt, or do not read.
+# Masks of a split that are always checked, and the most that are checked where these leave a doubt or do not read.
 _FEW, _MANY, _UNREAD = 16, 2048, 256
-# Pixels of masks after which no more are looked at, without and with a doubt: 64 and 1024 frames of Cityscapes.
+# Pixels of masks after which no more are read, without and with a doubt: 64 and 1024 frames of Cityscapes.
 _FEW_PIXELS, _MANY_PIXELS = 1 << 27, 1 << 31
-# Images of a split that are tried until one reads.
+# Images of a split that are tried until one can be read.
 _IMAGES = 3
 _THREADS = 4
 
 
 @dataclass
-class Look:
-    """What the labels of a split hold, as far as they have been looked at.
+class LabelScan:
+    """Reads labels of a split and counts their pixels by class.
 
     Attributes:
-        split: which.
+        split: its name.
         total: its labelled images.
         pixels: of each class, int64 [C].
         ignored: pixels without a class.
-        looked: labels read.
+        read: labels that were read.
         failures: those that could not be read.
     """
 
@@ -64,13 +62,13 @@ class Look:
     total: int
     pixels: NDArray[np.int64]
     ignored: int = 0
-    looked: int = 0
+    read: int = 0
     failures: list[Failed] = field(default_factory=list)
 
     @property
     def tried(self) -> int:
         """Labels that were read or could not be."""
-        return self.looked + len(self.failures)
+        return self.read + len(self.failures)
 
     def add(self, found: Label | Failed, ignore_index: int) -> None:
         """Count a label."""
@@ -78,138 +76,148 @@ class Look:
             self.failures.append(found)
             return
         counts = np.bincount(found.ravel(), minlength=ignore_index + 1)
-        self.looked += 1
+        self.read += 1
         self.pixels += counts[: len(self.pixels)]
         self.ignored += int(counts[ignore_index])
 
-    def fill(
-        self, read: Callable[[int], Label | Failed | None], ignore_index: int, doubtful: Callable[[], bool]
+    def run(
+        self, load: Callable[[int], Label | Failed | None], ignore_index: int, doubtful: Callable[[], bool]
     ) -> None:
-        """Look at labels from all over the split, by their place in it, until there are enough and no doubt is left."""
+        """Read labels from all over the split until they are enough and no doubt is left.
+
+        Args:
+            load: gives the label at a place in the split.
+            ignore_index: of the labels.
+            doubtful: whether the labels read so far leave a doubt.
+        """
         order = spread(self.total, _MANY)
-        with ThreadPoolExecutor(_THREADS, "look") as pool:
+        with ThreadPoolExecutor(_THREADS, "label-check") as pool:
             for start in range(0, len(order), _THREADS):
                 pixels = int(self.pixels.sum()) + self.ignored
                 enough = start >= _FEW or pixels > _FEW_PIXELS
                 if pixels > _MANY_PIXELS or (enough and not doubtful()):
                     return
-                for found in pool.map(read, order[start : start + _THREADS]):
+                for found in pool.map(load, order[start : start + _THREADS]):
                     if found is not None:
                         self.add(found, ignore_index)
 
-    def seen(self, table: NDArray[np.unsignedinteger] | None = None, classes: int = 0) -> Seen:
-        """What was seen: in the classes there are, or in other ``classes`` that ``table`` leads to from these."""
+    def counts(self, table: NDArray[np.unsignedinteger] | None = None, classes: int = 0) -> LabelCounts:
+        """The counts by class, or by the ``classes`` of another taxonomy that ``table`` maps the classes to."""
         if table is None:
-            return Seen(self.split, self.pixels, self.ignored, self.looked, self.total)
+            return LabelCounts(self.split, self.pixels, self.ignored, self.read, self.total)
         mapped = table[: len(self.pixels)]
         known = mapped < classes
         pixels = np.zeros(classes, np.int64)
         np.add.at(pixels, mapped[known], self.pixels[known])
         ignored = self.ignored + int(self.pixels[~known].sum())
-        return Seen(self.split, pixels, ignored, self.looked, self.total)
+        return LabelCounts(self.split, pixels, ignored, self.read, self.total)
 
 
 @dataclass
 class LabelCheck:
-    """Looks at masks and images of the splits that a run would read.
+    """Checks masks and images of the splits that a run would read.
 
-    At first at a few from all over each split; where they leave a doubt, such as a single class, at more of them.
+    It reads a few from all over each split first, and more where these leave a doubt, such as a single class.
 
     Attributes:
-        data: of the run.
+        images: of the run.
         budget: how many bad samples the run allows.
         measured: the split that segmenters are evaluated on; None where the configuration leaves them out.
         trains: whether one of the stages to run trains on labels.
     """
 
-    data: RealData
+    images: RealImages
     budget: ErrorBudget
     measured: str | None
     trains: bool
 
     def run(self) -> list[str]:
-        """What should be known of the labels, a line each; rendered scenes are not looked at.
+        """What the user should know of the labels, a line each; rendered scenes are not checked.
 
         Raises:
-            UserError: masks or images do not read, a named class is ignored by default, or there is nothing to learn.
+            UserError: masks or images do not read, a named class is ignored by default, or all labels have one class.
         """
-        if self.data.config.dataset.render is not None:
+        if self.images.is_rendered:
             return []
-        dataset, target = self.data.dataset, self.data.taxonomy
-        meaning = Meaning.of(dataset)
-        remarks = self._labels(dataset, meaning, target) if meaning and target else []
-        for split, records in self.data.candidates.items():
+        dataset, target = self.images.dataset, self.images.taxonomy
+        encoding = LabelEncoding.of(dataset)
+        remarks = self._labels(dataset, encoding, target) if encoding and target else []
+        for split, records in self.images.candidates.items():
             self._require_an_image(dataset, split, records)
             if turned := turned_images(dataset.tree, split, records):
                 remarks.append(f"labels: {turned}")
         return remarks
 
-    def _labels(self, dataset: Dataset, meaning: Meaning, target: Taxonomy) -> list[str]:
-        own = meaning.taxonomy
+    def _labels(self, dataset: Dataset, encoding: LabelEncoding, target: Taxonomy) -> list[str]:
+        own = encoding.taxonomy
         table = None if own == target else mapping_table(own, target)
-        labelled = {split: [r for r in records if r.label] for split, records in self.data.candidates.items()}
-        looks = [Look(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found]
-        few = all(look.total <= _MANY for look in looks)
+        labelled = {split: [r for r in records if r.label] for split, records in self.images.candidates.items()}
+        scans = [
+            LabelScan(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found
+        ]
+        few = all(scan.total <= _MANY for scan in scans)
 
-        def doubtful(look: Look) -> bool:
-            if look.failures:
-                return look.tried < _UNREAD
-            if len(look.seen(table, len(target)).classes) < 2:
+        def doubtful(scan: LabelScan) -> bool:
+            if scan.failures:
+                return scan.tried < _UNREAD
+            if len(scan.counts(table, len(target)).classes) < 2:
                 return True
-            return few and may_be_ignored(meaning, look.seen().classes, look.ignored)
+            return few and may_ignore_a_class(encoding, scan.counts().classes, scan.ignored)
 
-        for look in looks:
-            read = partial(_nth_label, dataset, labelled[look.split])
-            look.fill(read, own.ignore_index, partial(doubtful, look))
-        remarks = self._require_readable(looks)
-        seen = [look.seen(table, len(target)) for look in looks]
+        for scan in scans:
+            scan.run(partial(_nth_label, dataset, labelled[scan.split]), own.ignore_index, partial(doubtful, scan))
+        remarks = self._require_readable(scans)
+        counts = [scan.counts(table, len(target)) for scan in scans]
         needed = (TRAIN_SPLIT, self.measured) if self.measured is not None else ()
-        for each in seen:
+        for each in counts:
             if each.split in needed:
-                _refuse(nothing_labelled(each, meaning.ignored), WITHOUT_LABELS)
-        of_set, whole = self._with_unused(dataset, meaning, looks)
-        _refuse(ignored_class(meaning, of_set, everything=whole))
-        for each in seen:
-            # Polygons of one category are a sound set to paint on; any other such set is a mistake, found best at once.
-            if each.split in needed[:1] and (self.trains or not meaning.of_objects):
-                _refuse(nothing_to_learn(each, target.classes, meaning), WITHOUT_LABELS)
-        lines = filter(None, (not_shown(target.classes, seen), perhaps_ignored(meaning, of_set)))
+                _refuse(nothing_labelled(each, encoding.ignored), WITHOUT_LABELS)
+        of_set, everything = self._with_unused(dataset, encoding, scans)
+        _refuse(ignored_class(encoding, of_set, everything=everything))
+        for each in counts:
+            # Polygons of one category can be painted on. Any other set of one class is a mistake, best found at once.
+            if each.split in needed[:1] and (self.trains or not encoding.of_objects):
+                _refuse(nothing_to_learn(each, target.classes, encoding), WITHOUT_LABELS)
+        lines = filter(None, (absent_classes(target.classes, counts), perhaps_ignored(encoding, of_set)))
         return [*remarks, *(f"labels: {line}" for line in ["; ".join(lines)] if line)]
 
-    def _with_unused(self, dataset: Dataset, meaning: Meaning, looks: Sequence[Look]) -> tuple[list[Seen], bool]:
-        """What the labels of the whole dataset hold, and whether all of them were looked at.
+    def _with_unused(
+        self, dataset: Dataset, encoding: LabelEncoding, scans: Sequence[LabelScan]
+    ) -> tuple[list[LabelCounts], bool]:
+        """The counts of the whole dataset, and whether all of its labels were tried.
 
-        Labels that the run does not use, of other splits or beyond a limit, are looked at only where a class may be
-        missing because its value is ignored, and only if they are not too many.
+        Labels that the run does not use, of other splits or over a limit, are read only where a class may be missing
+        because its value is ignored, and only if they are few.
         """
-        seen = [look.seen() for look in looks]
-        all_tried = all(look.tried == look.total for look in looks)
-        if not all_tried or not may_be_ignored(meaning, shown(seen), sum(each.ignored for each in seen)):
-            return seen, all_tried
+        counts = [scan.counts() for scan in scans]
+        all_tried = all(scan.tried == scan.total for scan in scans)
+        ignored = sum(each.ignored for each in counts)
+        if not all_tried or not may_ignore_a_class(encoding, classes_in(counts), ignored):
+            return counts, all_tried
         unused = self._unused(dataset)
         if unused is None or any(len(records) > _MANY for records in unused.values()):
-            return seen, False
+            return counts, False
         for split, records in unused.items():
-            look = Look(split, len(records), np.zeros(len(meaning.taxonomy), np.int64))
+            scan = LabelScan(split, len(records), np.zeros(len(encoding.taxonomy), np.int64))
 
-            def doubtful(look: Look = look, used: Sequence[Seen] = seen) -> bool:
-                together = [*used, look.seen()]
-                return may_be_ignored(meaning, shown(together), sum(each.ignored for each in together))
+            def doubtful(scan: LabelScan = scan, used: Sequence[LabelCounts] = counts) -> bool:
+                together = [*used, scan.counts()]
+                return may_ignore_a_class(encoding, classes_in(together), sum(each.ignored for each in together))
 
-            look.fill(partial(_nth_label, dataset, records), meaning.taxonomy.ignore_index, doubtful)
-            all_tried = all_tried and look.tried == look.total
-            seen = joined([*seen, look.seen()])
-        return seen, all_tried
+            scan.run(partial(_nth_label, dataset, records), encoding.taxonomy.ignore_index, doubtful)
+            all_tried = all_tried and scan.tried == scan.total
+            counts = merge_splits([*counts, scan.counts()])
+        return counts, all_tried
 
     def _unused(self, dataset: Dataset) -> dict[str, list[Record]] | None:
-        """Labelled images that the run leaves aside, by split; None where a split that it does not use has a fault."""
-        intake = intake_of(self.data.config.dataset)
-        records, used = dict(self.data.listing.records), self.data.candidates
+        """Labelled images that the run does not use, by split; None where a split that it does not use has a fault."""
+        intake = self.images.config.dataset.intake
+        records, used = dict(self.images.listing.records), self.images.candidates
         others = [split for split in intake.splits(dataset) if split not in records]
         try:
             with telling_unpaired(), noting_unread():
                 records |= intake.listing(dataset, others, may_be_empty=True).records
-        # A run does not depend on splits that it leaves out, and inspect names what is wrong with them.
+        # The run does not read these splits, so it does not fail; `lumen inspect` reports their faults.
         except UserError:
             return None
         keys = {split: {record.key for record in found} for split, found in used.items()}
@@ -219,25 +227,25 @@ class LabelCheck:
         }
         return {split: found for split, found in unused.items() if found}
 
-    def _require_readable(self, looks: Sequence[Look]) -> list[str]:
+    def _require_readable(self, scans: Sequence[LabelScan]) -> list[str]:
         """Remarks on masks that do not read, where they are few enough to be quarantined."""
-        failed, tried = (sum(found) for found in zip(*((len(x.failures), x.tried) for x in looks), strict=True))
+        failed, tried = (sum(found) for found in zip(*((len(x.failures), x.tried) for x in scans), strict=True))
         remarks = []
-        for look in looks:
-            if not look.failures:
+        for scan in scans:
+            if not scan.failures:
                 continue
-            first, looked_at = look.failures[0], f"{look.tried} masks of {look.split!r} looked at (it has {look.total})"
+            first, checked = scan.failures[0], f"{scan.tried} masks of {scan.split!r} checked (it has {scan.total})"
             such = f"such as {first.key}: {first.reason}"
-            if not look.looked:
-                raise UserError(f"dataset: no label could be read in the {looked_at}, {such}")
-            text = f"{len(look.failures)} of the {looked_at} could not be read, {such}"
+            if not scan.read:
+                raise UserError(f"dataset: no label could be read in the {checked}, {such}")
+            text = f"{len(scan.failures)} of the {checked} could not be read, {such}"
             if failed > self.budget.allowed(tried):
                 raise UserError(f"dataset: {text}")
             remarks.append(f"labels: {text}")
         return remarks
 
     def _require_an_image(self, dataset: Dataset, split: str, records: Sequence[Record]) -> None:
-        geometry, reason = self.data.frame_geometry, ""
+        geometry, reason = self.images.geometry, ""
         tried = [records[index] for index in spread(len(records), _IMAGES)]
         for record in tried:
             try:
@@ -263,25 +271,25 @@ def _nth_label(dataset: Dataset, records: Sequence[Record], index: int) -> Label
         return Failed(record.key, str(error))
 
 
-def check_stored_labels(data: RealData) -> None:
-    """Look at labels of the training split in the real store, which segmenters are to be trained on.
+def check_stored_labels(images: RealImages, store: Store) -> None:
+    """Check labels of the training split in the real store, before segmenters are trained on them.
 
     Raises:
-        UserError: there is nothing to learn.
+        UserError: they have no class, or only one.
     """
-    store, taxonomy = data.store, taxonomy_of(data.store.manifest)
+    taxonomy = taxonomy_of(store.manifest)
     if taxonomy is None:
         return
     keys = [key for shard, keys in keys_by_shard(store).items() if split_of(shard) == TRAIN_SPLIT for key in keys]
-    look = Look(TRAIN_SPLIT, len(keys), np.zeros(len(taxonomy), np.int64))
+    scan = LabelScan(TRAIN_SPLIT, len(keys), np.zeros(len(taxonomy), np.int64))
     source = StoreSource(store.url, ("label",))
 
-    def read(index: int) -> Label | Failed | None:
+    def load(index: int) -> Label | Failed | None:
         [found] = source.read(WorkUnit(f"{TRAIN_SPLIT}-000000", (keys[index],)))
         return found if isinstance(found, Failed) else found.label
 
-    look.fill(read, taxonomy.ignore_index, lambda: len(look.seen().classes) < 2)
-    on_disk = None if data.config.dataset.render is not None else Meaning.of(data.dataset)
-    seen, meaning = look.seen(), on_disk or Meaning.of_store(taxonomy)
-    if fault := nothing_labelled(seen, meaning.ignored) or nothing_to_learn(seen, taxonomy.classes, meaning):
+    scan.run(load, taxonomy.ignore_index, lambda: len(scan.counts().classes) < 2)
+    on_disk = None if images.is_rendered else LabelEncoding.of(images.dataset)
+    counts, encoding = scan.counts(), on_disk or LabelEncoding.of_store(taxonomy)
+    if fault := nothing_labelled(counts, encoding.ignored) or nothing_to_learn(counts, taxonomy.classes, encoding):
         raise UserError(f"{store.url}: {fault}; {WITHOUT_LABELS}")

@@ -1,4 +1,4 @@
-"""The configuration of a model, without its weights: from a folder, the hub's cache, or a small file of the hub."""
+"""Read the configuration of a model without its weights, from a folder, the hub's cache or the hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.workspace.model_files import HUB_SECONDS, model_folder
+from pipeline.checks.hub import HUB_SECONDS
+from pipeline.workspace.model_files import model_folder
 
 
 def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[str, Any]:
@@ -23,7 +24,7 @@ def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[st
         remedy: what to give instead where there is no such file.
 
     Raises:
-        UserError: it is not there, or holds no JSON object.
+        UserError: the file is missing, or is no JSON object.
     """
     folder = model_folder(name)
     path = folder / file if folder.is_dir() else hub_file(key, name, file, remedy)
@@ -32,17 +33,17 @@ def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[st
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{key}={name}: {file} is no JSON ({error}): get the model again") from error
+        raise UserError(f"{key}={name}: {file} is no valid JSON ({error}): download it again") from error
     if not isinstance(content, dict):
-        raise UserError(f"{key}={name}: {file} holds no JSON object: get the model again")
+        raise UserError(f"{key}={name}: {file} is no JSON object: download it again")
     return content
 
 
 def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
-    """A file of a model on the hub, fetched into the cache unless it is there.
+    """The cached path of a model's file on the hub, downloaded where it is not in the cache.
 
     Raises:
-        UserError: the hub does not give it, or the cache cannot be written.
+        UserError: it cannot be downloaded, or the cache cannot be written.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
@@ -53,26 +54,26 @@ def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
     require_writable("HF_HOME or HF_HUB_CACHE", Path(constants.HF_HUB_CACHE))
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
-    # It tells of each retry, and what matters is raised.
+    # It logs each retry; the error that is raised at the end says enough.
     logger.setLevel(logging.CRITICAL)
     try:
         return Path(hf_hub_download(name, file, etag_timeout=HUB_SECONDS))
     except LocalEntryNotFoundError as error:
-        raise UserError(f"{key}={name}: {file} is not in the local cache, and the hub is out of reach") from error
+        raise UserError(f"{key}={name}: {file} is not in the local cache, and the hub cannot be reached") from error
     except EntryNotFoundError as error:
         raise UserError(f"{key}={name}: it has no {file}: {remedy}") from error
     except (HTTPError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{key}={name}: {file} cannot be fetched from the hub ({reason}): {remedy}") from error
+        raise UserError(f"{key}={name}: {file} cannot be downloaded from the hub ({reason}): {remedy}") from error
     finally:
         logger.setLevel(level)
 
 
 def require_writable(setting: str, folder: Path) -> None:
-    """Check that a folder can be made, or written to where it exists; nothing is left behind.
+    """Check that a folder can be created, or written to where it exists; leaves nothing behind.
 
     Raises:
-        UserError: it cannot; the message names the environment variable that sets it.
+        UserError: it cannot; the message names the environment variable that sets the folder.
     """
     existing = folder
     while not existing.exists() and existing != existing.parent:
@@ -82,6 +83,6 @@ def require_writable(setting: str, folder: Path) -> None:
             return
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error.strerror or error}), and models are kept there: set {setting} to a "
-            "folder that can"
+            f"cannot write to {folder} ({error.strerror or error}), where models are cached: set {setting} to a "
+            "writable folder"
         ) from error

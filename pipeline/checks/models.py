@@ -1,4 +1,4 @@
-"""Do the models that a run names fit together? Told from their configurations, before anything is done."""
+"""Check that the models of a run are of the right kind and fit together, by their configurations alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augment.backbones import OFFLINE_DINOV2
+from augment.backbones.imported import import_factory, is_import_path
 from augment.errors import UserError
+from augment.stride import STRIDE
 from pipeline.checks.model_config import read_model_config, require_writable
-from pipeline.stages.fit import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,16 +22,16 @@ BASE_REMEDY = (
     "one CLIP text encoder"
 )
 CAPTIONER_REMEDY = "give an image-to-text model such as Salesforce/blip-image-captioning-base"
-# Inputs of a U-Net that nothing here could give it.
+# Inputs of a U-Net other than a prompt, which this project has none to give.
 CONDITIONS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def require_backbone(name: str) -> int | None:
-    """Check that a backbone gives patch tokens of images of any size; returns its channels, None if not known yet.
+    """Check that a backbone gives patch tokens of images of any size; returns its channels, None if unknown.
 
     Raises:
-        UserError: it is another sort of model, or its cache cannot be written.
+        UserError: it is another kind of model, or its cache cannot be written.
     """
     from augment.backbones.dinov2_onnx import CHANNELS, cache_folder
     from augment.backbones.transformer import MODEL_TYPES
@@ -39,6 +40,9 @@ def require_backbone(name: str) -> int | None:
         if not (cache_folder() / "config.json").exists():
             require_writable("LUMEN_CACHE", cache_folder())
         return CHANNELS
+    if is_import_path(name):
+        width = getattr(import_factory(name), "channels", None)
+        return width if isinstance(width, int) else None
     config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
     if (kind := config.get("model_type")) not in MODEL_TYPES:
         raise UserError(f"{BACKBONE}={name}: it is a model of type {kind!r}: {BACKBONE_REMEDY}")
@@ -49,11 +53,11 @@ def require_backbone(name: str) -> int | None:
 def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
     """Check that the basis of an adapter was fitted on this backbone.
 
-    The weights of a backbone that is on this machine are read, because they alone tell one revision from another;
-    those on a hub are held against the basis once they are there, by `fit`.
+    Two revisions differ only in their weights, which are read where the backbone is on this machine. A backbone on
+    the hub is checked against the basis by `fit`, once it is downloaded.
 
     Raises:
-        UserError: it was fitted on another.
+        UserError: it was fitted on another one.
     """
     from augment.layout_basis import LayoutBasis
 
@@ -76,10 +80,10 @@ def _revision(name: str) -> str:
 
 
 def require_base(name: str) -> Mapping[str, Any]:
-    """Check that a base model is one that `adapt` and `generate` can work with; returns its U-Net's configuration.
+    """Check that `adapt` and `generate` can use a base model; returns its U-Net's configuration.
 
     Raises:
-        UserError: it is another sort of model, or its parts do not fit together.
+        UserError: it is another kind of model, or its parts do not fit together.
     """
 
     def part(file: str) -> Mapping[str, Any]:
@@ -98,33 +102,33 @@ def require_base(name: str) -> Mapping[str, Any]:
         ("vae", vae, ("AutoencoderKL", "AutoencoderTiny")),
     ):
         if config.get("_class_name") not in classes:
-            raise refuse(f"its {folder} is a {config.get('_class_name')}, no {' or '.join(classes)}")
+            raise refuse(f"its {folder} is a {config.get('_class_name')}, not {' or '.join(classes)}")
     latent = vae.get("latent_channels", 4)
     for side in ("in_channels", "out_channels"):
         if (channels := unet.get(side, 4)) != latent:
             more = " (an inpainting or instruct-pix2pix model, perhaps)" if channels > latent else ""
-            raise refuse(f"the U-Net of this {pipeline} has {side} {channels}, and its latents have {latent}{more}")
+            raise refuse(f"the U-Net of this {pipeline} has {side} {channels}, but its latents have {latent}{more}")
     if given := [condition for condition in CONDITIONS if unet.get(condition) is not None]:
         raise refuse(f"the U-Net of this {pipeline} needs more than a prompt ({', '.join(given)})")
     if not str(text.get("model_type", "clip_text_model")).startswith("clip"):
         raise refuse(f"its text encoder is a model of type {text.get('model_type')!r}")
     read, width = unet.get("cross_attention_dim"), text.get("hidden_size", 512)
     if read != width:
-        raise refuse(f"its U-Net reads text of width {read}, and its text encoder gives {width}")
+        raise refuse(f"its U-Net reads text embeddings of width {read}, but its text encoder gives {width}")
     stride = 2 ** (len(vae.get("block_out_channels", (0,))) - 1)
     if stride > STRIDE or STRIDE % stride:
-        raise refuse(f"a cell of its latent covers {stride} pixels, and one of a layout {STRIDE}")
+        raise refuse(f"a cell of its latent covers {stride} pixels, but a cell of a layout covers {STRIDE}")
     prediction = part("scheduler/scheduler_config.json").get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
-        raise refuse(f"it predicts {prediction!r}, and only {' and '.join(PREDICTIONS)} are known here")
+        raise refuse(f"it predicts {prediction!r}, but only {' and '.join(PREDICTIONS)} are supported")
     return unet
 
 
 def require_captioner(name: str) -> None:
-    """Check that a model writes text of images.
+    """Check that a model captions images.
 
     Raises:
-        UserError: it is another sort of model.
+        UserError: it is another kind of model.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 

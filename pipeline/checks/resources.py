@@ -1,35 +1,32 @@
-"""Does a run ask for resources that there are?"""
+"""Check that the CPUs and GPUs that a run requests exist, on this machine or on its Ray cluster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
-from pipeline.stages.steps import resources_of
 
 if TYPE_CHECKING:
-    from pipeline.config import Config, StageName
+    from pipeline.config import Config
     from pipeline.engine.ray_pool import Node
-
-# Stages that are trainings, for which no CPU slot is set aside to read with.
-TRAINED = ("adapt", "judge", "compare")
+    from pipeline.stages.step import Step
 
 
-def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
-    """Compare what the workers of each stage take with this machine, where the run is on it alone; starts no Ray.
+def require_resources(config: Config, steps: Sequence[Step]) -> None:
+    """Check that this machine has room for the workers of each stage; starts no Ray.
 
-    Of a cluster that is to be joined, only whether one answers is looked at; see `require_room`.
+    If the run joins a cluster, check only that the cluster answers; `require_room` does the rest.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
 
     Raises:
-        UserError: a worker, or the number of workers asked for, would never find room, or no cluster answers.
+        UserError: a worker, or the requested number of workers, would never find room, or no cluster answers.
     """
-    stages = working(parts)
+    stages = [step.name for step in steps if step.in_workers]
     if joins_cluster(config):
         from pipeline.engine.ray_cluster import require_cluster
 
@@ -40,38 +37,38 @@ def require_resources(config: Config, parts: Mapping[StageName, int]) -> None:
             if needing is None or gpus_here():
                 raise
             raise UserError(
-                f"{error} (which has no GPU, and {key_of(config, needing)}.num_gpus asks for one)"
+                f"{error} (which has no GPU, and {key_of(config, needing)}.num_gpus requests one)"
             ) from error
         return
-    asking = [(key_of(config, stage), config.cluster.resources(stage)) for stage in stages]
-    needed = max((asked.num_gpus for _, asked in asking), default=0)
+    requests = [(key_of(config, stage), config.cluster.resources(stage)) for stage in stages]
+    needed = max((requested.num_gpus for _, requested in requests), default=0)
     gpus = gpus_here() if needed else 0
-    for key, asked in asking:
-        if asked.num_gpus > gpus:
+    for key, requested in requests:
+        if requested.num_gpus > gpus:
             found = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "no GPU that torch can use"
             raise UserError(
-                f"{key}.num_gpus={asked.num_gpus:g}: this machine has {found}: set it to 0, as cluster=local does for "
-                "all stages, or give cluster.address of a Ray cluster that has"
+                f"{key}.num_gpus={requested.num_gpus:g}: this machine has {found}: set it to 0, as cluster=local does "
+                "for all stages, or set cluster.address to a Ray cluster that has enough"
             )
     cpus = os.cpu_count() or 1
-    for key, asked in asking:
-        if config.cluster.executor == "ray" and asked.num_cpus > cpus:
-            raise UserError(f"{key}.num_cpus={asked.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
-    # Where the number of workers is left open, what one takes is all that matters.
-    if config.cluster.executor == "ray" and any(asked.workers != "auto" for _, asked in asking):
+    for key, requested in requests:
+        if config.cluster.executor == "ray" and requested.num_cpus > cpus:
+            raise UserError(f"{key}.num_cpus={requested.num_cpus:g}: this machine has {cpus} CPU cores: lower it")
+    # With `auto`, the pool takes as many workers as fit, so only the size of one matters.
+    if config.cluster.executor == "ray" and any(requested.workers != "auto" for _, requested in requests):
         from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
 
         # As `connect` starts it.
         here = {"CPU": cpus + RESERVED_CPUS, "GPU": gpus, CORELESS: RESERVED_CPUS}
-        require_pools(config, parts, [here])
+        require_pools(config, steps, [here])
 
 
-def require_room(config: Config, parts: Mapping[StageName, int], report: Callable[[str], None]) -> None:
-    """Join the Ray cluster and compare what the workers of each stage take with its nodes.
+def require_room(config: Config, steps: Sequence[Step], report: Callable[[str], None]) -> None:
+    """Join the Ray cluster and check that its nodes have room for the workers of each stage.
 
     Args:
         config: of the run.
-        parts: stage -> pieces of work that its workers share.
+        steps: the steps to do.
         report: takes a line where the cluster is slow to answer.
 
     Raises:
@@ -81,32 +78,28 @@ def require_room(config: Config, parts: Mapping[StageName, int], report: Callabl
     from pipeline.engine.ray_pool import node_resources
 
     connect(config.cluster.address, report)
-    require_pools(config, parts, node_resources())
+    require_pools(config, steps, node_resources())
 
 
-def require_pools(config: Config, parts: Mapping[StageName, int], nodes: Sequence[Node]) -> None:
+def require_pools(config: Config, steps: Sequence[Step], nodes: Sequence[Node]) -> None:
     """Check that nodes have room for the workers of each stage; raises UserError."""
     from pipeline.engine.ray_pool import RESERVED_CPUS, coreless_slots, pool_size
 
-    for stage in working(parts):
-        reserved = coreless_slots(nodes) if stage in TRAINED else RESERVED_CPUS
-        resources = resources_of(config, stage).resources
-        pool_size(key_of(config, stage), resources, nodes, max(1, parts[stage]), reserved)
-
-
-def working(stages: Iterable[StageName]) -> list[StageName]:
-    """The stages that have workers; the report is written by the command itself."""
-    return [stage for stage in stages if stage != "report"]
+    for step in steps:
+        if step.in_workers:
+            # A training reads its data itself, so that no CPU slot is reserved to read with.
+            reserved = coreless_slots(nodes) if step.trains else RESERVED_CPUS
+            pool_size(key_of(config, step.name), step.resources, nodes, max(1, step.parts()), reserved)
 
 
 def joins_cluster(config: Config) -> bool:
-    """Whether the run is one of a Ray cluster that is there already."""
+    """Whether the run joins a running Ray cluster."""
     given = config.cluster.address or os.environ.get("RAY_ADDRESS")
     return config.cluster.executor == "ray" and bool(given)
 
 
-def key_of(config: Config, stage: StageName) -> str:
-    """The part of the configuration that says what a worker of a stage takes."""
+def key_of(config: Config, stage: str) -> str:
+    """The key of the configuration that sets the resources of a stage's workers."""
     return f"cluster.stages.{stage}" if stage in config.cluster.stages else "cluster.default"
 
 

@@ -37,11 +37,11 @@ def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def reference_page() -> str:
     """The content of docs/configuration.md."""
-    from pipeline.config import Config
+    from pipeline.config import config_class
     from pipeline.config.reference import reference
     from pipeline.workflow.pretrain import PretrainConfig
 
-    return reference({"Keys of `lumen run`": Config, "Keys of `lumen pretrain`": PretrainConfig})
+    return reference({"Keys of `lumen run`": config_class(), "Keys of `lumen pretrain`": PretrainConfig})
 
 
 def text_of(recipe: str, overrides: Sequence[str]) -> str:
@@ -68,12 +68,12 @@ def text_of(recipe: str, overrides: Sequence[str]) -> str:
 
 def schema_of(path: Path) -> tuple[type[BaseModel], str]:
     """The schema of a recipe, and the command that runs it."""
-    from pipeline.config import Config
+    from pipeline.config import config_class
     from pipeline.config.compose import compose
     from pipeline.workflow.pretrain import PretrainConfig
 
     is_pretraining = "sources" in compose(path, [], PretrainConfig)
-    return (PretrainConfig, "lumen pretrain") if is_pretraining else (Config, "lumen run")
+    return (PretrainConfig, "lumen pretrain") if is_pretraining else (config_class(), "lumen run")
 
 
 def datasets_in(values: Any) -> Iterator[dict[str, Any]]:

@@ -35,7 +35,7 @@ def guarded(arguments: Sequence[str]) -> int:
     if command.name == "doctor":
         # It reports missing packages, so it must not import any.
         return command.run()
-    from pipeline.engine.cores import THREADING
+    from pipeline.engine import THREADING
 
     for name, value in {**QUIET, **THREADING}.items():
         os.environ.setdefault(name, value)
@@ -46,8 +46,7 @@ def guarded(arguments: Sequence[str]) -> int:
 
 def exit_code(command: Invocation) -> int:
     """Run a command whose packages are installed; `LUMEN_TRACEBACK` shows tracebacks of errors in its input."""
-    from pipeline.engine.disk import is_disk_full
-    from pipeline.engine.errors import RunFailed
+    from pipeline.engine import RunFailed, is_disk_full
     from pipeline.store import CorruptStore, StoreUnavailable
 
     try:

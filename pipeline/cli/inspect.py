@@ -13,7 +13,7 @@ from augment.errors import UserError
 from pipeline.cli.shared import add_json, add_limit, require_limit, say
 
 if TYPE_CHECKING:
-    from pipeline.config import DatasetConfig
+    from pipeline.datasets import DatasetOptions
 
 SETTING = re.compile(r"\+{0,2}dataset\.[\w.]+=")
 # Keys of a dataset that an inspection sets by its own arguments, or does not use.
@@ -74,16 +74,17 @@ def root_and_settings(root: str | None, overrides: Sequence[str]) -> tuple[str |
     return root, settings
 
 
-def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetConfig | None:
+def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetOptions | None:
     """The dataset that `dataset.KEY=VALUE` words describe; None where there are none."""
-    from pipeline.config import TRAIN_SPLIT, DatasetConfig, DatasetSettings
     from pipeline.config.compose import settings_of
     from pipeline.config.validation import validate
+    from pipeline.datasets import TRAIN_SPLIT, DatasetOptions
+    from pipeline.datasets.options import DatasetSettings
 
     if not settings:
         return None
     if wrong := next((item for item in settings if item.split("=")[0].split(".")[1] in NOT_SETTABLE), None):
-        settable = [name for name in DatasetConfig.model_fields if name not in NOT_SETTABLE]
+        settable = [name for name in DatasetOptions.model_fields if name not in NOT_SETTABLE]
         raise UserError(f"{wrong!r}: an inspection takes only these keys of dataset: {', '.join(settable)}")
     stated = settings_of(settings, DatasetSettings)["dataset"]
     held_out = stated.get("held_out")

@@ -17,9 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Print a line for each stage, with what is done and what is left."""
-    from pipeline.stages.steps import StoreStep
+    from pipeline.stages.store_step import StoreStep
     from pipeline.workflow.progress import plan_table, rows_of
-    from pipeline.workflow.run import Selection, chosen_of, heading, outlook, steps_of
+    from pipeline.workflow.run import heading, outlook
+    from pipeline.workflow.selection import Selection, chosen_of, steps_of
 
     config = config_of(options, overrides)
     steps = chosen_of(steps_of(config), Selection(until=options.until))

@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 def run(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Write the page and print its path."""
     from downstream.report import build_report
-    from pipeline.workflow.run import read_config
+    from pipeline.workflow.kept_config import read_config
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)

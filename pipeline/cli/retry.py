@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Run the samples; return 1 where some failed again."""
-    from pipeline.workflow.run import read_config, retry
+    from pipeline.workflow.kept_config import read_config
+    from pipeline.workflow.run import retry
 
     return 1 if retry(read_config(options.workspace), options.stage, say).failures else 0

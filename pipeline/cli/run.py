@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Run what is left of the chosen stages."""
-    from pipeline.workflow.run import Selection, run
+    from pipeline.stages.report import PAGE, ReportStep
+    from pipeline.workflow.run import run
+    from pipeline.workflow.selection import Selection
     from pipeline.workspace.workspace import Workspace
 
     config = config_of(options, overrides)
     run(config, Selection(options.until, options.only, options.redo), say)
     if (options.only or options.until or "report") == "report" and config.evaluate.split is not None:
-        say(f"report: {Workspace.of(config).report / 'index.html'}")
+        say(f"report: {ReportStep.path_in(Workspace.of(config)) / PAGE}")
     return 0

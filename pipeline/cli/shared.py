@@ -41,9 +41,9 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 def add_stage(parser: argparse._ActionsContainer, name: str, text: str) -> None:
     """Add an argument that names a stage."""
-    from pipeline.config import STAGES
+    from pipeline.stages.registry import stage_names
 
-    parser.add_argument(name, choices=STAGES, metavar="STAGE", help=text)
+    parser.add_argument(name, choices=stage_names(), metavar="STAGE", help=text)
 
 
 def add_json(parser: argparse.ArgumentParser, text: str = "print JSON") -> None:

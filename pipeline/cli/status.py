@@ -16,16 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     """Print a line for each stage; neither the dataset nor a model is needed."""
-    from pipeline.stages.steps import StoreStep
+    from pipeline.stages.store_step import StoreStep
+    from pipeline.workflow.kept_config import read_config
     from pipeline.workflow.outdated import outdated
     from pipeline.workflow.progress import progress_so_far, status_table
-    from pipeline.workflow.run import heading, read_config, steps_of
+    from pipeline.workflow.run import heading
+    from pipeline.workflow.selection import steps_of
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
     steps = steps_of(config)
     rows = progress_so_far(steps)
-    remedies = {step.name: step.remedy(config.workspace) for step in steps if isinstance(step, StoreStep)}
+    remedies = {step.name: step.remedy() for step in steps if isinstance(step, StoreStep)}
     if options.json:
         say(as_json(rows))
         return 0

@@ -1,23 +1,7 @@
-"""What a run can be told: every key, its range, and what it means."""
+"""The configuration: its schema, and how it is composed from recipes and overrides."""
 
 from __future__ import annotations
 
-from pipeline.config.config import Config
-from pipeline.config.data import DatasetConfig, DatasetSettings, FolderConfig, RenderConfig, SamplingConfig, SizeConfig
-from pipeline.config.generation import BackboneConfig
-from pipeline.config.sections import STAGES, TRAIN_SPLIT, Name, StageName
+from pipeline.config.config import Config, config_class
 
-__all__ = [
-    "STAGES",
-    "TRAIN_SPLIT",
-    "BackboneConfig",
-    "Config",
-    "DatasetConfig",
-    "DatasetSettings",
-    "FolderConfig",
-    "Name",
-    "RenderConfig",
-    "SamplingConfig",
-    "SizeConfig",
-    "StageName",
-]
+__all__ = ["Config", "config_class"]

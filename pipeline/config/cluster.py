@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from augment.options import Options
-from pipeline.config.sections import StageName
+from pipeline.config.choices import suggest
 from pipeline.engine import ExecutorKind, Resources
+from pipeline.stages.registry import stage_names
+
+
+def _known_stage(name: str) -> str:
+    if name not in (known := stage_names()):
+        raise ValueError(suggest(name, known, "the stages are"))
+    return name
+
+
+StageName = Annotated[str, AfterValidator(_known_stage)]
 
 
 class ClusterOptions(Options):
@@ -31,6 +43,6 @@ class ClusterOptions(Options):
             for stage, own in stages.items()
         }
 
-    def resources(self, stage: StageName) -> Resources:
+    def resources(self, stage: str) -> Resources:
         """Resources of one worker of `stage`."""
         return self.stages.get(stage, self.default)

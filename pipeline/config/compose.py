@@ -9,15 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from augment.errors import UserError
+from augment.options import DONE
 from pipeline.config.choices import choices, suggest
 from pipeline.config.composition import CompositionError, composed
-from pipeline.config.config import Config
+from pipeline.config.config import Config, config_class
 from pipeline.config.overrides import Overrides
-from pipeline.config.sections import DONE
 from pipeline.config.validation import Schema, validate
-
-# A run writes it into its workspace. It does not contain the workspace's path, so it is valid in a copy as well.
-KEPT_CONFIG = "config.yaml"
+from pipeline.workspace.workspace import KEPT_CONFIG
 
 
 def configs_dir() -> Path:
@@ -37,13 +35,14 @@ def load_config(recipe: str, overrides: Sequence[str] = (), *, done: bool = Fals
 
     With `done`, for a run that is only looked at, the folders and files that it names need not exist.
     """
-    return validate(values_of(find_recipe(recipe), overrides, Config), Config, DONE if done else None)
+    schema = config_class()
+    return validate(values_of(find_recipe(recipe), overrides, schema), schema, DONE if done else None)
 
 
 def values_of(path: Path, overrides: Sequence[str], schema: type[BaseModel]) -> dict[str, Any]:
     """The composed values of a recipe's file, see `compose`, with the workspace that it is in."""
     values = compose(path, overrides, schema)
-    if path.name == KEPT_CONFIG and schema is Config:
+    if path.name == KEPT_CONFIG and issubclass(schema, Config):
         values.setdefault("workspace", str(path.parent))
     return values
 

@@ -1,24 +1,26 @@
-"""The configuration of a whole run."""
+"""The configuration of a whole run: a section for each component, which is that component's own options."""
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from functools import cache
+from typing import Any
+
+from pydantic import Field, create_model, model_validator
 
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
-from augment.options import AbsolutePath, Options, Seed
+from augment.options import AbsolutePath, Name, Options, Seed, Url
 from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions, mix_weights
 from pipeline.config.cluster import ClusterOptions
-from pipeline.config.data import DatasetConfig, GeometryConfig, ShardConfig
-from pipeline.config.generation import (
-    BackboneConfig,
-    CaptionsConfig,
-    GenerateConfig,
-    GeneratorConfig,
-    LayoutConfig,
-)
-from pipeline.config.sections import TRAIN_SPLIT, Name, Url
+from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
+from pipeline.stages.caption import CaptionOptions
+from pipeline.stages.fit import BackboneOptions, LayoutOptions
+from pipeline.stages.generate import GenerateOptions
+from pipeline.stages.generator import GeneratorOptions
+from pipeline.stages.registry import STEPS
+from pipeline.stages.shard import ShardOptions
+from pipeline.stages.step import Step
 
 
 class Config(Options):
@@ -27,22 +29,22 @@ class Config(Options):
     name: Name = Field(description="name of the run, the title of its report")
     workspace: AbsolutePath = Field(description="folder that all stages write to")
     stores: Url | None = Field(
-        default=None, description="URL that all stores are put under, e.g. s3://bucket/run; null is the workspace"
+        default=None, description="URL of the folder of all stores, e.g. s3://bucket/run; null is the workspace"
     )
-    seed: Seed = Field(default=0, description="seed of everything drawn while generating")
-    dataset: DatasetConfig
-    geometry: GeometryConfig
-    backbone: BackboneConfig
-    layout: LayoutConfig = LayoutConfig()
-    captions: CaptionsConfig = CaptionsConfig()
-    generator: GeneratorConfig
+    seed: Seed = Field(default=0, description="seed of every random choice in training the adapter and generating")
+    dataset: DatasetOptions
+    geometry: Geometry
+    backbone: BackboneOptions
+    layout: LayoutOptions = LayoutOptions()
+    captions: CaptionOptions = CaptionOptions()
+    generator: GeneratorOptions
     adapt: AdaptOptions = AdaptOptions()
-    generate: GenerateConfig
+    generate: GenerateOptions
     judge: JudgeOptions = JudgeOptions()
     curate: CurateOptions = CurateOptions()
     downstream: DownstreamOptions = DownstreamOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
-    shard: ShardConfig = ShardConfig()
+    shard: ShardOptions = ShardOptions()
     error_budget: ErrorBudget = ErrorBudget()
     cluster: ClusterOptions = ClusterOptions()
 
@@ -53,23 +55,7 @@ class Config(Options):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
-        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
-            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
-        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
-            raise ValueError(
-                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
-                "null measures nothing"
-            )
-        if self.evaluate.split == TRAIN_SPLIT:
-            raise ValueError(f"evaluate.split: {TRAIN_SPLIT!r} is what the fits are made on; name a held-out split")
-        needed: dict[str, str] = {}
-        if self.evaluate.split is not None:
-            needed[self.evaluate.split] = "evaluate.split"
-            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
-                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
-        for split, reader in needed.items():
-            if split not in self.generate.splits:
-                raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")
+        self._check_splits()
         if self.generator.adapter is None:
             if self.layout.basis == "adapter":
                 raise ValueError("layout.basis: 'adapter' needs generator.adapter; a new adapter takes basis 'own'")
@@ -81,3 +67,40 @@ class Config(Options):
                 "give adapt.steps, or take basis 'adapter'"
             )
         return self
+
+    def _check_splits(self) -> None:
+        """Raise ValueError if a section names a split that another does not read, or does not generate."""
+        if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
+            raise ValueError(f"generate.splits: {unknown[0]!r} is not among dataset.splits {list(self.dataset.splits)}")
+        if self.evaluate.split is not None and self.evaluate.split not in self.dataset.splits:
+            raise ValueError(
+                f"evaluate.split: {self.evaluate.split!r} is not among dataset.splits {list(self.dataset.splits)}; "
+                "null measures nothing"
+            )
+        if self.evaluate.split == TRAIN_SPLIT:
+            raise ValueError(
+                f"evaluate.split: {TRAIN_SPLIT!r} is the split that everything is fitted on; name a held-out split"
+            )
+        needed: dict[str, str] = {}
+        if self.evaluate.split is not None:
+            needed[self.evaluate.split] = "evaluate.split"
+            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+                needed[TRAIN_SPLIT] = "the mixes with synthetic data"
+        for split, reader in needed.items():
+            if split not in self.generate.splits:
+                raise ValueError(f"generate.splits: {list(self.generate.splits)} lacks {split!r}, which {reader} needs")
+
+
+def config_class() -> type[Config]:
+    """The configuration with the sections of all stages in the list, those of a user's own stages among them."""
+    return _with_sections(tuple(STEPS))
+
+
+@cache
+def _with_sections(steps: tuple[type[Step], ...]) -> type[Config]:
+    sections: dict[str, Any] = {
+        step.section: (step.section_options, step.section_options())
+        for step in steps
+        if step.section and step.section_options is not None and step.section not in Config.model_fields
+    }
+    return create_model("Config", __base__=Config, **sections) if sections else Config

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from augment.errors import UserError
+from pydantic import Field, model_validator
+
+from augment.options import Options
 from pipeline.datasets.record import RecordError, Size
 
 LATENT_STRIDE = 8
@@ -40,13 +42,14 @@ class View:
     content: Region
 
 
-@dataclass(frozen=True)
-class Tiles:
-    """A grid of equal tiles, each sharing at least ``overlap`` (0..0.9) of its side with its neighbour."""
+class Tiles(Options):
+    """A grid of equal tiles that large images are cut into."""
 
-    rows: int
-    columns: int
-    overlap: float = 0.0
+    rows: int = Field(ge=1, le=64, description="tiles from top to bottom")
+    columns: int = Field(ge=1, le=64, description="tiles from left to right")
+    overlap: float = Field(
+        default=0.0, ge=0, le=0.9, description="least share of its side that a tile has in common with its neighbour"
+    )
 
     def reach(self, count: int) -> float:
         """How many tiles without overlap would be as long as ``count`` tiles are with it."""
@@ -62,33 +65,54 @@ class Tiles:
         return [(i * (length - size) // steps, size) for i in range(count)]
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Height and width in pixels that every sample of a store has, and how an image comes to have them.
+class SizeOptions(Options):
+    """The working size of image, label and layout; both sides are multiples of the latent stride 8."""
 
-    ``smallest`` (0..1) is the least part of the largest window, side by side, that a random crop takes. Raises
-    UserError unless height and width are positive multiples of 8, the stride of the latent grid: a strided
-    convolution would drop the remainder without a word. A backbone of any patch is fed multiples of the same 8.
-    """
+    # A strided convolution would drop a remainder silently. A backbone of any patch is fed multiples of the same 8.
+    height: int = Field(multiple_of=LATENT_STRIDE, ge=32, le=2048, description="pixels")
+    width: int = Field(multiple_of=LATENT_STRIDE, ge=32, le=4096, description="pixels")
 
-    height: int
-    width: int
-    mode: Mode = "resize"
-    resample: Resample = "bilinear"
-    smallest: float = 0.5
-    tiles: Tiles | None = None
-    reduced_jpeg: bool = True
 
-    def __post_init__(self) -> None:
-        for name, size in (("height", self.height), ("width", self.width)):
-            if size < LATENT_STRIDE or size % LATENT_STRIDE:
-                below = max(size // LATENT_STRIDE, 1) * LATENT_STRIDE
-                nearest = below if size <= below else f"{below} or {below + LATENT_STRIDE}"
-                raise UserError(
-                    f"geometry.{name} is {size}: it must be a multiple of {LATENT_STRIDE}, such as {nearest}"
-                )
+class Geometry(SizeOptions):
+    """The working size, and how images of other sizes and proportions are brought to it."""
+
+    mode: Mode = Field(
+        default="resize",
+        description="'resize' stretches the image; 'crop' shows the largest centred part of these proportions, "
+        "'random_crop' a smaller one anywhere; 'letterbox' shows the whole between bars; 'tiles' makes many samples "
+        "of each image",
+    )
+    resample: Resample = Field(
+        default="bilinear", description="filter of images; 'area' is the mean of what is covered"
+    )
+    smallest: float = Field(
+        default=0.5, gt=0, le=1, description="for random_crop: side of the smallest part, as a share of the largest's"
+    )
+    tiles: Tiles | None = Field(default=None, description="for mode 'tiles': the grid")
+    reduced_jpeg: bool = Field(
+        default=True,
+        description="decode JPEG images at 1/2 to 1/8 where twice the pixels needed are left, for 'bilinear'; faster",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Geometry:
         if (self.mode == "tiles") != (self.tiles is not None):
-            raise UserError(f"geometry.mode is {self.mode!r}: 'tiles', and no other mode, takes geometry.tiles")
+            raise ValueError(
+                f"mode {self.mode!r} takes no tiles section"
+                if self.tiles
+                else "mode 'tiles' needs tiles={rows: 2, columns: 3, overlap: 0.25} or other numbers"
+            )
+        if self.smallest != type(self).model_fields["smallest"].default and self.mode != "random_crop":
+            raise ValueError(f"smallest is for mode 'random_crop', not {self.mode!r}")
+        return self
+
+    def fingerprint_inputs(self) -> dict[str, dict[str, Any]]:
+        """What changes samples apart from their size, for a fingerprint; empty where images are stretched whole."""
+        inputs = self.model_dump(exclude_defaults=True, exclude={"height", "width", "reduced_jpeg"})
+        # Older stores, of full decodes, do not name it. It changes nothing for 'area'.
+        if self.reduced_jpeg and self.resample == "bilinear":
+            inputs["reduced_jpeg"] = True
+        return {"geometry": inputs} if inputs else {}
 
     @property
     def shape(self) -> Size:

@@ -8,36 +8,44 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
 
 from augment.errors import UserError
+from augment.options import Options, Seed
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.datasets.files.unpaired import noting_ignored, telling_unpaired
 from pipeline.datasets.files.unread_folders import folders_like_labels
-from pipeline.datasets.record import Record, sorted_by_key
+from pipeline.datasets.record import TRAIN_SPLIT, Record, sorted_by_key
 from pipeline.datasets.tables import unread_tables
 
-# The split that a share of the images is held out from.
-TRAIN = "train"
 _MOST_NAMES = 3
 # Looked into for tables that are not read.
 _MOST_FOLDERS = 100
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """A ``share`` (0..1) of the images of ``train`` that become a split of their own.
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from error
+    return text
 
-    The hash of an image's name decides, so that it stays where it is when other images are added. ``groups`` is a
-    regular expression that is searched for in the path of each image: images in which its first group, or the whole of
-    it, finds the same text stay together.
-    """
 
-    share: float
-    split: str = "val"
-    groups: str | None = None
-    seed: int = 0
+class HeldOut(Options):
+    """Images of 'train' that are held out as a split of their own, for a dataset that comes without one."""
+
+    # A hash of the name decides, so that an image stays in its split when others are added.
+    share: float = Field(default=0.1, gt=0, lt=1, description="share of the images, or of their groups, chosen by hash")
+    split: Annotated[str, Field(min_length=1)] = Field(default="val", description="name of the split that they become")
+    groups: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        description="regular expression searched for in each image's path: images for which its first group, or else "
+        "the whole of it, finds the same text stay together, such as 'train/([^/]+)/' for cities; null parts any",
+    )
+    seed: Seed = Field(default=0, description="seed of the hash")
 
     def divided(self, records: Sequence[Record]) -> dict[str, list[Record]]:
         """The records of ``train``, divided; each side has at least one group.
@@ -48,11 +56,11 @@ class HeldOut:
         for record in records:
             groups.setdefault(self._group(record), []).append(record)
         if not records:
-            return {TRAIN: [], self.split: []}
+            return {TRAIN_SPLIT: [], self.split: []}
         if len(groups) < 2:
             raise UserError(
-                f"dataset.held_out: the {len(records)} images of {TRAIN!r} are one group, {next(iter(groups))!r}: "
-                "at least two are needed, one for each side"
+                f"dataset.held_out: the {len(records)} images of {TRAIN_SPLIT!r} are one group, "
+                f"{next(iter(groups))!r}: at least two are needed, one for each side"
             )
         places = sorted((self._place(group), group) for group in groups)
         count = sum(place < self.share for place, _ in places)
@@ -60,7 +68,7 @@ class HeldOut:
         held_out = {group for _, group in places[:count]}
         kept = [record for name, found in groups.items() if name not in held_out for record in found]
         moved = [self._moved(record) for name in held_out for record in groups[name]]
-        return {TRAIN: sorted_by_key(kept), self.split: sorted_by_key(moved)}
+        return {TRAIN_SPLIT: sorted_by_key(kept), self.split: sorted_by_key(moved)}
 
     def _group(self, record: Record) -> str:
         if self.groups is None:
@@ -155,14 +163,14 @@ class Intake:
         if held_out is not None and held_out.split in dataset.splits():
             raise UserError(
                 f"dataset.held_out: {dataset.tree} has the split {held_out.split!r}, so none is to be made of "
-                f"{TRAIN!r}: leave held_out null, or give held_out.split another name"
+                f"{TRAIN_SPLIT!r}: leave held_out null, or give held_out.split another name"
             )
         records: dict[str, list[Record]] = {}
         left_out: list[LeftOut] = []
         for split in splits:
-            if held_out is not None and split in (TRAIN, held_out.split):
+            if held_out is not None and split in (TRAIN_SPLIT, held_out.split):
                 if split not in records:
-                    records |= held_out.divided(self._records(dataset, TRAIN, left_out, may_be_empty))
+                    records |= held_out.divided(self._records(dataset, TRAIN_SPLIT, left_out, may_be_empty))
             else:
                 records[split] = self._records(dataset, split, left_out, may_be_empty)
         chosen = {split: records[split] for split in splits}
@@ -197,7 +205,7 @@ class Intake:
             raise UserError(
                 f"dataset.only_labelled: none of the {len(found)} images of {split!r} in {dataset.tree} has a label"
                 + (f", and {len(labels)} labels have no image" if labels else "")
-                + ("" if split == TRAIN else f"; leave {split!r} out of dataset.splits")
+                + ("" if split == TRAIN_SPLIT else f"; leave {split!r} out of dataset.splits")
             )
         return labelled
 

@@ -19,6 +19,9 @@ Label: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 # Height and width in pixels, as numpy counts.
 Size: TypeAlias = tuple[int, int]
 
+# The split that models are trained on.
+TRAIN_SPLIT = "train"
+
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
 

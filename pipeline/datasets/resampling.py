@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import UserError
+from pipeline.datasets.files.decoding import MAX_PIXELS
 from pipeline.datasets.geometry import Geometry, Region, Resample, View
-from pipeline.datasets.kinds import MAX_PIXELS
 from pipeline.datasets.record import Box, Frame, Size
 
 Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedinteger])

@@ -1,16 +1,24 @@
-"""How a run ends early: failures, and how many bad samples it accepts."""
+"""How a run ends early: failed units, lost devices, full disks, and how many bad samples a run allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from augment.options import Options
 from pipeline.engine.stage import WorkUnit
+from pipeline.store import Store
 
 R = TypeVar("R")
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class RunFailed(Exception):  # noqa: N818 - it says what happened
@@ -39,13 +47,36 @@ def raise_at_fault(unit: WorkUnit, reason: str, traceback: str) -> NoReturn:
 
 
 class DeviceFault(Exception):  # noqa: N818 - it says what happened
-    """The accelerator of this process is lost to it; the unit must run again in a fresh process."""
+    """This process can no longer use its accelerator; the unit must run again in a fresh process."""
 
 
 def is_device_fault(error: BaseException) -> bool:
     """Whether CUDA reports an error that outlives the call; running out of memory is not one."""
     text = str(error)
     return "CUDA error" in text and "out of memory" not in text
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the disk, or the user's quota on it, had no room left."""
+    return error.errno in _DISK_FULL
+
+
+@contextmanager
+def explain_full_disk(store: Store, shard: str) -> Iterator[None]:
+    """Turn the error of a full disk into a UnitFailed that names the folder, its free space and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        # Shards of a remote store are written to a local disk first.
+        folder = store.location.root if store.location.is_local else tempfile.gettempdir()
+        usage = shutil.disk_usage(folder)
+        reason = (
+            f"no space left at {folder}: {usage.free >> 10} KiB free of {usage.total >> 10} KiB: "
+            "make room, then give the same command again; it goes on from what is done"
+        )
+        raise UnitFailed(shard, reason, traceback.format_exc()) from error
 
 
 class ErrorBudget(Options):
@@ -55,7 +86,7 @@ class ErrorBudget(Options):
     minimum: int = Field(default=10, ge=0, description="failures that are always allowed")
 
     def allowed(self, samples: int) -> int:
-        """The failures allowed among this many samples."""
+        """How many of this many samples may fail."""
         return max(self.minimum, int(self.rate * samples))
 
     def __str__(self) -> str:
@@ -63,7 +94,7 @@ class ErrorBudget(Options):
 
 
 def top_reasons(reasons: Mapping[str, int], limit: int = 3) -> str:
-    """The commonest reasons with their counts, commonest first, in one line."""
+    """The most common reasons with their counts, most common first, in one line."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     text = ", ".join(f"{count} x {reason}" for reason, count in ordered[:limit])
     return text + (f", and {len(ordered) - limit} more kinds" if len(ordered) > limit else "")

@@ -1,4 +1,4 @@
-"""What a worker does where its memory, mostly that of a GPU, does not hold a whole batch."""
+"""Recognising that memory, mostly of a GPU, ran out, and smaller batches as the first remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from augment.errors import UserError
-from pipeline.engine.remarks import remark
+from pipeline.engine.progress import remark
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,7 +17,7 @@ R = TypeVar("R")
 # Of torch on CUDA, ROCm, MPS and CPU, and of the libraries that it calls.
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE)
 
-# The key of a training's batch size, which is no setting of the workers because the result depends on it.
+# The key of a training's batch size: not a setting of the workers, because the result depends on it.
 _TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "compare"), "downstream.batch_size")}
 # The key of the model that a stage loads.
 _MODELS = {
@@ -37,12 +37,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def does_not_fit(stage: str, what: str, error: BaseException, *, batched: bool = True) -> UserError:
-    """The error to raise where nothing smaller can be tried: what does not fit, why, and the remedies.
+    """The error to raise where nothing smaller is left to try: what does not fit, why, and the remedies.
 
     Args:
-        stage: that it is of.
-        what: does not fit.
-        error: by which memory ran out.
+        stage: its name.
+        what: the thing that does not fit, such as "its model".
+        error: the one that reported it.
         batched: whether a smaller batch of a training may fit.
     """
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -60,7 +60,7 @@ def does_not_fit(stage: str, what: str, error: BaseException, *, batched: bool =
 class FittingBatches:
     """Gives a function batches that fit into memory.
 
-    Where one does not, the batch size is halved until it is smaller, for the rest of the worker's life, with a remark.
+    Where one does not, the batch size is halved for the rest of the worker's life, with a remark.
     """
 
     def __init__(self, stage: str, size: int) -> None:
@@ -69,7 +69,7 @@ class FittingBatches:
         self.size = size
 
     def run(self, items: Sequence[T], function: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
-        """What the function gives for all items, in their order, at most `size` of them at a time.
+        """The results of the function for all items, in their order, at most `size` of them at a time.
 
         Raises:
             UserError: not even one item fits.
@@ -94,12 +94,12 @@ class FittingBatches:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            # Its frames hold the tensors that filled the memory.
+            # Without its frames, which hold the tensors that filled the memory.
             return error.with_traceback(None)
         return None
 
     def _halve(self, tried: int) -> None:
-        # Not half of what was tried: the last batch of a unit may be small, and the others need not be.
+        # Halving `size` and not `tried`: the last batch of a unit may be small while the others are not.
         while self.size >= tried:
             self.size //= 2
         gc.collect()
@@ -107,6 +107,6 @@ class FittingBatches:
             torch.cuda.empty_cache()
         key = f"cluster.stages.{self._stage}.batch_size"
         remark(
-            f"{self._stage}: a batch of {tried} does not fit into memory: a worker goes on with {self.size} at a time; "
-            f"{key}={self.size} begins with that"
+            f"{self._stage}: a batch of {tried} does not fit into memory: a worker goes on with {self.size} at a "
+            f"time; set {key}={self.size} to start with that"
         )

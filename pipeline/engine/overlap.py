@@ -26,9 +26,9 @@ class _End:
 
 @contextmanager
 def read_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
-    """Iterate ``items`` in a thread, at most ``depth`` of them ahead; what they raise, the reader sees.
+    """Iterate ``items`` in a thread, at most ``depth`` of them ahead; the reader gets the errors that they raise.
 
-    Leaving the context early stops the thread after the item in its hands.
+    Leaving the context early stops the thread after its current item.
     """
     channel: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
@@ -69,9 +69,9 @@ def read_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
 
 @contextmanager
 def write_behind(consume: Callable[[T], None], depth: int) -> Iterator[Callable[[T], None]]:
-    """Give a function that hands items to ``consume`` in a thread, in order, at most ``depth`` behind.
+    """Give a function that passes items to ``consume`` in a thread, in order, at most ``depth`` behind.
 
-    Leaving the context waits for all items, or skips the rest where the body raised. What ``consume`` raises
+    Leaving the context waits for all items, or skips the rest where the body raised. An error of ``consume``
     is raised at the next item or on leaving.
     """
     channel: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
@@ -109,8 +109,8 @@ def write_behind(consume: Callable[[T], None], depth: int) -> Iterator[Callable[
 def ordered(pool: Executor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
     """``function`` of each item, computed in the pool, in the order of the items, at most ``depth`` of them ahead.
 
-    What it raises for an item comes in the place of that item's result. Closing the iterator drops the items that
-    the pool has not begun.
+    An error is raised in place of its item's result. Closing the iterator drops the items that the pool has not
+    begun.
     """
     ahead: deque[Future[R]] = deque()
     try:

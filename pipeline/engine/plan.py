@@ -1,4 +1,4 @@
-"""Plans: units in columns, so that a million of them are no burden."""
+"""Plans: units in columns, so that a million of them take little memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 from pipeline.engine.stage import WorkUnit
 from pipeline.store import FingerprintMismatch, Store, canonical_json
 
-# Units that are Python objects at a time.
+# How many units are Python objects at a time.
 _CHUNK = 1 << 16
 
 
 class Plan(Sequence[WorkUnit]):
-    """Units in order, made when they are asked for.
+    """Units in order, made on access.
 
-    Columns: ``shard``, ``keys`` and ``params`` as JSON. Lists of keys and parameters that several units share, as
-    those of one source at many ks and variants do, are held once.
+    Columns: ``shard``, ``keys`` and ``params`` as JSON. Keys and parameters that several units share, such as those
+    of one source at many ks and variants, are held once.
     """
 
     def __init__(self, columns: pa.RecordBatch) -> None:
@@ -30,7 +30,7 @@ class Plan(Sequence[WorkUnit]):
 
     @classmethod
     def of(cls, units: Iterable[WorkUnit]) -> Plan:
-        """The plan of these units, which may be a stream; a plan is returned as it is."""
+        """The plan of these units, which may be a stream; a plan is returned unchanged."""
         if isinstance(units, Plan):
             return units
         shards: list[str] = []
@@ -109,10 +109,10 @@ class Plan(Sequence[WorkUnit]):
 
 
 class PlanOnDemand(Plan):
-    """Units that are made each time they are asked for, of what is in memory anyway.
+    """Units that are made on each access, from data that is in memory anyway.
 
     For units that share nothing, such as those that carry a dataset's records: columns would hold all of it twice.
-    Columns: ``shard`` and ``row``, that of the unit in the whole plan.
+    Columns: ``shard``, and ``row`` of the unit in the whole plan.
     """
 
     def __init__(self, columns: pa.RecordBatch, make: Callable[[int], WorkUnit]) -> None:
@@ -137,7 +137,7 @@ class PlanOnDemand(Plan):
 
 
 def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
-    """The planned units that the store has no receipt of, in plan order.
+    """The planned units without a receipt in the store, in plan order.
 
     Raises FingerprintMismatch where a receipt is of another unit with the same shard name or of another store,
     ValueError where the plan names a shard twice.
@@ -150,9 +150,9 @@ def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
     done = pc.is_valid(position)
     made = receipts.take(position.drop_null())
     planned = plan.where(done)
-    strange = pc.not_equal(made["store"], store.manifest.fingerprint)
+    foreign = pc.not_equal(made["store"], store.manifest.fingerprint)
     changed = pc.and_(pc.not_equal(made["unit"], ""), pc.not_equal(made["unit"], planned.fingerprints()))
-    for wrong, what in ((strange, "as part of another store"), (changed, "from other samples or parameters")):
+    for wrong, what in ((foreign, "as part of another store"), (changed, "from other samples or parameters")):
         if pc.any(wrong).as_py():
             shard = made["shard"].filter(wrong)[0].as_py()
             raise FingerprintMismatch(
@@ -162,9 +162,9 @@ def remaining(store: Store, units: Sequence[WorkUnit]) -> Plan:
     return plan.where(pc.invert(done))
 
 
-def unit_blocks(units: Sequence[WorkUnit], most: int) -> Iterator[pa.Table]:
-    """The units as tables of nearly equal length, at most so many, with the columns ``index`` and ``unit`` (JSON)."""
-    count = min(len(units), most)
+def unit_blocks(units: Sequence[WorkUnit], max_blocks: int) -> Iterator[pa.Table]:
+    """The units as at most ``max_blocks`` tables of nearly equal length, columns ``index`` and ``unit`` (JSON)."""
+    count = min(len(units), max_blocks)
     bounds = [len(units) * block // count for block in range(count + 1)]
     for start, end in pairwise(bounds):
         yield pa.table({"index": list(range(start, end)), "unit": [units[row].to_json() for row in range(start, end)]})

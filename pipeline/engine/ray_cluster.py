@@ -1,9 +1,10 @@
-"""Joining a Ray cluster, or starting one of this process."""
+"""Joining a Ray cluster or starting one here, and what Ray raises as one line with its cause and remedy."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,10 @@ from threading import Timer
 from typing import Any
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address
+
+# Ray has no public function that resolves "auto" without joining the cluster, and joining one that is gone blocks.
+from ray._private.services import canonicalize_bootstrap_address as resolve_address
+from ray.exceptions import RayTaskError
 
 from augment.errors import UserError
 from augment.sockets import short_folder
@@ -22,14 +26,14 @@ from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
 # Rows are units and receipts, so the object store of a local cluster can be small.
 _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 
-# After so long a wait is reported, and a host that takes no connection is given up.
+# A wait that is longer is reported, and a host that accepts no connection in this time counts as down.
 _PATIENCE_SECONDS = 5.0
 
 # Ray gives up a start on this machine after 30 seconds, without a setting for it.
 _STARTS = 4
 
-# For a busy machine; a user's own setting goes first. Within the limits Ray's own processes and workers must answer: a
-# busy machine or a slow disk breaks Ray's defaults (10 to 100 s), and Ray then ends workers or the whole node.
+# For a busy machine; a user's own setting has priority. Ray's processes and workers must answer within these times: a
+# busy machine or a slow disk exceeds Ray's defaults (10 to 100 s), and Ray then ends workers or the whole node.
 _RAY_DEFAULTS = {
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_agent_register_timeout_ms": "600000",
@@ -39,21 +43,32 @@ _RAY_DEFAULTS = {
     "RAY_worker_niceness": "0",
 }
 
-# Where Ray puts the socket with the longest name below its folder.
+# The socket with the longest name below Ray's folder.
 _SOCKET = "session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+
+_AGAIN = "give the same command again; it goes on from what is done"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# By the name of the exception, as Ray has several classes for some of them.
+_REMEDIES = {
+    "ObjectStoreFullError": f"Ray's object store is full: free /dev/shm on the node, then {_AGAIN}",
+    "OutOfDiskError": f"the disk of Ray's temporary folder is full: make room there, then {_AGAIN}",
+    "OutOfMemoryError": f"a node ran out of memory: lower workers or batch_size of the stage, then {_AGAIN}",
+    "RuntimeEnvSetupError": f"a node could not set its workers up: see its Ray logs, then {_AGAIN}",
+    "LocalRayletDiedError": f"Ray's own process on this node ended, perhaps out of memory: {_AGAIN}",
+}
 
 
 def connect(address: str | None, report: Callable[[str], None]) -> None:
     """Join the cluster at ``address`` or RAY_ADDRESS, else start one here; does nothing where Ray is up.
 
-    ``report`` takes a line where the answer is long in coming. Raises UserError where the cluster does not answer or
+    ``report`` takes a line where the answer takes long. Raises UserError where the cluster does not answer or
     cannot be joined, RunFailed where Ray does not start here.
     """
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        # Ray Data's own tasks hardly use their slot, so that on this machine it need not cost a core.
+        # Ray Data's own tasks hardly use their slot, so on this machine it does not take a core.
         start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS, report=report)
         return
     line = f"waiting for the Ray cluster at {address}, which does not answer; without cluster.address one starts here"
@@ -73,7 +88,7 @@ def connect(address: str | None, report: Callable[[str], None]) -> None:
 
 
 def require_cluster(address: str | None) -> None:
-    """Look whether a Ray cluster answers at ``address`` or RAY_ADDRESS, without joining it.
+    """Check that a Ray cluster answers at ``address`` or RAY_ADDRESS, without joining it.
 
     Raises:
         UserError: none does.
@@ -92,11 +107,11 @@ def require_cluster(address: str | None) -> None:
 
 
 def _require_listener(address: str) -> None:
-    """Raise OSError where nothing listens; Ray itself would try for many minutes, in silence and deaf to Ctrl-C."""
+    """Raise OSError where nothing listens; Ray itself would try for many minutes, silently, and ignore Ctrl-C."""
     if "://" in address:
         return
-    # Ray alone knows what "auto" means: the last cluster that was started here, which may be long gone.
-    place = canonicalize_bootstrap_address(address)
+    # "auto" is the last cluster that was started here, which may have ended long ago.
+    place = resolve_address(address)
     host, _, port = (place or "").rpartition(":")
     if port:
         try:
@@ -106,10 +121,12 @@ def _require_listener(address: str) -> None:
 
 
 def start_local(num_cpus: int, coreless: int = 0, report: Callable[[str], None] = print) -> None:
-    """Start a cluster of this process with so many CPU slots, some without a core; it ends with the process.
+    """Start a cluster of this process with ``num_cpus`` CPU slots, ``coreless`` of them without a core.
+
+    It ends with the process.
 
     Raises:
-        RunFailed: it does not start, though tried several times.
+        RunFailed: it does not start after several tries.
         UserError: its folder for temporary files cannot be written.
     """
     for name, value in _RAY_DEFAULTS.items():
@@ -149,9 +166,38 @@ def temp_dir() -> str | None:
     return short_folder(default, f"/ray/{_SOCKET}")
 
 
+@contextmanager
+def ray_errors(what: str) -> Iterator[None]:
+    """Raise RunFailed for anything that Ray raises inside the context.
+
+    Not only its RayError: Ray Data and Ray's start raise classes of their own.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not any(cls.__module__.partition(".")[0] == "ray" for cls in type(error).__mro__):
+            raise
+        raise RunFailed(f"{what}: {_describe(error)}") from error
+
+
+def _describe(error: BaseException) -> str:
+    """The cause in one line of Ray's message, and what to do."""
+    name = type(error).__name__
+    remedy = next((_REMEDIES[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in _REMEDIES), _AGAIN)
+    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return f"{name}: {remedy}"
+    # What a worker raises comes as its traceback, which ends with the cause.
+    from_worker = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+    cause = lines[-1 if from_worker else 0].rstrip(".")
+    if from_worker and cause.startswith(("ModuleNotFoundError", "ImportError")):
+        remedy = "install the same version of lumen, with the same extras, on every node"
+    return f"Ray stopped the work ({cause if from_worker else f'{name}: {cause}'}): {remedy}"
+
+
 def _init(**options: Any) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray's core writes its own worries to the driver's standard error; what matters is raised.
+    # Ray's core writes its warnings to the driver's standard error; what matters is raised.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _without_stderr():
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
@@ -159,7 +205,7 @@ def _init(**options: Any) -> None:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    # The core announces its log level past every setting of Python's.
+    # The core announces its log level whatever Python's settings are.
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

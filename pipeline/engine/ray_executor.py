@@ -1,4 +1,4 @@
-"""Units on a Ray cluster: Ray Data schedules shards, and nothing more; trainings are actors of their own."""
+"""Units on a Ray cluster: Ray Data only schedules shards; trainings are actors of their own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import ray
 import ray.data
 from ray import cloudpickle
 from ray.data import ActorPoolStrategy
+from ray.util.metrics import Counter, Gauge, Histogram
 
 from augment.errors import UserError
-from pipeline.engine.attempts import AtFault, Attempts
-from pipeline.engine.cores import free_cores
 from pipeline.engine.errors import GiveUp, UnitFailed, raise_at_fault
-from pipeline.engine.metrics import StageMetrics
+from pipeline.engine.faults import AtFault, Attempts
 from pipeline.engine.plan import unit_blocks
-from pipeline.engine.ray_cluster import connect
-from pipeline.engine.ray_errors import ray_errors
+from pipeline.engine.ray_cluster import connect, ray_errors
 from pipeline.engine.ray_pool import (
     RESERVED_CPUS,
     Pool,
+    UnitActor,
     coreless_slots,
     node_resources,
     pool_size,
@@ -31,17 +30,21 @@ from pipeline.engine.ray_pool import (
     worker_options,
 )
 from pipeline.engine.ray_training import trained
-from pipeline.engine.ray_worker import UnitActor
 from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit, units_at_once
+from pipeline.engine.worker import free_cores
+from pipeline.store import Receipt
 
 R = TypeVar("R")
 LOG = logging.getLogger(__name__)
 
 # One row a block gives results as they come; past this many blocks the scheduler is the bottleneck.
 _MAX_BLOCKS = 4096
-# Workers that may die one after the other while they start, as where nodes come and go. One whose start fails by
-# itself, as where the package is not installed, costs a few more tries before the run ends.
+# Workers that may die one after the other while they start, as on a cluster that loses nodes. Where the start itself
+# fails, as without the package installed, this costs a few more tries before the run ends.
 _MAX_INIT_DEATHS = 3
+# Bounds of the histogram, from tests to the longest shards: a tenth of a second to three hours.
+_SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]
+_TAGS = ("stage",)
 
 
 class RayExecutor:
@@ -49,7 +52,7 @@ class RayExecutor:
 
     A lost worker is replaced. A unit that takes its worker down ``max_attempts`` times, or hangs twice, is at fault
     itself. After a first loss a unit runs alone in its worker, so that no other unit is blamed for it. ``report``
-    takes a line where the cluster or room on it has to be waited for, and those that workers have for the user.
+    takes a line when the run waits for the cluster or for room on it, and the lines that workers have for the user.
     """
 
     def __init__(
@@ -93,12 +96,12 @@ class RayExecutor:
                     yield unit, result
 
     def _pool(self, name: str, resources: Resources, units: int, reserved: int | None = None) -> Pool:
-        """Room on the cluster beside ``reserved`` CPU slots, or where that is None beside those without a core."""
+        """Room on the cluster beside ``reserved`` CPU slots; None reserves those without a core."""
         connect(self._cluster, self._report)
         nodes = node_resources()
         beside = coreless_slots(nodes) if reserved is None else reserved
         workers = pool_size(name, resources, nodes, units, beside)
-        # Slots without a core are those of a cluster of this machine alone.
+        # Only a cluster of this machine alone has slots without a core.
         free = free_cores() if coreless_slots(nodes) else None
         threads = threads_per_worker(resources, nodes, workers, free)
         report_shortage(name, resources, beside, self._report)
@@ -109,10 +112,45 @@ class RayExecutor:
         return Pool(workers, threads, self._attempts, self._runs, worker_options(resources, threads))
 
 
+class StageMetrics:
+    """Counts of one stage for Prometheus, tagged with its name, at the metrics endpoint of each node.
+
+    ``lumen_units_planned`` is a gauge, ``lumen_units``, ``lumen_samples``, ``lumen_failures`` and ``lumen_dropped``
+    are counters, ``lumen_unit_seconds`` is a histogram of the seconds that shards took in their workers.
+    """
+
+    def __init__(self, stage: str, planned: int) -> None:
+        self._units = Counter("lumen_units", "Work units done", _TAGS)
+        self._samples = Counter("lumen_samples", "Samples written", _TAGS)
+        self._failures = Counter("lumen_failures", "Samples quarantined", _TAGS)
+        self._dropped = Counter("lumen_dropped", "Samples left out on purpose", _TAGS)
+        self._seconds = Histogram("lumen_unit_seconds", "Seconds that a shard took", _SECONDS, _TAGS)
+        self._planned = Gauge("lumen_units_planned", "Work units of the run", _TAGS)
+        self._tags = {"stage": stage}
+        self._total = planned
+
+    def add(self, result: object) -> None:
+        """Count a unit, and the samples of its receipt where the result is one."""
+        # Ray shows a gauge once and then drops it.
+        self._planned.set(self._total, self._tags)
+        self._units.inc(1, self._tags)
+        if not isinstance(result, Receipt):
+            return
+        self._seconds.observe(result.seconds, self._tags)
+        for counter, count in (
+            (self._samples, result.samples),
+            (self._failures, result.failures),
+            (self._dropped, result.dropped),
+        ):
+            # Ray refuses to add 0.
+            if count:
+                counter.inc(count, self._tags)
+
+
 def _mapped(task: UnitTask[Any], units: Sequence[WorkUnit], pool: Pool) -> Iterator[dict[str, Any]]:
     """The row of each unit as ``UnitActor`` makes it, as they complete."""
     _configure()
-    # One by one, so that of a million units no more than a block is held as JSON; Ray moves the others to disk.
+    # One by one, so that of a million units only a block is held as JSON; Ray moves the others to disk.
     blocks = [ray.put(block) for block in unit_blocks(units, _MAX_BLOCKS)]
     results = ray.data.from_arrow_refs(blocks).map(
         UnitActor,
@@ -131,16 +169,16 @@ def _mapped(task: UnitTask[Any], units: Sequence[WorkUnit], pool: Pool) -> Itera
 def _outcomes(
     units: Sequence[WorkUnit], rows: Iterator[dict[str, Any]], report: Callable[[str], None]
 ) -> Iterator[tuple[WorkUnit, Any]]:
-    """Each unit with what its row holds; raises what the unit raised. ``report`` takes each remark of a worker once."""
-    said: set[str] = set()
+    """Each unit with the result in its row; raises what the unit raised. ``report`` takes each remark once."""
+    reported: set[str] = set()
     for row in rows:
         # From this run's own actor, by Ray, which pickles tasks and arguments itself; nothing from a file.
         unit, result = units[row["index"]], cloudpickle.loads(row["result"])
         if row["lost"]:
             LOG.warning("%s: run again, %d of its workers were lost before", unit.shard, row["lost"])
         for line in row["remarks"].splitlines():
-            if line not in said:
-                said.add(line)
+            if line not in reported:
+                reported.add(line)
                 report(line)
         if isinstance(result, UserError | UnitFailed):
             raise result
@@ -150,7 +188,7 @@ def _outcomes(
 def _configure() -> None:
     """Let Ray Data wait as long as a unit takes, and be quiet: the engine reports progress and errors itself."""
     context = ray.data.DataContext.get_current()
-    # A healthy unit may take hours, and so may the wait for room; unit_timeout alone says when one hangs.
+    # A healthy unit may take hours, and so may the wait for room; only unit_timeout ends one that hangs.
     context.execution_no_progress_timeout_s = -1
     context.wait_for_min_actors_s = -1
     context.max_consecutive_actor_init_deaths = _MAX_INIT_DEATHS

@@ -1,4 +1,4 @@
-"""Trainings on a Ray cluster: an actor for each, under no time limit but that between two steps."""
+"""Trainings on a Ray cluster: an actor for each, and no time limit but the one between two steps."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from augment.progress import TrainingStep
 from pipeline.engine.errors import UnitFailed
-from pipeline.engine.ray_pool import Pool
-from pipeline.engine.ray_worker import StepReports, TrainingActor
+from pipeline.engine.ray_pool import REPORT_SECONDS, Pool, UnitActor
 from pipeline.engine.stage import OnUnitStep, TrainingTask, WorkUnit
+from pipeline.engine.worker import ReportedTraining
 
 LOG = logging.getLogger(__name__)
 
 # Between two looks at the trainings.
 _POLL_SECONDS = 0.5
-# After a loss, so that a cluster on which workers die at once is not asked without end.
+# After a loss, so that a cluster on which workers die at once does not get requests without end.
 _PAUSE_SECONDS = 1.0
+# Between two reports of one training; a step may take milliseconds.
+_STEP_SECONDS = 0.5
 # Workers in a row that may end without a step, most of them before they begin, which `Attempts` does not count.
 _MOST_LOSSES = 20
 _LOST = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
@@ -71,8 +73,47 @@ def trained(
             ray.kill(actor)
 
 
+class TrainingActor(UnitActor):
+    """A training in a Ray worker; ``reports`` is the actor that takes its steps."""
+
+    def __init__(self, task: TrainingTask[Any], threads: int, attempts: Any, run: int, reports: Any) -> None:
+        super().__init__(ReportedTraining(task, self._on_step), threads, attempts, run)
+        self._reports = reports
+        self._reported = float("-inf")
+
+    def _on_step(self, unit: WorkUnit, step: TrainingStep) -> None:
+        self._watchdog.advance()
+        now = time.monotonic()
+        if step.is_last or now - self._reported > _STEP_SECONDS:
+            self._reported = now
+            taken = self._reports.put.remote(unit.shard, step)
+            if step.is_last:
+                # The result must not overtake it.
+                ray.wait([taken], timeout=REPORT_SECONDS)
+
+    @property
+    def _missed(self) -> str:
+        return "no step was taken"
+
+
+class StepReports:
+    """The latest step of each training, between the workers and the driver."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, TrainingStep] = {}
+
+    def put(self, shard: str, step: TrainingStep) -> None:
+        """A training has taken a step."""
+        self._latest[shard] = step
+
+    def take(self) -> dict[str, TrainingStep]:
+        """The steps since the last call."""
+        latest, self._latest = self._latest, {}
+        return latest
+
+
 class _StepsOfUnits:
-    """Hands the steps of trainings on, and forgives losses of workers between which a training has gone on."""
+    """Passes the steps of trainings on, and forgives lost workers of a training that has advanced since."""
 
     def __init__(self, units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep) -> None:
         self._units = units
@@ -82,13 +123,13 @@ class _StepsOfUnits:
         self._latest: dict[int, TrainingStep] = {}
         self._lost_at: dict[int, TrainingStep | None] = {}
         self._losses: Counter[int] = Counter()
-        # On this node, with which the run ends anyway.
+        # On this node: the run ends with it anyway.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         keeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StepReports)
         self.actor: Any = keeper.options(scheduling_strategy=here).remote()
 
     def deliver(self) -> None:
-        """Hand on what was reported since the last call."""
+        """Pass on the steps since the last call."""
         for shard, step in ray.get(self.actor.take.remote()).items():
             index = self._indexes[shard]
             self._latest[index] = step
@@ -99,7 +140,7 @@ class _StepsOfUnits:
             self._on_step(self._units[index], step)
 
     def lose(self, index: int) -> int:
-        """The worker of a training is lost; returns how many were since it last got further."""
+        """The worker of a training is lost; returns how many were since it last advanced."""
         self._lost_at.setdefault(index, self._latest.get(index))
         self._losses[index] += 1
         return self._losses[index]

@@ -1,4 +1,4 @@
-"""Quarantined samples once more, into shards that come out as if nothing had ever failed."""
+"""Running quarantined samples again: recovered shards equal those of a run without failures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from pipeline.engine.disk import full_disk_told
-from pipeline.engine.errors import top_reasons
+from pipeline.engine.errors import explain_full_disk, top_reasons
 from pipeline.engine.executor import Executor
 from pipeline.engine.progress import shard_progress
 from pipeline.engine.stage import Failed, Ok, Outcome, Source, Stage, WorkUnit
@@ -24,7 +23,7 @@ from pipeline.store.index import table_from_bytes
 
 @dataclass(frozen=True)
 class RetrySummary:
-    """What became of the quarantined samples of a stage; ``example`` is one of those that failed again."""
+    """Outcome of a retry of the quarantined samples of a stage; ``example`` is one that failed again."""
 
     name: str
     retried: int
@@ -33,14 +32,14 @@ class RetrySummary:
     example: Failure | None = None
 
     @property
-    def mended(self) -> int:
-        """The samples that are not in quarantine any more."""
+    def recovered(self) -> int:
+        """The samples that are no longer in quarantine."""
         return self.retried - self.failures
 
     def __str__(self) -> str:
         if not self.retried:
             return f"{self.name}: nothing is in quarantine"
-        text = f"{self.name}: {self.mended} of {self.retried} quarantined samples mended"
+        text = f"{self.name}: {self.recovered} of {self.retried} quarantined samples recovered"
         if not self.failures:
             return text
         such = f", such as {self.example}" if self.example else ""
@@ -72,10 +71,10 @@ def retry_store_stage(
     reasons: Counter[str] = Counter()
     with (
         closing(executor.map(task, chosen, unchanged)) as results,
-        shard_progress(stage.name, len(chosen), 0, report) as tick,
+        shard_progress(stage.name, len(chosen), 0, report) as on_receipt,
     ):
         for _, receipt in results:
-            tick(receipt)
+            on_receipt(receipt)
             left += receipt.failures
             reasons.update(receipt.failure_reasons)
     return RetrySummary(stage.name, retried, left, reasons, store.example_failure() if left else None)
@@ -85,14 +84,14 @@ class RetryTask(ShardTask):
     """Makes the shard of a unit again, where samples of it are in quarantine.
 
     Only those are read and processed, one by one. The members of the others are copied byte for byte, in the
-    unit's order, so that a shard whose faults are mended equals one that never had any. The old receipt goes
+    unit's order, so that a recovered shard equals one that never had a fault. The old receipt is removed
     when the new tar is whole and before it gets its name: readers see the old shard, none, or the new one. A
     kill in between leaves none, and the next run makes the shard.
     """
 
     @property
     def units_at_once(self) -> int:
-        """One: what it takes from the old shard is held in memory whole."""
+        """One: memory holds the whole old shard."""
         return 1
 
     def run(self, unit: WorkUnit) -> Receipt:
@@ -106,12 +105,12 @@ class RetryTask(ShardTask):
         if old.unit != unit.fingerprint or not again <= set(unit.keys):
             raise FingerprintMismatch(
                 f"{self.store.url}: shard {unit.shard} was made from other samples or parameters than planned: "
-                f"go back to those, or make it anew with --redo {self.stage.name}"
+                f"go back to those, or make it again with --redo {self.stage.name}"
             )
         outcomes = self._again(replace(unit, keys=tuple(key for key in unit.keys if key in again)))
         kept = _kept(self.store, old, unit)
         with (
-            full_disk_told(self.store, unit.shard),
+            explain_full_disk(self.store, unit.shard),
             self.store.writer(unit.shard) as writer,
             ThreadPoolExecutor(1, "encode") as encoder,
         ):
@@ -140,9 +139,9 @@ class RetryTask(ShardTask):
 
 
 def _kept(store: Store, receipt: Receipt, unit: WorkUnit) -> dict[str, list[tuple[str, dict[str, bytes]]]]:
-    """The samples of a shard by the input that they were made of: key and members of each, in their order.
+    """The samples of a shard by the input that they were made from: key and members of each, in their order.
 
-    Raises CorruptStore where the tar is not what its receipt says, lest a copy make damage good.
+    Raises CorruptStore where the tar differs from its receipt, so that no copy hides the damage.
     """
     path = receipt.tar_path
     tar = store.location.read(path)
@@ -158,6 +157,6 @@ def _kept(store: Store, receipt: Receipt, unit: WorkUnit) -> dict[str, list[tupl
         }
         source = source_key(row["key"], row, keys)
         if source not in keys:
-            raise CorruptStore(f"{store.url}/{path}: {row['key']} is made of none of the samples of its unit")
+            raise CorruptStore(f"{store.url}/{path}: {row['key']} was made from none of the samples of its unit")
         kept.setdefault(source, []).append((row["key"], members))
     return kept

@@ -1,4 +1,4 @@
-"""Running a stage over its plan: what is missing, within the error budget."""
+"""Running a stage over its plan: the shards that are missing, within the error budget."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pipeline.engine.stage import Source, Stage, WorkUnit
 from pipeline.engine.task import ShardTask
 from pipeline.store import Failure, Receipt, Store
 
-# Receipts between two looks at whether the ledger is worth writing anew.
+# Receipts between two checks of whether the ledger is worth rewriting.
 _FOLD_EVERY = 10_000
 
 
 @dataclass(frozen=True)
 class StageSummary:
-    """What a run of a stage did; ``done_before`` of the ``units`` were there already and count only there.
+    """The sums of a run of a stage, without the ``done_before`` of the ``units`` that were already done.
 
     ``example`` is one of the samples that failed, None where none did.
     """
@@ -65,10 +65,9 @@ def run_store_stage(
 ) -> StageSummary:
     """Make every shard of the plan that the store does not have yet.
 
-    A unit that hangs, or takes every worker down, is quarantined with all its samples. Raises RunFailed over the
-    error budget, with the commonest reasons, one of them whole and the ``remedy``, or where a unit raises;
-    FingerprintMismatch where a shard that is there was made from another unit than the one planned. What is
-    committed stays.
+    A unit that hangs, or takes every worker down, is quarantined with all its samples. Raises RunFailed where a unit
+    raises, or over the error budget: with the most common reasons, one of them whole, and the ``remedy``. Raises
+    FingerprintMismatch where a shard was made from another unit than the one planned. What is committed stays.
     """
     started = time.monotonic()
     store.fold()
@@ -86,10 +85,10 @@ def run_store_stage(
 
     with (
         closing(executor.map(task, missing, quarantined)) as results,
-        shard_progress(stage.name, len(plan), done_before, report) as tick,
+        shard_progress(stage.name, len(plan), done_before, report) as on_receipt,
     ):
         for count, (_, receipt) in enumerate(results, 1):
-            tick(receipt)
+            on_receipt(receipt)
             tally.add(receipt)
             if count % _FOLD_EVERY == 0:
                 store.fold()
@@ -105,7 +104,7 @@ def run_store_stage(
 
 
 class _Tally:
-    """The sums of a run, and its end once too much has failed."""
+    """The sums of a run, which end it once too much has failed."""
 
     def __init__(self, name: str, budget: ErrorBudget, store: Store, remedy: str) -> None:
         self._name = name
@@ -132,7 +131,7 @@ class _Tally:
             )
 
     def require_some(self) -> None:
-        """Raise RunFailed where every sample has failed, however few the budget allows."""
+        """Raise RunFailed where every sample has failed, even if the budget allows that many."""
         if self._failures and not self._samples and not self._dropped:
             raise RunFailed(f"{self._name}: all {self._failures} samples failed: {self._reasons()}; {self._remedy}")
 

@@ -1,4 +1,4 @@
-"""All that the author of a stage reads: work units, outcomes, resources, and what a stage, a source and a task are."""
+"""All that the author of a stage reads: work units, outcomes, resources, and the protocols of stages and tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorkUnit:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of all of it."""
+        """The SHA-256 of its content."""
         return fingerprint(self._content())
 
     def to_json(self) -> str:
@@ -45,9 +45,9 @@ class WorkUnit:
 
 @dataclass(frozen=True)
 class Ok:
-    """A sample to write; its key may be new, where a stage makes several samples of one.
+    """A sample to write; its key may be new, where a stage makes several samples from one.
 
-    ``notes`` say what happened to it in a few words that many samples share; the summary of the run counts them.
+    ``notes`` describe what happened to it, in a few words that many samples share; the summary of the run counts them.
     """
 
     sample: Sample
@@ -93,9 +93,14 @@ class Resources(Options):
         "null waits for ever",
     )
 
+    @property
+    def device(self) -> str:
+        """The torch device of a worker: `cuda` if it has an accelerator, else `cpu`."""
+        return "cuda" if self.num_gpus else "cpu"
+
 
 class Stage(Protocol):
-    """Maps batches of samples to outcomes; imports no Ray, opens no data file, is small before ``setup``."""
+    """Maps batches of samples to outcomes. It imports no Ray, opens no data file, and is small before ``setup``."""
 
     @property
     def name(self) -> str:
@@ -126,12 +131,12 @@ class Source(Protocol):
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """One item for each of the unit's keys in their order, each bad sample as a Failed. Raising ends the run.
 
-        The keys may be a part of those that the unit was planned with.
+        The keys may be a part of those in the planned unit.
         """
 
 
 class UnitTask(Protocol[R_co]):
-    """What an executor runs for each unit. It is pickled to the workers, and its small result back."""
+    """Runs in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
 
     @property
     def name(self) -> str:
@@ -145,11 +150,11 @@ class UnitTask(Protocol[R_co]):
         """Called once in each worker, before the first unit."""
 
     def run(self, unit: WorkUnit) -> R_co:
-        """Do the unit. It may be called again for the same unit where a worker was lost."""
+        """Do the unit. Called again for the same unit where a worker was lost."""
 
 
 class TrainingTask(Protocol[R_co]):
-    """What an executor trains for each unit. It is pickled to the workers, and its small result back."""
+    """Trains in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
 
     @property
     def name(self) -> str:
@@ -157,7 +162,7 @@ class TrainingTask(Protocol[R_co]):
 
     @property
     def resources(self) -> Resources:
-        """What one training takes; a training hangs where ``unit_timeout`` seconds bring no step."""
+        """What one training takes; it counts as hung after ``unit_timeout`` seconds without a step."""
 
     def setup(self) -> None:
         """Called once in each worker, before the unit."""
@@ -165,7 +170,7 @@ class TrainingTask(Protocol[R_co]):
     def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
         """Train the unit, and call ``on_step`` after every step.
 
-        Called again for the same unit where a worker was lost: it goes on from the last checkpoint then.
+        Called again for the same unit where a worker was lost: it then goes on from the last checkpoint.
         """
 
 
@@ -173,10 +178,10 @@ OnUnitStep: TypeAlias = Callable[[WorkUnit, TrainingStep], None]
 
 
 def keys_a_read(source: Source) -> int:
-    """How many successive keys of a source come of one file and are best read together; one, unless it says so."""
+    """How many successive keys of a source come from one file and are read together; 1 without that attribute."""
     return int(getattr(source, "keys_a_read", 1))
 
 
 def units_at_once(task: UnitTask[object]) -> int:
-    """How many units of a task a worker may have in hand; one, unless it says that ``run`` bears more."""
+    """How many units of a task a worker may have in hand; 1 without that attribute."""
     return int(getattr(task, "units_at_once", 1))

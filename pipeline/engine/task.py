@@ -1,9 +1,9 @@
 """A stage as a unit task: read and decode ahead, process in batches, encode and write behind, commit.
 
-A worker has several units in hand. Each reads in its own threads from the moment that it begins, but only one at a
-time has its turn at the stage; one whose turn is over is encoded and committed while the next has its own. So the
-stage waits for a disk only where reading or writing takes longer than the stage itself. A worker holds at most
-``units_at_once`` times a few batches on either side of the stage, however many shards there are.
+A worker has several units in hand. Each reads in its own threads from the start, but only one at a time has its turn
+at the stage; after its turn it is encoded and committed while the next unit has its own. So the stage waits for a
+disk only where reading or writing takes longer than the stage itself. A worker holds at most ``units_at_once`` times
+a few batches before and after the stage, however many shards the plan has.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from augment.errors import UserError
-from pipeline.engine.disk import full_disk_told
-from pipeline.engine.errors import DeviceFault, is_device_fault
+from pipeline.engine.errors import DeviceFault, explain_full_disk, is_device_fault
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
 from pipeline.engine.stage import Dropped, Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit, keys_a_read
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
 from pipeline.store.writer import ShardWriter
 
-# Metadata of a sample that was made of another.
+# Metadata of a sample made from another: the key of that one.
 SOURCE_KEY = "source_key"
 
-# Enough that a batch waits on either side of the one being processed.
+# Enough that a batch waits before and after the one being processed.
 _BATCHES_IN_QUEUE = 2
-# One is read, one has its turn at the stage, one is written.
+# One is being read, one has its turn at the stage, one is being written.
 _UNITS_AT_ONCE = 3
-# Decoding and encoding leave the interpreter's lock, so a second thread of each helps on a single slot too.
+# Decoding and encoding release the interpreter's lock, so a second thread of each helps on a single slot too.
 _MIN_THREADS = 2
 _KEYS_A_READ = 4
 
 
 class ShardTask:
-    """Makes the shard of a unit from its source by a stage; the result is the receipt.
+    """Makes the shard of a unit from its source with a stage; the result is the receipt.
 
     Samples are written in the order of their outcomes. A unit without any output sample commits an empty
-    shard. A unit that has a receipt already is not run again.
+    shard. A unit that already has a receipt is not run again.
     """
 
     def __init__(self, stage: Stage, source: Source, store_url: str) -> None:
@@ -81,18 +80,18 @@ class ShardTask:
         self._turn = threading.Lock()
 
     def run(self, unit: WorkUnit) -> Receipt:
-        """Write the shard; raises what the source or the disk raises, leaving nothing visible."""
+        """Write the shard; raises what the source or the disk raises, and then leaves nothing visible."""
         committed = self.store.receipt(unit.shard)
         if committed is not None:
             return committed
-        with full_disk_told(self.store, unit.shard), self.store.writer(unit.shard) as writer:
+        with explain_full_disk(self.store, unit.shard), self.store.writer(unit.shard) as writer:
             sink = Sink(writer, self.stage.name, unit.keys)
             started = self._fill(unit, writer, sink)
             receipt = writer.commit(sink.failures, sink.dropped, time.monotonic() - started, unit.fingerprint)
             return replace(receipt, notes=dict(sink.notes))
 
     def _fill(self, unit: WorkUnit, writer: ShardWriter, sink: Sink) -> float:
-        """Write all outcomes; returns when the unit's turn began, so that waiting for it counts nowhere."""
+        """Write all outcomes; returns when the unit's turn began, so that the wait for it is not counted."""
         depth = _BATCHES_IN_QUEUE * self.stage.batch_size
         threads = max(_MIN_THREADS, int(self.resources.num_cpus))
         with (
@@ -153,7 +152,7 @@ class ShardTask:
 
 
 class Sink:
-    """Writes outcomes to a shard and collects what is not written, under the keys of the unit's own samples."""
+    """Writes outcomes to a shard, and collects what is not written under the keys of the unit's samples."""
 
     def __init__(self, writer: ShardWriter, stage: str, keys: Sequence[str]) -> None:
         self._writer = writer
@@ -169,7 +168,7 @@ class Sink:
         return sorted(self._failures, key=lambda failure: self._positions.get(failure.key, len(self._positions)))
 
     def take(self, item: tuple[Outcome, Future[dict[str, bytes]] | None]) -> None:
-        """Write or note an outcome, which comes with the members of its sample, where it has one."""
+        """Write or note an outcome; the future gives the members of its sample, None where it has none."""
         outcome, encoded = item
         if isinstance(outcome, Dropped):
             self.dropped.append(outcome.reason)
@@ -190,9 +189,9 @@ class Sink:
 
 
 def source_key(key: str, metadata: Mapping[str, JSON], keys: Collection[str]) -> str:
-    """The input that an output sample was made of: the ``source_key`` of its metadata, else its own key.
+    """The input of an output sample: the ``source_key`` of its metadata if the unit has it, else its own key.
 
-    The former only where it is among ``keys``, those of the unit; where neither is, the sample's own key.
+    ``keys`` are those of the unit.
     """
     source = metadata.get(SOURCE_KEY)
     return source if isinstance(source, str) and source in keys else key

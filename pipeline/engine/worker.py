@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from augment.errors import UserError
@@ -17,6 +20,14 @@ from pipeline.engine.memory import does_not_fit, is_out_of_memory
 from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit
 
 R = TypeVar("R")
+
+# Environment of every process that computes, read when torch is loaded: threads that wait for each other sleep. Threads
+# that spin are slow where other processes use their cores. A user's own setting has priority.
+THREADING = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+_SAMPLE_SECONDS = 0.25
+# Of the times that the kernel counts for all cores: idle, and waiting for a disk.
+_IDLE = slice(3, 5)
 
 
 class Worker(Generic[R]):
@@ -30,7 +41,7 @@ class Worker(Generic[R]):
         self._broken: UserError | UnitFailed | None = None
 
     def set_up(self, unit: WorkUnit, watched: AbstractContextManager[None]) -> bool:
-        """Set the task up for this first unit, once and inside ``watched``; returns whether it was done now.
+        """Set the task up for this first unit, once and inside ``watched``; returns whether this call did it.
 
         Raises what the set-up raised, again for every further unit.
         """
@@ -58,7 +69,7 @@ class Worker(Generic[R]):
 
     def run(self, unit: WorkUnit) -> R:
         """The result of the unit; raises UserError, DeviceFault or, for any other error, UnitFailed."""
-        # Here too, because set-up is where torch is usually imported, and because the number is that of a thread.
+        # Here too, because set-up usually imports torch, and because each thread has its own setting.
         set_torch_threads(self._threads)
         try:
             return self._task.run(unit)
@@ -68,24 +79,6 @@ class Worker(Generic[R]):
             if is_out_of_memory(error):
                 raise does_not_fit(self._task.name, "its work", error) from error
             raise UnitFailed(unit.shard, f"{type(error).__name__}: {error}", traceback.format_exc()) from error
-
-
-def set_torch_threads(threads: int) -> None:
-    """Limit torch, if it is loaded, to this many threads; a stage without torch does not pay for it."""
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def torch_threads_restored() -> Iterator[None]:
-    """Give the process its own number of torch threads back on leaving."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else None
-    try:
-        yield
-    finally:
-        if torch and before:
-            torch.set_num_threads(before)
 
 
 @dataclass
@@ -112,3 +105,43 @@ class ReportedTraining(Generic[R]):
     def run(self, unit: WorkUnit) -> R:
         """Train the unit."""
         return self.task.train(unit, partial(self.on_step, unit))
+
+
+def set_torch_threads(threads: int) -> None:
+    """Limit torch, if it is loaded, to this many threads; a stage without torch does not load it."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def torch_threads_restored() -> Iterator[None]:
+    """Give the process its own number of torch threads back on leaving."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    try:
+        yield
+    finally:
+        if torch and before:
+            torch.set_num_threads(before)
+
+
+def free_cores(seconds: float = _SAMPLE_SECONDS) -> int:
+    """Cores of this machine that are idle over a moment, at least 1; all of them where the system gives no figures.
+
+    The threads of a computation wait for each other at every step, so one without a core of its own delays all.
+    """
+    cores = os.cpu_count() or 1
+    before = _core_times()
+    if before is None:
+        return cores
+    time.sleep(seconds)
+    after = _core_times()
+    assert after is not None
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return max(1, min(cores, round(cores * sum(spent[_IDLE]) / max(1, sum(spent)))))
+
+
+def _core_times() -> list[int] | None:
+    """User, nice, system, idle, waiting, interrupts and stolen time of all cores, in ticks; None on other systems."""
+    path = Path("/proc/stat")
+    return [int(ticks) for ticks in path.read_text().splitlines()[0].split()[1:9]] if path.is_file() else None

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.export.export import FORMATS, FormatName, export_store
+from pipeline.export.export_store import FORMATS, FormatName, export_store
 
 __all__ = ["FORMATS", "FormatName", "export_store"]

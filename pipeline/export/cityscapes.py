@@ -20,12 +20,12 @@ from pipeline.datasets.readers.cityscapes import (
     TRAIN_IDS_SUFFIX,
     UNLABELLED_SPLITS,
 )
-from pipeline.export.classes import write_classes
+from pipeline.export.class_file import write_classes
 from pipeline.export.destination import Destination
+from pipeline.export.exported_store import ExportedStore, Item
 from pipeline.export.format import Written
 from pipeline.export.segments import unique_runs
-from pipeline.export.source import Item, Source
-from pipeline.stages.wording import content_attributes
+from pipeline.stages.descriptions import content_attributes
 from pipeline.store import Sample
 from pipeline.store.codec import encode_image
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, colorize
@@ -36,7 +36,7 @@ COLOR_SUFFIX = "_color.png"
 _NAME = re.compile(r"[a-z-]+_\d{6}_\d{6}")
 _FRAMES = 1_000_000
 _ANNOTATION = "gtFine"
-# The label id of each train id; what is ignored becomes 0, unlabeled.
+# The label id of each train id; ignored pixels become 0, unlabeled.
 _LABEL_IDS = np.zeros(256, np.uint8)
 _LABEL_IDS[: len(LABEL_IDS)] = LABEL_IDS
 _HAS_INSTANCES = np.array([label.has_instances for label in LABELS])
@@ -46,16 +46,15 @@ class CityscapesFormat:
     """``leftImg8bit``, ``gtFine`` and ``attributes``, by split and city, all of them PNG.
 
     Labels are ``labelTrainIds`` and ``color``; with the classes of Cityscapes also ``labelIds`` and, where a sample
-    has instances, ``instanceIds``. Other classes stand in ``classes.json``, which the reader of this project looks at.
-    Objects that lie on ignored pixels are not written, as those have no label id. Raises UserError for labels of 16
-    bits.
+    has instances, ``instanceIds``. Other classes are listed in ``classes.json``, which the reader of this project
+    uses. Objects on ignored pixels are not written, as those have no label id. Raises UserError for labels of 16 bits.
     """
 
-    def __init__(self, source: Source, destination: Destination) -> None:
-        self._source, self._destination = source, destination
-        if source.taxonomy is not None and source.taxonomy.dtype != np.uint8:
+    def __init__(self, store: ExportedStore, destination: Destination) -> None:
+        self._store, self._destination = store, destination
+        if store.taxonomy is not None and store.taxonomy.dtype != np.uint8:
             raise UserError(
-                f"{source.store.url}: {len(source.taxonomy)} classes do not fit the 8-bit labels of Cityscapes: "
+                f"{store.url}: {len(store.taxonomy)} classes do not fit the 8-bit labels of Cityscapes: "
                 "export it with --format folder or coco"
             )
 
@@ -79,15 +78,15 @@ class CityscapesFormat:
             if all(labelled) or (split in UNLABELLED_SPLITS[_ANNOTATION] and not any(labelled)):
                 continue
             raise UserError(
-                f"{self._source.store.url}: {labelled.count(False)} of {len(labelled)} samples of split {split!r} have "
-                "no label, and Cityscapes wants one for each: export it with --format folder"
+                f"{self._store.url}: {labelled.count(False)} of {len(labelled)} samples of split {split!r} have "
+                "no label, but Cityscapes requires one for each: export it with --format folder"
             )
 
     def write(self, item: Item) -> Written:
         """Write image, label files and attributes."""
-        sample, members = self._source.read(item.key)
+        sample, members = self._store.read(item.key)
         place = f"{item.split}/{item.name.split('_')[0]}/{item.name}"
-        taxonomy = self._source.taxonomy
+        taxonomy = self._store.taxonomy
         if sample.label is not None and taxonomy is not None:
             for suffix, array in label_files(sample, taxonomy).items():
                 self._destination.write(f"gtFine/{place}_gtFine{suffix}", encode_image(array, "png"))
@@ -95,16 +94,16 @@ class CityscapesFormat:
             content = json.dumps(attributes, ensure_ascii=False, sort_keys=True) + "\n"
             self._destination.write(f"attributes/{place}{ATTRIBUTES_SUFFIX}", content.encode())
         path = f"leftImg8bit/{place}{IMAGE_SUFFIX}"
-        self._destination.write(path, self._source.as_png(members[self._source.image_format]))
+        self._destination.write(path, self._store.as_png(members[self._store.image_format]))
         return Written(path, sample.metadata)
 
     def collect(self, item: Item, written: Written) -> None:
-        """Nothing is noted."""
+        """Collect nothing."""
 
     def finish(self) -> None:
-        """Write the classes, where they are not those of Cityscapes."""
-        if self._source.taxonomy not in (None, CITYSCAPES):
-            write_classes(self._source, self._destination)
+        """Write the classes if they are not those of Cityscapes."""
+        if self._store.taxonomy not in (None, CITYSCAPES):
+            write_classes(self._store, self._destination)
 
 
 def label_files(sample: Sample, taxonomy: Taxonomy) -> dict[str, NDArray[np.uint8] | NDArray[np.uint16]]:
@@ -135,7 +134,7 @@ def instance_ids(label_ids: NDArray[np.uint8], instances: NDArray[np.uint16]) ->
     numbers = np.arange(len(objects)) - np.searchsorted(classes, classes)
     if len(objects) and numbers.max() >= INSTANCE_BASE:
         raise UserError(
-            f"an image has {numbers.max() + 1} objects of one class: instanceIds has room for {INSTANCE_BASE}"
+            f"an image has {numbers.max() + 1} objects of one class: instanceIds can number only {INSTANCE_BASE}"
         )
     values[on_object] = (classes * INSTANCE_BASE + numbers)[which]
     return values

@@ -14,21 +14,21 @@ from PIL import Image
 from pycocotools import mask
 
 from pipeline.datasets.table import BOXES, CAPTIONS
-from pipeline.export.classes import write_classes
+from pipeline.export.class_file import write_classes
 from pipeline.export.destination import Destination
+from pipeline.export.exported_store import ExportedStore, Item
 from pipeline.export.format import Written
-from pipeline.export.segments import Segment, find_segments, to_colors
-from pipeline.export.source import Item, Source
+from pipeline.export.segments import ImageSegment, find_segments, to_colors
 from pipeline.store import Sample
 from pipeline.store.codec import encode_image
 
-# What a sample's notes hold, each a list of annotations.
+# Keys of a sample's notes, each a list of annotations.
 SEGMENTS, OBJECTS, SENTENCES = "segments_info", "objects", "captions"
 
 
 @dataclass
 class _Split:
-    """What is collected of a split: entries of the JSON files."""
+    """The entries of a split for the JSON files."""
 
     images: list[dict[str, Any]] = field(default_factory=list)
     panoptic: list[dict[str, Any]] = field(default_factory=list)
@@ -40,24 +40,24 @@ class CocoFormat:
     """``<split>/<name>``, the store's bytes, and ``annotations/`` with the JSON files of each split.
 
     ``panoptic_<split>.json`` with ``panoptic_<split>/<name>.png`` holds the labels; ``instances_<split>.json`` the
-    objects, as run-length masks where a sample has an instance map, and all boxes; ``captions_<split>.json`` the
+    objects, as run-length masks if a sample has an instance map, and all boxes; ``captions_<split>.json`` the
     captions. A file without entries is not written; a split without any has ``image_info_<split>.json``. A category's
-    id is the train id plus 1; categories that boxes alone have follow after the classes, which ``classes.json`` has
-    too. A class's objects that are not told apart are one segment with ``iscrowd``; ``instance_number`` is that of
-    each other object in the store. Objects on ignored pixels or on stuff are not written.
+    id is the train id plus 1; categories that only boxes have follow after the classes, which are in ``classes.json``
+    too. Pixels of a class of things outside all of its objects are one segment with ``iscrowd``; ``instance_number``
+    is the number of any other object in the store. Objects on ignored pixels or on stuff are not written.
     """
 
-    def __init__(self, source: Source, destination: Destination) -> None:
-        self._source, self._destination = source, destination
-        taxonomy = source.taxonomy
+    def __init__(self, store: ExportedStore, destination: Destination) -> None:
+        self._store, self._destination = store, destination
+        taxonomy = store.taxonomy
         self._classes = taxonomy.classes if taxonomy else ()
-        # A set that has objects but does not say of which classes tells all of them apart.
-        every = self._classes if source.has_instances else ()
+        # A set that has objects but names no classes of things may have objects of every class.
+        every = self._classes if store.has_instances else ()
         self._things = frozenset((taxonomy.things or every) if taxonomy else ())
         self._splits: dict[str, _Split] = {}
 
     def named(self, items: Sequence[Item]) -> list[Item]:
-        """The items as they are."""
+        """The items unchanged."""
         return list(items)
 
     def check(self, items: Sequence[Item]) -> None:
@@ -65,15 +65,15 @@ class CocoFormat:
 
     def write(self, item: Item) -> Written:
         """Write image and segment map."""
-        sample, members = self._source.read(item.key)
-        data = members[self._source.image_format]
-        path = f"{item.split}/{item.name}.{self._source.image_format}"
+        sample, members = self._store.read(item.key)
+        data = members[self._store.image_format]
+        path = f"{item.split}/{item.name}.{self._store.image_format}"
         self._destination.write(path, data)
         with Image.open(io.BytesIO(data)) as image:
             notes: dict[str, Any] = {"width": image.width, "height": image.height}
         objects = [_of_box(box) for box in _entries(sample, BOXES)]
-        if sample.label is not None and self._source.taxonomy is not None:
-            ids, segments = find_segments(sample.label, sample.instances, self._source.taxonomy, self._things)
+        if sample.label is not None and self._store.taxonomy is not None:
+            ids, segments = find_segments(sample.label, sample.instances, self._store.taxonomy, self._things)
             self._destination.write(_segment_map(item), encode_image(to_colors(ids), "png"))
             notes[SEGMENTS] = [self._of_segment(segment) for segment in segments]
             if sample.instances is not None:
@@ -115,14 +115,14 @@ class CocoFormat:
             for kind, content in (written or {"image_info": {}}).items():
                 self._write_json(f"{kind}_{name}", {"images": split.images, **content})
         if any(split.panoptic for split in self._splits.values()):
-            write_classes(self._source, self._destination)
+            write_classes(self._store, self._destination)
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         whole = {"info": {}, "licenses": [], **content}
         self._destination.write(f"annotations/{name}.json", json.dumps(whole, ensure_ascii=False).encode())
 
     def _category(self, number: int, name: str) -> dict[str, Any]:
-        taxonomy = self._source.taxonomy
+        taxonomy = self._store.taxonomy
         is_class = taxonomy is not None and number <= len(taxonomy)
         is_thing = not is_class or name in self._things
         entry = {
@@ -133,7 +133,7 @@ class CocoFormat:
         }
         return {**entry, "color": taxonomy.palette[number - 1]} if taxonomy is not None and is_class else entry
 
-    def _of_segment(self, segment: Segment) -> dict[str, Any]:
+    def _of_segment(self, segment: ImageSegment) -> dict[str, Any]:
         crowd = not segment.instance and self._classes[segment.train_id] in self._things
         number = {"instance_number": segment.instance} if segment.instance else {}
         return {
@@ -145,7 +145,7 @@ class CocoFormat:
             **number,
         }
 
-    def _of_object(self, segment: Segment, ids: NDArray[np.int32]) -> dict[str, Any]:
+    def _of_object(self, segment: ImageSegment, ids: NDArray[np.int32]) -> dict[str, Any]:
         encoded = mask.encode((ids == segment.id).view(np.uint8))
         return {
             "category": self._classes[segment.train_id],

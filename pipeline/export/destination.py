@@ -1,4 +1,4 @@
-"""Where an export goes: a folder, which appears when it is whole, or any fsspec URL."""
+"""The destination of an export: a folder, which appears when it is complete, or any fsspec URL."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Destination:
     def write(self, path: str, data: bytes) -> None:
         """Write a file; ``path`` is relative to the destination, with forward slashes."""
         if self._location.is_local:
-            # No rename of its own: the whole folder gets its name at the end.
+            # Not renamed on its own: the whole folder gets its name at the end.
             self._file(path).write_bytes(data)
         else:
             self._location.write(path, data)
 
     @contextmanager
     def lines(self, path: str) -> Iterator[TextIO]:
-        """A text file to write to; it is there when the block ends without an exception."""
+        """A text file to write to; it appears when the block ends without an exception."""
         scratch = self._file(path) if self._location.is_local else self._location.scratch(path)
         try:
             with scratch.open("w", encoding="utf-8", newline="\n") as stream:
@@ -47,18 +47,18 @@ class Destination:
 
 @contextmanager
 def new_destination(url: str) -> Iterator[Destination]:
-    """Give an empty place to write to.
+    """Give an empty destination to write to.
 
-    A local folder gets its name when the block ends without an exception, and nothing is left otherwise. Object
-    stores cannot rename: what is written there is seen at once, and stays where the block fails.
+    A local folder gets its name when the block ends without an exception, otherwise nothing is left. Object stores
+    cannot rename: files appear there at once, and stay if the block fails.
 
-    Raises UserError where something lies there already.
+    Raises UserError if the destination is not empty.
     """
     location = Location(url)
     if location.is_local and Path(location.root).is_file():
         raise UserError(f"{location.url} is a file: name a folder that is absent or empty")
     if found := location.entries(""):
-        raise UserError(f"{location.url} is not empty ({found[0][0]} is there): name a folder that is absent or empty")
+        raise UserError(f"{location.url} is not empty (it has {found[0][0]}): name a folder that is absent or empty")
     if not location.is_local:
         yield Destination(location)
         return

@@ -1,4 +1,4 @@
-"""What every export format offers."""
+"""The protocol of an export format."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.export.source import Item
+from pipeline.export.exported_store import Item
 from pipeline.store import JSON
 
 
 @dataclass(frozen=True)
 class Written:
-    """A sample that has been written: its image's path, what the store said of it, and what the format notes of it."""
+    """A written sample: the path of its image, its metadata in the store, and notes of the format."""
 
     file_name: str
     metadata: Mapping[str, JSON]
@@ -20,14 +20,14 @@ class Written:
 
 
 class Format(Protocol):
-    """Writes the samples of a source to a destination."""
+    """Writes the samples of a store to a destination."""
 
     def named(self, items: Sequence[Item]) -> list[Item]:
-        """All items of the store, called as the format wants it."""
+        """All items of the store, with names that the format allows."""
         ...
 
     def check(self, items: Sequence[Item]) -> None:
-        """Raise UserError where the format cannot hold these items, the ones to export, together."""
+        """Raise UserError if the format cannot hold the items to export together."""
         ...
 
     def write(self, item: Item) -> Written:
@@ -35,9 +35,9 @@ class Format(Protocol):
         ...
 
     def collect(self, item: Item, written: Written) -> None:
-        """Take up what was noted of a sample; called from one thread, in order."""
+        """Collect the notes of a sample; called from one thread, in order."""
         ...
 
     def finish(self) -> None:
-        """Write what is of all samples together."""
+        """Write the files for all samples together."""
         ...

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 # Of 780 copies of CamVid frames that were compressed, resized, stretched, cut by 1 % on each side, made brighter or
-# flatter, all lie within 4 bits of the original, and 99.5 % within 3; no two frames of different sequences do.
+# flatter, all are within 4 bits of the original, and 99.5 % within 3; no two frames of different sequences are.
 DISTANCE = 4
 MOST_DISTANCE = 7
 _SIDE = 8
@@ -34,8 +34,8 @@ class Twin:
 def image_hash(image: NDArray[np.uint8]) -> int | None:
     """The difference hash of RGB uint8 [H, W, 3]: where brightness grows to the right on a grid of 8 x 9 cells.
 
-    64 bits, row by row. It stays nearly the same under compression, resizing and changes of brightness. None
-    for an image of almost no contrast, such as a black one, which any other such image would be a duplicate of.
+    64 bits, row by row. Compression, resizing and changes of brightness hardly change it. None for an image of almost
+    no contrast, such as a black one: all such images would be duplicates of one another.
     """
     # Fractions of a grey level decide between cells that are nearly alike.
     grey = np.asarray(Image.fromarray(image).convert("L").convert("F").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX))
@@ -84,7 +84,7 @@ def _candidates(hashes: NDArray[np.uint64], bands: int) -> Iterator[tuple[NDArra
 
 
 def _portions(lengths: NDArray[np.int64]) -> Iterator[slice]:
-    """Ranges of rows whose lengths sum up to a bounded number, or of a single row."""
+    """Ranges of rows with a bounded sum of lengths, or of a single row."""
     ends = np.cumsum(lengths)
     start, taken = 0, 0
     while start < len(lengths):
@@ -98,9 +98,8 @@ def closest(
 ) -> list[Twin]:
     """For each image and each split, the image of that split which is most like it, if one is near.
 
-    Those across splits come first, then by distance, splits and keys. There are at most as many as images times
-    splits, however many copies there are of one image. ``hashes`` are uint64 [N]; where several are equally near, the
-    lowest key is given.
+    ``hashes`` are uint64 [N]. Pairs across splits come first, then by distance, splits and keys. One image has at most
+    one entry for each split, however many copies it has; of equally near images the lowest key is given.
     """
     names, split_of = np.unique(np.asarray(splits, str), return_inverse=True)
     values, hash_of = np.unique(hashes, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Looking at every image of a subject once, on all cores of this machine."""
+"""Read every image of a subject once, on all cores of this machine."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline.inspection.statistics import Statistics
 from pipeline.inspection.subject import UNIT
 from pipeline.taxonomies import Taxonomy
 
-# Below so many images a worker process takes longer to start than it saves.
+# With fewer images a worker process takes longer to start than it saves.
 _WORTH_A_PROCESS = 512
 _UNITS_AHEAD = 4
 
 
 @dataclass
 class Findings:
-    """What was found in some images: statistics, hashes by key, and how many are too flat to have a hash."""
+    """Statistics of some images, their hashes by key, and how many are too flat to have a hash."""
 
     statistics: Statistics
     hashes: dict[str, int] = field(default_factory=dict)
     flat: int = 0
 
     def merge(self, other: Findings) -> None:
-        """Add what was found in others."""
+        """Add the findings in other images."""
         self.statistics.merge(other.statistics)
         self.hashes |= other.hashes
         self.flat += other.flat
@@ -43,7 +43,7 @@ class Examine:
     taxonomy: Taxonomy | None
 
     def __call__(self, unit: WorkUnit) -> Findings:
-        """What was found in one unit."""
+        """The findings in one unit."""
         findings = Findings(Statistics(len(self.taxonomy) if self.taxonomy else 0))
         ignore_index = self.taxonomy.ignore_index if self.taxonomy else 255
         for sample in self.source.read(unit):
@@ -64,7 +64,7 @@ def examined(
 ) -> Iterator[tuple[WorkUnit, Findings]]:
     """Each unit with its findings, as they complete; ``workers`` None is a process for each core.
 
-    A few units a worker are on their way at any time, so memory does not grow with their number.
+    Only a few units for each worker are submitted at a time, so memory does not grow with the number of units.
     """
     workers = min(workers or os.cpu_count() or 1, -(-len(units) * UNIT // _WORTH_A_PROCESS))
     if workers <= 1:

@@ -1,4 +1,4 @@
-"""The whole inspection of a dataset or a store, and its figures."""
+"""Inspect a dataset or a store as a whole, and report the figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from pipeline.checks.label_rules import Seen, ignored_class, nothing_labelled, nothing_to_learn, perhaps_ignored
-from pipeline.config import TRAIN_SPLIT
+from pipeline.checks.label_rules import LabelCounts, ignored_class, nothing_labelled, nothing_to_learn, perhaps_ignored
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.inspection.duplicates import DISTANCE, Twin, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
@@ -21,14 +21,14 @@ from pipeline.store import JSON
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """What an inspection found.
 
     Attributes:
-        subject: what was looked at.
+        subject: what was inspected.
         splits: statistics of each split.
-        twins: each image with the nearest of each split, those across splits first; see `closest`.
+        twins: each image with the nearest one of each split, pairs across splits first; see `closest`.
         distance: how many of 64 bits near-duplicates may differ in.
-        flat: images of almost no contrast, which are compared with none.
+        flat: images of almost no contrast, which are not compared.
     """
 
     subject: Subject
@@ -53,59 +53,60 @@ class Report:
 
     @property
     def label_faults(self) -> list[str]:
-        """Why a run would refuse the labels as a whole, a line each; none where only a part of them was looked at."""
+        """Why a run would refuse the labels as a whole, a line each; empty if only a part of them was read."""
         return self._label_faults(sure=True)
 
     @property
     def label_doubts(self) -> list[str]:
-        """The same of labels of which only a part was looked at."""
+        """Why a run might refuse labels that were read only in part, a line each."""
         return self._label_faults(sure=False)
 
     def _label_faults(self, *, sure: bool) -> list[str]:
-        meaning = self.subject.meaning
-        if meaning is None:
+        encoding = self.subject.encoding
+        if encoding is None:
             return []
-        seen = {split: self._seen(split) for split in self.splits}
-        everything = self.subject.every_split and all(each.whole for each in seen.values())
-        # Owners who keep the labels of a split put placeholders there; nothing is learnt but from this one.
-        train = seen.get(TRAIN_SPLIT)
-        if train and (fault := nothing_labelled(train, meaning.ignored)):
-            return [fault] if train.whole == sure else []
-        if fault := ignored_class(meaning, list(seen.values()), everything=everything):
+        counts = {split: self._label_counts(split) for split in self.splits}
+        everything = self.subject.every_split and all(each.complete for each in counts.values())
+        # Only this split is learned from. Owners who withhold the labels of other splits put placeholders there.
+        train, names = counts.get(TRAIN_SPLIT), encoding.taxonomy.classes
+        if train and (fault := nothing_labelled(train, encoding.ignored)):
+            return [fault] if train.complete == sure else []
+        if fault := ignored_class(encoding, list(counts.values()), everything=everything):
             return [fault] if everything == sure else []
-        if train and not meaning.of_objects and (fault := nothing_to_learn(train, meaning.taxonomy.classes, meaning)):
-            return [fault] if train.whole == sure else []
+        if train and not encoding.of_objects and (fault := nothing_to_learn(train, names, encoding)):
+            return [fault] if train.complete == sure else []
         return []
 
     @property
     def label_note(self) -> str | None:
-        """What trainings would lack of labels that are sound in themselves; None where they lack nothing."""
-        meaning, train = self.subject.meaning, TRAIN_SPLIT
-        if meaning is None or not meaning.of_objects or train not in self.splits:
+        """Why segmenters cannot be trained on labels that have no fault otherwise; None where they can."""
+        encoding, train = self.subject.encoding, TRAIN_SPLIT
+        if encoding is None or not encoding.of_objects or train not in self.splits:
             return None
-        return nothing_to_learn(self._seen(train), meaning.taxonomy.classes, meaning)
+        return nothing_to_learn(self._label_counts(train), encoding.taxonomy.classes, encoding)
 
     @property
     def ignored_note(self) -> str | None:
-        """What to check where classes are absent and one of them may have the value that is ignored; None elsewhere."""
-        meaning = self.subject.meaning
-        return None if meaning is None else perhaps_ignored(meaning, [self._seen(split) for split in self.splits])
+        """What to check where classes are absent and one of them may have the ignored value; None elsewhere."""
+        encoding = self.subject.encoding
+        counts = [self._label_counts(split) for split in self.splits] if encoding else []
+        return None if encoding is None else perhaps_ignored(encoding, counts)
 
-    def _seen(self, split: str) -> Seen:
+    def _label_counts(self, split: str) -> LabelCounts:
         statistics = self.splits[split]
         total = self.subject.labelled[split]
-        return Seen(split, statistics.pixels, statistics.ignored, statistics.labelled, total)
+        return LabelCounts(split, statistics.pixels, statistics.ignored, statistics.labelled, total)
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is missing, all could be read, and a run has something to learn from the labels."""
+        """Whether nothing is missing, every file could be read, and a run can learn from the labels."""
         return (
             not self.subject.lacks_train
             and not self.subject.empty
             and not self.subject.unpaired
             and not self.subject.unread
             and not self.total.failed
-            and not self.total.strange
+            and not self.total.unknown
             and not self.label_faults
         )
 
@@ -147,10 +148,10 @@ class Report:
 def inspect(
     subject: Subject, distance: int = DISTANCE, workers: int | None = None, console: Console | None = None
 ) -> Report:
-    """Look at every image of the subject once, then for near-duplicates among them.
+    """Read every image of the subject once, then search for near-duplicates among them.
 
-    The result does not depend on ``workers`` (processes; None is one for each core). A bar is shown on ``console``,
-    standard error unless given, where that is a terminal.
+    The result does not depend on ``workers`` (processes; None is one for each core). A progress bar is shown on
+    ``console`` (standard error by default) if that is a terminal.
     """
     console = console or Console(stderr=True)
     classes = len(subject.taxonomy) if subject.taxonomy else 0

@@ -1,4 +1,4 @@
-"""A contact sheet: images with their labels in colour, and what they are called."""
+"""A contact sheet: images with their labels in colour, and their keys."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _FAULT = (200, 60, 40)
 def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
     """RGB picture of at most ``count`` samples from all over the splits: each image above its label.
 
-    Captions tell key, split and, where it is synthetic, k; a legend tells the colours of the classes that are seen. A
-    sample that cannot be read is told in place of its image. Raises UserError where the subject has no sample.
+    Captions give the key, the split and, for a synthetic sample, k; a legend gives the colours of the visible classes.
+    In place of a sample that cannot be read is the reason. Raises UserError where the subject has no sample.
     """
     samples = _some_samples(subject, count)
     if not samples:
@@ -57,7 +57,7 @@ def write_sheets(subjects: Mapping[str, Subject], path: Path) -> list[Path]:
 
     Returns the files written. Raises UserError where no subject has a sample to show.
     """
-    # A workspace whose run has not come far has stores without samples, and the store of captions has no images.
+    # Early in a run the workspace has stores without samples, and the store of captions has no images.
     shown = {name: each for name, each in subjects.items() if any(each.units.values()) and each.name != "captions"}
     path.parent.mkdir(parents=True, exist_ok=True)
     written = []
@@ -103,15 +103,15 @@ def _draw(
     sheet: Image.Image, left: int, top: int, tall: int, split: str, sample: Sample, taxonomy: Taxonomy | None
 ) -> None:
     # Keys of datasets begin with their split.
-    told = ("" if sample.key.startswith(split) else f"  {split}") + (
+    suffix = ("" if sample.key.startswith(split) else f"  {split}") + (
         f"  k={sample.metadata['k']}" if "k" in sample.metadata else ""
     )
-    name = _fitted(sample.key, _WIDTH - int(_font().getlength(told)))
-    ImageDraw.Draw(sheet).text((left, top), f"{name}{told}", _INK, _font())
+    name = _fitted(sample.key, _WIDTH - int(_font().getlength(suffix)))
+    ImageDraw.Draw(sheet).text((left, top), f"{name}{suffix}", _INK, _font())
     if sample.image is not None:
         _paste(sheet, sample.image, left, top + _CAPTION, tall, Image.Resampling.BILINEAR)
     if taxonomy is not None and sample.label is not None:
-        # Ids of no class are shown as ignored ones: the statistics tell of them.
+        # Unknown ids are shown as ignored; the statistics count them.
         known = np.minimum(sample.label, taxonomy.ignore_index)
         _paste(sheet, taxonomy.colors[known], left, top + _CAPTION + tall, tall, Image.Resampling.NEAREST)
 
@@ -149,7 +149,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _fitted(text: str, width: float) -> str:
-    """The text, or its two ends, where it is too long: keys often differ only at the end."""
+    """The text, or its two ends if it is too long: keys often differ only at the end."""
     if _font().getlength(text) <= width:
         return text
     kept = len(text)

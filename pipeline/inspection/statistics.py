@@ -1,4 +1,4 @@
-"""Counts over samples that merge, in any order, to the counts over all of them."""
+"""Counts over samples; the counts of parts merge, in any order, to those of the whole."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _Value = TypeVar("_Value", str, tuple[int, int])
 
 # A class is rare where it is in a smaller share of the labelled images, or of the pixels that have a class.
 RARE_IMAGES, RARE_PIXELS = 0.01, 0.001
-# Metadata that tells samples apart instead of what they have in common.
+# Metadata that identifies a sample instead of describing it.
 PROVENANCE = frozenset(
     {"dataset", "split", "source", "source_key", "source_dataset", "seed", "base", "adapter", "basis"}
 )
-# An attribute with more values than this is none that anyone reads the counts of.
+# Nobody reads the counts of an attribute with more values.
 MOST_VALUES = 1000
 MOST_EXAMPLES = 5
 
 
 def ranked(counts: Counter[_Value]) -> list[tuple[_Value, int]]:
-    """Values with their counts, the most frequent first and equally frequent ones in the order of the values."""
+    """ValueCounts with their counts, the most frequent first and equally frequent ones in the order of the values."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 @dataclass
-class Values:
+class ValueCounts:
     """How often each value of an attribute occurs; ``counts`` is None where there are more than ``MOST_VALUES``."""
 
     counts: Counter[str] | None = field(default_factory=Counter)
 
-    def merge(self, other: Values) -> None:
-        """Add the counts of another; what both have seen decides alone, so the order of merging does not matter."""
+    def merge(self, other: ValueCounts) -> None:
+        """Add the counts of another; the result does not depend on the order of merging."""
         if self.counts is None or other.counts is None:
             self.counts = None
             return
@@ -67,7 +67,7 @@ class Statistics:
     """Counts over the samples of a split that could be read, and over those that could not.
 
     ``pixels`` and ``images_with``, int64 [C], count the pixels and the images of each class; ``ignored`` and
-    ``strange`` the pixels with the ignore index and with ids of no class. ``sizes`` counts images by (height, width).
+    ``unknown`` the pixels with the ignore index and with ids of no class. ``sizes`` counts images by (height, width).
     """
 
     classes: int
@@ -77,10 +77,10 @@ class Statistics:
     with_instances: int = 0
     instances: int = 0
     ignored: int = 0
-    strange: int = 0
+    unknown: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     boxes: Counter[str] = field(default_factory=Counter)
-    attributes: dict[str, Values] = field(default_factory=dict)
+    attributes: dict[str, ValueCounts] = field(default_factory=dict)
     failures: dict[str, Faults] = field(default_factory=dict)
     pixels: NDArray[np.int64] = field(init=False)
     images_with: NDArray[np.int64] = field(init=False)
@@ -106,7 +106,7 @@ class Statistics:
         self.boxes.update(str(box["category"]) for box in boxes if isinstance(box, Mapping))
         for name, value in sample.metadata.items():
             if name not in PROVENANCE and isinstance(value, (str, int)):
-                self.attributes.setdefault(name, Values()).merge(Values(Counter([str(value)])))
+                self.attributes.setdefault(name, ValueCounts()).merge(ValueCounts(Counter([str(value)])))
 
     def _add_label(self, label: NDArray[np.unsignedinteger], ignore_index: int) -> None:
         self.labelled += 1
@@ -115,7 +115,7 @@ class Statistics:
         self.pixels += of_classes
         self.images_with += of_classes > 0
         self.ignored += ignored
-        self.strange += label.size - int(of_classes.sum()) - ignored
+        self.unknown += label.size - int(of_classes.sum()) - ignored
 
     def fail(self, key: str, reason: str) -> None:
         """Count a sample that could not be read."""
@@ -123,14 +123,14 @@ class Statistics:
 
     def merge(self, other: Statistics) -> None:
         """Add the counts of another."""
-        for name in ("samples", "labelled", "captioned", "with_instances", "instances", "ignored", "strange"):
+        for name in ("samples", "labelled", "captioned", "with_instances", "instances", "ignored", "unknown"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.pixels += other.pixels
         self.images_with += other.images_with
         self.sizes.update(other.sizes)
         self.boxes.update(other.boxes)
         for attribute, values in other.attributes.items():
-            self.attributes.setdefault(attribute, Values()).merge(values)
+            self.attributes.setdefault(attribute, ValueCounts()).merge(values)
         for kind, faults in other.failures.items():
             self.failures.setdefault(kind, Faults()).merge(faults)
 
@@ -141,8 +141,8 @@ class Statistics:
 
     @property
     def ignored_share(self) -> float:
-        """Share of the ignored among all labelled pixels."""
-        return self.ignored / max(int(self.pixels.sum()) + self.ignored + self.strange, 1)
+        """Share of the ignored pixels among all labelled pixels."""
+        return self.ignored / max(int(self.pixels.sum()) + self.ignored + self.unknown, 1)
 
     @property
     def failed(self) -> int:
@@ -178,7 +178,7 @@ class Statistics:
                 for index, name in enumerate(names)
             },
             "ignored": {"pixels": self.ignored, "share": self.ignored_share},
-            "pixels_of_no_class": self.strange,
+            "pixels_of_no_class": self.unknown,
             "rare": [names[index] for index in self.rare()],
             "absent": [names[index] for index in self.absent()],
             "instances": {"images": self.with_instances, "objects": self.instances},

@@ -1,31 +1,40 @@
-"""What can be inspected, a dataset as it lies on disk or a store, in one form."""
+"""What `lumen inspect` reads: a dataset on disk or a store, in one form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from augment.errors import UserError
-from pipeline.checks.label_rules import Meaning
-from pipeline.config import TRAIN_SPLIT, DatasetConfig
-from pipeline.datasets import Dataset, DatasetKind, Decoding, Intake, Listing, open_dataset
+from pipeline.checks.label_rules import LabelEncoding
+from pipeline.datasets import (
+    TRAIN_SPLIT,
+    Dataset,
+    DatasetOptions,
+    Decoding,
+    Intake,
+    Listing,
+    kinds,
+    open_dataset,
+)
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.files.unpaired import Unpaired, telling_unpaired
 from pipeline.datasets.files.unread import Unread, noting_unread
-from pipeline.datasets.opening import intake_of, options_of
+from pipeline.datasets.registry import is_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
-from pipeline.stages import shard
+from pipeline.stages import dataset_source
+from pipeline.stages.extract import ExtractStep
 from pipeline.stages.reading import Part, StoreSource, split_of
+from pipeline.stages.registry import stores_in
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.codec import INSTANCES, LABEL
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
 from pipeline.workspace.workspace import Workspace
 
-# Images that a worker looks at before it reports: few enough that a bar moves, and that no worker is idle at the end.
+# Images that a worker reads before it reports: few enough that the bar moves, and that no worker is idle at the end.
 UNIT = 16
 
 
@@ -36,19 +45,19 @@ class Subject:
     Attributes:
         name: the kind of dataset or store.
         place: its folder or URL.
-        taxonomy: what the ids of its labels mean; None where there is no label.
+        taxonomy: what the ids of its labels mean; None without labels.
         units: a few images each, by split.
         source: reads a unit's samples.
         unpaired: images without labels and labels without images, of the splits that have any.
         quarantined: samples that a store lacks, by kind of reason.
-        example: one of them, with its key and whole reason; empty where there is none.
+        example: one of them, with its key and whole reason; empty if none is quarantined.
         unread: files that have the name of an image or a label, in a format that is not read.
-        lacks_train: where the split that fits are made on is expected in a dataset without it; empty for others.
-        empty: why nothing is left of a split that a run reads, a line for each such split of a dataset.
+        lacks_train: where a dataset without a training split is expected to have it; empty for others.
+        empty: why a split that a run reads has no image left, a line for each such split of a dataset.
         turned: how many images of a split EXIF mirrors or turns upside down, a line for each split that has any.
-        listing: a dataset's records, and what of it is not read.
-        meaning: of the values in the masks of a dataset; None for a store, and where there is no label.
-        labelled: how many labelled images each split of a dataset has, looked at or not.
+        listing: a dataset's records, and the files that are not read.
+        encoding: of the masks of a dataset; None for a store, and for a dataset without labels.
+        labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
     """
 
@@ -65,54 +74,54 @@ class Subject:
     empty: Sequence[str] = ()
     turned: Sequence[str] = ()
     listing: Listing = field(default_factory=lambda: Listing({}))
-    meaning: Meaning | None = None
+    encoding: LabelEncoding | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
     every_split: bool = False
 
 
 def dataset_subject(
-    kind: DatasetKind,
+    kind: str,
     root: str,
     split: str | None = None,
     limit: int | None = None,
-    settings: DatasetConfig | None = None,
+    settings: DatasetOptions | None = None,
 ) -> Subject:
-    """A dataset in a folder or at a URL, of which a part may be missing; at most ``limit`` images of each split.
+    """A dataset in a folder or at a URL, complete or not; at most ``limit`` images of each split.
 
-    ``settings`` say more of it, as a run's would. Raises UserError where there is no dataset of that kind, or no such
-    split.
+    ``settings`` are those of a run's ``dataset`` section. Raises UserError if the folder is no dataset of that kind,
+    or has no such split.
     """
-    options = options_of(settings)
+    options = settings.kind_options if settings else None
     decoding = settings.decoding if settings else Decoding()
     dataset = open_dataset(kind, root, options, decoding)
-    intake = intake_of(settings)
+    intake = settings.intake if settings else Intake()
     splits = [split] if split else intake.splits(dataset)
     with telling_unpaired() as unpaired, noting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     read = settings.splits if settings is not None and settings.only_labelled else ()
     chosen = {name: thinned(found, limit) for name, found in listing.records.items()}
-    units = {name: shard.plan({name: found}, UNIT) for name, found in chosen.items()}
+    units = {name: dataset_source.plan_units({name: found}, UNIT) for name, found in chosen.items()}
     return Subject(
         dataset.name,
         root,
         dataset.taxonomy,
         units,
-        shard.DatasetSource(kind, root, options=options, decoding=decoding),
+        dataset_source.DatasetSource(kind, root, options=options, decoding=decoding),
         unpaired,
         unread=unread,
         lacks_train=lacks_train,
         empty=[why_empty(intake, dataset, name) for name in read if not listing.records.get(name, True)],
         turned=[line for name, found in listing.records.items() if (line := turned_images(dataset.tree, name, found))],
         listing=listing,
-        meaning=Meaning.of(dataset),
+        encoding=LabelEncoding.of(dataset),
         labelled={name: sum(record.label is not None for record in found) for name, found in listing.records.items()},
         every_split=split is None,
     )
 
 
 def why_absent(dataset: Dataset, split: str) -> str:
-    """What the dataset says where it is asked for a split that it lacks."""
+    """The error of a dataset for a split that it lacks; empty if it has the split."""
     try:
         dataset.records(split)
     except UserError as error:
@@ -121,7 +130,7 @@ def why_absent(dataset: Dataset, split: str) -> str:
 
 
 def why_empty(intake: Intake, dataset: Dataset, split: str) -> str:
-    """What a run says of a split that nothing is left of."""
+    """The error of a run for a split without images; empty if it has some."""
     try:
         intake.listing(dataset, [split])
     except UserError as error:
@@ -132,15 +141,15 @@ def why_empty(intake: Intake, dataset: Dataset, split: str) -> str:
 def store_subject(url: str, split: str | None = None, limit: int | None = None) -> Subject:
     """The committed samples of a store; at most ``limit`` of each split.
 
-    Raises UserError where there is no store, or no such split; CorruptStore where it is damaged.
+    Raises UserError if the URL is no store or the store has no such split; CorruptStore if it is damaged.
     """
     store = Store.open(url)
     index = store.index()
     members: dict[Part, str] = {"image": store.manifest.image_format, "label": LABEL, "instances": INSTANCES}
     parts = tuple(part for part, extension in members.items() if f"{extension}:offset" in index.column_names)
     shards = index["shard"].to_pylist()
-    told = index["split"].to_pylist() if "split" in index.column_names else [None] * len(shards)
-    splits = [name or split_of(of_shard) for name, of_shard in zip(told, shards, strict=True)]
+    stated = index["split"].to_pylist() if "split" in index.column_names else [None] * len(shards)
+    splits = [name or split_of(of_shard) for name, of_shard in zip(stated, shards, strict=True)]
     keys: dict[str, list[str]] = {name: [] for name in ([split] if split else sorted(set(splits)))}
     for key, name in zip(index["key"].to_pylist(), splits, strict=True):
         if name in keys:
@@ -172,27 +181,26 @@ def subjects_of(
     root: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    settings: DatasetConfig | None = None,
+    settings: DatasetOptions | None = None,
 ) -> dict[str, Subject]:
-    """What a command line names, by name: a kind of dataset and its ``root``, a store, or all stores of a workspace.
+    """The subjects of a command line, by name: a kind of dataset and its ``root``, a store, or a workspace's stores.
 
-    ``settings`` say more of a dataset. Raises UserError where the target is none of these.
+    ``settings`` are for a dataset; see `dataset_subject`. Raises UserError where the target is none of these.
     """
-    kinds: dict[str, DatasetKind] = {kind: kind for kind in get_args(DatasetKind)}
     if root is not None:
-        if target not in kinds:
-            raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds)} before {root}")
-        return {target: dataset_subject(kinds[target], root, split, limit, settings)}
+        if not is_kind(target):
+            raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds())} before {root}")
+        return {target: dataset_subject(target, root, split, limit, settings)}
     if Store.left_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
-    if target in kinds:
+    if is_kind(target):
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
-    # Layouts are features of the real images, with nothing to count.
-    stores = {name: url for name, url in space.stores.items() if url != space.layouts and Store.left_at(url)}
+    # Layouts have no pixels and labels to count.
+    stores = {name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.left_at(url)}
     if not stores:
         raise UserError(
             f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "
-            f"for a dataset give its kind first: {', '.join(kinds)}"
+            f"for a dataset give its kind first: {', '.join(kinds())}"
         )
     return {name: store_subject(url, split, limit) for name, url in stores.items()}

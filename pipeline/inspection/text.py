@@ -1,24 +1,24 @@
-"""An inspection as lines for a terminal."""
+"""Format an inspection as lines for a terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipeline.config import TRAIN_SPLIT
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.inspection.inspect import Report
-from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, Values, ranked
+from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, ValueCounts, ranked
 from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
 _MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
-# Of 3,688 classes the names of those that no image shows would fill twenty screens.
+# A set of 3,688 classes can lack thousands of them, and their names would fill twenty screens.
 _MOST_CLASSES, _MOST_EXAMPLES = 20, 8
 
 
 def lines_of(report: Report) -> Iterator[str]:
-    """What was found, the faults and what leaks between splits before what is only worth knowing."""
+    """The findings: faults and near-duplicates across splits first, then counts."""
     total, subject = report.total, report.subject
     splits = ", ".join(
         f"{name} {statistics.samples}"
@@ -42,19 +42,19 @@ def _faults(report: Report) -> Iterator[str]:
             enumerate_some(names, _MOST_NAMES) for names in (unpaired.without_label, unpaired.without_image)
         )
         if bare:
-            told = f"{len(unpaired.without_label)} images without a label ({bare})"
-            yield f"{place} {told}, expected {unpaired.label_pattern}"
+            found = f"{len(unpaired.without_label)} images without a label ({bare})"
+            yield f"{place} {found}, expected {unpaired.label_pattern}"
         if orphans:
-            told = f"{len(unpaired.without_image)} labels without an image ({orphans})"
-            yield f"{place} {told}, expected {unpaired.image_pattern}"
+            found = f"{len(unpaired.without_image)} labels without an image ({orphans})"
+            yield f"{place} {found}, expected {unpaired.image_pattern}"
         if not unpaired.images:
             yield f"{place} no image, expected {unpaired.image_pattern}"
     yield from (f"  {remark}" for remark in subject.listing.remarks())
     for kind, faults in sorted(report.total.failures.items()):
         first = next(iter(faults.examples.values()))
         yield f"  {faults.count} x {kind}, such as {first.removeprefix(f'{kind}: ')}"
-    if report.total.strange:
-        yield f"  {report.total.strange} pixels have ids of no class"
+    if report.total.unknown:
+        yield f"  {report.total.unknown} pixels have ids of no class"
     for kind, count in sorted(subject.quarantined.items()):
         such = f", such as {subject.example}" if kind_of(subject.example.partition(": ")[2]) == kind else ""
         yield f"  {count} x {kind}: quarantined when the store was made{such}"
@@ -62,18 +62,18 @@ def _faults(report: Report) -> Iterator[str]:
         yield f"  {subject.lacks_train}; every run needs {TRAIN_SPLIT!r}"
     yield from (f"  {empty}" for empty in subject.empty)
     yield from (f"  {fault}" for fault in report.label_faults)
-    yield from (f"  perhaps, as not all was looked at: {doubt}" for doubt in report.label_doubts)
+    yield from (f"  perhaps, as only a part was read: {doubt}" for doubt in report.label_doubts)
     yield from (f"  {turned}" for turned in subject.turned)
     if report.label_note:
-        yield f"  for trainings: {report.label_note}"
+        yield f"  for training: {report.label_note}"
     if report.ignored_note:
-        yield f"  the last class is never there: {report.ignored_note}"
+        yield f"  no image shows the last class: {report.ignored_note}"
     if report.is_sound:
-        yield "  nothing missing, nothing unreadable"
+        yield "  no file is missing or unreadable"
 
 
 def _twins(report: Report) -> Iterator[str]:
-    """Near-duplicates across splits first: an image that was trained on tells nothing about others."""
+    """Near-duplicates, those across splits first: they let a segmenter be evaluated on what it was trained on."""
     yield f"near-duplicates (at most {report.distance} of 64 bits of a difference hash apart)"
     if not report.twins:
         yield "  none"
@@ -114,7 +114,7 @@ def _classes(report: Report, total: Statistics, taxonomy: Taxonomy) -> Iterator[
     yield f"rare ({rule}): {_some([names[index] for index in total.rare()]) or 'none'}"
     absent = total.absent()
     if absent:
-        yield f"never there: {_some([names[index] for index in absent])}"
+        yield f"in no image: {_some([names[index] for index in absent])}"
     seen = set(absent)
     for split, statistics in report.splits.items():
         if lacking := [names[index] for index in statistics.absent() if index not in seen]:
@@ -122,13 +122,13 @@ def _classes(report: Report, total: Statistics, taxonomy: Taxonomy) -> Iterator[
 
 
 def _some(names: Sequence[str]) -> str:
-    """All names where they are few, and else how many there are, and the first few."""
+    """All names if they are few, otherwise their number and the first few."""
     if len(names) <= _MOST_CLASSES:
         return ", ".join(names)
-    return f"{len(names)} classes, such as {', '.join(names[:_MOST_EXAMPLES])} (--json names all)"
+    return f"{len(names)} classes, such as {', '.join(names[:_MOST_EXAMPLES])} (--json lists all)"
 
 
-def _values(values: Values) -> str:
+def _values(values: ValueCounts) -> str:
     return "too many different values to count" if values.counts is None else _counts(values.counts)
 
 

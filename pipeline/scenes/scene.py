@@ -15,8 +15,8 @@ from pipeline.scenes.rendering.shading import shade
 from pipeline.scenes.rendering.shadows import render_shadow
 from pipeline.scenes.rendering.sky import render_sky
 from pipeline.scenes.world.composition import build_scenery
-from pipeline.scenes.world.labels import Label
-from pipeline.scenes.world.light import TIMES, WEATHERS, TimeOfDay, Weather, draw_conditions, draw_light
+from pipeline.scenes.world.labels import LabelId
+from pipeline.scenes.world.light import TIMES, WEATHERS, TimeOfDay, Weather, sample_conditions, sample_light
 
 _SMALLEST = 16
 
@@ -42,8 +42,8 @@ def render_scene(
     """Render the street scene of a seed at any size of at least 16 x 16.
 
     The street depends on the seed alone: another size shows the same scene. A given `time_of_day` ("day",
-    "dusk", "night") or `weather` ("clear", "cloudy", "fog", "rain", "snow") replaces the one drawn from the
-    seed; it changes the image and never the labels.
+    "dusk", "night") or `weather` ("clear", "cloudy", "fog", "rain", "snow") replaces that of the seed; it
+    changes the image and never the labels.
     Raises UserError for a negative seed, a size too small or an unknown condition.
     """
     if seed < 0:
@@ -57,13 +57,13 @@ def render_scene(
     layout_rng, condition_rng, light_rng, air_rng, camera_rng = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)
     )
-    drawn_time, drawn_weather = draw_conditions(condition_rng)
-    light = draw_light(light_rng, time_of_day or drawn_time, weather or drawn_weather)
+    sampled_time, sampled_weather = sample_conditions(condition_rng)
+    light = sample_light(light_rng, time_of_day or sampled_time, weather or sampled_weather)
     scenery = build_scenery(layout_rng)
     mirrored = bool(layout_rng.random() < 0.3)
     raster = rasterize(scenery, height, width)
 
-    # A quarter of a pixel off the centre: samples lie at the middle of each quadrant.
+    # A quarter of a pixel off the centre: samples are at the middle of each quadrant.
     ids = raster.labelled[1::2, 1::2]
     label_ids = raster.table.label[ids]
     instances = raster.table.instance[ids]
@@ -74,7 +74,7 @@ def render_scene(
     shadow = render_shadow(scenery, light, height, width)
     image = shade(scenery, raster, light, sky, shadow, light_rng)
     if light.wet > 0:
-        ground = np.isin(label_ids, (Label.ROAD, Label.SIDEWALK))
+        ground = np.isin(label_ids, (LabelId.ROAD, LabelId.SIDEWALK))
         forward = scenery.camera.rotation[:, 2] * 1e4
         horizon = float(scenery.camera.project(forward[None].astype(np.float32), height, width)[0, 1])
         image = reflect(image, ground, horizon, light, air_rng)

@@ -1,10 +1,9 @@
-"""Writes rendered scenes to disk exactly as Cityscapes lies there."""
+"""Writes rendered scenes in the on-disk format of Cityscapes."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
+from augment.files import write_whole
 from pipeline.scenes.scene import Scene, render_scene
 from pipeline.scenes.world.labels import PALETTE
 
 CITIES = ("ashford", "brenlund", "corvale", "dunmark", "elsbeck", "fairhaven", "grimstad", "holmwick")
-"""Invented towns among which the scenes are spread."""
+"""Invented towns; the scenes are spread over them."""
 
 REQUEST = "scenes.json"
-"""What the scenes of a folder were asked for with, written before the first of them."""
+"""The seed, size and counts of the scenes in a folder, written before the first scene."""
 
 _SEQUENCE = 20
 
@@ -38,16 +38,9 @@ class _Task:
 
 
 def scene_seed(seed: int, split: str, index: int) -> int:
-    """The seed of scene `index` of a split, in 0..2**63-1: it depends on nothing else."""
+    """The seed of scene `index` of a split, in 0..2**63-1; it depends on these arguments alone."""
     words = np.random.SeedSequence([seed, *split.encode(), index]).generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def _png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
@@ -64,15 +57,18 @@ def write_scene(root: Path, split: str, name: str, scene: Scene) -> None:
     """
     city = name.split("_")[0]
     rgba = np.dstack([PALETTE[scene.label_ids], np.full_like(scene.label_ids, 255)])
-    truth = root / "gtFine" / split / city
-    attributes = {"medium": "rendered", **scene.attributes}
-    text = json.dumps(attributes, sort_keys=True) + "\n"
-    _write_whole(root / "attributes" / split / city / f"{name}_attributes.json", text.encode())
-    _write_whole(truth / f"{name}_gtFine_labelIds.png", _png(scene.label_ids))
-    _write_whole(truth / f"{name}_gtFine_instanceIds.png", _png(scene.instance_ids))
-    _write_whole(truth / f"{name}_gtFine_color.png", _png(np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])))
-    image = np.ascontiguousarray(scene.image[..., ::-1])
-    _write_whole(_image_path(root, split, name), _png(image))
+    attributes = json.dumps({"medium": "rendered", **scene.attributes}, sort_keys=True) + "\n"
+    truth = f"gtFine/{split}/{city}/{name}_gtFine"
+    files = {
+        root / f"attributes/{split}/{city}/{name}_attributes.json": attributes.encode(),
+        root / f"{truth}_labelIds.png": _png(scene.label_ids),
+        root / f"{truth}_instanceIds.png": _png(scene.instance_ids),
+        root / f"{truth}_color.png": _png(np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])),
+        _image_path(root, split, name): _png(np.ascontiguousarray(scene.image[..., ::-1])),
+    }
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
 
 def _image_path(root: Path, split: str, name: str) -> Path:
@@ -80,7 +76,7 @@ def _image_path(root: Path, split: str, name: str) -> Path:
 
 
 def _claim(root: Path, request: Mapping[str, object]) -> None:
-    """Take a folder for the scenes of one request, or refuse it where it holds anything else."""
+    """Claim a folder for the scenes of one request; raise UserError if it holds anything else."""
     path = root / REQUEST
     if path.is_file():
         there = json.loads(path.read_bytes())
@@ -88,11 +84,12 @@ def _claim(root: Path, request: Mapping[str, object]) -> None:
             f"{name} {there.get(name)}, not {value}" for name, value in request.items() if there.get(name) != value
         ]
         if changed:
-            raise UserError(f"{root} holds scenes that were drawn with {', '.join(changed)}: give another folder")
+            raise UserError(f"{root} holds scenes that were rendered with {', '.join(changed)}: give another folder")
         return
     if root.is_dir() and any(not item.name.startswith(".") for item in root.iterdir()):
         raise UserError(f"{root} is not empty and was not made by lumen render: give another folder for the scenes")
-    _write_whole(path, (json.dumps(request, sort_keys=True) + "\n").encode())
+    root.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(request, sort_keys=True) + "\n")
 
 
 def _render(task: _Task) -> None:
@@ -104,17 +101,17 @@ def _single_threaded() -> None:
 
 
 def write_dataset(root: Path, counts: Mapping[str, int], seed: int, height: int, width: int, workers: int) -> None:
-    """Render `counts[split]` scenes a split into `root`, in the Cityscapes layout, with `workers` processes.
+    """Render `counts[split]` scenes of each split into `root`, in the Cityscapes format, with `workers` processes.
 
-    What is written depends on seed, counts and size alone, not on the number of workers. Scenes that are there
-    already are not drawn again. Raises UserError for a count, size or number of workers that makes no sense, and
-    where `root` holds other scenes or anything else.
+    The files depend on seed, counts and size alone, not on the number of workers. Existing scenes are not rendered
+    again. Raises UserError for a count, size or number of workers out of range, and if `root` holds other scenes or
+    anything else.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}; at least 1 process must render")
     for split, count in counts.items():
         if count < 0:
-            raise UserError(f"{count} scenes asked for split {split!r}; a count is 0 or more")
+            raise UserError(f"{count} scenes requested for split {split!r}; a count is 0 or more")
     _claim(root, {**counts, "seed": seed, "height": height, "width": width})
     tasks = []
     for split, count in counts.items():

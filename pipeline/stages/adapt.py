@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from augment.errors import UserError
+from augment.lumen.options import REPORTING_KEYS, AdaptOptions
 from augment.prompts import Prompt
-from pipeline.engine.remarks import remark
-from pipeline.engine.stage import Resources, WorkUnit
-from pipeline.stages.generate import stable_seed
-from pipeline.stages.reading import CaptionedSource, PairedSource
-from pipeline.stages.wording import caption_of
+from pipeline.engine import Resources, WorkUnit, remark
+from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
+from pipeline.stages.descriptions import caption_of
+from pipeline.stages.extract import ExtractStep
+from pipeline.stages.fit import FitStep, training_units
+from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
+from pipeline.stages.job import Job
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
+from pipeline.stages.seeds import stable_seed
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.step import contents_of
+from pipeline.stages.tools import Tools
+from pipeline.store import JSON, taxonomy_of
+from pipeline.workspace.artifact import Record, read_record
+from pipeline.workspace.content import content_digest
+from pipeline.workspace.mismatch import content_of
+from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
     from augment.lumen.adapter_training import Example
@@ -22,8 +38,106 @@ if TYPE_CHECKING:
     from augment.lumen.prompt_limit import PromptLimit
     from augment.progress import OnStep
 
+# Folder in the artifact with the logs and samples of the training.
 TRAINING = "training"
-BASIS = "basis"
+
+
+class AdaptStep(ArtifactStep):
+    """Makes the adapter that images are generated with, its basis inside."""
+
+    name = "adapt"
+    output = "adapter"
+    title = "the adapter"
+    kind = "adapter"
+    essence = ("*.safetensors",)
+    lineage = ("adapter",)
+    trains = True
+    input_names: ClassVar[Mapping[str, str]] = {
+        **contents_of(FitStep, ExtractStep, CaptionStep),
+        **BASE_NAMES,
+        "start": "generator.adapter",
+        "start.name": "generator.adapter",
+        "start.digest": content_of("the files of generator.adapter"),
+        "steps": "adapt.steps",
+        "options": "adapt",
+        "precision": "generator.precision",
+    }
+
+    @property
+    def reads(self) -> Collection[str]:
+        """An adapter that is used without training depends on no image."""
+        return ("fit", "extract", "caption") if self.config.adapt.steps else ("fit",)
+
+    @property
+    def record(self) -> Record:
+        """The record of the adapter, which must exist."""
+        record = read_record(self.path)
+        if record is None:
+            raise UserError(f"{self.path} holds no adapter: run the stages up to adapt first")
+        return record
+
+    def check_models(self) -> None:
+        """Check that the base model exists and fits the adapter to start from."""
+        require_generator(self.config)
+
+    def inputs(self) -> Mapping[str, JSON]:
+        """What the adapter depends on."""
+        start, options = start_adapter(self.config), self.config.adapt
+        inputs: dict[str, JSON] = {
+            "start": identity(str(start)) if start else None,
+            "basis": basis_digest(self.job.step(FitStep).used),
+            "steps": options.steps,
+        }
+        if options.steps:
+            inputs |= {
+                "base": identity(self.config.generator.base),
+                "layouts": content_digest(self.job.step(ExtractStep).store),
+                "options": options.model_dump(exclude=REPORTING_KEYS),
+                "precision": self.config.generator.precision,
+                "seed": self.config.seed,
+                **caption_inputs(self.job),
+            }
+        return inputs
+
+    def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Train the adapter, or copy it if there are no steps to train."""
+        start, used, options = start_adapter(self.config), self.job.step(FitStep).used, self.config.adapt
+        facts["basis"] = basis_digest(used)
+        if options.steps == 0:
+            assert start is not None
+            shutil.copytree(start, path, dirs_exist_ok=True)
+            shutil.copytree(used, path / BASIS, dirs_exist_ok=True)
+            return "used as it is"
+        task = Adapt(
+            base=self.config.generator.base,
+            adapter=str(start) if start else None,
+            basis=str(used),
+            num_components=self.config.layout.k_max,
+            source=paired_source(self.job, "image", "label"),
+            options=options,
+            precision=self.config.generator.precision,
+            seed=self.config.seed,
+            folder=str(path),
+            classes=class_names(self.job),
+            **self.for_training,
+        )
+        units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
+        keys = tuple(key for unit in units for key in unit.keys)
+        tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
+        tools.train(task, {"": WorkUnit("adapter-000000", keys)})
+        return f"{options.steps} steps on {len(keys)} images"
+
+
+def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
+    """Parts of the real samples with their layouts and captions."""
+    real = StoreSource(job.step(ShardStep).url, parts)
+    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, ("layout",))))
+
+
+def class_names(job: Job) -> tuple[str, ...]:
+    """Names of the train ids of the real store; none if it has no labels."""
+    taxonomy = taxonomy_of(job.step(ShardStep).store.manifest)
+    return taxonomy.classes if taxonomy else ()
 
 
 class StoredExamples:
@@ -76,9 +190,9 @@ class Adapt:
         basis: folder of the basis that the layouts are written in.
         num_components: components that a new adapter reads.
         source: images, layouts, and labels where there are any.
-        options: length and speed.
+        options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
-        folder: where the adapter is saved; what it needs to resume lies in `training/` meanwhile.
+        folder: where the adapter is saved; `training/` in it has what a resumed training needs.
         classes: names of the train ids, for captions of images of which nothing else is known.
     """
 
@@ -106,14 +220,14 @@ class Adapt:
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
         from augment.lumen.adapter_training import train_adapter
-        from augment.lumen.diffusion_model import load_base
+        from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.trainer import CHECKPOINT
 
         folder = Path(self.folder)
         checkpoint = folder / TRAINING / CHECKPOINT
         if (folder / "config.json").is_file() and not checkpoint.is_file():
             return len(unit.keys)
-        base = load_base(self.base, self.device)
+        base = load_diffusion_model(self.base, self.device)
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
@@ -127,7 +241,6 @@ class Adapt:
             )
         adapter.save_pretrained(folder)
         shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
-        # The averaged weights are saved; what is kept of the training is its record. That the checkpoint is gone
-        # says that all of it was written.
+        # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.unlink()
         return len(unit.keys)

@@ -18,11 +18,11 @@ from pipeline.engine import Executor, Failed, Resources, Source, WorkUnit
 
 @dataclass(frozen=True)
 class CountClasses:
-    """Counts the pixels of each class in the labels of a unit; what has no label is left out.
+    """Counts the pixels of each class in the labels of a unit; samples without a label are left out.
 
     Attributes:
         source: reads the labels.
-        classes: how many there are, C.
+        classes: number of classes, C.
         resources: of one worker.
     """
 
@@ -35,7 +35,7 @@ class CountClasses:
         """Nothing to load."""
 
     def run(self, unit: WorkUnit) -> list[tuple[str, NDArray[np.int64]] | Failed]:
-        """The key and the counts int64 [C] of each labelled image, and what could not be read."""
+        """The key and the counts int64 [C] of each labelled image, and the failures."""
         found: list[tuple[str, NDArray[np.int64]] | Failed] = []
         for sample in self.source.read(unit):
             if isinstance(sample, Failed):
@@ -47,10 +47,10 @@ class CountClasses:
 
 
 def count_classes(task: CountClasses, units: Sequence[WorkUnit], executor: Executor) -> tuple[ClassCounts, int]:
-    """The counts of all labelled images of the units, and how many more could not be read.
+    """The counts of all labelled images of the units, and the number of labels that could not be read.
 
     Raises:
-        UserError: some could not be read, and no label could.
+        UserError: no label could be read.
     """
     rows: list[tuple[str, NDArray[np.int64]]] = []
     failures: list[Failed] = []
@@ -59,7 +59,7 @@ def count_classes(task: CountClasses, units: Sequence[WorkUnit], executor: Execu
         failures += [row for row in found if isinstance(row, Failed)]
     if failures and not rows:
         first = failures[0]
-        raise UserError(f"no label could be read to count its classes; of {first.key}: {first.reason}")
+        raise UserError(f"no label could be read to count its classes, such as {first.key}: {first.reason}")
     return ClassCounts.of(rows, task.classes), len(failures)
 
 

@@ -5,23 +5,67 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipeline.engine.plan import Plan
-from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
-from pipeline.stages.fit import STRIDE
-from pipeline.store.sample import Sample
+from augment.stride import STRIDE
+from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
+from pipeline.stages.fit import FitStep, require_reachable_backbone
+from pipeline.stages.reading import StoreSource
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.step import Size, contents_of
+from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
+from pipeline.store import JSON, Manifest, Sample
+from pipeline.store.manifest import LAYOUTS
+from pipeline.workspace.content import content_digest
+from pipeline.workspace.mismatch import content_of
+from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
     from augment.backbones import Backbone
     from augment.layout_basis import LayoutBasis
 
 
-def plan(shards: Mapping[str, tuple[str, ...]]) -> Plan:
-    """One unit for each shard of the real store."""
-    return Plan.of(WorkUnit(name, keys) for name, keys in shards.items())
+class ExtractStep(StoreStep):
+    """Writes the store of layouts: the shards of the real store once more."""
+
+    name = "extract"
+    output = "layouts"
+    title = "the store of layouts"
+    lineage = ("layouts",)
+    reads = ("shard", "fit")
+    input_names: ClassVar[Mapping[str, str]] = {
+        **contents_of(ShardStep, FitStep),
+        "backbone.digest": content_of("the files of backbone.name"),
+        "k_max": "layout.k_max",
+    }
+
+    def check_models(self) -> None:
+        """Check that the backbone exists."""
+        require_reachable_backbone(self.config.backbone.name)
+
+    def size(self) -> Size:
+        """Those of the real store."""
+        return self.job.step(ShardStep).size()
+
+    def plan(self) -> StorePlan:
+        """One unit for each shard of the real store."""
+        real = self.job.step(ShardStep).store
+        inputs: dict[str, JSON] = {
+            "real": content_digest(real),
+            "backbone": identity(self.config.backbone.name),
+            "basis": basis_digest(self.job.step(FitStep).used),
+            "k_max": self.config.layout.k_max,
+        }
+        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs)
+        return plan_like(real, manifest)
+
+    def work(self) -> tuple[Stage, Source]:
+        """The stage and its source."""
+        used, k_max = str(self.job.step(FitStep).used), self.config.layout.k_max
+        stage = Extract(self.config.backbone.name, used, k_max, **self.for_model)
+        return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
 
 
 @dataclass

@@ -5,23 +5,164 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from augment.backbones import OFFLINE_DINOV2
 from augment.errors import NotFinite, UserError
-from pipeline.config import TRAIN_SPLIT
-from pipeline.engine.memory import FittingBatches
-from pipeline.engine.stage import Failed, Resources, WorkUnit
-from pipeline.stages.reading import StoreSource, split_of
+from augment.options import ModelName, Options
+from augment.stride import STRIDE
+from pipeline.checks.hub import require_reachable
+from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
+from pipeline.datasets import TRAIN_SPLIT
+from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
+from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.generator import adapter_basis, adapter_basis_digest
+from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.step import contents_of
+from pipeline.stages.tools import Tools
+from pipeline.store import JSON
+from pipeline.workspace.artifact import verify_artifact
+from pipeline.workspace.content import content_digest
+from pipeline.workspace.mismatch import content_of
+from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     import torch
 
     from augment.backbones import Backbone
-    from augment.layout_basis import FeatureMoments
+    from augment.layout_basis import FeatureMoments, LayoutBasis
 
-STRIDE = 8
+# Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
+USED, OWN = "layouts", "own"
+
+
+class BackboneOptions(Options):
+    """Section `backbone`: the frozen foundation model that gives the features of layouts."""
+
+    name: ModelName = Field(
+        description="'dinov2-vits14' (no hub needed), a hub id, a folder, or 'module:class' of a backbone of your own"
+    )
+
+
+class LayoutOptions(Options):
+    """Section `layout`: the neural layout."""
+
+    k_max: int = Field(default=24, ge=1, le=128, description="components stored; every k used is at most this")
+    basis: Literal["adapter", "own"] = Field(
+        default="adapter", description="the basis the adapter was trained with, or this dataset's own"
+    )
+
+
+class FitStep(ArtifactStep):
+    """Makes the dataset's own basis, and keeps the one that layouts are written in."""
+
+    name = "fit"
+    output = "basis"
+    title = "the basis"
+    kind = "basis"
+    lineage = ("basis",)
+    reads = ("shard",)
+    input_names: ClassVar[Mapping[str, str]] = {
+        **contents_of(ShardStep),
+        "backbone.digest": content_of("the files of backbone.name"),
+        "k_max": "layout.k_max",
+        "adapter_basis": content_of("the basis of generator.adapter"),
+    }
+
+    @classmethod
+    def digest_in(cls, workspace: Workspace) -> JSON | None:
+        """The digest of the basis that layouts are written in, and not of the whole artifact; None if damaged."""
+        path = cls.path_in(workspace)
+        return basis_digest(path / USED) if (path / USED).is_dir() and not verify_artifact(path)[1] else None
+
+    @property
+    def used(self) -> Path:
+        """Folder of the basis that layouts are written in."""
+        return self.path / USED
+
+    def check_settings(self) -> None:
+        """Check that the adapter to start from fits."""
+        adapter_basis_digest(self.config)
+
+    def check_models(self) -> None:
+        """Check that the backbone exists and fits the adapter's basis."""
+        name = self.config.backbone.name
+        channels = require_reachable_backbone(name)
+        if basis := adapter_basis(self.config):
+            require_basis_fits(basis, name, channels)
+
+    def parts(self) -> int:
+        """The shards of the training split."""
+        return self.job.images.shards_of(self.job.images.counts()[TRAIN_SPLIT])
+
+    def inputs(self) -> Mapping[str, JSON]:
+        """What the basis depends on."""
+        return {
+            "real": content_digest(self.job.step(ShardStep).store),
+            "split": TRAIN_SPLIT,
+            "backbone": identity(self.config.backbone.name),
+            "k_max": self.config.layout.k_max,
+            "adapter_basis": adapter_basis_digest(self.config),
+        }
+
+    def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
+        """Fit the basis from moments merged in plan order, whatever order they came in."""
+        from augment.layout_basis import FeatureMoments, LayoutBasis
+
+        real, backbone = self.job.step(ShardStep), self.config.backbone.name
+        task = FitMoments(StoreSource(real.url, ("image",)), backbone, **self.for_model)
+        units = training_units(keys_by_shard(real.store))
+        if not any(unit.keys for unit in units):
+            raise UserError(f"{real.url} holds no sample of {TRAIN_SPLIT!r}: lumen quarantine says why")
+        found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
+        parts = [found[unit.shard] for unit in units]
+        moments = FeatureMoments.merged(part.moments for part in parts)
+        own = LayoutBasis.fit(moments, self.config.layout.k_max, backbone, parts[0].revision)
+        of_adapter = adapter_basis(self.config)
+        used = LayoutBasis.load(of_adapter) if of_adapter else own
+        if used.revision != own.revision:
+            raise UserError(
+                f"backbone.name={own.backbone}: the adapter's basis was fitted on {used.backbone!r}, another "
+                f"revision ({used.revision[:8]}, not {own.revision[:8]}); use that, or layout.basis=own"
+            )
+        own.save(path / OWN)
+        used.save(path / USED)
+        facts |= basis_facts(own, used, moments)
+        return f"{moments.count} feature vectors; {facts['summary']}"
+
+
+def require_reachable_backbone(name: str) -> int | None:
+    """Check that a backbone exists and gives features of images; returns its channels, None if not known yet.
+
+    Raises:
+        UserError: it is nowhere, or another sort of model.
+    """
+    require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
+    return require_backbone(name)
+
+
+def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) -> dict[str, JSON]:
+    """Variance of this dataset that the first k components explain, of its own basis and of the one used."""
+    ks = sorted({1, 5, 10, own.num_components} & set(range(1, own.num_components + 1)))
+    explained: Mapping[str, JSON] = {
+        name: {str(k): round(basis.explained_variance(k, moments), 4) for k in ks}
+        for name, basis in (("own", own), ("used", used))
+    }
+    shares = [f"k={k} {used.explained_variance(k, moments):.0%}" for k in ks]
+    return {
+        "used": "own" if used is own else "adapter",
+        "backbone": used.backbone,
+        "revision": used.revision,
+        "digest": {"own": own.digest, "used": used.digest},
+        "explained_variance": explained,
+        "summary": "variance explained: " + ", ".join(shares),
+    }
 
 
 @dataclass(frozen=True)
@@ -32,7 +173,7 @@ class UnitMoments:
     revision: str
 
 
-def plan(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
+def training_units(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
     """One unit for each non-empty shard of the training split."""
     return [WorkUnit(name, keys) for name, keys in shards.items() if split_of(name) == TRAIN_SPLIT and keys]
 
@@ -58,7 +199,7 @@ class FitMoments:
         self._batches = FittingBatches(self.name, self.batch_size)
 
     def run(self, unit: WorkUnit) -> UnitMoments:
-        """Moments of the unit's images; one batch after the other, in their order.
+        """Moments of the unit's images, batch by batch in their order.
 
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
@@ -77,7 +218,7 @@ class FitMoments:
         return UnitMoments(FeatureMoments.merged(parts), self._model.revision)
 
     def features(self, images: np.ndarray) -> torch.Tensor:
-        """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in parts that fit into memory."""
+        """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""
         import torch
 
         assert self._model is not None and self._batches is not None

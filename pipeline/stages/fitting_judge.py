@@ -1,4 +1,4 @@
-"""A judge that looks at fewer images at once where memory runs out."""
+"""A judge that predicts in smaller batches if memory runs out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge import Judge
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import FittingBatches
 
 
 class FittingJudge(Judge):

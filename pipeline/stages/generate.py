@@ -2,35 +2,172 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
+from pydantic import Field, model_validator
 
 from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
-from augment.prompts import draw_domain, expand
-from pipeline.datasets.table import BOXES
-from pipeline.engine.plan import Plan
-from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
+from augment.options import Distinct, Options, Splits
+from augment.prompts import Description, PromptOptions, expand
+from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
+from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
+from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
+from pipeline.stages.adapt import AdaptStep, class_names, paired_source
+from pipeline.stages.caption import CaptionStep, caption_inputs
+from pipeline.stages.extract import ExtractStep
+from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.reading import NOT_FINITE, split_of
-from pipeline.stages.shard import CONTENT, REGION
-from pipeline.stages.wording import caption_of, content_attributes
-from pipeline.store import JSON, LABELLED, InvalidSample, Sample
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
+from pipeline.stages.step import Size, Step, contents_of
+from pipeline.stages.store_step import StorePlan, StoreStep
+from pipeline.stages.tools import Tools
+from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
+from pipeline.workspace.content import content_digest
+from pipeline.workspace.model_files import identity, label
+from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from augment.lumen.layout_sampler import LayoutSampler, Request
-    from augment.prompts import Prompt
+
+Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
 
 
-SYNTHETIC = {"medium": "synthetic"}
-# Metadata of a sample, true where the text encoder did not take the whole prompt.
-SHORTENED = "prompt_shortened"
+class GenerateOptions(Options):
+    """Section `generate`: which synthetic images are made of each real one."""
+
+    ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
+    variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
+    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
+    sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
+    prompts: PromptOptions = PromptOptions()
+
+    @model_validator(mode="after")
+    def _sampled_splits(self) -> GenerateOptions:
+        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
+            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        return self
+
+
+class GenerateStep(StoreStep):
+    """Writes the synthetic store, which may be extended by more ks and variants."""
+
+    name = "generate"
+    output = "synthetic"
+    title = "the synthetic store"
+    prepared = (SOURCE_CLASSES,)
+    lineage = ("synthetic",)
+    reads = ("shard", "extract", "caption", "adapt")
+    input_names: ClassVar[Mapping[str, str]] = {
+        **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep),
+        **BASE_NAMES,
+        "image_format": "shard.image_format",
+        "sampler": "generator",
+        "prompts": "generate.prompts",
+        "sampling": "generate.sampling",
+    }
+
+    @classmethod
+    def digest_in(cls, workspace: Workspace) -> JSON | None:
+        """The fingerprint: curated shards follow the synthetic ones one by one, and not the store as a whole."""
+        url = cls.url_in(workspace)
+        return Store.open(url).manifest.fingerprint if Store.is_at(url) else None
+
+    @cached_property
+    def sources(self) -> SourceImages:
+        """The samples that images are generated from."""
+        return SourceImages(self.job)
+
+    def check_settings(self) -> None:
+        """Check the prompts against the attributes of the images, and the sampling against their labels."""
+        prompts = self.config.generate.prompts
+        known = {**self.job.images.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
+        for template in prompts.templates:
+            expand(template, known, Description())
+        require_said(prompts)
+        self.job.images.require_classes("generate", self.config.generate.sampling)
+
+    def check_models(self) -> None:
+        """Check that the models exist and fit, and that the text encoder takes the prompts."""
+        require_generator(self.config)
+        require_prompts_fit(self.config.generate.prompts, self.config.generator.base)
+
+    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
+        """Check that the text encoder takes what the prompts say about each source."""
+        prompts, base = self.config.generate.prompts, self.config.generator.base
+        require_sources_fit(prompts, base, self.job.images.source_attributes(), self.config.error_budget)
+        return []
+
+    def size(self) -> Size:
+        """Shards and samples; an upper bound before it is known which sources are chosen."""
+        return self.size_of(self.config.generate.splits)
+
+    def size_of(self, splits: Sequence[str]) -> Size:
+        """The same of these splits alone."""
+        factor, sources = len(self.config.generate.ks) * self.config.generate.variants, self.sources.size(splits)
+        return Size(factor * sources.units, factor * sources.samples)
+
+    def prepare(self, tools: Tools) -> None:
+        """Count the classes of the sources, if the choice depends on them and that is not done."""
+        if self.sources.selector is not None:
+            self.sources.selector.prepare(tools)
+
+    def check_prepared(self) -> None:
+        """Check that existing class counts are those of the sources."""
+        if self.sources.selector is not None:
+            self.sources.selector.check_prepared()
+
+    def clean(self) -> None:
+        """Remove the class counts."""
+        if self.sources.selector is not None:
+            self.sources.selector.discard()
+
+    def plan(self) -> StorePlan:
+        """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
+        options, generator = self.config.generate, self.config.generator
+        real = self.job.step(ShardStep).store
+        inputs: dict[str, JSON] = {
+            "real": content_digest(real),
+            "layouts": content_digest(self.job.step(ExtractStep).store),
+            "adapter": self.job.step(AdaptStep).record.digest,
+            "base": identity(generator.base),
+            "sampler": generator.model_dump(include={"num_steps", "guidance_scale", "precision"}),
+            "prompts": options.prompts.model_dump(mode="json"),
+            "seed": self.config.seed,
+            **caption_inputs(self.job),
+            **self.sources.sampling_inputs(),
+        }
+        size, image_format = self.job.images.working_size, self.config.shard.image_format
+        manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
+        choice = options.splits, options.ks, options.variants
+        names = [name for name, *_ in shard_names(self.sources.shards(), *choice)]
+        return StorePlan(manifest, names, lambda: generation_units(self.sources.keys(), *choice))
+
+    def work(self) -> tuple[Stage, Source]:
+        """The stage and its source."""
+        generator, record = self.config.generator, self.job.step(AdaptStep).record
+        stage = Generate(
+            base=generator.base,
+            adapter=str(self.job.step(AdaptStep).path),
+            num_steps=generator.num_steps,
+            guidance_scale=generator.guidance_scale,
+            precision=generator.precision,
+            prompts=self.config.generate.prompts,
+            seed=self.config.seed,
+            provenance=Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
+            classes=class_names(self.job),
+            **self.for_model,
+        )
+        return stage, paired_source(self.job, "label", "instances")
 
 
 def shard_name(source: str, k: int, variant: int) -> str:
@@ -50,7 +187,9 @@ def shard_names(
                     yield shard_name(source, k, variant), source, k, variant
 
 
-def plan(shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int) -> Plan:
+def generation_units(
+    shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int
+) -> Plan:
     """One unit for each source shard, k and variant: more ks or variants add shards and change none."""
     return Plan.of(
         WorkUnit(name, shards[source], {"k": k, "variant": variant})
@@ -58,44 +197,17 @@ def plan(shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Seque
     )
 
 
-def stable_seed(*parts: str | int) -> int:
-    """A seed in 0..2**63 - 1 that depends on the parts alone, on any machine."""
-    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What each synthetic sample carries in its metadata: the base as `name@digest`, the others as digests."""
-
-    base: str
-    adapter: str
-    basis: str
-
-
-@dataclass(frozen=True)
-class Wish:
-    """An image to paint as it is asked for, and the attributes of its content: its source's, or chosen instead.
-
-    ``prompt`` is that of the request, of which the text encoder may take a part only.
-    """
-
-    request: Request
-    attributes: dict[str, str]
-    prompt: Prompt
-
-
 @dataclass
 class Generate:
     """Paints an image onto each layout at the unit's k, for the unit's variant.
 
     Attributes:
-        base, adapter: what to load.
+        base, adapter: models to load.
         num_steps, guidance_scale, precision: see `LayoutSampler`.
-        templates, domains, negative_prompt: see `PromptConfig`.
+        prompts: templates and values to choose from.
         seed: the run's seed.
         provenance: recorded with every sample.
-        classes: names of the train ids, for captions of images of which nothing else is known.
+        classes: names of the train ids, for captions of images without any other text.
     """
 
     base: str
@@ -103,9 +215,7 @@ class Generate:
     num_steps: int
     guidance_scale: float
     precision: str
-    templates: tuple[str, ...]
-    domains: Mapping[str, tuple[str, ...]]
-    negative_prompt: str
+    prompts: PromptOptions
     seed: int
     provenance: Provenance
     device: str
@@ -121,45 +231,50 @@ class Generate:
 
         from augment.loading import load_whole
         from augment.lumen.adapter import LayoutControlNet
-        from augment.lumen.diffusion_model import load_base
+        from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.layout_sampler import LayoutSampler
 
-        base = load_base(self.base, self.device)
+        base = load_diffusion_model(self.base, self.device)
         adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32).to(self.device)
         self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
-        """One image for each sample with layout and label; its annotations are passed on as they are."""
+        """One image for each sample with layout and label; its annotations are passed on unchanged."""
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
         outcomes: list[Outcome] = []
-        ready: list[tuple[Sample, Wish, FittedPrompt]] = []
+        ready: list[tuple[PaintRequest, FittedPrompt]] = []
         for sample in batch:
             if not sample.has_finite_layout:
                 outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
                 continue
-            wish = self.wish(sample, k, variant)
+            wanted = self.request(sample, k, variant)
             try:
-                ready.append((sample, wish, self.sampler.base.prompt_limit.fit(wish.prompt)))
+                ready.append((wanted, self.sampler.base.prompt_limit.fit(wanted.prompt)))
             except PromptTooLong as error:
                 outcomes.append(Failed(sample.key, f"prompt too long: {error}"))
-        requests = [replace(wish.request, prompt=fitted.text) for _, wish, fitted in ready]
-        for (sample, wish, fitted), image in zip(ready, self.paint(requests), strict=True):
+        images = self.paint([replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready])
+        for (wanted, fitted), image in zip(ready, images, strict=True):
             if (image == image[0, 0]).all():
-                outcomes.append(Failed(sample.key, f"constant image: every pixel is {image[0, 0].tolist()}"))
+                reason = f"constant image: every pixel is {image[0, 0].tolist()}"
+                outcomes.append(Failed(wanted.sample.key, reason))
             else:
-                outcomes.append(Ok(self.paired(sample, wish, fitted, variant, image), self.notes(fitted)))
+                outcomes.append(Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted)))
         return outcomes
+
+    def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
+        """What to paint for a sample."""
+        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed)
 
     def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """The images of the requests.
 
         Raises:
-            InvalidSample: what the model gives is not finite.
+            InvalidSample: the model's output is not finite.
         """
         try:
             return self.sampler.generate(requests) if requests else []
         except NotFinite as error:
-            # Tried again one by one, so that the image at fault is quarantined, and no other.
+            # The engine tries the samples again one by one, so that only the one at fault is quarantined.
             raise InvalidSample(f"not finite: {error}") from error
 
     @property
@@ -169,50 +284,9 @@ class Generate:
         return self._sampler
 
     def notes(self, fitted: FittedPrompt) -> tuple[str, ...]:
-        """What the summary should count of a prompt."""
+        """What the summary should count about a prompt."""
         limit = self.sampler.base.prompt_limit
         shortened = f"prompt shortened to the {limit.length} tokens that the text encoder takes"
         spelled = "prompt with words that the tokenizer does not know and spells out"
         noted = {shortened: fitted.shortened, spelled: limit.spells(fitted.text)}
         return tuple(note for note, applies in noted.items() if applies)
-
-    def wish(self, sample: Sample, k: int, variant: int) -> Wish:
-        """What to paint: all that is sampled comes from the source's key, k and variant.
-
-        The prompt does not depend on k: the ks of a variant differ in noise and in how much layout they use.
-        """
-        from augment.lumen.layout_sampler import Request
-
-        assert sample.layout is not None
-        draws = np.random.default_rng(stable_seed("prompt", self.seed, sample.key, variant))
-        template = self.templates[int(draws.integers(len(self.templates)))]
-        drawn = draw_domain(self.domains, draws)
-        description = caption_of(sample, drawn, self.classes, draws)
-        attributes = {**content_attributes(sample), **drawn}
-        prompt = expand(template, attributes, description)
-        seed = stable_seed("noise", self.seed, sample.key, k, variant)
-        request = Request(sample.layout, k, str(prompt), seed, self.negative_prompt)
-        return Wish(request, {**attributes, **SYNTHETIC}, prompt)
-
-    def paired(self, sample: Sample, wish: Wish, fitted: FittedPrompt, variant: int, image: np.ndarray) -> Sample:
-        """The new image with the source's annotations, what it was meant to show, and the whole of its provenance."""
-        request = wish.request
-        metadata: dict[str, JSON] = {
-            **wish.attributes,
-            "source_key": sample.key,
-            "source_dataset": sample.metadata["dataset"],
-            "split": sample.metadata["split"],
-            "k": request.k,
-            "variant": variant,
-            "seed": request.seed,
-            # What was encoded, which may be less than was asked for.
-            "prompt": fitted.text,
-            **({SHORTENED: True} if fitted.shortened else {}),
-            "base": self.provenance.base,
-            "adapter": self.provenance.adapter,
-            "basis": self.provenance.basis,
-        }
-        key = f"{sample.key}_k{request.k:02d}_v{variant:02d}"
-        kept = (BOXES, LABELLED, REGION, CONTENT)
-        metadata |= {name: sample.metadata[name] for name in kept if name in sample.metadata}
-        return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

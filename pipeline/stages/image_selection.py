@@ -1,4 +1,4 @@
-"""Choosing images as a configuration says, with their classes counted once and kept in the workspace."""
+"""Choosing images, with their classes counted once and kept in the workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.config import SamplingConfig
+from pipeline.datasets import SamplingOptions
 from pipeline.datasets.sampling import (
     ClassCounts,
     fraction_sample,
@@ -19,7 +19,7 @@ from pipeline.datasets.sampling import (
 )
 from pipeline.engine import WorkUnit, make_executor
 from pipeline.stages.class_counts import CountClasses, count_classes, read_counts, write_counts
-from pipeline.stages.steps import Tools
+from pipeline.stages.tools import Tools
 from pipeline.store import JSON, fingerprint
 from pipeline.workspace.artifact import Artifact, discard
 
@@ -34,18 +34,18 @@ class Countable:
 
 
 @dataclass
-class Sampler:
+class ImageSelector:
     """Chooses among the images of each split.
 
     Attributes:
-        settings: how.
-        section: of the configuration, as messages name it.
-        path: of the artifact with the class counts, where the choice depends on classes.
-        stage: that makes it.
-        countable: what to count; asked only where the choice depends on classes.
+        options: how to choose.
+        section: the section of the configuration, for messages.
+        path: path of the artifact with the class counts, if the choice depends on classes.
+        stage: the stage that makes it.
+        countable: gives what to count; called only if the choice depends on classes.
     """
 
-    settings: SamplingConfig
+    options: SamplingOptions
     section: str
     path: Path
     stage: str
@@ -57,10 +57,10 @@ class Sampler:
 
     def is_ready(self) -> bool:
         """Whether a choice needs no label to be read."""
-        return not self.settings.by_class or self.artifact().is_done()
+        return not self.options.by_class or self.artifact().is_done()
 
     def prepare(self, tools: Tools) -> None:
-        """Count classes, where the choice depends on them and they are not counted."""
+        """Count classes, if the choice depends on them and they are not counted yet."""
         if self.is_ready():
             return
         self.check_prepared()
@@ -74,22 +74,22 @@ class Sampler:
             write_counts(counts, path)
 
     def check_prepared(self) -> None:
-        """Raise ArtifactMismatch where class counts that the choice depends on were made of other images."""
-        if self.settings.by_class:
+        """Raise ArtifactMismatch if the existing class counts were made from other images."""
+        if self.options.by_class:
             self.artifact().require_match(self.stage)
 
     def discard(self) -> None:
         """Remove the class counts."""
-        if self.settings.by_class:
+        if self.options.by_class:
             discard(self.path)
 
     @cached_property
     def counts(self) -> ClassCounts:
-        """The class counts: as they were prepared, or counted anew where they were removed since.
+        """The class counts: those that were prepared, or counted again if they were removed since.
 
         Raises:
-            ArtifactMismatch: those there are were made of other images.
-            UserError: they are counted anew, and no label could be read.
+            ArtifactMismatch: the existing counts were made from other images.
+            UserError: they are counted again, and no label could be read.
         """
         artifact = self.artifact()
         artifact.require_match(self.stage)
@@ -103,56 +103,56 @@ class Sampler:
         """The keys of each split, thinned in the splits that are sampled; their order stays.
 
         Raises:
-            UserError: a key asked for is not there or not clear, or nothing is left of a split.
+            UserError: a requested key is missing or ambiguous, or no image is left of a split.
         """
         chosen: dict[str, Sequence[str]] = dict(keys)
         named = self._named(keys)
-        for split in self.settings.splits:
+        for split in self.options.splits:
             found = keys[split]
             taken = self._taken(found) if named is None else named
             chosen[split] = [key for key in found if key in taken]
             if not chosen[split]:
-                reason = "none of them has a label" if self.settings.by_class else "none of the keys is of it"
-                raise UserError(f"{self.section}: it leaves none of the {len(found)} images of {split!r}: {reason}")
+                reason = "none of them has a label" if self.options.by_class else "none of the keys belongs to it"
+                raise UserError(f"{self.section}: it takes none of the {len(found)} images of {split!r}: {reason}")
         return chosen
 
     def _named(self, keys: Mapping[str, Sequence[str]]) -> frozenset[str] | None:
-        """The keys asked for by name, as they are in full; None where the choice is another."""
-        if self.settings.named is None:
+        """The full keys of a choice by name; None for any other choice."""
+        if self.options.named is None:
             return None
         try:
-            return named_sample({split: keys[split] for split in self.settings.splits}, self.settings.named)
+            return named_sample({split: keys[split] for split in self.options.splits}, self.options.named)
         except UserError as error:
             raise UserError(f"{self.section}.keys: {error}") from error
 
     def _taken(self, keys: Sequence[str]) -> frozenset[str]:
-        settings = self.settings
-        if settings.rare_class is not None:
-            rare = settings.rare_class
-            return rare_class_sample(self.counts.among(keys), rare.samples, rare.temperature, settings.seed)
-        if settings.per_class is not None:
-            return per_class_sample(self.counts.among(keys), settings.per_class, settings.seed)
-        assert settings.fraction is not None
-        return fraction_sample(keys, settings.fraction, settings.seed)
+        options = self.options
+        if options.rare_class is not None:
+            rare = options.rare_class
+            return rare_class_sample(self.counts.among(keys), rare.samples, rare.temperature, options.seed)
+        if options.per_class is not None:
+            return per_class_sample(self.counts.among(keys), options.per_class, options.seed)
+        assert options.fraction is not None
+        return fraction_sample(keys, options.fraction, options.seed)
 
     def expected(self, split: str, count: int, classes: int) -> int:
-        """How many of so many images of a split are chosen, at most where that depends on their classes."""
-        settings = self.settings
-        if split not in settings.splits:
+        """How many of ``count`` images of a split are chosen; an upper bound if that depends on their classes."""
+        options = self.options
+        if split not in options.splits:
             return count
-        if settings.rare_class is not None:
-            return min(count, settings.rare_class.samples)
-        if settings.per_class is not None:
-            return min(count, settings.per_class * classes)
-        if settings.fraction is not None:
-            return share_of(count, settings.fraction)
-        assert settings.named is not None
-        return min(count, len(settings.named))
+        if options.rare_class is not None:
+            return min(count, options.rare_class.samples)
+        if options.per_class is not None:
+            return min(count, options.per_class * classes)
+        if options.fraction is not None:
+            return share_of(count, options.fraction)
+        assert options.named is not None
+        return min(count, len(options.named))
 
     def inputs(self, keys: Mapping[str, Sequence[str]]) -> dict[str, JSON]:
-        """What a choice among these keys depends on; those asked for by name as a digest, and nothing drawn then."""
-        settings = self.settings.model_dump(mode="json", exclude_none=True)
+        """What a choice among these keys depends on; a choice by name has a digest of the keys, and no seed."""
+        chosen = self.options.model_dump(mode="json", exclude_none=True)
         if (named := self._named(keys)) is not None:
-            settings["keys"] = fingerprint(sorted(named))
-            del settings["seed"]
-        return settings
+            chosen["keys"] = fingerprint(sorted(named))
+            del chosen["seed"]
+        return chosen

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.datasets.table import CAPTIONS
-from pipeline.engine.stage import Failed, WorkUnit
-from pipeline.stages.wording import captions_of
+from pipeline.engine import Failed, WorkUnit
+from pipeline.stages.descriptions import captions_of
 from pipeline.store import CorruptStore, Sample, SampleReader, Store
 from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA
 
-# Of the process and not of a source, which travels to its workers and could not take a lock along.
+# A lock of the process: a source is pickled to its workers, and a lock in it could not be.
 _OPENING = threading.Lock()
 
 NOT_FINITE = "its layout holds NaN or infinite values"
@@ -27,7 +27,7 @@ class StoreSource:
 
     Attributes:
         url: the store.
-        parts: what to decode of a sample; its metadata always is.
+        parts: the parts of a sample to decode; its metadata always is.
     """
 
     url: str
@@ -46,7 +46,7 @@ class StoreSource:
             return self._reader
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """The samples in the unit's order; one that does not decode is a failure."""
+        """The samples in the unit's order; a sample that does not decode is a failure."""
         for key in unit.keys:
             try:
                 sample = self.reader.read(key)
@@ -59,7 +59,7 @@ class StoreSource:
 
 @dataclass
 class PairedSource:
-    """Reads each key of a unit from two stores and joins what they hold; metadata is that of the first."""
+    """Reads each key of a unit from two stores and joins the parts; the metadata is that of the first."""
 
     first: StoreSource
     second: StoreSource
@@ -75,7 +75,7 @@ class PairedSource:
                 yield self._joined(one, other)
 
     def get(self, key: str) -> Sample:
-        """One joined sample; raises CorruptStore where its bytes do not decode or its layout is not finite."""
+        """One joined sample; raises CorruptStore if its bytes do not decode or its layout is not finite."""
         sample = self._joined(self.first.reader.read(key), self.second.reader.read(key))
         if not sample.has_finite_layout:
             raise CorruptStore(f"{self.second.url}: {key}: {NOT_FINITE}: see lumen verify {self.second.url}")
@@ -87,7 +87,7 @@ class PairedSource:
 
 @dataclass
 class CaptionedSource:
-    """Adds the captions of a store to samples; one that it has no captions of stays as it is."""
+    """Adds the captions of a store to samples; a sample without captions there does not change."""
 
     pairs: PairedSource
     captions: StoreSource
@@ -102,7 +102,7 @@ class CaptionedSource:
             yield found if isinstance(found, Failed) else self._described(sample, found)
 
     def get(self, key: str) -> Sample:
-        """One sample; raises CorruptStore where its bytes do not decode."""
+        """One sample; raises CorruptStore if its bytes do not decode."""
         sample = self.pairs.get(key)
         return self._described(sample, self.captions.reader.read(key)) if key in self.captions.reader else sample
 
@@ -118,5 +118,5 @@ def keys_by_shard(store: Store) -> dict[str, tuple[str, ...]]:
 
 
 def split_of(shard: str) -> str:
-    """The split that a shard of the real store holds: `train-000003` is of `train`."""
+    """The split of a shard of the real store: that of `train-000003` is `train`."""
     return shard.rpartition("-")[0]

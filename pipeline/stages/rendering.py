@@ -1,4 +1,4 @@
-"""Rendered scenes as an artifact: drawn once, and only if they are not there."""
+"""Rendered scenes as an artifact: rendered once, and only if they do not exist."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import RenderConfig
+from pipeline.scenes.options import RenderOptions
 from pipeline.workspace.artifact import Artifact
 
 
-def scenes_artifact(folder: Path, options: RenderConfig) -> Artifact:
+def scenes_artifact(folder: Path, options: RenderOptions) -> Artifact:
     """The scenes that `options` describe, at `folder`."""
     return Artifact(folder, "scenes", options.model_dump(mode="json"))
 
 
-def render_once(folder: Path, options: RenderConfig, workers: int | None, report: Callable[[str], None]) -> None:
-    """Draw the scenes with `workers` processes (None: one a core), unless `folder` holds them already.
+def render_once(folder: Path, options: RenderOptions, workers: int | None, report: Callable[[str], None]) -> None:
+    """Render the scenes with `workers` processes (None: one for each core), unless `folder` holds them already.
 
     Raises:
-        UserError: `folder` holds scenes that were drawn with other options.
+        UserError: `folder` holds scenes that were rendered with other options.
     """
     from pipeline.scenes import write_dataset
 

@@ -1,200 +1,133 @@
-"""shard: a dataset as it lies on disk becomes a store at the working size."""
+"""shard: a dataset on disk becomes a store at the working size."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from augment.errors import UserError
-from pipeline.datasets import (
-    Dataset,
-    DatasetKind,
-    Decoding,
-    Folder,
-    Frame,
-    Geometry,
-    Options,
-    Record,
-    RecordError,
-    View,
-    open_dataset,
-    show,
-)
-from pipeline.datasets.record import Label
-from pipeline.datasets.table import BOXES, CAPTIONS
-from pipeline.engine.plan import Plan, PlanOnDemand
-from pipeline.engine.stage import Failed, Ok, Outcome, Resources, WorkUnit
-from pipeline.store import JSON, LABELLED, Sample, fingerprint
-from pipeline.store.canonical import list_fingerprint
-from pipeline.taxonomies import Taxonomy, mapping_table, named_taxonomy, translate
+from pydantic import Field
 
-# The part of its source that a sample shows, in pixels of the file, and where in a sample with bars it lies.
-REGION, CONTENT = "region", "content"
+from augment.options import Options
+from pipeline.checks.labels import LabelCheck
+from pipeline.engine import Ok, Outcome, Resources, Source, Stage, WorkUnit
+from pipeline.stages.dataset_source import listing_digest, mask_values, plan_units, translation
+from pipeline.stages.images import CLASSES, SCENES
+from pipeline.stages.rendering import render_once
+from pipeline.stages.step import Size, Step
+from pipeline.stages.store_step import StorePlan, StoreStep
+from pipeline.stages.tools import Tools
+from pipeline.store import JSON, Manifest, Sample
+from pipeline.taxonomies import taxonomy_entry
+from pipeline.workspace.artifact import discard
 
 
-def select(records: Mapping[str, Sequence[Record]], limit: Mapping[str, int]) -> dict[str, list[Record]]:
-    """The records of each split, thinned evenly to at most `limit[split]`."""
-    chosen: dict[str, list[Record]] = {}
-    for split, found in records.items():
-        count = min(len(found), limit.get(split, len(found)))
-        chosen[split] = [found[i * len(found) // count] for i in range(count)]
-    return chosen
+class ShardOptions(Options):
+    """Section `shard`: how samples are stored."""
+
+    samples_per_shard: int = Field(
+        default=256, ge=1, le=100_000, description="samples in a shard, which is the work unit of every stage"
+    )
+    image_format: Literal["png", "jpg", "webp"] = Field(default="png", description="format of images; labels are png")
 
 
-def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:
-    """How many images fill a shard with samples; one whose tiles are more than that is not torn apart."""
-    return max(1, samples_per_shard // (geometry.views_per_image if geometry else 1))
+class ShardStep(StoreStep):
+    """Writes the real store: every chosen image at the working size."""
 
+    name = "shard"
+    output = "real"
+    title = "the real store"
+    prepared = (SCENES, CLASSES)
+    input_names: ClassVar[Mapping[str, str]] = {
+        "image_format": "shard.image_format",
+        "samples_per_shard": "shard.samples_per_shard",
+        "dataset": "dataset.kind",
+        "listing": "the dataset's list of images",
+        "masks": "the classes of the dataset's masks",
+        "translation": "dataset.taxonomy",
+        "sampling": "dataset.sampling",
+    }
 
-def plan(records: Mapping[str, Sequence[Record]], samples_per_shard: int, geometry: Geometry | None = None) -> Plan:
-    """One unit for every `samples_per_shard` samples of a split, in the order of their records.
+    def check_settings(self) -> None:
+        """Check the dataset and the classes requested of it."""
+        images = self.job.images
+        images.counts()
+        images.require_classes("dataset", self.config.dataset.sampling)
+        translation(images.own_taxonomy, images.taxonomy)
 
-    A unit carries its records, so that no worker lists the folder.
-    """
-    images = images_per_shard(samples_per_shard, geometry)
-    starts = [(split, start) for split in records for start in range(0, len(records[split]), images)]
+    def check(self, left: Sequence[Step]) -> list[str]:
+        """Look at some labels and images of each split."""
+        trains = any(step.needs_labels for step in left)
+        return LabelCheck(self.job.images, self.config.error_budget, self.config.evaluate.split, trains).run()
 
-    def shard(split: str, start: int) -> str:
-        return f"{split}-{start // images:06d}"
+    def remark(self) -> str:
+        """What is not read, and what has no label."""
+        images = self.job.images
+        return "\n".join(filter(None, (*images.unread_remarks(), images.unlabelled_remark())))
 
-    def unit(row: int) -> WorkUnit:
-        split, start = starts[row]
-        chunk = records[split][start : start + images]
-        keys = (key for record in chunk for key in (geometry.keys(record.key) if geometry else [record.key]))
-        return WorkUnit(shard(split, start), tuple(keys), {"records": [record.to_json() for record in chunk]})
+    def size(self) -> Size:
+        """Shards and samples of the store."""
+        counts = self.job.images.counts()
+        return Size(sum(self.job.images.shards_of(count) for count in counts.values()), sum(counts.values()))
 
-    return PlanOnDemand.over([shard(split, start) for split, start in starts], unit)
+    def prepare(self, tools: Tools) -> None:
+        """Render scenes and count classes, if that is requested and not done; report what is not read."""
+        images, render = self.job.images, self.config.dataset.render
+        if render is not None:
+            workers = self.resources.workers
+            count = (os.cpu_count() or 1) if workers == "auto" else workers
+            render_once(self.workspace.artifact(SCENES), render, count, tools.report)
+        for line in images.unread_remarks():
+            tools.report(f"shard: {line}")
+        if images.selector is not None:
+            images.selector.prepare(tools)
 
+    def check_prepared(self) -> None:
+        """Check that existing scenes and class counts are those requested."""
+        images = self.job.images
+        if images.is_rendered:
+            images.scenes().require_match(self.name)
+            if not images.scenes().is_done():
+                return
+        if images.selector is not None:
+            images.selector.check_prepared()
 
-def listing_digest(records: Mapping[str, Sequence[Record]]) -> str:
-    """Sha256 over all records: what tells one dataset from another, wherever it lies.
+    def clean(self) -> None:
+        """Remove scenes and class counts."""
+        if self.job.images.is_rendered:
+            discard(self.workspace.artifact(SCENES))
+        if self.job.images.selector is not None:
+            self.job.images.selector.discard()
 
-    What the files hold is not looked at: one that is mended after it was quarantined stays in its place.
-    """
-    return list_fingerprint(record.to_json() for items in records.values() for record in items)
+    def plan(self) -> StorePlan:
+        """Units of the chosen images in order."""
+        images, samples = self.job.images, self.config.shard.samples_per_shard
+        if images.is_rendered:
+            images.scenes().require_match(self.name)
+        units = plan_units(images.records, samples, images.geometry)
+        inputs: dict[str, JSON] = {
+            "dataset": images.dataset.name,
+            "listing": listing_digest(images.records),
+            "samples_per_shard": samples,
+            **({"sampling": images.selector.inputs(images.candidate_keys())} if images.selector else {}),
+            **translation(images.own_taxonomy, images.taxonomy),
+            **mask_values(images.dataset),
+            **self.config.dataset.decoding.fingerprint_inputs(),
+            **images.geometry.fingerprint_inputs(),
+        }
+        taxonomy = taxonomy_entry(images.taxonomy) if images.taxonomy else None
+        manifest = Manifest("real", taxonomy, images.working_size, inputs, self.config.shard.image_format)
+        return StorePlan(manifest, units.shards.to_pylist(), lambda: units)
 
-
-def mask_values(dataset: Dataset) -> dict[str, JSON]:
-    """What tells the masks of a plain folder from others of the same classes, for a manifest."""
-    classes = dataset.classes if isinstance(dataset, Folder) else None
-    return {} if classes is None else {"masks": {"values": list(classes.values), "ignored": classes.ignored}}
-
-
-def translation(own: Taxonomy | None, target: Taxonomy | None) -> dict[str, JSON]:
-    """What tells labels that are translated from others, for a manifest; nothing where they stay as they are.
-
-    Raises:
-        UserError: there are no labels, or nothing says what their classes are in those of the target.
-    """
-    if target is None or own == target:
-        return {}
-    if own is None:
-        raise UserError(f"dataset.taxonomy={target.name}: the dataset has no labels to translate; leave it null")
-    try:
-        table = mapping_table(own, target)
-    except UserError as error:
-        raise UserError(f"dataset.taxonomy={target.name}: {error}") from error
-    return {"translation": {"from": own.name, "table": fingerprint(table.tolist())}}
-
-
-@cache
-def opened(kind: DatasetKind, root: str, options: Options | None, decoding: Decoding) -> Dataset:
-    """The dataset, its folders looked at once in each process."""
-    return open_dataset(kind, root, options, decoding)
-
-
-@dataclass(frozen=True)
-class DatasetSource:
-    """Reads the records that a unit carries from a dataset's folder, and brings them to the working size.
-
-    ``taxonomy`` names the classes that labels are translated into; None leaves them in the dataset's own.
-    ``options`` are those of its kind. ``geometry`` None leaves frames at their size on disk. ``decoding`` says how
-    image files are decoded.
-    """
-
-    kind: DatasetKind
-    root: str
-    taxonomy: str | None = None
-    options: Options | None = None
-    geometry: Geometry | None = None
-    decoding: Decoding = field(default_factory=Decoding)
-
-    @property
-    def keys_a_read(self) -> int:
-        """Samples of one image, which is decoded once for all of them."""
-        return self.geometry.views_per_image if self.geometry else 1
-
-    def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
-        """Every sample of the unit; an image that cannot be read is a failure of each sample that shows it."""
-        dataset = opened(self.kind, self.root, self.options, self.decoding)
-        rows = unit.params["records"]
-        assert isinstance(rows, Sequence)
-        wanted = set(unit.keys)
-        for row in rows:
-            keys = [key for key in self._keys(row["key"]) if key in wanted]  # type: ignore
-            if not keys:
-                continue
-            record = Record.from_json(row)  # type: ignore
-            try:
-                yield from (sample for sample in self._samples(dataset, record) if sample.key in wanted)
-            except RecordError as error:
-                yield from (Failed(key, str(error), traceback.format_exc()) for key in keys)
-
-    def metadata(self, dataset: Dataset, record: Record) -> dict[str, JSON]:
-        """What is known of an image, and where it comes from."""
-        known: dict[str, JSON] = {CAPTIONS: list(record.captions)} if record.captions else {}
-        if record.label is None and dataset.taxonomy is not None:
-            known[LABELLED] = False
-        return {**record.attributes, **known, "dataset": dataset.name, "split": record.split, "source": record.image}
-
-    def _keys(self, key: str) -> list[str]:
-        return self.geometry.keys(key) if self.geometry else [key]
-
-    def _translated(self, dataset: Dataset, label: Label | None) -> Label | None:
-        # To know its own classes a dataset may have to read thousands of files.
-        if self.taxonomy is None or label is None or dataset.taxonomy is None:
-            return label
-        return translate(label, dataset.taxonomy, named_taxonomy(self.taxonomy))
-
-    def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
-        frame = dataset.load(record, self.geometry.at_least if self.geometry else None)
-        frame = replace(frame, label=self._translated(dataset, frame.label))
-        metadata = self.metadata(dataset, record)
-        if self.geometry is None:
-            yield sample_of(record.key, frame, metadata)
-            return
-        for view in self.geometry.views(record.key, frame.full_size):
-            shown = show(frame, view, self.geometry)
-            yield sample_of(view.key, shown, {**metadata, **position(view, self.geometry)})
-
-
-@dataclass(frozen=True)
-class LabelSource(DatasetSource):
-    """Reads the labels alone, at their size on disk; images without one come without one."""
-
-    def _samples(self, dataset: Dataset, record: Record) -> Iterator[Sample]:
-        yield Sample(record.key, label=self._translated(dataset, dataset.annotations(record).label))
-
-
-def position(view: View, geometry: Geometry) -> dict[str, JSON]:
-    """Where a sample lies in its source, for its metadata; nothing where it shows the whole, stretched."""
-    if geometry.mode == "resize":
-        return {}
-    content: dict[str, JSON] = {CONTENT: asdict(view.content)} if geometry.mode == "letterbox" else {}
-    return {REGION: asdict(view.region), **content}
-
-
-def sample_of(key: str, frame: Frame, metadata: Mapping[str, JSON]) -> Sample:
-    """A frame as a sample; its boxes go into the metadata."""
-    boxes: dict[str, JSON] = {BOXES: [asdict(box) for box in frame.boxes]} if frame.boxes else {}
-    return Sample(key, frame.image, frame.label, instances=frame.instances, metadata={**metadata, **boxes})
+    def work(self) -> tuple[Stage, Source]:
+        """The stage and its source."""
+        return Shard(**self.for_stage), self.job.images.source()
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Writes samples as they come: their source reads and resizes them, in the threads that decode."""
+    """Writes samples unchanged: their source reads and resizes them, in the threads that decode."""
 
     resources: Resources
     batch_size: int
@@ -204,5 +137,5 @@ class Shard:
         """Nothing to load."""
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Every sample, as it is."""
+        """Every sample, unchanged."""
         return [Ok(sample) for sample in batch]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from tarfile import BLOCKSIZE, LENGTH_NAME
 from typing import Any
 
@@ -60,6 +60,14 @@ class SampleReader:
     def read(self, key: str) -> Sample:
         """The sample; raises KeyError for an unknown key, CorruptStore where its bytes do not decode."""
         return decode(key, self.read_members(key))
+
+    def samples(self, split: str | None = None) -> Iterator[Sample]:
+        """Every sample in the order of the keys, or those whose metadata name this split; reads one at a time."""
+        splits = self.index["split"].to_pylist() if split is not None and "split" in self.index.column_names else []
+        chosen = (
+            self.keys if split is None else [key for key, of in zip(self.keys, splits, strict=False) if of == split]
+        )
+        return map(self.read, chosen)
 
     def read_members(self, key: str) -> dict[str, bytes]:
         """The bytes of the members that ``read`` decodes, by extension; raises KeyError for an unknown key."""

@@ -1,4 +1,4 @@
-"""What the ids in a label map mean."""
+"""Taxonomies: the classes and colours of the ids in a label map, and mappings between them."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipeline.taxonomies.rows import taxonomy_from_rows
 
-# Its label files hold 0 for everything else, so a class has its place in this table plus one there.
+# Label files hold 0 for everything else, and a class has its train id plus one.
 RAW_IDS = tuple(range(1, 151))
 
-# Names and colours as segmentation frameworks have them; two classes share a colour. Things are the 100 classes of the
+# Names and colours as in segmentation frameworks; two classes share a colour. Things are the 100 classes of the
 # benchmark's instance track.
 ADE20K = taxonomy_from_rows(
     "ade20k",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.taxonomies.taxonomy import Taxonomy
 
-# The 11 classes of SegNet, in the colours that the 32-class original gives to the class of that name. SEGNET_GROUPS
-# says what each of them holds.
+# The 11 classes of SegNet, in the colours of the classes of the same name in the 32-class original. SEGNET_GROUPS lists
+# the original classes of each.
 CAMVID = Taxonomy(
     name="camvid",
     classes=(
@@ -36,7 +36,7 @@ CAMVID = Taxonomy(
     ),
 )
 
-# The labels of the original are RGB images in these colours. Its 32nd class is void, which is no class here.
+# The labels of the original are RGB images in these colours. Its 32nd class is void, which is ignored here.
 VOID_COLOR = (0, 0, 0)
 _COLORS = {
     "animal": (64, 128, 64),
@@ -73,9 +73,9 @@ _COLORS = {
 }
 CAMVID32 = Taxonomy(name="camvid32", classes=tuple(_COLORS), palette=tuple(_COLORS.values()))
 
-# Which of the original's classes each of the 11 holds, as the literature has it; the set itself does not say. Four are
-# in none: SegNet's own labels leave nearly all pixels of "archway", "cart luggage pram", "child" and "other moving"
-# unlabelled (89 to 98 %), so they are ignored.
+# The original classes of each of the 11, as in the literature; the set itself does not list them. Four are in none:
+# SegNet's own labels leave nearly all pixels of "archway", "cart luggage pram", "child" and "other moving" unlabelled
+# (89 to 98 %), so they are ignored.
 SEGNET_GROUPS: dict[str, tuple[str, ...]] = {
     "sky": ("sky",),
     "building": ("bridge", "building", "tunnel", "wall"),

@@ -11,7 +11,7 @@ CATEGORY_IDS = tuple(category for category in range(1, 183) if category not in _
 # A pixel of ``stuffthingmaps`` holds its category minus one, and 255 where it has none.
 RAW_IDS = tuple(category - 1 for category in CATEGORY_IDS)
 
-# Names and colours as segmentation frameworks have them; some classes share a colour.
+# Names and colours as in segmentation frameworks; some classes share a colour.
 COCO_STUFF = taxonomy_from_rows(
     "coco-stuff",
     """

@@ -1,4 +1,4 @@
-"""Labels of one set in the classes of another, so that both can be judged together."""
+"""Translate labels of one taxonomy to the classes of another, so that models of both sets can be compared."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pipeline.taxonomies.coco_stuff import COCO_STUFF
 from pipeline.taxonomies.taxonomy import Taxonomy, require_ids
 from pipeline.taxonomies.to_cityscapes import ADE20K_GROUPS, CAMVID32_GROUPS, CAMVID_GROUPS, COCO_STUFF_GROUPS, Groups
 
-# There is no way back from Cityscapes, and none through it from one of these to another: what it does not tell apart
-# is lost on the way, and most classes of the other side would never be met.
+# Nothing maps from Cityscapes, or through it from one of these to another: classes that it merges cannot be separated
+# again, and most classes of the target would stay empty.
 _GROUPS: dict[tuple[Taxonomy, Taxonomy], Groups] = {
     (CAMVID, CITYSCAPES): CAMVID_GROUPS,
     (CAMVID32, CITYSCAPES): CAMVID32_GROUPS,
@@ -30,8 +30,8 @@ _GROUPS: dict[tuple[Taxonomy, Taxonomy], Groups] = {
 def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.uint16]:
     """The target's train id of every id of the source, its ignore index included: [source.ignore_index + 1].
 
-    The array has the target's dtype; what the target has no class for is ignored. From a taxonomy to itself
-    everything stays. Raises UserError where nothing says what the classes are in the target.
+    The array has the target's dtype; classes without a counterpart in the target are ignored. From a taxonomy to
+    itself all ids stay. Raises UserError where no mapping between the two is known.
     """
     table = np.full(source.ignore_index + 1, target.ignore_index, target.dtype)
     if source == target:
@@ -46,7 +46,7 @@ def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.u
         raise UserError(
             f"{source.name} labels have no counterpart in {target.name}: they can stay as they are"
             + (f" or become {' or '.join(onward)}" if onward else "")
-            + f"; into {target.name} there is a way from {', '.join(inward) or 'no other set'}"
+            + f"; {', '.join(inward) or 'no other set'} can become {target.name}"
         )
     table.flags.writeable = False
     return table
@@ -55,10 +55,10 @@ def mapping_table(source: Taxonomy, target: Taxonomy) -> NDArray[np.uint8 | np.u
 def translate(
     label: NDArray[np.unsignedinteger], source: Taxonomy, target: Taxonomy
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Train ids of the source, 8 or 16 bits of any shape, as those of the target in its dtype.
+    """Translate train ids of the source, 8 or 16 bits of any shape, to those of the target in its dtype.
 
-    What the target has no class for becomes its ignore index. Raises UserError as `mapping_table` does, and for an
-    id that is neither a class of the source nor its ignore index.
+    Classes without a counterpart become the target's ignore index. Raises UserError as `mapping_table` does, and for
+    an id that is neither a class of the source nor its ignore index.
     """
     table = mapping_table(source, target)
     require_ids(label, source)

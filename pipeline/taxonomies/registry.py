@@ -1,4 +1,4 @@
-"""The taxonomies that a name stands for, and how a store says which one its labels have."""
+"""The taxonomies known by name, and how the manifest of a store records the taxonomy of its labels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TAXONOMIES: dict[str, Taxonomy] = {
 
 
 def named_taxonomy(name: str) -> Taxonomy:
-    """The taxonomy of that name; raises UserError where there is none."""
+    """The taxonomy of that name; raises UserError for an unknown name."""
     if name not in TAXONOMIES:
         raise UserError(f"unknown taxonomy {name!r} (known: {', '.join(sorted(TAXONOMIES))})")
     return TAXONOMIES[name]
 
 
 def taxonomy_entry(taxonomy: Taxonomy) -> str | dict[str, Any]:
-    """What a manifest says of a taxonomy: its name where that is known everywhere, else the whole of it as JSON."""
+    """The entry of a manifest for a taxonomy: its name if it is a known one, else the whole taxonomy as JSON."""
     return taxonomy.name if TAXONOMIES.get(taxonomy.name) == taxonomy else taxonomy_to_json(taxonomy)
 
 
 def taxonomy_of_entry(entry: str | Mapping[str, Any]) -> Taxonomy:
-    """The taxonomy that `taxonomy_entry` was given; raises UserError for an unknown name or another object."""
+    """The taxonomy of a manifest's entry, see `taxonomy_entry`; raises UserError for an unknown name or other JSON."""
     return named_taxonomy(entry) if isinstance(entry, str) else taxonomy_from_json(entry)

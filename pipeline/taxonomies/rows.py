@@ -10,9 +10,9 @@ Kind = Literal["thing", "stuff"]
 
 
 def taxonomy_from_rows(name: str, rows: str) -> Taxonomy:
-    """The 8-bit taxonomy whose classes are rows of ``RED GREEN BLUE thing|stuff NAME``; a name may have spaces.
+    """The 8-bit taxonomy of rows ``RED GREEN BLUE thing|stuff NAME``; a name may have spaces.
 
-    Raises ValueError for a row that is none.
+    Raises ValueError for a row in any other form.
     """
     classes: list[str] = []
     palette: list[Color] = []

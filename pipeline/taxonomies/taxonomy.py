@@ -1,4 +1,4 @@
-"""Class names, colours and the ignore index of each labelled set."""
+"""Taxonomies: class names, colours and the ignore index of a labelled set."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ IGNORE_8_BIT, IGNORE_16_BIT = 255, 65535
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """What the train ids of a labelled set mean.
+    """The classes of a labelled set, by train id.
 
     ``classes[i]`` and ``palette[i]`` (RGB, 0..255) belong to train id ``i``; ``ignore_index`` marks pixels
-    that belong to no class and is no class itself: 255 in labels of 8 bits, 65535 in labels of 16. ``things`` are
-    the classes whose objects the set tells apart. Colours are for people to look at, and two classes may share one.
-    Raises ValueError for contradictions.
+    without a class and is no class itself: 255 in labels of 8 bits, 65535 in labels of 16. ``things`` are the classes
+    with separate objects. Colours are for display, and two classes may share one. Raises ValueError for
+    contradictions.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Taxonomy:
 
     @property
     def dtype(self) -> type[np.uint8 | np.uint16]:
-        """Of the labels: uint8, or uint16 where the ignore index is 65535."""
+        """Dtype of the labels: uint8, or uint16 if the ignore index is 65535."""
         return np.uint8 if self.ignore_index == IGNORE_8_BIT else np.uint16
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
-        """Colour of every possible id, uint8 [ignore_index + 1, 3]; black where the id is no class."""
+        """Colour of every possible id, uint8 [ignore_index + 1, 3]; black if the id is no class."""
         table = np.zeros((self.ignore_index + 1, 3), np.uint8)
         table[: len(self)] = self.palette
         table.flags.writeable = False
@@ -73,7 +73,7 @@ class Taxonomy:
 
 
 def require_ids(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> None:
-    """Raise UserError where a label map of 8 or 16 bits holds what is neither a class nor the ignore index."""
+    """Raise UserError if a label map of 8 or 16 bits has an id that is neither a class nor the ignore index."""
     known = taxonomy.is_id[label]
     if not known.all():
         raise UserError(
@@ -89,7 +89,7 @@ def colorize(label: NDArray[np.unsignedinteger], taxonomy: Taxonomy) -> NDArray[
     nor the ignore index.
     """
     require_ids(label, taxonomy)
-    # Several times faster than indexing with the label.
+    # Several times faster than indexing the colours with the label.
     return np.take(taxonomy.colors, label, axis=0)
 
 

@@ -1,8 +1,7 @@
-"""Which classes of other sets are which of the 19 classes of Cityscapes.
+"""Mappings from the classes of other sets to the 19 classes of Cityscapes.
 
-A class goes where nearly all of its pixels belong by the labelling policy of Cityscapes. One that is spread over
-several classes there, or is left unlabelled there, is in no table and is ignored: a pixel too few is judged
-rather than one by a label that is wrong.
+A class maps to the one that nearly all of its pixels have by the labelling policy of Cityscapes. A class that is spread
+over several of them, or unlabelled there, is in no table and is ignored: a missing label is better than a wrong one.
 """
 
 from __future__ import annotations
@@ -45,27 +44,27 @@ CAMVID32_GROUPS: Groups = {
     "person": ("pedestrian", "child"),
 }
 
-# Ignored where one might think otherwise: "signboard" is advertisements as well as traffic signs, "path" paved or not,
-# "dirt track" driven on or not; "door", "windowpane" and "column" are mostly seen indoors; mountains, hills, rocks,
-# water, bridges and stairs are void in Cityscapes, and so is everything else that no street has.
+# Ignored although one may expect a mapping: "signboard" is advertisements as well as traffic signs, "path" paved or
+# not, "dirt track" driven on or not; "door", "windowpane" and "column" are mostly seen indoors; mountains, hills,
+# rocks, water, bridges and stairs are void in Cityscapes, and so are all things that no street has.
 ADE20K_GROUPS: Groups = {
     "road": ("road",),
     "sidewalk": ("sidewalk",),
-    # A booth or a canopy may stand alone; these five are buildings whatever they look like.
+    # A booth or a canopy may be free-standing; these five are always buildings.
     "building": ("building", "house", "skyscraper", "hovel", "tower"),
-    # Indoors for the most part, but where there is a street it is one that stands by itself: facades are "building".
+    # Mostly indoors, but in a street it is free-standing: facades are "building".
     "wall": ("wall",),
     # A railing is the fence of a bridge or a balcony; a bannister belongs to stairs.
     "fence": ("fence", "railing"),
-    # Cityscapes counts whatever is mounted on a pole as pole, but for traffic lights and signs.
+    # Cityscapes labels everything mounted on a pole as pole, except traffic lights and signs.
     "pole": ("pole", "streetlight"),
     "traffic light": ("traffic light",),
     "vegetation": ("tree", "plant", "palm", "flower"),
     "terrain": ("grass", "earth", "field", "land", "sand"),
     "sky": ("sky",),
-    # Whoever rides is a person here too, and would be a rider: few do.
+    # Includes the few riders, who would be "rider" in Cityscapes.
     "person": ("person",),
-    # Cityscapes counts vans as cars.
+    # Cityscapes labels vans as cars.
     "car": ("car", "van"),
     "truck": ("truck",),
     "bus": ("bus",),
@@ -73,10 +72,10 @@ ADE20K_GROUPS: Groups = {
     "bicycle": ("bicycle",),
 }
 
-# Ignored where one might think otherwise: the seven walls are facades, rooms and walls that stand by themselves; doors
-# and windows are seen from within as often as from without; "gravel", "ground-other", "playingfield", "moss" and
-# "snow" lie on more than one class; "potted plant" is a pot as well; "parking meter", "fire hydrant", "bench", water,
-# bridges, mountains and railroads are void in Cityscapes.
+# Ignored although one may expect a mapping: the seven walls are facades, rooms and free-standing walls; doors and
+# windows are seen from inside as often as from outside; "gravel", "ground-other", "playingfield", "moss" and "snow"
+# cover more than one class; "potted plant" includes the pot; "parking meter", "fire hydrant", "bench", water, bridges,
+# mountains and railroads are void in Cityscapes.
 COCO_STUFF_GROUPS: Groups = {
     "road": ("road",),
     "sidewalk": ("pavement",),
@@ -87,7 +86,7 @@ COCO_STUFF_GROUPS: Groups = {
     "vegetation": ("tree", "bush", "branch", "leaves", "flower", "plant-other"),
     "terrain": ("grass", "dirt", "mud", "sand"),
     "sky": ("sky-other", "clouds"),
-    # As in ADE20K, with its riders.
+    # Includes the riders, as in ADE20K.
     "person": ("person",),
     "car": ("car",),
     "truck": ("truck",),

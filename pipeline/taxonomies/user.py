@@ -1,4 +1,4 @@
-"""Taxonomies that are not known beforehand: a user's own classes, or those that a set turns out to have."""
+"""Taxonomies that are not known in advance: a user's own classes, or those in the files of a set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCHEMA = TypeAdapter(Taxonomy)
 
 
 def taxonomy_of_classes(name: str, classes: Sequence[str], things: Sequence[str] = ()) -> Taxonomy:
-    """The taxonomy of these classes in this order, in colours of their own; 16-bit where 8 bits do not suffice.
+    """The taxonomy of these classes in this order, each in a colour of its own; 16-bit if 8 bits do not suffice.
 
     Raises ValueError where two classes share a name.
     """
@@ -24,7 +24,7 @@ def taxonomy_of_classes(name: str, classes: Sequence[str], things: Sequence[str]
 
 
 def distinct_palette(count: int) -> tuple[Color, ...]:
-    """So many RGB colours, all different and none black, the same each time and far apart at the beginning.
+    """``count`` RGB colours: all different, none black, always the same, and the first ones far apart.
 
     Bit j of a class's number, counted from 1, is bit 7 - j // 3 of channel j % 3, as in the colours of PASCAL VOC.
     """
@@ -50,5 +50,5 @@ def taxonomy_from_json(value: Mapping[str, Any]) -> Taxonomy:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise UserError(f"not a taxonomy: {where + ': ' if where else ''}{said}") from error
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise UserError(f"not a taxonomy: {where + ': ' if where else ''}{reason}") from error

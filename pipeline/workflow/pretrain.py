@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from augment.errors import UserError
+from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, PretrainOptions
-from augment.options import AbsolutePath, Options
-from pipeline.config import BackboneConfig, DatasetConfig, Name, SizeConfig
-from pipeline.engine.training_progress import training_progress
+from augment.options import AbsolutePath, Name, Options
+from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
+from pipeline.engine import training_progress
+from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
@@ -31,8 +33,8 @@ REQUEST = "request.json"
 class SourceConfig(Options):
     """Training images and how crops are cut from them."""
 
-    dataset: DatasetConfig
-    geometry: SizeConfig
+    dataset: DatasetOptions
+    geometry: SizeOptions
     crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
     smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
     weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
@@ -46,7 +48,7 @@ class PretrainConfig(PretrainOptions):
     destination: AbsolutePath = Field(description="folder that the finished model is written to")
     device: str = Field(default="cpu", description="torch device")
     threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
-    backbone: BackboneConfig
+    backbone: BackboneOptions
     sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
 
 
@@ -54,7 +56,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
     import torch
 
-    from augment.backbones import load_backbone
+    from augment.backbones import LayeredBackbone, load_backbone
     from augment.lumen.pretrain import pretrain
 
     if config.threads:
@@ -67,6 +69,8 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
         for name, source in config.sources.items()
     }
     backbone = load_backbone(config.backbone.name, config.device)
+    if not isinstance(backbone, LayeredBackbone):
+        raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
         on_step = partial(watch, "")
@@ -128,30 +132,23 @@ def require_same_request(config: PretrainConfig) -> None:
 def keep_request(config: PretrainConfig) -> None:
     """Write down what the workspace is begun with."""
     config.workspace.mkdir(parents=True, exist_ok=True)
-    path = config.workspace / REQUEST
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(request_of(config), indent=2) + "\n")
-    scratch.replace(path)
+    write_whole(config.workspace / REQUEST, json.dumps(request_of(config), indent=2) + "\n")
 
 
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
     """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
-    from pipeline.config import TRAIN_SPLIT
-    from pipeline.datasets import open_dataset
-    from pipeline.datasets.opening import intake_of, options_of
+    from pipeline.stages.dataset_source import select
     from pipeline.stages.rendering import render_once
-    from pipeline.stages.shard import select
 
     if config.dataset.kind == "rendered":
         assert config.dataset.render is not None
         render_once(scenes, config.dataset.render, None, report)
-    settings = config.dataset
-    dataset = open_dataset(settings.kind, settings.root or scenes, options_of(settings), settings.decoding)
-    listing = intake_of(settings).listing(dataset, [TRAIN_SPLIT])
+    dataset = config.dataset.open(config.dataset.root or scenes)
+    listing = config.dataset.list_images(dataset, [TRAIN_SPLIT])
     for line in listing.remarks():
         report(line)
-    records = select(listing.records, settings.limit)[TRAIN_SPLIT]
+    records = select(listing.records, config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
     return ImageSource(

@@ -1,4 +1,4 @@
-"""What a run would do and what has been done, as figures and tables."""
+"""What a run would do and what it has done, as figures and tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.config import StageName
-from pipeline.engine.errors import top_reasons
-from pipeline.stages.steps import Step, StoreStep
+from pipeline.engine import top_reasons
+from pipeline.stages.step import StageName, Step
+from pipeline.stages.store_step import StoreStep
 from pipeline.store import Failure, Store, Totals
 from pipeline.workflow.survey import Standing, survey, survey_so_far
 
@@ -19,19 +19,19 @@ class Row:
 
     Attributes:
         stage: its name.
-        units, units_done: work units: shards of a store, trainings, or artifacts; None in all is not known.
-        samples, samples_done: samples, where the stage writes a store; None in all is not known.
-        failed, dropped: samples quarantined, and left out on purpose.
-        bytes: of the shards there are.
+        units, units_done: work units: shards of a store, trainings, or artifacts; the total is None if unknown.
+        samples, samples_done: samples of a stage that writes a store; the total is None if unknown.
+        failed, dropped: samples that were quarantined, and left out on purpose.
+        bytes: size of the existing shards.
         seconds: worker time that they took.
         done: whether a run would do nothing.
-        waits_for: the stage that must be done before it is known whether what is there of this one still holds;
-            nothing of that is counted as done.
-        failure_reasons, drop_reasons: such samples by kind of reason.
+        waits_for: the stage that must be done before it is known whether the results of this one are still valid;
+            until then they do not count as done.
+        failure_reasons, drop_reasons: failed and dropped samples by kind of reason.
         failure: a quarantined sample, with its key and whole reason.
-        unknown: why it is not known how much there is in all, None where it is.
-        unchecked: why what is there could not be compared with what is asked for, None where it was.
-        refused: why a run would refuse what is there, None where it would not.
+        unknown: why the totals are unknown, or None.
+        unchecked: why the results could not be compared with what is requested, or None.
+        refused: why a run would refuse the results, or None.
     """
 
     stage: StageName
@@ -54,17 +54,17 @@ class Row:
 
     @property
     def units_left(self) -> int | None:
-        """Work units that a run would do; at most, where the stage ``waits_for`` another, None where not known."""
+        """Work units that a run would do; an upper bound if the stage ``waits_for`` another, None if unknown."""
         return 0 if self.done else None if self.units is None else self.units - self.units_done
 
     @property
     def rate(self) -> float | None:
-        """Samples a second and worker."""
+        """Samples per second and worker."""
         return self.samples_done / self.seconds if self.seconds and self.samples_done else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Worker time that the rest takes at the rate so far."""
+        """Worker time for the rest at the rate so far."""
         if self.done:
             return None
         return max(0, self.samples - self.handled) / self.rate if self.rate and self.samples is not None else None
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def handled(self) -> int:
-        """Samples that are not to be done again."""
+        """Samples that need no more work."""
         return self.samples_done + self.failed + self.dropped
 
     def to_json(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def progress(steps: Sequence[Step]) -> list[Row]:
 
 
 def progress_so_far(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage, which leaves open how much there is in all where that is not known, as of no dataset."""
+    """A row for every stage, without totals if they are unknown, as without the dataset."""
     return rows_of(survey_so_far(steps))
 
 
@@ -113,7 +113,7 @@ def rows_of(standings: Sequence[Standing]) -> list[Row]:
 
 def row_of(standing: Standing) -> Row:
     step, size = standing.step, standing.size
-    # Of an artifact only its units count.
+    # An artifact has units alone.
     made = Totals(shards=standing.made) if isinstance(standing.made, int) else standing.made
     return Row(
         step.name,
@@ -137,7 +137,7 @@ def row_of(standing: Standing) -> Row:
 
 
 def plan_table(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how much there is to do."""
+    """Lines of the table of `lumen plan`."""
     header = ("stage", "units", "done", "left", "samples", "done", "bytes", "worker time left")
     lines = aligned(
         [
@@ -161,7 +161,7 @@ def plan_table(rows: Sequence[Row]) -> list[str]:
 
 
 def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list[str]:
-    """Lines that say how far every stage is, below them why samples failed, and the remedy for those of each stage."""
+    """Lines of the table of `lumen status`, with why samples failed and the remedy of each stage."""
     header = ("stage", "units", "samples", "failed", "dropped", "samples/s a worker", "bytes", "worker time left")
     lines = aligned(
         [
@@ -183,12 +183,12 @@ def status_table(rows: Sequence[Row], remedies: Mapping[StageName, str]) -> list
     )
     unknown = dict.fromkeys(row.unknown for row in rows if row.unknown)
     unchecked = dict.fromkeys(row.unchecked for row in rows if row.unchecked and row.unchecked not in unknown)
-    lines += [f"?: not known: {reason}" for reason in unknown]
-    lines += [f"taken as it is: {stages_with(rows, reason)}: {reason}" for reason in unchecked]
+    lines += [f"?: unknown: {reason}" for reason in unknown]
+    lines += [f"not compared with the configuration: {stages_with(rows, reason)}: {reason}" for reason in unchecked]
     lines += waiting(rows)
     lines += [f"{row.stage}: a run would refuse this: {row.refused}" for row in rows if row.refused]
     lines += [
-        f"{row.stage}: every unit is done, and what is made of them all is not" for row in rows if unfinished(row)
+        f"{row.stage}: every unit is done, but not the result that is made from them" for row in rows if unfinished(row)
     ]
     for row in rows:
         if row.failed:
@@ -204,29 +204,29 @@ def stages_with(rows: Sequence[Row], unchecked: str) -> str:
 
 
 def left(row: Row) -> str:
-    """How many units a run would do, in a word."""
+    """How many units a run would do, for the table."""
     if row.waits_for:
         return "?"
     return "-" if row.done else "table" if unfinished(row) else known(row.units_left)
 
 
 def unfinished(row: Row) -> bool:
-    """Whether all units are there and what sums them up is not, as the table of finished trainings."""
+    """Whether all units are done, but not the result that is made from them, such as the table of trainings."""
     return not row.done and row.units_left == 0 and not row.unknown and not row.waits_for
 
 
 def waiting(rows: Sequence[Row]) -> list[str]:
-    """A line for each stage that others wait for, with what is there of which it is not known whether it holds."""
+    """A line for each stage that decides whether the results of others are still valid."""
     stages = dict.fromkeys(row.waits_for for row in rows if row.waits_for)
     return [
-        f"?: whether what is there of {', '.join(row.stage for row in rows if row.waits_for == stage)} still holds "
-        f"shows when {stage} is done"
+        f"?: whether the results of {', '.join(row.stage for row in rows if row.waits_for == stage)} are still valid "
+        f"is known when {stage} is done"
         for stage in stages
     ]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines; the first column flush left, the others flush right."""
+    """Rows as lines; the first column is left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
@@ -246,7 +246,7 @@ def known(number: int | None) -> str:
 
 
 def size_text(size: int | None) -> str:
-    """A number of bytes for people."""
+    """A number of bytes, in units of 1024."""
     if size is None:
         return "-"
     value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -256,7 +256,7 @@ def size_text(size: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span for people."""
+    """A time span in hours, minutes and seconds."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)

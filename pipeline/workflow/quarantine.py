@@ -9,27 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.errors import UserError
-from pipeline.config import StageName
-from pipeline.engine.errors import top_reasons
+from pipeline.engine import top_reasons
+from pipeline.stages.registry import store_steps
 from pipeline.store import JSON, Store
 from pipeline.store.sample import kind_of
 from pipeline.workspace.workspace import Workspace
-
-# The stages that write a store, in their order, and the store's name.
-STORE_OF_STAGE: dict[StageName, str] = {
-    "shard": "real",
-    "extract": "layouts",
-    "caption": "captions",
-    "generate": "synthetic",
-    "curate": "curated",
-}
 
 
 @dataclass(frozen=True)
 class Quarantined:
     """A sample that a stage could not read, process or write; ``reason`` starts with its kind and a colon."""
 
-    stage: StageName
+    stage: str
     key: str
     reason: str
     shard: str
@@ -47,22 +38,22 @@ class Quarantined:
         }
 
 
-def quarantined(root: Path, stage: StageName | None = None) -> list[Quarantined]:
+def quarantined(root: Path, stage: str | None = None) -> list[Quarantined]:
     """The quarantined samples of all stages, or of one, in the order of stages, shards and samples.
 
-    Raises UserError where the folder is no workspace, or the stage writes no store; CorruptStore where a store is
-    damaged.
+    Raises:
+        UserError: the folder is not a workspace, or the stage writes no store.
+        CorruptStore: a store is damaged.
     """
-    if stage is not None and stage not in STORE_OF_STAGE:
-        raise UserError(
-            f"--stage {stage}: it writes no store and has no quarantine; the stages that do are "
-            f"{', '.join(STORE_OF_STAGE)}"
-        )
     space = Workspace.at(root)
-    stores = {name: space.stores[store] for name, store in STORE_OF_STAGE.items()}
+    stores = {step.name: step.url_in(space) for step in store_steps()}
+    if stage is not None and stage not in stores:
+        raise UserError(
+            f"--stage {stage}: it writes no store and has no quarantine; the stages that do are {', '.join(stores)}"
+        )
     there = {name: url for name, url in stores.items() if Store.is_at(url)}
     if not there and not space.config.is_file():
-        raise UserError(f"{root} is no workspace: it has no store; give the folder that lumen run wrote to")
+        raise UserError(f"{root} is not a workspace: it has no store; give the folder that lumen run wrote to")
     return [
         Quarantined(name, row["key"], row["reason"], row["shard"], row["traceback"])
         for name, url in there.items()

@@ -1,4 +1,4 @@
-"""How far every step of a run is and what is left of it: what plan, status and run all go by. It changes nothing."""
+"""How far every step of a run is and what is left of it, for plan, status and run. It changes nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from augment.errors import UserError
-from pipeline.config import StageName
-from pipeline.stages.steps import Size, Step
+from pipeline.stages.step import Size, StageName, Step
 from pipeline.store import CorruptStore, FingerprintMismatch, Totals
 from pipeline.workspace.artifact import ArtifactMismatch
 
@@ -17,15 +16,15 @@ class Standing:
     """How far a step is.
 
     Attributes:
-        step: which.
+        step: the step.
         done: whether a run would do nothing.
         made: what a run would not make again.
-        size: how much there will be in all; None is not known.
+        size: how much there will be in all; None if unknown.
         blocked_by: the first stage that is not done and that this one depends on, or None.
-        unsettled: whether something is there of which only ``blocked_by`` will show whether it still holds.
-        unknown: why ``size`` is not known.
-        unchecked: why what is there could not be compared with what is asked for.
-        refused: why a run would refuse what is there.
+        unsettled: whether there are results whose validity is known only when ``blocked_by`` is done.
+        unknown: why ``size`` is unknown.
+        unchecked: why the results could not be compared with what is requested.
+        refused: why a run would refuse the results.
     """
 
     step: Step
@@ -40,10 +39,10 @@ class Standing:
 
 
 def survey(steps: Sequence[Step]) -> list[Standing]:
-    """How far each of these steps is, all others being done.
+    """How far each of these steps is, if all others are done.
 
     Raises:
-        UserError: what is there of a step was made from other inputs, or something that it needs is missing.
+        UserError: results of a step were made from other inputs, or something that it needs is missing.
     """
     standings: list[Standing] = []
     for step in steps:
@@ -53,7 +52,7 @@ def survey(steps: Sequence[Step]) -> list[Standing]:
 
 
 def survey_so_far(steps: Sequence[Step]) -> list[Standing]:
-    """The same of a workspace of which dataset and models may be elsewhere by now: what is there counts as it is.
+    """The same without the dataset and the models, which may have moved: results count as they are.
 
     Raises:
         CorruptStore: a store is damaged.
@@ -64,7 +63,7 @@ def survey_so_far(steps: Sequence[Step]) -> list[Standing]:
             found = _standing(step, standings)
         except (ArtifactMismatch, FingerprintMismatch) as error:
             found = replace(_as_it_is(step), refused=_line(error))
-        # Of a file that the configuration names and that cannot be read, it is a ValueError.
+        # A file that the configuration names and that cannot be read gives a ValueError.
         except (UserError, OSError, ValueError, CorruptStore) as error:
             found = replace(_as_it_is(step), unchecked=_line(error))
         try:
@@ -83,7 +82,7 @@ def _standing(step: Step, before: Sequence[Standing]) -> Standing:
         return Standing(step, False, made, None, blocking.blocked_by or blocking.step.name, step.is_begun())
     if step.grows_with in undone:
         step.refuse_others()
-        # Its plan follows the shards that are there, and more or fewer of them are to come.
+        # Its plan follows the existing shards of that stage, and their number will change.
         made = step.made()
         done = isinstance(made, Totals) and made.shards == step.size().units
     else:
@@ -94,20 +93,20 @@ def _standing(step: Step, before: Sequence[Standing]) -> Standing:
 
 
 def _blocks(undone: Standing, step: Step) -> bool:
-    """Whether nothing can be said of a step before this one is done."""
+    """Whether nothing is known about a step before this one is done."""
     if undone.step.name in step.reads:
         return True
-    # A store keeps the shards that it has while another grows in front of it.
+    # A store keeps its shards while the store that it follows grows.
     return undone.step.name == step.grows_with and not (undone.blocked_by is None and undone.step.is_begun())
 
 
 def _as_it_is(step: Step) -> Standing:
-    """A step as if its results were what is asked for, because that cannot be found out."""
+    """A step as if its results were what is requested, because that cannot be checked."""
     return Standing(step, step.is_whole(), step.made(), None)
 
 
 def _size(found: Standing) -> Size:
-    """How much there will be; of a step that is done, how much there is, of which less may have been planned."""
+    """How much there will be; for a step that is done, how much there is, which may be more than was planned."""
     if found.done and not found.unchecked and not found.refused and isinstance(found.made, Totals):
         made = found.made
         return Size(made.shards, made.samples + made.failures + made.dropped)

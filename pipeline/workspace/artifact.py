@@ -1,4 +1,4 @@
-"""Results that are not stores: a folder or a file, and beside it the record of what it was made from."""
+"""Results that are not stores: a folder or a file, with a record of what it was made from."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from augment.errors import UserError
+from augment.files import write_whole
 from pipeline.store.canonical import JSON, file_sha256, fingerprint
 from pipeline.store.errors import CorruptStore
-from pipeline.workspace.mismatch import told
+from pipeline.workspace.mismatch import describe_changes
 
 RECORD = "artifact.json"
 
@@ -32,8 +33,8 @@ class Record:
         fingerprint: of kind and inputs.
         inputs: everything that its content depends on.
         files: relative path -> sha256 of its bytes.
-        digest: sha256 over the files that matter to what is made from it, by which that names it.
-        facts: what is worth knowing of the result, e.g. explained variance.
+        digest: sha256 over the files that decide what is made from it; the inputs of that hold this digest.
+        facts: figures of the result, e.g. explained variance.
     """
 
     kind: str
@@ -46,21 +47,23 @@ class Record:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A result at `path`, a folder (or a file, where the path has a suffix), as a function of `inputs`.
+    """A result at `path`, a folder (or a file, if the path has a suffix), as a function of `inputs`.
 
-    The record is written last, and a folder gets its name only when whole, so that what exists is complete.
+    The record is written last, and a folder gets its name only when it is whole, so that what exists is complete.
 
     Attributes:
-        path: where it lies.
+        path: of the folder or file.
         kind: what it is.
         inputs: everything that its content depends on.
-        essence: patterns of the files that matter to what is made from it, which logs and pictures do not.
+        essence: patterns of the files that decide what is made from it, which logs and pictures do not.
+        input_names: what the inputs are called in messages; see `describe_changes`.
     """
 
     path: Path
     kind: str
     inputs: Mapping[str, JSON]
     essence: tuple[str, ...] = ("*",)
+    input_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -77,28 +80,31 @@ class Artifact:
         return record is not None and record.fingerprint == self.fingerprint
 
     def require_match(self, stage: str) -> None:
-        """Check that what lies at the path, if anything does, was made from these inputs.
+        """Check that the artifact at the path, if there is one, was made from these inputs.
 
         Raises:
-            ArtifactMismatch: it was not; the message says what differs and what can be done.
+            ArtifactMismatch: it was not; the message says what differs and how to go on.
         """
         record = self.record()
         if record is None:
             require_own(self.path)
         elif record.fingerprint != self.fingerprint:
             raise ArtifactMismatch(
-                f"{self.path} was made from other inputs ({told(self.kind, record.inputs, self.inputs)}): "
-                f"choose another --workspace, or make it and all that follows anew with --redo {stage}"
+                f"{self.path} was made from other inputs ({self._changes(record)}): "
+                f"choose another --workspace, or make it and all that follows again with --redo {stage}"
             )
+
+    def _changes(self, record: Record) -> str:
+        return describe_changes(self.input_names, record.inputs, self.inputs)
 
     @contextmanager
     def building(self, facts: dict[str, JSON] | None = None) -> Iterator[Path]:
         """Give a path to write to, and commit it when the block ends without an exception.
 
-        After a failure what was written stays for these same inputs, so that a training can take it up again.
+        After a failure the files stay for the same inputs, so that a training can resume.
 
         Args:
-            facts: recorded as they are when the block ends, so the block may fill them.
+            facts: recorded when the block ends, so that the block may fill them.
         """
         require_own(self.path)
         scratch = self.path.with_name(f".{self.path.name}-{self.fingerprint[:12]}.partial")
@@ -112,7 +118,7 @@ class Artifact:
             write_record(scratch / RECORD, record)
             shutil.rmtree(self.path, ignore_errors=True)
         else:
-            # A kill between the two files must not leave new bytes beside a record that vouches for the old ones.
+            # A kill between the two files must not leave new bytes with the record of the old ones.
             record_path(self.path).unlink(missing_ok=True)
         scratch.replace(self.path)
         if self.path.suffix:
@@ -120,7 +126,7 @@ class Artifact:
 
 
 def record_path(path: Path) -> Path:
-    """Where the record of the artifact at `path` lies."""
+    """Path of the record of the artifact at `path`."""
     return path.with_suffix(".json") if path.suffix else path / RECORD
 
 
@@ -130,7 +136,7 @@ def read_record(path: Path) -> Record | None:
     Raises:
         CorruptStore: it is damaged.
     """
-    remedy = "remove the artifact to make it anew"
+    remedy = "remove the artifact, and the next run makes it again"
     try:
         content = json.loads(record_path(path).read_text())
         # Records of the first versions have no seal.
@@ -146,33 +152,31 @@ def read_record(path: Path) -> Record | None:
 
 
 def require_own(path: Path) -> None:
-    """Check that no folder of somebody else's lies where an artifact shall be.
+    """Check that no folder that is not an artifact is in the place of one.
 
     Raises:
-        UserError: one does.
+        UserError: there is one.
     """
     if path.is_dir() and read_record(path) is None and any(path.iterdir()):
         raise UserError(f"{path} exists and has no {RECORD}: move it away or take another --workspace")
 
 
 def write_record(path: Path, record: Record) -> None:
-    scratch = path.with_name(f".{path.name}.tmp")
     content = json.loads(json.dumps(asdict(record)))
-    scratch.write_text(json.dumps({**content, "seal": seal_of(content)}, indent=2, sort_keys=True) + "\n")
-    scratch.replace(path)
+    write_whole(path, json.dumps({**content, "seal": seal_of(content)}, indent=2, sort_keys=True) + "\n")
 
 
 def seal_of(content: Mapping[str, JSON]) -> str:
-    """Sha256 over all that a record says, as read from JSON, by which a change to it is noticed."""
-    # Not the canonical JSON of fingerprints: a fact may be NaN, as a score is that nothing was measured for.
+    """Sha256 over the whole record, as read from JSON; it shows that a record was changed."""
+    # Not the canonical JSON of fingerprints: a fact may be NaN, such as a score without a measurement.
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def discard(path: Path) -> None:
-    """Remove the artifact at `path`, its record and what interrupted attempts at it have left.
+    """Remove the artifact at `path`, its record and the files of interrupted attempts.
 
     Raises:
-        UserError: a folder is there that is no artifact.
+        UserError: the folder is not an artifact.
     """
     require_own(path)
     for item in (path, record_path(path), *path.parent.glob(f".{path.name}-*.partial")):
@@ -191,7 +195,7 @@ def hash_files(path: Path, name: str) -> dict[str, str]:
 
 
 def verify_artifact(path: Path) -> tuple[int, list[str]]:
-    """How many files of an artifact were hashed, and a line for each that is missing, changed or not in its record."""
+    """Number of files of an artifact that were hashed, and a line for each that is missing, changed or unrecorded."""
     try:
         record = read_record(path)
     except CorruptStore as error:

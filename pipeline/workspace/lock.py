@@ -12,7 +12,7 @@ from augment.errors import UserError
 
 @contextmanager
 def sole_run(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made where it is absent, for this process; the lock dies with it.
+    """Hold `folder`, created if it is missing, for this process; the lock ends with the process.
 
     Raises:
         UserError: another process holds it.
@@ -22,9 +22,9 @@ def sole_run(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder}: another run is at work there: wait for it or take another folder") from error
+            raise UserError(f"{folder}: another run is using it: wait for it or take another folder") from error
         try:
             yield
         finally:
-            # A child that was forked meanwhile, such as a loader of training data, holds the file open too.
+            # A forked child, such as a loader of training data, may still hold the file open.
             fcntl.flock(file, fcntl.LOCK_UN)

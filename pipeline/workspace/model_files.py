@@ -1,26 +1,26 @@
-"""Which model a name in the configuration means, and what its bytes are, without loading it."""
+"""The files of the model that a name in the configuration means, and their digest, without loading it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augment.backbones.imported import is_import_path, source_file
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
 
-HUB_SECONDS = 5.0
 ADAPTER_CLASS = "LayoutControlNet"
-# Of an adapter's configuration; see `augment.lumen.adapter`.
+# A key in the configuration of an adapter; see `augment.lumen.adapter`.
 GUARD = "down_block_types"
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
 def adapter_folder(name: str) -> Path:
-    """Folder of the adapter `name`: the one of a model of the zoo, or a path.
+    """Folder of the adapter `name`: that of a shipped model, or a path.
 
     Raises:
         UserError: there is no such folder.
@@ -85,62 +85,14 @@ def basis_digest(folder: Path) -> str:
 
 
 def model_folder(name: str) -> Path:
-    """Where a model of the zoo or of a local folder lies; nowhere, for a hub id."""
+    """Folder of a shipped or local model; for a hub id a path that does not exist."""
     return zoo.ZOO / name if name in zoo.names() else Path(name).expanduser()
 
 
-def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> None:
-    """Check that a model is in a folder, in the hub's cache or on the hub, which is asked once and without retries.
-
-    Args:
-        key: of the configuration that names the model.
-        name: a folder, or a hub id.
-        file: what every such model has at its top; where the cache holds that, the hub is not asked.
-        own: names of models that need neither.
-
-    Raises:
-        UserError: it is nowhere.
-    """
-    from huggingface_hub import HfApi, try_to_load_from_cache
-
-    # HTTPError is that of the library which this version of the hub's client speaks through.
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        HTTPError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    if name in own or Path(name).is_dir():
-        return
-    remedy = f"give a folder, a hub id or one of {', '.join(own)}" if own else "give a folder or a hub id"
-    try:
-        if isinstance(try_to_load_from_cache(name, file), str):
-            return
-        found = HfApi().model_info(name, timeout=HUB_SECONDS)
-    except HFValidationError as error:
-        raise UserError(f"{key}={name}: no such folder, and no hub id: {remedy}") from error
-    except GatedRepoError as error:
-        raise UserError(f"{key}={name}: the hub gives it only to who accepts its terms and logs in there") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"{key}={name}: no such folder, and the hub has no such model: {remedy}") from error
-    except OfflineModeIsEnabled as error:
-        raise UserError(
-            f"{key}={name}: not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to ask the hub: "
-            f"unset it, or {remedy}"
-        ) from error
-    except (HTTPError, OSError) as error:
-        answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{key}={name}: not in the local cache, and the hub {answer} ({reason}): {remedy}") from error
-    if file not in {item.rfilename for item in found.siblings or ()}:
-        raise UserError(f"{key}={name}: that model on the hub has no {file}, so it is of another sort: {remedy}")
-
-
 def identity(name: str) -> JSON:
-    """What tells one model from another: name and content of a folder, the name alone of a hub id."""
+    """What identifies a model: the name of a hub id, with the content of a folder or of an imported module."""
+    if is_import_path(name):
+        return {"name": name, "digest": file_digest(source_file(name))}
     folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}
@@ -152,9 +104,9 @@ def identity(name: str) -> JSON:
 
 
 def _model_digest(path: Path) -> str:
-    """Digest of a model's file; that of an adapter's configuration as it is without what makes other classes refuse it.
+    """Digest of a model's file; an adapter's configuration counts without the key that makes other classes refuse it.
 
-    Adapters that were saved before there was such a guard are the same models as those with it.
+    Adapters that were saved before that key existed are the same models as those with it.
     """
     if path.name == "config.json":
         config = json.loads(path.read_text())
@@ -165,7 +117,7 @@ def _model_digest(path: Path) -> str:
 
 
 def label(name: str) -> str:
-    """A model's name with the digest of its content, `name@digest`; the name alone of a hub id."""
+    """A model's name with the digest of its content, `name@digest`; for a hub id the name alone."""
     facts = identity(name)
     assert isinstance(facts, dict)
     return f"{facts['name']}@{facts['digest']}" if "digest" in facts else str(facts["name"])

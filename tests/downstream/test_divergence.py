@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from augment.errors import UserError
-from downstream.finite import NotFinite, require_finite
+from downstream.divergence import Diverged, require_finite_weights
 from downstream.judge import Judge
 from downstream.mixes import Mix
 from downstream.mmseg_import import import_mmseg
@@ -105,9 +105,9 @@ def test_weights_out_of_range_are_not_measured(real_store: str, run_dir: Path, i
 
 
 def test_weights_that_are_not_finite_are_not_saved() -> None:
-    require_finite({"a": torch.zeros(2), "count": torch.tensor(1)})
-    with pytest.raises(NotFinite, match="weights b"):
-        require_finite({"a": torch.zeros(2), "b": torch.tensor([0, float("inf")])})
+    require_finite_weights({"a": torch.zeros(2), "count": torch.tensor(1)})
+    with pytest.raises(Diverged, match="weights b"):
+        require_finite_weights({"a": torch.zeros(2), "b": torch.tensor([0, float("inf")])})
 
 
 def test_result_of_a_diverged_training_of_old_is_not_taken(real_store: str, run_dir: Path) -> None:
@@ -129,7 +129,7 @@ def test_scores_that_are_not_finite_are_no_prediction() -> None:
         with pytest.raises(UserError, match=r"the judge has diverged.*--redo judge"):
             judged()
     sample = {"seg_logits": {"data": torch.tensor([[[0.0, float("inf")]]])}}
-    with pytest.raises(NotFinite):
+    with pytest.raises(Diverged):
         ClassIoU().process({}, [sample])
 
 

@@ -14,7 +14,8 @@ from augment.backbones import load_backbone
 from pipeline.config import Config
 from pipeline.config.compose import load_config
 from pipeline.store import backoff as retry
-from pipeline.workflow.run import Selection, run
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 from tests.pipeline.small_models import save_small_base
 from tests.pipeline.store.object_store import Proxy, s3_server
 

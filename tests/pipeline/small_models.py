@@ -12,7 +12,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 from augment.layout_basis import FeatureMoments, LayoutBasis
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import BaseModel
+from augment.lumen.diffusion_model import DiffusionModel
 from augment.lumen.pretrain.diffusion import new_schedule, new_unet
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 
@@ -29,7 +29,7 @@ def save_small_base(folder: Path, num_components: int = 4, revision: str = "othe
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = train_tokenizer(CAPTIONS, 12, folder / "tokenizer")
-        base = BaseModel(
+        base = DiffusionModel(
             "small",
             AutoencoderKL(
                 down_block_types=("DownEncoderBlock2D",) * 4,

@@ -137,12 +137,12 @@ def test_status_needs_no_model_and_no_list_of_keys(copied: Path, capsys: pytest.
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["shard"].split()[1:3] == ["4/?", "7/?"]
     assert lines["adapt"].split()[1:3] == ["1/1", "-"]
-    assert lines["?:"].startswith("?: not known: keys: /unmounted/keys.txt")
+    assert lines["?:"].startswith("?: unknown: keys: /unmounted/keys.txt")
     assert guarded(["run", str(copied / "config.yaml")]) == 2
     assert "generator.base: there is no folder /unmounted/model" in capsys.readouterr().err
 
 
-def test_status_blames_the_kept_configuration_for_what_is_wrong_in_it(
+def test_status_blames_the_read_kept_configuration_for_what_is_wrong_in_it(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (copied / "config.yaml").write_text((copied / "config.yaml").read_text() + "newer: 1\n")

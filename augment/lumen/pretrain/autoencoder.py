@@ -19,6 +19,7 @@ from augment.layout_basis import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
 from augment.lumen.pretrain.images import random_crop
 from augment.lumen.trainer import Trainer
+from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
     from torch import Tensor
 
-    from augment.backbones import Backbone
+    from augment.backbones import LayeredBackbone
     from augment.lumen.options import ScratchOptions
     from augment.lumen.pretrain.images import ImageSource
     from augment.progress import OnStep
 
-STRIDE = 8
+
 PATCH_CHANNELS = 48
 LATENT_NOISE = 0.4
 FEATURE_LAYERS = 12
@@ -117,7 +118,7 @@ def set_linear_encoder(layers: nn.Sequential, weight: np.ndarray, bias: np.ndarr
 def train_decoder(
     sources: Sequence[ImageSource],
     model: AutoencoderTiny,
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: ScratchOptions,
     seed: int,
     folder: Path,
@@ -181,7 +182,7 @@ def laplacian_loss(output: Tensor, target: Tensor, levels: int = 3) -> Tensor:
     return loss
 
 
-def feature_loss(backbone: Backbone, output: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
+def feature_loss(backbone: LayeredBackbone, output: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
     """Mean absolute error of a backbone's features of two batches `[B, 3, H, W]` in -1..1.
 
     Both are cut at the same random offset below one latent cell, so that the decoder cannot serve the backbone's

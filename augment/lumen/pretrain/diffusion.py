@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import BaseModel
+    from augment.lumen.diffusion_model import DiffusionModel
     from augment.lumen.options import ScratchOptions
     from augment.progress import OnStep
 
@@ -95,7 +95,7 @@ def new_schedule() -> dict[str, Any]:
 
 
 def train_diffusion(
-    base: BaseModel,
+    base: DiffusionModel,
     adapter: LayoutControlNet,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],

@@ -1,4 +1,4 @@
-"""The whole of pretraining, step by step; every step that is finished is not done again."""
+"""Pretraining, part by part; a finished part is not repeated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from augment.files import written_whole
 from augment.layout_basis import FeatureMoments, LayoutBasis
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Example
-from augment.lumen.diffusion_model import BaseModel, autocast
+from augment.lumen.diffusion_model import DiffusionModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
 
-    from augment.backbones import Backbone
+    from augment.backbones import LayeredBackbone
     from augment.lumen.options import PretrainOptions
     from augment.lumen.pretrain.images import ImageSource
     from augment.lumen.prompt_limit import PromptLimit
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 ENCODE_BATCH = 32
 
 
-# The tokenizer learns these words too, whatever the captions of the training images say.
+# The tokenizer learns these words too, whether the captions of the training images have them or not.
 EXTRA_CAPTIONS = tuple(
     caption({"medium": medium, "time_of_day": time, "weather": weather})
     for medium in SUBJECTS
@@ -50,7 +51,7 @@ EXTRA_CAPTIONS = tuple(
 
 def pretrain(
     sources: Mapping[str, ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     destination: Path,
@@ -60,18 +61,18 @@ def pretrain(
 ) -> None:
     """Train a base model and its adapter, and write both to `destination`.
 
-    `destination` gets the layout of a Stable Diffusion pipeline, with the adapter in `adapter/` and the basis that it
-    reads layouts in in `adapter/basis/`.
+    `destination` gets the layout of a Stable Diffusion pipeline, with the adapter in `adapter/` and the basis of its
+    layouts in `adapter/basis/`.
 
     Args:
         sources: name -> training images, each source at one size.
         backbone: reads the layouts.
         options: sizes, trainings and seed.
-        folder: where checkpoints, logs and sample grids live; a run that was cut off goes on from there.
-        destination: where the finished model goes.
-        device: where to train.
+        folder: for checkpoints, logs and sample grids; an interrupted run resumes from there.
+        destination: folder of the finished model.
+        device: device to train on.
         log: receives a line for each part.
-        on_step: called after every training step and every encoded batch; `phase` says of which part.
+        on_step: called after every training step and every encoded batch; its `phase` names the part.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
@@ -82,7 +83,7 @@ def pretrain(
     torch.manual_seed(options.seed)
     unet = new_unet(sizes.unet_channels, sizes.latent_channels, sizes.text_width)
     text_encoder = new_text_encoder(tokenizer, sizes.text_width, sizes.text_layers)
-    base = BaseModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
+    base = DiffusionModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
     for module in (vae, unet, text_encoder):
         module.to(device)
     adapter = LayoutControlNet.from_base(unet, sizes.num_components, sizes.adapter_hidden_channels).to(device)
@@ -119,7 +120,7 @@ def pretrain(
 
 def _autoencoder(
     sources: Sequence[ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
@@ -143,7 +144,7 @@ def _autoencoder(
 def _basis(
     crops: Sequence[Sequence[NDArray[np.uint8]]],
     sources: Sequence[ImageSource],
-    backbone: Backbone,
+    backbone: LayeredBackbone,
     options: PretrainOptions,
     folder: Path,
     device: torch.device,
@@ -166,7 +167,7 @@ def _basis(
 
 
 def _fitted_captions(source: ImageSource, limit: PromptLimit, log: Callable[[str], None]) -> list[str]:
-    """The caption of each image of a source, as the text encoder takes it."""
+    """The caption of each image of a source, shortened to what the text encoder takes."""
     fitted = [limit.fit(Prompt(("", ""), of_attributes(image.attributes))) for image in source.images]
     if shortened := sum(prompt.shortened for prompt in fitted):
         log(f"{shortened} captions shortened to the {limit.length} tokens of model.text_length")
@@ -178,8 +179,8 @@ def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
     texts: Sequence[str],
-    base: BaseModel,
-    backbone: Backbone,
+    base: DiffusionModel,
+    backbone: LayeredBackbone,
     basis: LayoutBasis,
     cache: Path,
     precision: str,
@@ -198,9 +199,9 @@ def _encode(
             layouts.append(basis.project(features).half())
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
-        scratch = cache.with_suffix(".tmp")
-        save_file({"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}, scratch)
-        scratch.rename(cache)
+        encoded = {"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}
+        with written_whole(cache) as scratch:
+            save_file(encoded, scratch)
     tensors = load_file(cache)
     captions = [texts[i % len(texts)] for i in range(len(pixels))]
     return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import BaseModel
 
 ZOO = Path(__file__).parent
 
@@ -17,13 +12,6 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in ZOO.glob("*/model_index.json"))
 
 
-def load(name: str, device: str = "cpu") -> tuple[BaseModel, LayoutControlNet]:
-    """Load a model of the zoo with its adapter, e.g. `lumen-tiny`."""
-    import torch
-
-    from augment.loading import load_whole
-    from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import load_base
-
-    adapter = load_whole(LayoutControlNet, ZOO / name / "adapter", torch_dtype=torch.float32)
-    return load_base(name, device), adapter.eval().requires_grad_(False).to(device)
+def source(name: str) -> str:
+    """Folder of a model of the zoo; any other name, a local folder or a hub id, unchanged."""
+    return str(ZOO / name) if name in names() else name

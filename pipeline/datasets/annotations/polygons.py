@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from pipeline.datasets.annotations.objects import number_codes
-from pipeline.datasets.files.decoding import check_size
-from pipeline.datasets.kinds import Decoding
+from pipeline.datasets.files.decoding import Decoding, check_size
 from pipeline.datasets.record import Label, RecordError
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
 

@@ -5,14 +5,35 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Annotated, Literal
 
 from PIL import Image, UnidentifiedImageError, features
+from pydantic import Field
 
+from augment.options import Options
 from pipeline.datasets.files.png import PNG, PngChunks
 from pipeline.datasets.files.tiff import TIFF, TiffPage, unsupported
-from pipeline.datasets.kinds import Decoding
 from pipeline.datasets.record import RecordError, Role, one_line
+
+# 8192 x 8192 pixels, or 192 MiB as RGB. A file of a few kilobytes can claim any size.
+MAX_PIXELS = 1 << 26
+MaxPixels = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1 << 30,
+        description="pixels of the largest image or mask that is decoded; larger ones are quarantined",
+    ),
+]
+BitDepth = Annotated[
+    int | None,
+    Field(
+        ge=8,
+        le=16,
+        description="bits that count in images of 16 bits a channel: 12 reads 4095 as white; null is what the file "
+        "states, else 16",
+    ),
+]
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
 # Pillow reads many more, some of them by running other programs. Not every build of it has AVIF.
@@ -27,6 +48,22 @@ _AVIF = (b"ftypavif", b"ftypavis")
 
 # Pillow's limit is one for all files of a process and knows no setting; `opened` holds every file against ours.
 Image.MAX_IMAGE_PIXELS = None
+
+
+class Decoding(Options):
+    """How the image files of a dataset are decoded."""
+
+    max_pixels: MaxPixels = MAX_PIXELS
+    bit_depth: BitDepth = None
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of the largest file: four channels of 16 bits for every pixel, uncompressed."""
+        return 8 * self.max_pixels
+
+    def fingerprint_inputs(self) -> dict[str, int]:
+        """What changes the pixels that are read, for a fingerprint; empty where files are read as they state."""
+        return {} if self.bit_depth is None else {"bit_depth": self.bit_depth}
 
 
 @contextmanager

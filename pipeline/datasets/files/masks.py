@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.datasets.files.decoding import LOSSLESS_FORMATS, check_tiff, opened
+from pipeline.datasets.files.decoding import LOSSLESS_FORMATS, Decoding, check_tiff, opened
 from pipeline.datasets.files.png import deep_channels, grey_spread, spread_of_bits
 from pipeline.datasets.files.tiff import TiffPage
-from pipeline.datasets.kinds import Decoding
 from pipeline.datasets.record import RecordError, one_line
 
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")

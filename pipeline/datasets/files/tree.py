@@ -12,7 +12,7 @@ from typing import Any
 
 from augment.errors import UserError
 from pipeline.datasets.files.archives import UnpackedLocation
-from pipeline.datasets.kinds import Decoding
+from pipeline.datasets.files.decoding import Decoding
 from pipeline.datasets.record import RecordError, Role, one_line
 from pipeline.store.location import Location
 

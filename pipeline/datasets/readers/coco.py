@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
 
 from augment.errors import UserError
+from augment.options import Options
 from pipeline.datasets.annotations.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.annotations.coco_json import (
     ImageId,
@@ -46,11 +50,14 @@ _YEAR = re.compile(r"\d{4}$")
 _SPLITS = {folder: split for split, folder in FOLDERS.items()}
 
 
-@dataclass(frozen=True)
-class CocoOptions:
-    """What polygons mean: ``background`` is the class of the pixels that no object covers, None for no class."""
+class CocoOptions(Options):
+    """What masks mean in a dataset of kind 'coco' with polygons and no panoptic file."""
 
-    background: str | None = None
+    background: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="class of the pixels that no object covers, a category's name or a new one, such as 'background'; "
+        "null leaves them without a class (255)",
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Coco(Dataset):
     """
 
     tree: Tree
-    options: CocoOptions = CocoOptions()
+    options: CocoOptions = field(default_factory=CocoOptions)
     name: str = "coco"
 
     def __post_init__(self) -> None:

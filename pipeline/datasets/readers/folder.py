@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import PurePosixPath
 
@@ -37,6 +37,7 @@ from pipeline.datasets.files.folders import by_name, check_pairs, require_root, 
 from pipeline.datasets.files.images import read_label_ids, read_mask
 from pipeline.datasets.files.tree import NO_FOLDER, Tree
 from pipeline.datasets.files.unread import Place, check_unread, common_ending
+from pipeline.datasets.readers.folder_options import FolderOptions
 from pipeline.datasets.record import Label, Record, make_key, sorted_by_key
 from pipeline.datasets.table import NOTHING
 from pipeline.datasets.tables import Tables, read_tables
@@ -51,31 +52,6 @@ LABELLED_SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
-class FolderOptions:
-    """Where things lie in the folder, all relative to its root.
-
-    In ``images``, ``masks``, ``instances``, ``lists`` and ``classes`` the place ``{split}`` stands for a split's name;
-    where neither images nor lists have one, all images are of the split ``train``. An image and its mask have the same
-    name, followed by ``image_suffix`` in the one and by ``mask_suffix`` in the other; either may include the suffix of
-    the file, such as ``.jpg``. ``lists`` are text files that name the images of a split, None takes every image.
-    ``classes`` is the file that says what the values in masks mean, None for one of ``classes.txt``, ``classes.csv``,
-    ``classes.json`` and ``_classes.csv`` in the root, or the last one beside the images of each split;
-    ``ignore_index`` is the value without a class, None for 255 (65535 where there are more than 255 classes). Where
-    splits are ``partly_labelled``, images may lack masks.
-    """
-
-    images: str = "images/{split}"
-    masks: str = "masks/{split}"
-    instances: str = "instances/{split}"
-    image_suffix: str = ""
-    mask_suffix: str = ""
-    lists: str | None = None
-    classes: str | None = None
-    ignore_index: int | None = None
-    partly_labelled: bool = False
-
-
-@dataclass(frozen=True)
 class Folder(Dataset):
     """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
 
@@ -87,7 +63,7 @@ class Folder(Dataset):
     """
 
     tree: Tree
-    options: FolderOptions = FolderOptions()
+    options: FolderOptions = field(default_factory=FolderOptions)
     name: str = "folder"
 
     def __post_init__(self) -> None:

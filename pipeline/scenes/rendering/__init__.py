@@ -1,1 +1,1 @@
-"""How a scene becomes an image: rasterisation, light, weather, lens."""
+"""How a scene becomes an image: rasterisation, shading, shadows, weather, lens."""

@@ -34,7 +34,7 @@ class Atlas:
 
 @lru_cache(maxsize=1)
 def load_atlas() -> Atlas:
-    """The atlas every scene shares, drawn once a process from a fixed seed."""
+    """The atlas that all scenes share, made once in a process from a fixed seed."""
     rng = np.random.default_rng(_SEED)
     materials = material_tiles(rng)
     dark = np.zeros((TILE, TILE), np.float32)

@@ -1,4 +1,4 @@
-"""What the air and the camera do last: glare, wet reflections, rain, snowfall, exposure, noise."""
+"""Effects of the air and the camera: glare, wet reflections, rain, snowfall, exposure, noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.scenes.world.light import Light
 
 
 def reflect(image: Array, ground: NDArray[np.bool_], horizon: float, light: Light, rng: Generator) -> Array:
-    """Wet ground mirrors what stands above it: `image` with the mirror image added where `ground` is set.
+    """Reflections on wet ground: `image` with its mirror image added where `ground` is set.
 
     `horizon` is its row. The mirror image is smeared downwards, as water on asphalt smears it.
     """

@@ -1,4 +1,4 @@
-"""Painter's order: which solid is drawn before which."""
+"""Painter's order: the order in which solids are drawn, back to front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawing surface: projects the scenery once and finds the face seen at every sample."""
+"""Rasterisation: projects the scenery once and finds the visible face at every sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.scenes.rendering.atlas import load_atlas
 from pipeline.scenes.rendering.painter import painters_order
 from pipeline.scenes.world.arrays import Array, Ints
 from pipeline.scenes.world.camera import NEAR, SPREAD, clip_polygon
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.materials import TILE
 from pipeline.scenes.world.mesh import Faces, Scenery
 
@@ -30,7 +30,7 @@ _FACE_MASK = (1 << _VEIL_BITS) - 1
 
 @dataclass(frozen=True)
 class FaceTable:
-    """What the shader knows of each face; row 0 is the sky.
+    """The properties of each face that shading needs; row 0 is the sky.
 
     planes: [F,9]; with a ray (x, y, 1), 1/depth = planes[0:3]·ray, u/depth = planes[3:6]·ray and
     v/depth = planes[6:9]·ray. color: sRGB. normals: unit vectors in the world, towards the camera.
@@ -51,7 +51,7 @@ class FaceTable:
 
 @dataclass(frozen=True)
 class Raster:
-    """Face numbers at every sample [height*SAMPLES,width*SAMPLES]: what is seen and what gives the label."""
+    """Face numbers at every sample [height*SAMPLES,width*SAMPLES]: the visible faces, and those of the labels."""
 
     seen: Ints
     labelled: Ints
@@ -146,7 +146,7 @@ def _sky_row(table: FaceTable) -> FaceTable:
     for name, column in vars(table).items():
         columns[name] = np.concatenate([np.zeros((1, *column.shape[1:]), column.dtype), column])
     columns["planes"][0, 2] = _SKY_NEARNESS
-    columns["label"][0] = Label.SKY
+    columns["label"][0] = LabelId.SKY
     return FaceTable(**columns)
 
 
@@ -214,7 +214,7 @@ def _columns(values: Sequence[float | NDArray[np.generic]], lengths: list[int], 
 def _turned_away(
     batches: list[Faces], lengths: list[int], normal: Array, three: Array, eye: Array
 ) -> NDArray[np.bool_]:
-    """Which faces of closed bodies show their back: seen from the side on which the body's centre lies."""
+    """Which faces of closed bodies show their back: the camera is on the side of the body's centre."""
     nowhere = np.full(3, np.nan, np.float32)
     center = np.repeat([nowhere if b.center is None else b.center for b in batches], lengths, axis=0)
     middle = three.mean(axis=1)
@@ -251,7 +251,7 @@ def _drawing_order(
 
 
 def _veil(seen: Ints, points: Ints, bounds: tuple[Array, Array], number: int) -> None:
-    """Mark the samples inside a polygon as labelled by veil `number`, leaving what is seen there."""
+    """Set the label of the samples inside a polygon to face `number`; the visible face stays."""
     x0, y0 = np.maximum(np.floor(bounds[0]).astype(int), 0)
     x1, y1 = np.ceil(bounds[1]).astype(int) + 1
     part = seen[y0:y1, x0:x1]

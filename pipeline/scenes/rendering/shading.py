@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.scenes.rendering.atlas import load_atlas
 from pipeline.scenes.rendering.raster import SAMPLES, FaceTable, Raster
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.light import Light
 from pipeline.scenes.world.materials import TILE
 from pipeline.scenes.world.mesh import Scenery
@@ -24,7 +24,7 @@ _WHITE = 0.64  # the square of a tile's mean brightness, so that a face has its 
 _COARSE = 4
 
 _SNOW_LIES = {
-    Label.ROAD: 0.42, Label.SIDEWALK: 0.95, Label.TERRAIN: 1.0, Label.VEGETATION: 0.7, Label.BUILDING: 1.0,
+    LabelId.ROAD: 0.42, LabelId.SIDEWALK: 0.95, LabelId.TERRAIN: 1.0, LabelId.VEGETATION: 0.7, LabelId.BUILDING: 1.0,
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def _surfaces(table: FaceTable, light: Light) -> _Surface:
     bare = light.sunlight * sun + ambient
     shining = np.where(table.lit_when_dark, table.glow * light.dark, table.glow)[:, None]
     bare = bare + shining * (0.35 + 0.65 * light.exposure / 0.2)
-    flags = np.stack([table.ground, (table.glow > 0) | (table.label == Label.SKY)], axis=1)
+    flags = np.stack([table.ground, (table.glow > 0) | (table.label == LabelId.SKY)], axis=1)
     return _Surface(bare.astype(np.float32), (bare * color / _WHITE).astype(np.float32), flags.astype(np.float32))
 
 
@@ -57,12 +57,12 @@ def _weathered(color: Array, table: FaceTable, light: Light) -> Array:
         soaked = np.where(table.ground, 0.5, np.where(table.normals[:, 1] > 0.5, 0.8, 0.92))[:, None]
         color = color * (1 - light.wet * (1 - soaked))
     if light.snow > 0:
-        lies = np.full(len(color), 0.6, np.float32)
+        depths = np.full(len(color), 0.6, np.float32)
         for label, depth in _SNOW_LIES.items():
-            lies[table.label == label] = depth
-        # Each clump and roof keeps a little of its own colour: a golden-ratio sequence stands in for chance.
+            depths[table.label == label] = depth
+        # Each clump and roof keeps a little of its own colour: a golden-ratio sequence serves as random numbers.
         uneven = np.mod(np.arange(len(color)) * 0.618034, 1.0)
-        cover = light.snow * lies * np.clip(table.normals[:, 1] * 1.6 - 0.25, 0, 1) * (0.6 + 0.4 * uneven)
+        cover = light.snow * depths * np.clip(table.normals[:, 1] * 1.6 - 0.25, 0, 1) * (0.6 + 0.4 * uneven)
         cover = np.where(table.glow > 0, 0, np.clip(cover, 0, 1))[:, None].astype(np.float32)
         color = color * (1 - cover) + np.array([0.78, 0.81, 0.86], np.float32) * cover
     return color.astype(np.float32)
@@ -101,7 +101,7 @@ def _shine(u: Array, v: Array, ids: NDArray[np.int32], map_x: Array, map_y: Arra
 def shade(scenery: Scenery, raster: Raster, light: Light, sky: Array, shadow: Array, rng: Generator) -> Array:
     """Linear RGB of every pixel [H,W,3], float32.
 
-    `sky` [H,W,3] is what shows where nothing stands; `shadow` [H,W] in 0..1 falls on the ground.
+    `sky` [H,W,3] shows where no face is; `shadow` [H,W] in 0..1 falls on the ground.
     """
     table, atlas, camera = raster.table, load_atlas(), scenery.camera
     rows, columns = raster.seen.shape

@@ -1,4 +1,4 @@
-"""Shadows on the ground: cast by the sun, and where things stand close to it."""
+"""Shadows on the ground: those of the sun, and contact shadows under objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _hull(solid: Solid, scenery: Scenery, slant: Array, stretch: float) -> Array
 
 
 def render_shadow(scenery: Scenery, light: Light, height: int, width: int) -> Array:
-    """How much light is kept from the ground at each pixel, [height,width] in 0..1."""
+    """The share of light that does not reach the ground at each pixel, [height,width] in 0..1."""
     close = np.zeros((height, width), np.uint8)
     cast = np.zeros((height, width), np.uint8)
     strength = float(light.sunlight.max() / (light.sunlight.max() + light.skylight.max() + 1e-6))

@@ -1,1 +1,1 @@
-"""What stands in a scene: the street, buildings, vehicles, people."""
+"""What is in a scene: the street, buildings, vehicles, people, the light and the camera. Imports no rendering."""

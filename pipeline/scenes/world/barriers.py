@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Scenery, make_faces
 from pipeline.scenes.world.shapes import box
 from pipeline.scenes.world.street import KERB
@@ -33,7 +33,9 @@ def build_wall(scenery: Scenery, u: float, s0: float, s1: float, height: float, 
             (cap, np.minimum(color * 1.15, 0.9), "plaster"),
             (post, color * 0.95, tile),
         )
-        faces = [make_faces(f, c, Label.WALL, tile=t, metres=2.4, center=f.reshape(-1, 3).mean(0)) for f, c, t in parts]
+        faces = [
+            make_faces(f, c, LabelId.WALL, tile=t, metres=2.4, center=f.reshape(-1, 3).mean(0)) for f, c, t in parts
+        ]
         scenery.add((u - 0.2, u + 0.2, float(a), float(b)), faces)
 
 
@@ -79,19 +81,19 @@ def build_fence(
         posts = _line_of_boxes(scenery, u, np.array([a]), 0.05, (0.0, base + height + 0.08), 0.1)
         panel = scenery.street.points(u, KERB + np.array([[foot, foot, head, head]]), np.array([[a, b, b, a]]))
         faces = [
-            make_faces(panel, color, Label.FENCE, layer="veil"),
-            make_faces(rails, color * 0.9, Label.FENCE),
-            make_faces(bars, color, Label.FENCE),
-            make_faces(posts, color * 0.85, Label.FENCE),
+            make_faces(panel, color, LabelId.FENCE, layer="veil"),
+            make_faces(rails, color * 0.9, LabelId.FENCE),
+            make_faces(bars, color, LabelId.FENCE),
+            make_faces(posts, color * 0.85, LabelId.FENCE),
         ]
         if base > 0:
             plinth = _line_of_boxes(scenery, u, np.array([a]), 0.12, (0.0, base), b - float(a))
-            faces.insert(0, make_faces(plinth, (0.5, 0.48, 0.45), Label.WALL, tile="stone", metres=1.5))
+            faces.insert(0, make_faces(plinth, (0.5, 0.48, 0.45), LabelId.WALL, tile="stone", metres=1.5))
         scenery.add((u - 0.06, u + 0.06, float(a), b), faces, casts_shadow=False)
 
 
-def draw_barrier(rng: Generator, scenery: Scenery, u: float, s0: float, s1: float) -> None:
-    """A wall or a fence drawn at random between s0 and s1."""
+def build_barrier(rng: Generator, scenery: Scenery, u: float, s0: float, s1: float) -> None:
+    """A random wall or fence between s0 and s1."""
     if rng.random() < 0.4:
         tile = str(rng.choice(["brick", "rubble", "concrete", "plaster"]))
         tone = {"brick": (0.55, 0.33, 0.26), "rubble": (0.55, 0.52, 0.46)}.get(tile, (0.62, 0.6, 0.56))

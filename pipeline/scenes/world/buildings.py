@@ -6,15 +6,15 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.designs import Design, draw_design
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.designs import Design, sample_design
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Scenery, make_faces
 from pipeline.scenes.world.shapes import capsules
 from pipeline.scenes.world.street import KERB, REACH
 
 
 class _Piece:
-    """One piece of a building between two s: its quads, of which later ones hide earlier ones."""
+    """One piece of a building between two s: its quads, back to front."""
 
     def __init__(self, scenery: Scenery, front: float, sign: int, s: tuple[float, float]) -> None:
         self.scenery, self.front, self.sign, self.s = scenery, front, sign, s
@@ -77,7 +77,7 @@ class _Piece:
         points = self.scenery.street.points(
             self.front + self.sign * corners[..., 0], KERB + corners[..., 1], corners[..., 2]
         )
-        return make_faces(points, np.array(self.colors), Label.BUILDING, tile=tuple(self.tiles), uv=self.uv)
+        return make_faces(points, np.array(self.colors), LabelId.BUILDING, tile=tuple(self.tiles), uv=self.uv)
 
 
 def _roof(piece: _Piece, design: Design, first: bool, overhang: float) -> None:
@@ -146,7 +146,7 @@ def _awning(rng: Generator, piece: _Piece, s: float, width: float, floor: float)
 def build_house(
     rng: Generator, scenery: Scenery, sign: int, front: float, s0: float, length: float, design: Design
 ) -> None:
-    """A building whose front stands at u = `front` from s0 to s0 + length, cut into pieces of a few bays."""
+    """A building with its front at u = `front` from s0 to s0 + length, cut into pieces of a few bays."""
     bays = max(1, round(length / design.bay))
     step = max(1, round(9.0 / design.bay))
     overhang = float(rng.uniform(0.2, 0.5)) if design.roof == "slope" else 0.0
@@ -173,7 +173,7 @@ def build_house(
             foot = scenery.street.points(front - sign * 0.08, KERB, a + 0.15)
             head = scenery.street.points(front - sign * 0.08, KERB + design.eaves, a + 0.15)
             pipe = capsules(foot, head, 0.055, 0.055, scenery.camera.position)
-            pipes = [make_faces(pipe, (0.45, 0.44, 0.42), Label.BUILDING)]
+            pipes = [make_faces(pipe, (0.45, 0.44, 0.42), LabelId.BUILDING)]
         if design.roof != "flat" and rng.random() < 0.6:
             ridge = design.eaves + design.depth * 0.2
             at = rng.uniform(a + 0.5, b - 1.2)
@@ -184,7 +184,7 @@ def build_house(
 
 
 def build_row(rng: Generator, scenery: Scenery, sign: int) -> None:
-    """Buildings along one side, with gaps at side streets and, where houses stand detached, between them."""
+    """Buildings along one side, with gaps at side streets and between detached houses."""
     side, kerb = scenery.street.side(sign)
     front = kerb + sign * side.front
     tallest = int(rng.integers(2, 6)) if side.kind != "blocks" else int(rng.integers(4, 10))
@@ -202,7 +202,7 @@ def build_row(rng: Generator, scenery: Scenery, sign: int) -> None:
                 continue
             length = room
         shift = float(rng.uniform(0, 1.2)) if side.kind in ("detached", "blocks") else 0.0
-        build_house(rng, scenery, sign, front + sign * shift, s, length, draw_design(rng, side.kind, tallest))
+        build_house(rng, scenery, sign, front + sign * shift, s, length, sample_design(rng, side.kind, tallest))
         s += length
         if side.kind == "detached":
             s += float(rng.uniform(1.5, 7))
@@ -217,11 +217,11 @@ def build_backdrop(rng: Generator, scenery: Scenery) -> None:
         for sign, here in ((-1, junction.left), (1, junction.right)):
             if here:
                 front = street.side(sign)[1] + sign * float(rng.uniform(45, 75))
-                design = draw_design(rng, "row", 4)
+                design = sample_design(rng, "row", 4)
                 build_house(rng, scenery, sign, front, junction.s0 - 25, junction.s1 - junction.s0 + 60, design)
     if rng.random() < 0.7:
         for u in np.arange(-60, 60, 18):
-            design = draw_design(rng, "blocks", int(rng.integers(2, 6)))
+            design = sample_design(rng, "blocks", int(rng.integers(2, 6)))
             piece = _Piece(scenery, float(u), 1, (REACH, REACH + 10))
             piece.gable(17.5, (0, design.eaves), design.wall, design.tile, (6, max(design.storeys, 1)))
             scenery.add((float(u), float(u) + 17.5, REACH, REACH + 10), [piece.faces()])

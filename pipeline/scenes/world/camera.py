@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.scenes.world.arrays import Array
 
 NEAR = 0.35
-"""Nothing closer to the camera plane than this (metres) is drawn."""
+"""Polygons closer to the camera plane than this (metres) are clipped."""
 
 SPREAD = 3.0
 """Polygons reaching further off axis than this tangent are clipped before projection."""

@@ -1,4 +1,4 @@
-"""Passenger cars: bodies drawn over a side profile, with glass, wheels and lights."""
+"""Passenger cars: bodies extruded from a side profile, with glass, wheels and lights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Lamp, Scenery, make_faces
 from pipeline.scenes.world.shapes import disc, even, inset, prism
 
@@ -209,7 +209,7 @@ def car_mesh(name: str) -> CarMesh:
     shape, car = SHAPES[name], _Builder()
     arm = [[0.68 * shape.length, shape.belt], [0.68 * shape.length, shape.belt + 0.15]]
     mirrors = prism(arm, shape.width / 2 + 0.17)
-    # Drawn first, the mirrors show only where they stand out beyond the body.
+    # Drawn first, so that the mirrors show only where they stick out from the body.
     for x in ((0.0, 0.09), (0.91, 1.0)):
         car.add(inset(mirrors, x, (0, 1)), paint=0.7, normal=np.array([0, 0, -1], np.float32))
     _sides(car, shape)
@@ -220,7 +220,7 @@ def car_mesh(name: str) -> CarMesh:
 
 
 def build_car(rng: Generator, scenery: Scenery, u: float, s: float, turn: float, driving: bool) -> None:
-    """A car whose middle stands at (u, s); turn 0 heads away from the camera, pi towards it."""
+    """A car with its middle at (u, s); turn 0 heads away from the camera, pi towards it."""
     name = list(SHAPES)[rng.choice(len(SHAPES), p=_WEIGHTS)]
     shape, mesh, scale = SHAPES[name], car_mesh(name), float(rng.uniform(0.95, 1.06))
     paint = PAINTS[rng.choice(len(PAINTS), p=_PAINT_WEIGHTS)] * rng.uniform(0.88, 1.08)
@@ -238,7 +238,7 @@ def build_car(rng: Generator, scenery: Scenery, u: float, s: float, turn: float,
         _extent(shape.width * scale, shape.length * scale, u, s, turn),
         [
             make_faces(
-                corners, np.clip(color, 0, 1), Label.CAR, instance=scenery.new_instance(Label.CAR),
+                corners, np.clip(color, 0, 1), LabelId.CAR, instance=scenery.new_instance(LabelId.CAR),
                 center=scenery.street.place((0, 0.65 * shape.belt * scale, 0), u, s, 0.0, turn),
                 normals=normals, glow=glow.astype(np.float32), lit_when_dark=~(mesh.tail & brakes),
             )

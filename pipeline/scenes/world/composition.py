@@ -1,11 +1,11 @@
-"""Composes a street: ground, what lines it, furniture, traffic, people and the camera."""
+"""Composes a street: ground, buildings and gardens, furniture, traffic, people and the camera."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.scenes.world.barriers import draw_barrier
+from pipeline.scenes.world.barriers import build_barrier
 from pipeline.scenes.world.buildings import build_backdrop, build_row
 from pipeline.scenes.world.camera import Camera
 from pipeline.scenes.world.furniture import (
@@ -18,12 +18,12 @@ from pipeline.scenes.world.furniture import (
 )
 from pipeline.scenes.world.mesh import Scenery
 from pipeline.scenes.world.road import build_road
-from pipeline.scenes.world.street import Street, draw_street
+from pipeline.scenes.world.street import Street, sample_street
 from pipeline.scenes.world.traffic import build_people, build_traffic
-from pipeline.scenes.world.vegetation import build_woods, draw_green, plant_bush, plant_hedge, plant_tree
+from pipeline.scenes.world.vegetation import build_woods, plant_bush, plant_hedge, plant_tree, sample_green
 
 
-def draw_camera(rng: Generator, street: Street) -> Camera:
+def sample_camera(rng: Generator, street: Street) -> Camera:
     """A camera at driving height on one of the street's own lanes."""
     lane = int(rng.integers(street.lanes_right))
     u = street.median / 2 + (lane + 0.5) * street.lane + rng.normal(0, 0.3)
@@ -54,16 +54,16 @@ def _line_side(rng: Generator, scenery: Scenery, sign: int) -> None:
                 plant_tree(rng, scenery, edge + sign * float(rng.uniform(2.5, 11)), float(rng.uniform(a, b)))
     if side.kind == "wall" or (side.kind == "blocks" and side.setback > 4 and rng.random() < 0.5):
         for a, b in open_stretches:
-            draw_barrier(rng, scenery, edge, a, b)
+            build_barrier(rng, scenery, edge, a, b)
     elif side.kind in ("detached", "park"):
-        green = draw_green(rng)
+        green = sample_green(rng)
         for a, b in open_stretches:
             s = a
             while s < b - 3:
                 end = min(s + float(rng.uniform(9, 26)), b)
                 choice = rng.random()
                 if choice < 0.55:
-                    draw_barrier(rng, scenery, edge, s, end)
+                    build_barrier(rng, scenery, edge, s, end)
                 elif choice < 0.8:
                     plant_hedge(rng, scenery, edge + sign * 0.4, s, end, float(rng.uniform(0.7, 1.9)), 0.7, green)
                 for _ in range(int(rng.poisson(1.2))):
@@ -160,9 +160,9 @@ def _claimed(scenery: Scenery, u: float, s: float, half: float) -> bool:
 
 
 def build_scenery(rng: Generator) -> Scenery:
-    """A street with everything in it, drawn from one generator; knows nothing of light or image size."""
-    street = draw_street(rng)
-    scenery = Scenery(street, draw_camera(rng, street))
+    """A random street with everything in it, independent of light and image size."""
+    street = sample_street(rng)
+    scenery = Scenery(street, sample_camera(rng, street))
     build_road(rng, scenery)
     build_woods(rng, scenery)
     build_backdrop(rng, scenery)

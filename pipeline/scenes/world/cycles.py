@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Scenery, make_faces
 from pipeline.scenes.world.people import rider_faces
 from pipeline.scenes.world.shapes import box, capsules, disc, ring
@@ -37,7 +37,7 @@ def _bicycle(
     def bars(ends: list[list[list[float]]], width: float, color: Array) -> Faces:
         joints = place(np.array(ends, np.float32))
         return make_faces(
-            capsules(joints[:, 0], joints[:, 1], width, width, eye), color, Label.BICYCLE, instance=instance
+            capsules(joints[:, 0], joints[:, 1], width, width, eye), color, LabelId.BICYCLE, instance=instance
         )
 
     color = _FRAME_COLORS[rng.integers(len(_FRAME_COLORS))] * rng.uniform(0.8, 1.15)
@@ -52,9 +52,9 @@ def _bicycle(
     tyres = np.concatenate([place(ring(h, radius, 0.88 * radius)) for h in hubs])
     thin = 0.006 if s < 25 else 0.012
     return [
-        make_faces(discs, color, Label.BICYCLE, instance=instance, layer="veil"),
+        make_faces(discs, color, LabelId.BICYCLE, instance=instance, layer="veil"),
         bars(spokes, thin, np.full(3, 0.5)),
-        make_faces(tyres, _BLACK, Label.BICYCLE, instance=instance),
+        make_faces(tyres, _BLACK, LabelId.BICYCLE, instance=instance),
         bars(
             [[seat, crank], [seat, head], [crank, head], [crank, hubs[0]], [seat, hubs[0]], [head, hubs[1]]],
             0.024,
@@ -78,7 +78,7 @@ def _motorcycle(
     def bars(ends: list[list[list[float]]], width: list[float], color: Array, glow: float = 0.0) -> Faces:
         joints = place(np.array(ends, np.float32))
         outline = capsules(joints[:, 0], joints[:, 1], width, width, eye)
-        return make_faces(outline, color, Label.MOTORCYCLE, instance=instance, glow=glow, lit_when_dark=True)
+        return make_faces(outline, color, LabelId.MOTORCYCLE, instance=instance, glow=glow, lit_when_dark=True)
 
     color = _FRAME_COLORS[rng.integers(len(_FRAME_COLORS))] * rng.uniform(0.9, 1.2)
     radius = 0.26 if scooter else 0.32
@@ -86,14 +86,14 @@ def _motorcycle(
     for z in (-0.68, 0.7):
         for scale, tone in ((1.0, 0.05), (0.62, 0.45), (0.5, 0.16)):
             sides = np.stack([place(disc((x, radius, z), radius * scale, 14)) for x in (-0.07, 0.07)])
-            faces.append(make_faces(sides, np.full(3, tone), Label.MOTORCYCLE, instance=instance))
+            faces.append(make_faces(sides, np.full(3, tone), LabelId.MOTORCYCLE, instance=instance))
         faces.append(bars([[[0, 0.1, z], [0, 2 * radius - 0.1, z]]], [0.08], np.full(3, 0.06)))
     engine = place(box((-0.16, 0.16), (0.25, 0.62), (-0.35, 0.3)))
     faces.append(
         make_faces(
             engine,
             np.full(3, 0.16),
-            Label.MOTORCYCLE,
+            LabelId.MOTORCYCLE,
             instance=instance,
             center=engine.reshape(-1, 3).mean(0),
         )
@@ -120,18 +120,18 @@ def _motorcycle(
 
 
 def build_cycle(
-    rng: Generator, scenery: Scenery, label: Label, u: float, s: float, base: float, turn: float, ridden: bool
+    rng: Generator, scenery: Scenery, label: LabelId, u: float, s: float, base: float, turn: float, ridden: bool
 ) -> None:
     """A bicycle or motorcycle at (u, s), with or without its rider."""
     instance = scenery.new_instance(label)
-    if label == Label.BICYCLE:
+    if label == LabelId.BICYCLE:
         faces = _bicycle(rng, scenery, u, s, base, turn, instance)
         seat, grip, pedal = (-0.22, 0.97), (0.27, 1.06), (-0.06, 0.3)
     else:
         faces = _motorcycle(rng, scenery, u, s, base, turn, instance, ridden)
         seat, grip, pedal = (-0.3, 0.9), (0.36, 1.03), (-0.05, 0.35)
     if ridden:
-        faces += rider_faces(rng, scenery, u, s, turn, seat, grip, pedal, label == Label.MOTORCYCLE)
+        faces += rider_faces(rng, scenery, u, s, turn, seat, grip, pedal, label == LabelId.MOTORCYCLE)
     wide = abs(np.cos(turn)) * 0.5 + abs(np.sin(turn)) * 1.7
     long = abs(np.cos(turn)) * 1.7 + abs(np.sin(turn)) * 0.5
     scenery.add((u - wide / 2, u + wide / 2, s - long / 2, s + long / 2), faces)

@@ -1,4 +1,4 @@
-"""How buildings look: measures, materials and colours, drawn at random."""
+"""Random designs of buildings: measures, materials and colours."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Design:
         return self.ground_floor + self.storeys * self.storey
 
 
-def draw_design(rng: Generator, kind: str, tallest: int) -> Design:
-    """A building drawn at random for a side of the given kind."""
+def sample_design(rng: Generator, kind: str, tallest: int) -> Design:
+    """A random design for a side of the given kind."""
     modern = kind == "blocks" or rng.random() < 0.12
     shops = kind == "row" and rng.random() < 0.6
     storeys = int(rng.integers(0, 2)) if kind == "detached" else int(rng.integers(max(1, tallest - 2), tallest + 2))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Lamp, Scenery, make_faces
 from pipeline.scenes.world.shapes import box, capsules, disc
 from pipeline.scenes.world.street import KERB
@@ -25,11 +25,11 @@ def _bars(scenery: Scenery, u: float, s: float, local: Array, radius: float, col
     width = np.repeat([1.0, 0.4], len(ends)) * radius
     outlines = capsules(doubled[:, 0], doubled[:, 1], width, 0.85 * width, eye)
     tones = np.repeat([color * 0.8, color * 1.2], len(ends), axis=0)
-    return make_faces(outlines, tones, Label.POLE, metres=0.5)
+    return make_faces(outlines, tones, LabelId.POLE, metres=0.5)
 
 
 def street_lamp(scenery: Scenery, u: float, s: float, style: int, height: float, metal: Array) -> None:
-    """A street lamp whose arm reaches over the carriageway, or a lantern on a post."""
+    """A street lamp with an arm over the carriageway, or a lantern on a post."""
     inward = -np.sign(u)
     reach = 0.0 if style == 0 else (1.4 if style == 1 else 2.2)
     top = height * (0.62 if style == 0 else 1.0)
@@ -44,15 +44,15 @@ def street_lamp(scenery: Scenery, u: float, s: float, style: int, height: float,
     size = (0.36, 0.09) if reach else (0.2, 0.26)
     shape = box((head[0] - size[0], head[0] + size[0]), (head[1] - size[1], head[1] + size[1]), (-0.16, 0.16))
     corners = scenery.street.place(shape, u, s, KERB)
-    faces.append(make_faces(corners, metal, Label.POLE, center=corners.reshape(-1, 3).mean(0)))
+    faces.append(make_faces(corners, metal, LabelId.POLE, center=corners.reshape(-1, 3).mean(0)))
     if reach:
         under = scenery.street.place(shape[5:6] * 0.999, u, s, KERB)
-        glass = make_faces(under, (0.95, 0.92, 0.8), Label.POLE, glow=9.0, lit_when_dark=True)
+        glass = make_faces(under, (0.95, 0.92, 0.8), LabelId.POLE, glow=9.0, lit_when_dark=True)
     else:
         pane = box((head[0] - 0.15, head[0] + 0.15), (head[1] - 0.2, head[1] + 0.15), (-0.17, 0.17))
         around = scenery.street.place(pane[:4], u, s, KERB)
         middle = around.reshape(-1, 3).mean(0)
-        glass = make_faces(around, (0.95, 0.88, 0.7), Label.POLE, glow=6.0, lit_when_dark=True, center=middle)
+        glass = make_faces(around, (0.95, 0.88, 0.7), LabelId.POLE, glow=6.0, lit_when_dark=True, center=middle)
     faces.append(glass)
     scenery.add((u - 0.12, u + 0.12, s - 0.12, s + 0.12), faces)
     spot = scenery.street.place([head[0], head[1] - 0.2, 0.0], u, s, KERB)
@@ -84,7 +84,7 @@ def _signal_head(scenery: Scenery, u: float, s: float, x: float, y: float, towar
     shape = box((x - 0.19, x + 0.19), (y - 0.5, y + 0.5), (-0.2, 0.08))
     corners = scenery.street.place(shape, u, s, KERB, turn)
     center = corners.reshape(-1, 3).mean(0)
-    faces = [make_faces(corners, (0.09, 0.1, 0.1), Label.TRAFFIC_LIGHT, center=center)]
+    faces = [make_faces(corners, (0.09, 0.1, 0.1), LabelId.TRAFFIC_LIGHT, center=center)]
     if not towards:
         return faces
     lamps = (((0.95, 0.12, 0.08), 0.31), ((0.98, 0.6, 0.1), 0.0), ((0.12, 0.9, 0.5), -0.31))
@@ -92,7 +92,7 @@ def _signal_head(scenery: Scenery, u: float, s: float, x: float, y: float, towar
         ring = scenery.street.place(disc((x, y + dy, -0.21), 0.125, 12, "z"), u, s, KERB, turn)
         lit = i == state
         tone = np.array(color) if lit else np.array(color) * 0.16 + 0.03
-        faces.append(make_faces(ring, tone, Label.TRAFFIC_LIGHT, glow=4.5 if lit else 0.0))
+        faces.append(make_faces(ring, tone, LabelId.TRAFFIC_LIGHT, glow=4.5 if lit else 0.0))
         visor = capsules(
             scenery.street.place([[x - 0.13, y + dy + 0.1, -0.27]], u, s, KERB),
             scenery.street.place([[x + 0.13, y + dy + 0.1, -0.27]], u, s, KERB),
@@ -100,7 +100,7 @@ def _signal_head(scenery: Scenery, u: float, s: float, x: float, y: float, towar
             0.03,
             scenery.camera.position,
         )
-        faces.append(make_faces(visor, (0.07, 0.07, 0.07), Label.TRAFFIC_LIGHT))
+        faces.append(make_faces(visor, (0.07, 0.07, 0.07), LabelId.TRAFFIC_LIGHT))
     return faces
 
 
@@ -188,7 +188,7 @@ def traffic_sign(rng: Generator, scenery: Scenery, u: float, s: float, towards: 
                 shown = np.array(color if towards else (0.5, 0.51, 0.52), np.float32)
                 corners = scenery.street.place(outline, u, s, KERB, turn)
                 faces.append(
-                    make_faces(corners, shown, Label.TRAFFIC_SIGN, glow=0.25 if towards else 0.0, lit_when_dark=True)
+                    make_faces(corners, shown, LabelId.TRAFFIC_SIGN, glow=0.25 if towards else 0.0, lit_when_dark=True)
                 )
         y -= 0.85
     scenery.add((u - 0.1, u + 0.1, s - 0.1, s + 0.1), faces)
@@ -217,5 +217,5 @@ def street_bin(rng: Generator, scenery: Scenery, u: float, s: float) -> None:
     corners = scenery.street.place(shape, u, s, KERB)
     center = corners.reshape(-1, 3).mean(0)
     color = np.array(tones[rng.integers(len(tones))])
-    faces = [make_faces(corners, color, Label.STATIC, tile="dirty", metres=1.0, center=center)]
+    faces = [make_faces(corners, color, LabelId.STATIC, tile="dirty", metres=1.0, center=center)]
     scenery.add((u - size[0] / 2, u + size[0] / 2, s - size[2] / 2, s + size[2] / 2), faces)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
 from pipeline.scenes.world.cars import GLASS, wheels
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Scenery, make_faces
 from pipeline.scenes.world.shapes import box, capsules, inset
 
@@ -29,7 +29,7 @@ _DARK = np.array([0.06, 0.06, 0.065], np.float32)
 
 @dataclass(frozen=True)
 class _Body:
-    """Boxes on wheels: each group of parts is a closed box followed by what lies on it."""
+    """Boxes on wheels: each group of parts is a closed box followed by the parts on its surface."""
 
     width: float
     length: float
@@ -54,8 +54,8 @@ def _headlights(quad: Array) -> list[Part]:
     return [(inset(quad[None], x, (0.1, 0.17)), white, 5.0, "plain") for x in ((0.05, 0.15), (0.9, 0.99))]
 
 
-def _bus(rng: Generator, label: Label) -> _Body:
-    tram = label == Label.TRAIN
+def _bus(rng: Generator, label: LabelId) -> _Body:
+    tram = label == LabelId.TRAIN
     length = float(rng.uniform(18, 26) if tram else rng.uniform(9.5, 13))
     width, height = (2.4, 3.3) if tram else (2.5, float(rng.choice([2.95, 3.05, 4.2], p=[0.5, 0.35, 0.15])))
     paint = _LIVERIES[rng.integers(len(_LIVERIES))] * rng.uniform(0.85, 1.1)
@@ -137,14 +137,14 @@ def _truck(rng: Generator) -> _Body:
     return _Body(width, length, groups, axles, 0.48 if big else 0.38)
 
 
-def heavy_length(label: Label) -> float:
+def heavy_length(label: LabelId) -> float:
     """Length to keep free for a vehicle of the class, metres."""
-    return {Label.TRUCK: 12.5, Label.BUS: 13.5, Label.TRAIN: 27.0}[label]
+    return {LabelId.TRUCK: 12.5, LabelId.BUS: 13.5, LabelId.TRAIN: 27.0}[label]
 
 
-def build_heavy(rng: Generator, scenery: Scenery, label: Label, u: float, s: float, turn: float) -> None:
-    """A truck, bus or tram whose middle stands at (u, s); turn 0 heads away from the camera."""
-    body = _truck(rng) if label == Label.TRUCK else _bus(rng, label)
+def build_heavy(rng: Generator, scenery: Scenery, label: LabelId, u: float, s: float, turn: float) -> None:
+    """A truck, bus or tram with its middle at (u, s); turn 0 heads away from the camera."""
+    body = _truck(rng) if label == LabelId.TRUCK else _bus(rng, label)
     instance = scenery.new_instance(label)
     back = np.array([0, 0, -body.length / 2], np.float32)
 
@@ -173,7 +173,7 @@ def build_heavy(rng: Generator, scenery: Scenery, label: Label, u: float, s: flo
     faces = [part for _, batch in sorted(batches, key=lambda b: -b[0]) for part in batch]
     for rounds, grey in wheels(body.width / 2, body.wheel, body.axles):
         faces.append(make_faces(place(rounds), (grey,) * 3, label, instance=instance, center=middle))
-    if label == Label.TRAIN:
+    if label == LabelId.TRAIN:
         top = np.array([[0, 3.5, 0.5], [0, 4.4, 0.62], [-0.6, 4.8, 0.5]], np.float32) * [1, 1, body.length]
         tips = np.array([[0, 4.4, 0.62], [0, 4.8, 0.5], [0.6, 4.8, 0.5]], np.float32) * [1, 1, body.length]
         bars = capsules(

@@ -1,4 +1,4 @@
-"""The label ids and colours of Cityscapes, as its annotation files hold them."""
+"""The label ids that rendered scenes use, and the colours and instance classes of Cityscapes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.taxonomies.cityscapes import LABELS
 
-class Label(IntEnum):
+
+class LabelId(IntEnum):
     """The Cityscapes labelIds that rendered scenes use."""
 
     STATIC = 4
@@ -33,42 +35,8 @@ class Label(IntEnum):
     BICYCLE = 33
 
 
-INSTANCE_LABELS = frozenset(range(24, 34))
-"""Ids of the classes whose objects Cityscapes numbers one by one."""
+INSTANCE_LABELS = frozenset(number for number, label in enumerate(LABELS) if label.has_instances)
+"""Ids of the classes in which Cityscapes numbers the objects."""
 
-PALETTE: NDArray[np.uint8] = np.array(
-    [
-        *[(0, 0, 0)] * 5,
-        (111, 74, 0),
-        (81, 0, 81),
-        (128, 64, 128),
-        (244, 35, 232),
-        (250, 170, 160),
-        (230, 150, 140),
-        (70, 70, 70),
-        (102, 102, 156),
-        (190, 153, 153),
-        (180, 165, 180),
-        (150, 100, 100),
-        (150, 120, 90),
-        (153, 153, 153),
-        (153, 153, 153),
-        (250, 170, 30),
-        (220, 220, 0),
-        (107, 142, 35),
-        (152, 251, 152),
-        (70, 130, 180),
-        (220, 20, 60),
-        (255, 0, 0),
-        (0, 0, 142),
-        (0, 0, 70),
-        (0, 60, 100),
-        (0, 0, 90),
-        (0, 0, 110),
-        (0, 80, 100),
-        (0, 0, 230),
-        (119, 11, 32),
-    ],
-    dtype=np.uint8,
-)
+PALETTE: NDArray[np.uint8] = np.array([label.color for label in LABELS], np.uint8)
 """Official RGB colour of each labelId 0..33, uint8 [34,3]."""

@@ -1,4 +1,4 @@
-"""Time of day and weather: what lights the street and what lies in the air."""
+"""Time of day and weather: the light on the street, and fog, rain and snow in the air."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def _rgb(*values: float) -> Array:
     return np.array(values, np.float32)
 
 
-def draw_conditions(rng: Generator) -> tuple[TimeOfDay, Weather]:
-    """A time of day and a weather drawn at random."""
+def sample_conditions(rng: Generator) -> tuple[TimeOfDay, Weather]:
+    """A random time of day and weather."""
     time = TIMES[int(rng.choice(3, p=_TIME_WEIGHTS))]
     return time, WEATHERS[int(rng.choice(5, p=_WEATHER_WEIGHTS))]
 
 
-def draw_light(rng: Generator, time_of_day: TimeOfDay, weather: Weather) -> Light:
+def sample_light(rng: Generator, time_of_day: TimeOfDay, weather: Weather) -> Light:
     """Light for the given conditions, with a random sun, cloud cover and tint."""
     azimuth = float(rng.uniform(-np.pi, np.pi))
     lift, cover, density, tint, warmth = (float(v) for v in rng.uniform(0, 1, 5))

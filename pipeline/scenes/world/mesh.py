@@ -1,4 +1,4 @@
-"""What a scene is made of: coloured polygons, the solids they form, and the scenery that holds them."""
+"""Coloured polygons, the solids that they form, and the scenery that holds all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.scenes.world.arrays import Array
 from pipeline.scenes.world.camera import Camera
-from pipeline.scenes.world.labels import INSTANCE_LABELS, Label
+from pipeline.scenes.world.labels import INSTANCE_LABELS, LabelId
 from pipeline.scenes.world.street import Street
 
 Color = ArrayLike
@@ -33,7 +33,7 @@ class Faces:
 
     points: Array
     color: Array
-    label: Label
+    label: LabelId
     instance: int
     tile: str | tuple[str, ...]
     uv: Array | None
@@ -48,7 +48,7 @@ class Faces:
 def make_faces(
     points: ArrayLike,
     color: Color,
-    label: Label,
+    label: LabelId,
     *,
     instance: int = 0,
     tile: str | tuple[str, ...] = "plain",
@@ -60,7 +60,7 @@ def make_faces(
     lit_when_dark: bool | NDArray[np.bool_] = False,
     layer: str = "solid",
 ) -> Faces:
-    """Faces from array-likes; one polygon [K,3] or one colour [3] stands for a batch of one."""
+    """Faces from array-likes; one polygon [K,3] or one colour [3] is a batch of one."""
     corners = np.asarray(points, np.float32)
     if corners.ndim == 2:
         corners = corners[None]
@@ -115,7 +115,7 @@ class Lamp:
 
 @dataclass
 class Scenery:
-    """All that stands in one street, independent of light, weather and image size."""
+    """A street with all its objects, independent of light, weather and image size."""
 
     street: Street
     camera: Camera
@@ -123,9 +123,9 @@ class Scenery:
     solids: list[Solid] = field(default_factory=list)
     lamps: list[Lamp] = field(default_factory=list)
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
-    counters: Counter[Label] = field(default_factory=Counter)
+    counters: Counter[LabelId] = field(default_factory=Counter)
 
-    def new_instance(self, label: Label) -> int:
+    def new_instance(self, label: LabelId) -> int:
         """The Cityscapes instance id of a further object of an instance class: label*1000 + n."""
         if label not in INSTANCE_LABELS:
             return 0
@@ -134,7 +134,7 @@ class Scenery:
         return int(label) * 1000 + number
 
     def claim(self, u0: float, u1: float, s0: float, s1: float) -> bool:
-        """Reserve a rectangle of ground for an object; False where another one stands."""
+        """Reserve a rectangle of ground for an object; False if another object occupies it."""
         if any(u0 < b and a < u1 and s0 < d and c < s1 for a, b, c, d in self.taken):
             return False
         self.taken.append((u0, u1, s0, s1))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Scenery, make_faces
 from pipeline.scenes.world.shapes import capsules
 
@@ -64,7 +64,7 @@ class _Figure:
             self.limb(points[i], points[i + 1], radii[i], radii[i + 1], color)
 
     def faces(
-        self, scenery: Scenery, u: float, s: float, base: float, turn: float, label: Label, instance: int
+        self, scenery: Scenery, u: float, s: float, base: float, turn: float, label: LabelId, instance: int
     ) -> list[Faces]:
         """The figure placed in the street: each limb with a lit and a shaded half."""
         place = scenery.street.place
@@ -154,8 +154,8 @@ def build_person(rng: Generator, scenery: Scenery, u: float, s: float, base: flo
     for part in (figure.a, figure.b):
         part[:] = [p * size for p in part]
     figure.ra, figure.rb = [r * size for r in figure.ra], [r * size for r in figure.rb]
-    instance = scenery.new_instance(Label.PERSON)
-    faces = figure.faces(scenery, u, s, base, turn, Label.PERSON, instance)
+    instance = scenery.new_instance(LabelId.PERSON)
+    faces = figure.faces(scenery, u, s, base, turn, LabelId.PERSON, instance)
     scenery.add((u - 0.25, u + 0.25, s - 0.25, s + 0.25), faces)
 
 
@@ -201,4 +201,4 @@ def rider_faces(
         hair,
         helmet if motor or rng.random() < 0.55 else None,
     )
-    return figure.faces(scenery, u, s, 0.0, turn, Label.RIDER, scenery.new_instance(Label.RIDER))
+    return figure.faces(scenery, u, s, 0.0, turn, LabelId.RIDER, scenery.new_instance(LabelId.RIDER))

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Scenery, make_faces
 from pipeline.scenes.world.street import KERB, Junction
 
@@ -32,7 +32,7 @@ class GroundPainter:
         u: tuple[float, float],
         s: tuple[float, float],
         color: Array,
-        label: Label,
+        label: LabelId,
         tile: str,
         metres: float,
         y: float = 0.0,
@@ -58,13 +58,13 @@ class GroundPainter:
         a, b = cuts[:-1, None], cuts[1:, None]
         s_corners = np.concatenate([a, b, b, a], axis=1)
         points = self.street.points(u, np.array([[0, 0, KERB, KERB]]), s_corners)
-        self._add(points, color * 0.8, Label.SIDEWALK, "plaster", 2.0, None)
+        self._add(points, color * 0.8, LabelId.SIDEWALK, "plaster", 2.0, None)
 
-    def quad(self, u: Array, s: Array, color: Array, label: Label, tile: str = "dirty", metres: float = 2.0) -> None:
+    def quad(self, u: Array, s: Array, color: Array, label: LabelId, tile: str = "dirty", metres: float = 2.0) -> None:
         """Marks on the carriageway: quads with corners u [F,4], s [F,4]."""
         self._add(self.street.points(u, 0.0, s), color, label, tile, metres, None)
 
-    def _add(self, points: Array, color: Array, label: Label, tile: str, metres: float, uv: Array | None) -> None:
+    def _add(self, points: Array, color: Array, label: LabelId, tile: str, metres: float, uv: Array | None) -> None:
         self.scenery.ground.append(
             make_faces(points, color, label, tile=tile, uv=uv, metres=metres, layer="ground", normals=(0, 1, 0))
         )
@@ -79,7 +79,7 @@ def _dashes(painter: GroundPainter, u: float, dash: float, gap: float, shift: fl
     s0 = np.arange(-2 + shift, 150, dash + gap)
     keep = [not any(j.s0 - 4 < s < j.s1 + 1 for j in painter.street.junctions) for s in s0]
     s0 = s0[np.array(keep, bool)]
-    painter.quad(*_rectangles(u - 0.07, u + 0.07, s0, s0 + dash), color, Label.ROAD)
+    painter.quad(*_rectangles(u - 0.07, u + 0.07, s0, s0 + dash), color, LabelId.ROAD)
 
 
 def _line(painter: GroundPainter, u: float, color: Array, width: float = 0.12) -> None:
@@ -89,7 +89,7 @@ def _line(painter: GroundPainter, u: float, color: Array, width: float = 0.12) -
     ends.append(150.0)
     for a, b in zip(ends[::2], ends[1::2], strict=True):
         if b > a + 1:
-            painter.strip((u - width / 2, u + width / 2), (a, b), color, Label.ROAD, "dirty", 2.0)
+            painter.strip((u - width / 2, u + width / 2), (a, b), color, LabelId.ROAD, "dirty", 2.0)
 
 
 def _marks(rng: Generator, painter: GroundPainter) -> None:
@@ -119,7 +119,7 @@ def _marks(rng: Generator, painter: GroundPainter) -> None:
             painter.quad(
                 *_rectangles(min(inner, kerb), max(inner, kerb), bays[clear], bays[clear] + 0.1),
                 white,
-                Label.ROAD,
+                LabelId.ROAD,
             )
             _dashes(painter, inner, 4.0, 1.5, 0.0, white)
         elif rng.random() < 0.4:
@@ -128,18 +128,18 @@ def _marks(rng: Generator, painter: GroundPainter) -> None:
         u = street.edge_right - street.cycle_lane
         if rng.random() < 0.5:
             red = np.array([0.52, 0.25, 0.2], np.float32) * rng.uniform(0.8, 1.1)
-            painter.strip((u, street.edge_right - 0.2), (-3, 150), red, Label.ROAD, "asphalt", 4.0)
+            painter.strip((u, street.edge_right - 0.2), (-3, 150), red, LabelId.ROAD, "asphalt", 4.0)
         _line(painter, u, white, 0.16)
     for s in street.zebras:
         u0 = np.arange(street.edge_left + 0.4, street.edge_right - 0.5, 1.1)
-        painter.quad(*_rectangles(u0, u0 + 0.55, s, s + 3.2), white, Label.ROAD)
+        painter.quad(*_rectangles(u0, u0 + 0.55, s, s + 3.2), white, LabelId.ROAD)
     for junction in street.junctions:
         if rng.random() < 0.7:
             stop = junction.s0 - (5.5 if any(abs(z - junction.s0 + 4.2) < 0.1 for z in street.zebras) else 1.5)
             painter.quad(
                 *_rectangles(np.array([0.1]), np.array([street.edge_right - 0.3]), stop - 0.4, stop),
                 white,
-                Label.ROAD,
+                LabelId.ROAD,
             )
     if rng.random() < 0.35:
         _arrow(painter, street.median / 2 + street.lane * 0.5, float(rng.uniform(7, 26)), white)
@@ -148,7 +148,7 @@ def _marks(rng: Generator, painter: GroundPainter) -> None:
 def _arrow(painter: GroundPainter, u: float, s: float, color: Array) -> None:
     corners_u = np.array([[-0.08, 0.08, 0.08, -0.08], [-0.45, 0.45, 0.02, -0.02]], np.float32) + u
     corners_s = np.array([[0, 0, 2.4, 2.4], [2.4, 2.4, 4.0, 4.0]], np.float32) + s
-    painter.quad(corners_u, corners_s, color, Label.ROAD)
+    painter.quad(corners_u, corners_s, color, LabelId.ROAD)
 
 
 def _repairs(rng: Generator, painter: GroundPainter, asphalt: Array) -> None:
@@ -158,33 +158,33 @@ def _repairs(rng: Generator, painter: GroundPainter, asphalt: Array) -> None:
     s0 = rng.uniform(2, 60, count)
     shade = rng.uniform(0.72, 1.2, (count, 1)).astype(np.float32)
     u, s = _rectangles(u0, u0 + rng.uniform(0.5, 2.5, count), s0, s0 + rng.uniform(0.8, 9, count))
-    painter.quad(u, s, asphalt * shade, Label.ROAD, "asphalt", 4.0)
+    painter.quad(u, s, asphalt * shade, LabelId.ROAD, "asphalt", 4.0)
     holes = int(rng.integers(1, 5))
     angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     u = rng.uniform(street.edge_left + 1, street.edge_right - 1, (holes, 1)) + 0.33 * np.cos(angle)
     s = rng.uniform(4, 45, (holes, 1)) + 0.33 * np.sin(angle)
-    painter.quad(u, s, asphalt * rng.uniform(0.5, 0.8), Label.ROAD, "metal", 0.5)
+    painter.quad(u, s, asphalt * rng.uniform(0.5, 0.8), LabelId.ROAD, "metal", 0.5)
 
 
 def _beside(rng: Generator, painter: GroundPainter, sign: int, paving: Array, grass: Array, tile: str) -> None:
     side, kerb = painter.street.side(sign)
 
-    def strip(a: float, b: float, color: Array, label: Label, tile: str, metres: float) -> None:
+    def strip(a: float, b: float, color: Array, label: LabelId, tile: str, metres: float) -> None:
         low, high = sorted((kerb + sign * a, kerb + sign * b))
         painter.strip((low, high), (-3, 230), color, label, tile, metres, y=KERB)
 
     walk = side.verge + side.pavement
-    strip(0, walk, paving, Label.SIDEWALK, tile, 2.0)
+    strip(0, walk, paving, LabelId.SIDEWALK, tile, 2.0)
     if side.verge:
-        strip(0.18, side.verge, grass, Label.TERRAIN, "grass", 3.0)
+        strip(0.18, side.verge, grass, LabelId.TERRAIN, "grass", 3.0)
     if side.kind in ("detached", "park", "wall"):
-        strip(walk, _FAR_SIDE, grass, Label.TERRAIN, "grass", 3.0)
+        strip(walk, _FAR_SIDE, grass, LabelId.TERRAIN, "grass", 3.0)
     else:
-        strip(walk, walk + side.setback + 6, paving * 0.95, Label.SIDEWALK, "slabs", 3.0)
-        strip(walk + side.setback + 6, _FAR_SIDE, grass, Label.TERRAIN, "gravel", 3.0)
+        strip(walk, walk + side.setback + 6, paving * 0.95, LabelId.SIDEWALK, "slabs", 3.0)
+        strip(walk + side.setback + 6, _FAR_SIDE, grass, LabelId.TERRAIN, "gravel", 3.0)
     stone = np.clip(paving * rng.uniform(0.95, 1.25), 0, 0.8)
     low, high = sorted((kerb, kerb + sign * 0.18))
-    painter.strip((low, high), (-3, 160), stone, Label.SIDEWALK, "stone", 1.0, y=KERB)
+    painter.strip((low, high), (-3, 160), stone, LabelId.SIDEWALK, "stone", 1.0, y=KERB)
     painter.kerb(kerb, (-3, 160), stone)
 
 
@@ -193,15 +193,17 @@ def _side_street(painter: GroundPainter, junction: Junction, sign: int, asphalt:
     low, high = sorted((kerb - sign * 0.05, kerb + sign * _FAR_SIDE))
     for s0, s1 in ((junction.s0 - 2.2, junction.s0), (junction.s1, junction.s1 + 2.2)):
         corner = sorted((kerb, kerb + sign * _FAR_SIDE))
-        painter.strip((corner[0], corner[1]), (s0, s1), paving, Label.SIDEWALK, "paving", 2.0, y=KERB)
-    painter.strip((low, high), (junction.s0, junction.s1), asphalt, Label.ROAD, "asphalt", 5.0, y=0.02)
+        painter.strip((corner[0], corner[1]), (s0, s1), paving, LabelId.SIDEWALK, "paving", 2.0, y=KERB)
+    painter.strip((low, high), (junction.s0, junction.s1), asphalt, LabelId.ROAD, "asphalt", 5.0, y=0.02)
     u, s = _rectangles([low], [high], junction.s1, junction.s1)
     points = painter.street.points(u, np.array([[0, 0, KERB, KERB]]), s)
-    painter.scenery.ground.append(make_faces(points, paving * 0.75, Label.SIDEWALK, layer="ground", normals=(0, 1, 0)))
+    painter.scenery.ground.append(
+        make_faces(points, paving * 0.75, LabelId.SIDEWALK, layer="ground", normals=(0, 1, 0))
+    )
 
 
 def build_road(rng: Generator, scenery: Scenery) -> None:
-    """Lay all ground of the street, from the fields at its sides to the marks on the carriageway."""
+    """Build the ground of the street, from the fields at its sides to the marks on the carriageway."""
     painter, street = GroundPainter(scenery), scenery.street
     grey = rng.uniform(0.29, 0.46)
     asphalt = (grey * np.array([1, 1, 1.01]) + rng.uniform(-0.015, 0.015, 3)).astype(np.float32)
@@ -212,7 +214,7 @@ def build_road(rng: Generator, scenery: Scenery) -> None:
     for sign in (-1, 1):
         tone = paving * rng.uniform(0.92, 1.08)
         _beside(rng, painter, sign, tone, grass, str(rng.choice(["paving", "slabs", "asphalt", "cobbles"])))
-    painter.strip((street.edge_left, street.edge_right), (-3, 230), asphalt, Label.ROAD, tile, 3.6)
+    painter.strip((street.edge_left, street.edge_right), (-3, 230), asphalt, LabelId.ROAD, tile, 3.6)
     for junction in street.junctions:
         for sign, here in ((-1, junction.left), (1, junction.right)):
             if here:
@@ -224,14 +226,14 @@ def build_road(rng: Generator, scenery: Scenery) -> None:
         for lane in (0.5, -0.5):
             for rail in (-0.72, 0.72):
                 u = lane * street.lane + rail
-                painter.strip((u - 0.06, u + 0.06), (-3, 160), steel, Label.ROAD, "plain", 2.0)
+                painter.strip((u - 0.06, u + 0.06), (-3, 160), steel, LabelId.ROAD, "plain", 2.0)
     if street.median:
         half = street.median / 2 - 0.15
         ends = [-3.0, *(e for j in street.junctions for e in (j.s0, j.s1)), 200.0]
         green = rng.random() < 0.7
         for a, b in zip(ends[::2], ends[1::2], strict=True):
-            painter.strip((-half, half), (a, b), paving, Label.SIDEWALK, "stone", 1.0, y=KERB)
+            painter.strip((-half, half), (a, b), paving, LabelId.SIDEWALK, "stone", 1.0, y=KERB)
             if green:
-                painter.strip((0.15 - half, half - 0.15), (a, b), grass, Label.TERRAIN, "grass", 3.0, y=KERB)
+                painter.strip((0.15 - half, half - 0.15), (a, b), grass, LabelId.TERRAIN, "grass", 3.0, y=KERB)
             for u in (-half, half):
                 painter.kerb(u, (a, b), paving)

@@ -20,7 +20,7 @@ REACH = 230.0
 
 @dataclass(frozen=True)
 class Side:
-    """What lies beside the carriageway on one side, from the kerb outwards (widths in metres)."""
+    """The strips beside the carriageway on one side, from the kerb outwards (widths in metres)."""
 
     kind: str
     verge: float
@@ -122,7 +122,7 @@ class Street:
         return not any((j.right if sign > 0 else j.left) and j.s0 - margin < s < j.s1 + margin for j in self.junctions)
 
 
-def _draw_side(rng: Generator, style: str) -> Side:
+def _sample_side(rng: Generator, style: str) -> Side:
     kinds = {
         "downtown": ("row", "row", "row", "blocks"),
         "residential": ("detached", "row", "detached", "park"),
@@ -135,8 +135,8 @@ def _draw_side(rng: Generator, style: str) -> Side:
     return Side(kind, verge, float(rng.uniform(1.8, 5.2)), float(setback))
 
 
-def draw_street(rng: Generator) -> Street:
-    """A street drawn at random: width, course, slope, sides, junctions and crossings."""
+def sample_street(rng: Generator) -> Street:
+    """A random street: width, course, slope, sides, junctions and crossings."""
     style = str(rng.choice(["downtown", "residential", "suburb", "mixed"], p=[0.34, 0.28, 0.16, 0.22]))
     wide = rng.random() < 0.35
     lanes_right = 2 if wide and rng.random() < 0.6 else 1
@@ -166,8 +166,8 @@ def draw_street(rng: Generator) -> Street:
         parking_right=2.2 if rng.random() < 0.5 else 0.3,
         cycle_lane=1.7 if rng.random() < 0.2 else 0.0,
         median=float(rng.uniform(1.2, 3.5)) if wide and lanes_left and rng.random() < 0.35 else 0.0,
-        left=_draw_side(rng, style),
-        right=_draw_side(rng, style),
+        left=_sample_side(rng, style),
+        right=_sample_side(rng, style),
         junctions=tuple(junctions),
         zebras=tuple(zebras),
         tram=wide and rng.random() < 0.35,

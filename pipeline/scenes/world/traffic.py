@@ -8,7 +8,7 @@ from numpy.random import Generator
 from pipeline.scenes.world.cars import build_car
 from pipeline.scenes.world.cycles import build_cycle
 from pipeline.scenes.world.heavy import build_heavy, heavy_length
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Scenery
 from pipeline.scenes.world.people import build_person
 from pipeline.scenes.world.street import KERB
@@ -21,24 +21,24 @@ def _drive(rng: Generator, scenery: Scenery, u: float, start: float, turn: float
     s = start + float(rng.exponential(0.6 * gap))
     while s < _FARTHEST:
         kind = rng.random()
-        label = Label.CAR
+        label = LabelId.CAR
         if tram and kind < 0.2:
-            label = Label.TRAIN
+            label = LabelId.TRAIN
         elif kind > 0.92:
-            label = Label.BUS
+            label = LabelId.BUS
         elif kind > 0.85:
-            label = Label.TRUCK
+            label = LabelId.TRUCK
         elif kind > 0.81:
-            label = Label.MOTORCYCLE
+            label = LabelId.MOTORCYCLE
         elif kind > 0.77:
-            label = Label.BICYCLE
-        length = {Label.CAR: 5.0, Label.MOTORCYCLE: 2.4, Label.BICYCLE: 2.2}.get(label) or heavy_length(label)
+            label = LabelId.BICYCLE
+        length = {LabelId.CAR: 5.0, LabelId.MOTORCYCLE: 2.4, LabelId.BICYCLE: 2.2}.get(label) or heavy_length(label)
         offset = float(rng.normal(0, 0.15))
         middle = s + length / 2
         if scenery.claim(u - 1.0, u + 1.0, s, s + length):
-            if label == Label.CAR:
+            if label == LabelId.CAR:
                 build_car(rng, scenery, u + offset, middle, turn + float(rng.normal(0, 0.02)), driving=True)
-            elif label in (Label.MOTORCYCLE, Label.BICYCLE):
+            elif label in (LabelId.MOTORCYCLE, LabelId.BICYCLE):
                 build_cycle(rng, scenery, label, u + 3 * offset, middle, 0.0, turn, ridden=True)
             else:
                 build_heavy(rng, scenery, label, u, middle, turn)
@@ -61,9 +61,9 @@ def _park(rng: Generator, scenery: Scenery, sign: int, density: float) -> None:
         if rng.random() < density and street.clear_of_junctions(s + length / 2, sign, 7) and not near_zebra:
             turn = 0.0 if (sign > 0) == (rng.random() < 0.92) else np.pi
             if rng.random() < 0.05 and s > 6:
-                length = heavy_length(Label.TRUCK) + 0.5
+                length = heavy_length(LabelId.TRUCK) + 0.5
                 if scenery.claim(u - 0.9, u + 0.9, s, s + length):
-                    build_heavy(rng, scenery, Label.TRUCK, u - sign * 0.1, s + length / 2, turn)
+                    build_heavy(rng, scenery, LabelId.TRUCK, u - sign * 0.1, s + length / 2, turn)
             elif scenery.claim(u - 0.9, u + 0.9, s + 0.2, s + length):
                 build_car(rng, scenery, u, s + length / 2, turn + float(rng.normal(0, 0.02)), driving=False)
         s += length
@@ -89,7 +89,7 @@ def build_traffic(rng: Generator, scenery: Scenery) -> None:
         depth = (street.parking_right if sign > 0 else street.parking_left) + (street.cycle_lane if sign > 0 else 0)
         u, s = kerb - sign * (max(depth, 0.3) + 0.5 if depth < 3 else 0.9), float(rng.uniform(6, 40))
         if scenery.claim(u - 0.35, u + 0.35, s - 1, s + 1):
-            build_cycle(rng, scenery, Label.BICYCLE, u, s, 0.0, 0.0 if sign > 0 else np.pi, ridden=True)
+            build_cycle(rng, scenery, LabelId.BICYCLE, u, s, 0.0, 0.0 if sign > 0 else np.pi, ridden=True)
     for junction in street.junctions:
         if rng.random() < 0.4 and junction.s0 > 10:
             u = float(rng.uniform(street.edge_left - 8, street.edge_right + 8))
@@ -120,9 +120,9 @@ def build_people(rng: Generator, scenery: Scenery) -> None:
             s, u = float(rng.uniform(5, 40)), kerb + sign * (side.verge + 0.7)
             if not street.clear_of_junctions(s, sign, 3):
                 continue
-            label = Label.BICYCLE if rng.random() < 0.66 else Label.MOTORCYCLE
+            label = LabelId.BICYCLE if rng.random() < 0.66 else LabelId.MOTORCYCLE
             turn = float(rng.choice([np.pi / 2, 0.2, -np.pi / 2]))
-            for k in range(int(rng.integers(1, 5)) if label == Label.BICYCLE else 1):
+            for k in range(int(rng.integers(1, 5)) if label == LabelId.BICYCLE else 1):
                 if scenery.claim(u - 0.5, u + 0.5, s + 0.75 * k - 0.3, s + 0.75 * k + 0.3):
                     build_cycle(
                         rng,

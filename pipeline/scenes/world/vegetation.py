@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.scenes.world.arrays import Array
-from pipeline.scenes.world.labels import Label
+from pipeline.scenes.world.labels import LabelId
 from pipeline.scenes.world.mesh import Faces, Scenery, make_faces
 from pipeline.scenes.world.shapes import blobs, capsules
 from pipeline.scenes.world.street import KERB
@@ -26,7 +26,7 @@ _GREENS = np.array(
 _GREEN_WEIGHTS = (0.24, 0.24, 0.18, 0.16, 0.08, 0.06, 0.04)
 
 
-def draw_green(rng: Generator) -> Array:
+def sample_green(rng: Generator) -> Array:
     """A leaf colour, sRGB [3]."""
     return (_GREENS[rng.choice(len(_GREENS), p=_GREEN_WEIGHTS)] * rng.uniform(0.8, 1.15)).astype(np.float32)
 
@@ -47,7 +47,7 @@ def _clumps(rng: Generator, eye: Array, middle: Array, radii: Array, count: int,
     return make_faces(
         outline,
         np.clip(color, 0.02, 1),
-        Label.VEGETATION,
+        LabelId.VEGETATION,
         tile="leaves",
         metres=max(1.2 * size, 0.5),
         normals=normals,
@@ -65,7 +65,7 @@ def plant_tree(rng: Generator, scenery: Scenery, u: float, s: float, scale: floa
         trunk = max(trunk, 2.7)
         height = max(height, trunk + 2.5)
     wide = (height - 0.4 * trunk) * float(rng.uniform(0.27, 0.42))
-    green = draw_green(rng)
+    green = sample_green(rng)
     bark = np.array([0.3, 0.25, 0.2], np.float32) * rng.uniform(0.7, 1.4)
     near = s < 28
     count = 64 if near else (34 if s < 65 else 16)
@@ -82,7 +82,7 @@ def plant_tree(rng: Generator, scenery: Scenery, u: float, s: float, scale: floa
         make_faces(
             capsules(starts, ends, widths, np.array(widths) * 0.7, eye),
             bark,
-            Label.VEGETATION,
+            LabelId.VEGETATION,
             tile="dirty",
             metres=0.5,
         )
@@ -138,7 +138,7 @@ def plant_hedge(
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         outline = blobs(rng, centers, radii, eye, corners=11, rough=0.25)
         leaves = make_faces(
-            outline, green * light[:, None], Label.VEGETATION, tile="hedge", metres=0.8, normals=normals
+            outline, green * light[:, None], LabelId.VEGETATION, tile="hedge", metres=0.8, normals=normals
         )
         scenery.add((u - thick / 2, u + thick / 2, float(a), float(b)), [leaves], by_depth=True)
 
@@ -148,13 +148,13 @@ def plant_bush(rng: Generator, scenery: Scenery, u: float, s: float) -> None:
     size = float(rng.uniform(0.4, 1.1))
     middle = scenery.street.points(u, KERB + 0.55 * size, s)
     radii = np.array([size, 0.6 * size, size]) * 0.8
-    faces = [_clumps(rng, scenery.camera.position, middle, radii, 16 if s < 40 else 8, 0.45 * size, draw_green(rng))]
+    faces = [_clumps(rng, scenery.camera.position, middle, radii, 16 if s < 40 else 8, 0.45 * size, sample_green(rng))]
     scenery.add((u - size / 2, u + size / 2, s - size / 2, s + size / 2), faces, by_depth=True)
 
 
 def build_woods(rng: Generator, scenery: Scenery) -> None:
     """Trees far behind the street's sides and at its end, closing the horizon."""
-    green, eye = draw_green(rng), scenery.camera.position
+    green, eye = sample_green(rng), scenery.camera.position
     for sign in (-1, 1):
         side, kerb = scenery.street.side(sign)
         if side.kind in ("park", "wall", "detached"):
@@ -174,6 +174,6 @@ def _tree_line(rng: Generator, scenery: Scenery, u: Array, s: Array, green: Arra
         radii = np.concatenate([tall * 0.75, tall * 0.8, tall * 0.55]).astype(np.float32)
         color = green * rng.uniform(0.6, 0.95, (len(centers), 1))
         outline = blobs(rng, centers, radii, eye, corners=20, rough=0.25)
-        leaves = make_faces(outline, color, Label.VEGETATION, tile="leaves", metres=3.0, normals=(0, 0.75, -0.66))
+        leaves = make_faces(outline, color, LabelId.VEGETATION, tile="leaves", metres=3.0, normals=(0, 0.75, -0.66))
         extent = (float(u[part].min()), float(u[part].max()), float(s[part].min()), float(s[part].max()))
         scenery.add(extent, [leaves], by_depth=True, casts_shadow=False)

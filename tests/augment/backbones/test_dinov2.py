@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from augment.backbones import OFFLINE_DINOV2, load_backbone
-from augment.backbones.backbone import to_patch_grid
 from augment.backbones.dinov2_onnx import cached_checkpoint, onnx_path
+from augment.backbones.patch_grid import to_patch_grid
 from augment.backbones.transformer import TransformerBackbone, clip_outliers
 from augment.errors import UserError
 from pipeline.scenes import render_scene

@@ -12,9 +12,9 @@ from PIL import Image
 from augment.backbones import load_backbone
 from augment.layout_basis import LayoutBasis
 from augment.lumen import zoo
-from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.adapter_training import Batch, Example, denoising_loss, draw_k, train_adapter, training_schedule
-from augment.lumen.diffusion_model import load_base
+from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
 from augment.prompts import caption
@@ -38,7 +38,7 @@ def examples(count: int = 6) -> list[Example]:
 
 
 def test_training_moves_the_adapter_and_leaves_the_base_alone(tmp_path: Path) -> None:
-    base = load_base(str(save_small_base(tmp_path / "base", K)))
+    base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
     before = base.digest()
     adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
     weights = {key: value.clone() for key, value in adapter.state_dict().items()}
@@ -77,7 +77,7 @@ def street_examples() -> list[Example]:
 
 def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples: list[Example]) -> None:
     """On scenes never trained on, at the same noise, the loss falls from k = 0 over 1 to all."""
-    base, adapter = zoo.load("lumen-tiny")
+    base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(zoo.ZOO / "lumen-tiny" / "adapter")
     schedule = training_schedule(base)
     count = len(street_examples)
     latents = base.encode(np.stack([example.image for example in street_examples]))

@@ -10,7 +10,7 @@ import torch
 
 from augment.errors import NotFinite, UserError
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import BaseModel, load_base
+from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.grids import to_pixels
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from tests.pipeline.small_models import save_small_base
@@ -19,12 +19,12 @@ K = 4
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaseModel, LayoutControlNet]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[DiffusionModel, LayoutControlNet]:
     folder: Path = save_small_base(tmp_path_factory.mktemp("base"), K)
-    return load_base(str(folder)), LayoutControlNet.from_pretrained(folder / "adapter")
+    return load_diffusion_model(str(folder)), LayoutControlNet.from_pretrained(folder / "adapter")
 
 
-def sampler(models: tuple[BaseModel, LayoutControlNet], guidance_scale: float = 2.0) -> LayoutSampler:
+def sampler(models: tuple[DiffusionModel, LayoutControlNet], guidance_scale: float = 2.0) -> LayoutSampler:
     return LayoutSampler(*models, num_steps=3, guidance_scale=guidance_scale, precision="fp32")
 
 
@@ -38,7 +38,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
-def test_image_does_not_depend_on_its_batch_mates(models: tuple[BaseModel, LayoutControlNet]) -> None:
+def test_image_does_not_depend_on_its_batch_mates(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
     mates = [request(seed=seed, k=seed % (K + 1), content=seed) for seed in range(4)]
     together = sampler(models).generate(mates)
     alone = [sampler(models).generate([mate])[0] for mate in mates]
@@ -49,7 +49,9 @@ def test_image_does_not_depend_on_its_batch_mates(models: tuple[BaseModel, Layou
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 2.0])
-def test_same_request_gives_the_same_bytes(models: tuple[BaseModel, LayoutControlNet], guidance_scale: float) -> None:
+def test_same_request_gives_the_same_bytes(
+    models: tuple[DiffusionModel, LayoutControlNet], guidance_scale: float
+) -> None:
     one, other = (sampler(models, guidance_scale).generate([request()])[0] for _ in range(2))
     assert np.array_equal(one, other)
 
@@ -64,17 +66,17 @@ def test_same_request_gives_the_same_bytes(models: tuple[BaseModel, LayoutContro
         request(prompt="a rendered street, night, rain"),
     ],
 )
-def test_seed_k_layout_and_prompt_all_count(models: tuple[BaseModel, LayoutControlNet], other: Request) -> None:
+def test_seed_k_layout_and_prompt_all_count(models: tuple[DiffusionModel, LayoutControlNet], other: Request) -> None:
     first, second = sampler(models).generate([request(), other])
     assert difference(first, second) > 0
 
 
-def test_k_beyond_the_adapter_is_refused(models: tuple[BaseModel, LayoutControlNet]) -> None:
+def test_k_beyond_the_adapter_is_refused(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
     with pytest.raises(UserError, match=r"k = 5: the adapter and its layouts hold 0\.\.4"):
         sampler(models).generate([request(k=5)])
 
 
-def test_encode_and_decode_keep_the_size(models: tuple[BaseModel, LayoutControlNet]) -> None:
+def test_encode_and_decode_keep_the_size(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
     base, _ = models
     images = np.zeros((2, 32, 48, 3), np.uint8)
     latents = base.encode(images)
@@ -86,7 +88,7 @@ def test_encode_and_decode_keep_the_size(models: tuple[BaseModel, LayoutControlN
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: str, value: float) -> None:
     folder = save_small_base(tmp_path / "base", K)
-    base = load_base(str(folder))
+    base = load_diffusion_model(str(folder))
     last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
     last.bias.data.fill_(value)
     broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")

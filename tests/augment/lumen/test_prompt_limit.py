@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from augment.lumen.diffusion_model import BaseModel, load_base
+from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.prompt_limit import PromptLimit, PromptTooLong, load_prompt_limit
 from augment.prompts import Prompt, describe, expand
 from tests.pipeline.small_models import save_small_base
@@ -21,9 +21,9 @@ WORDS = st.lists(st.sampled_from(["a", "photo", "of", "street,", "people", "stan
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     folder: Path = save_small_base(tmp_path_factory.mktemp("base"))
-    return load_base(str(folder))
+    return load_diffusion_model(str(folder))
 
 
 @given(WORDS, st.sampled_from(["{caption}", "at {time_of_day}: {caption}"]))
@@ -52,13 +52,13 @@ def test_words_that_the_tokenizer_has_not_learned_are_noticed(text: str, spelled
     assert LIMIT.spells(text) == spelled
 
 
-def test_tokenizer_that_states_no_length_is_held_to_the_positions_of_its_encoder(base: BaseModel) -> None:
+def test_tokenizer_that_states_no_length_is_held_to_the_positions_of_its_encoder(base: DiffusionModel) -> None:
     assert base.prompt_limit.length == 12
     base.tokenizer.model_max_length = int(1e30)
     assert PromptLimit(base.tokenizer, 7).length == 7
 
 
-def test_base_model_encodes_whole_prompts_alone(base: BaseModel) -> None:
+def test_base_model_encodes_whole_prompts_alone(base: DiffusionModel) -> None:
     with torch.no_grad():
         assert base.embed(["a photo of a street, day", ""]).shape == (2, 12, 32)
     with pytest.raises(UserError, match=r"has 13 tokens, and the text encoder of .* takes 12: shorten it"):

@@ -12,7 +12,8 @@ from pipeline.checks import resources as resource_checks
 from pipeline.checks.labels import LabelCheck
 from pipeline.config import Config
 from pipeline.store import Store
-from pipeline.workflow.run import Selection, heading, run
+from pipeline.workflow.run import heading, run
+from pipeline.workflow.selection import Selection
 
 Configure = Callable[..., Config]
 

@@ -17,7 +17,7 @@ from augment.errors import UserError
 from pipeline.checks.labels import LabelCheck
 from pipeline.cli import guarded
 from pipeline.config.compose import load_config
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages.images import RealImages
 from pipeline.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.pipeline.datasets.trees import random_image, save
@@ -43,7 +43,7 @@ def looked_at(root: Path, *overrides: str) -> list[str]:
         "own", [f"dataset.root={root}", f"workspace={root / 'space'}", "cluster.executor=serial", *overrides]
     )
     budget = config.error_budget
-    return LabelCheck(RealData(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
+    return LabelCheck(RealImages(config, Workspace.of(config)), budget, config.evaluate.split, trains=True).run()
 
 
 def refused(root: Path, space: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -74,16 +74,16 @@ def inspected(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -
         ("background\ncat\ndog\n", [0, 1, 255], "'dog' (2)"),
     ],
 )
-def test_a_class_whose_value_may_be_255_is_refused_with_the_values_found_and_both_ways_out(
+def test_a_class_whose_value_may_be_255_is_refused_with_the_values_found_and_both_remedies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: str, values: list[int], absent: str
 ) -> None:
     root = folder(tmp_path / "data", classes, {"train": [values] * 4, "val": [values] * 2})
     message = refused(root, tmp_path / "space", capsys)
     *known, last = values
     name = classes.split()[-1] if "void" not in classes else "void"
-    assert f"hold the values {', '.join(map(str, known))} and {last}" in message
+    assert f"have the values {', '.join(map(str, known))} and {last}" in message
     assert f"shows {absent}, and 255 is ignored" in message
-    assert "6 masks looked at (4 of 4 of train, 2 of 2 of val)" in message
+    assert "6 masks checked (4 of 4 of train, 2 of 2 of val)" in message
     assert f"255,{name}; if it is no class, set dataset.folder.ignore_index=255" in message
     code, text = inspected(root, capsys)
     assert code == 1
@@ -103,9 +103,7 @@ def test_255_that_is_said_to_be_no_class_is_believed(tmp_path: Path) -> None:
     masks = {"train": [[0, 1, 255]] * 2, "val": [[0, 1, 255]]}
     root = folder(tmp_path / "data", "background\ncat\ndog\n", masks)
     [remark] = looked_at(root, "dataset.folder={ignore_index: 255}")
-    assert remark == (
-        "labels: 1 of 3 classes are in none of the 3 masks looked at (2 of 2 of train, 1 of 1 of val): dog"
-    )
+    assert remark == ("labels: 1 of 3 classes are in none of the 3 masks checked (2 of 2 of train, 1 of 1 of val): dog")
     (root / "classes.txt").unlink()
     (root / "classes.json").write_text(json.dumps({"classes": ["background", "cat", "dog"], "ignore_index": 255}))
     assert looked_at(root) == [remark]
@@ -158,8 +156,8 @@ def test_masks_that_a_run_leaves_aside_are_looked_at_too_where_255_may_be_the_la
 ) -> None:
     root = folder(tmp_path / "data", "a\nb\nc\n", masks)
     message = refused(root, tmp_path / "space", capsys, *overrides)
-    assert "hold the values 0, 1 and 255" in message
-    assert f"the {sum(map(len, masks.values()))} masks looked at" in message
+    assert "have the values 0, 1 and 255" in message
+    assert f"the {sum(map(len, masks.values()))} masks checked" in message
     # One that shows the class says that 255 is another thing.
     split = sorted(masks)[-1]
     path = max((root / "masks" / split).iterdir())
@@ -185,9 +183,9 @@ def test_255_beside_several_absent_classes_is_remarked_by_run_and_inspect(
 @pytest.mark.parametrize(
     ("classes", "train", "expected"),
     [
-        ("road\n", [0, 255], "show one class alone in the 3 masks looked at (3 of 3 of train), 'road', and 255"),
-        ("sky\nroad\n", [1], "show one class alone in the 3 masks looked at (3 of 3 of train), 'road'"),
-        ("sky\nroad\nbox\n", [255], "no pixel of 'train' has a class in the 3 masks looked at (3 of 3 of train)"),
+        ("road\n", [0, 255], "show only one class in the 3 masks checked (3 of 3 of train), 'road', and 255"),
+        ("sky\nroad\n", [1], "show only one class in the 3 masks checked (3 of 3 of train), 'road'"),
+        ("sky\nroad\nbox\n", [255], "no pixel of 'train' has a class in the 3 masks checked (3 of 3 of train)"),
     ],
 )
 def test_a_training_split_with_nothing_to_learn_is_refused_with_the_remedy(
@@ -223,7 +221,7 @@ def test_masks_with_wrong_ids_are_refused_with_the_sentence_that_names_them(
 ) -> None:
     root = folder(tmp_path / "data", "sky\nroad\n", {"train": [[1, 2]] * 5, "val": [[0, 1]] * 2})
     message = refused(root, tmp_path / "space", capsys)
-    assert "no label could be read in the 5 masks of 'train' looked at (it has 5), such as train_0000: " in message
+    assert "no label could be read in the 5 masks of 'train' checked (it has 5), such as train_0000: " in message
     mask = root / "masks" / "train" / "0000.png"
     assert f"unknown label id: {mask} has ids [2] (192 pixels): expected 0..1, 255" in message
     code, text = inspected(root, capsys)
@@ -236,7 +234,7 @@ def test_as_many_bad_masks_are_refused_as_a_run_would_not_bear(tmp_path: Path) -
     few[3] = few[7] = [0, 9]
     root = folder(tmp_path / "data", "sky\nroad\n", {"train": few, "val": [[0, 1]]})
     [remark] = looked_at(root)
-    assert "2 of the 20 masks of 'train' looked at (it has 20) could not be read, such as train_000" in remark
+    assert "2 of the 20 masks of 'train' checked (it has 20) could not be read, such as train_000" in remark
     with pytest.raises(UserError, match=r"2 of the 20 masks of 'train'.*has ids \[9\]"):
         looked_at(root, "error_budget={rate: 0.0, minimum: 1}")
 
@@ -274,7 +272,7 @@ def test_polygons_of_one_category_are_sharded_and_refused_where_a_segmenter_woul
     root = polygons(tmp_path / "set")
     command = ("own", "dataset=coco", f"dataset.root={root}", "--executor", "serial")
     assert guarded(["inspect", "coco", str(root)]) == 0
-    assert "for trainings: the pixels of 'train' show one class alone" in capsys.readouterr().out
+    assert "for training: the pixels of 'train' show only one class" in capsys.readouterr().out
     assert guarded(["run", *command, "--workspace", str(tmp_path / "space"), "--until", "shard"]) == 0
     for done in ("store", "nothing"):
         space = tmp_path / "space" if done == "store" else tmp_path / "elsewhere"
@@ -296,7 +294,7 @@ def cases() -> Path:
     ("case", "expected"),
     [
         ("binary_0_255", "values 0 and 255"),
-        ("single_class", "one class alone"),
+        ("single_class", "only one class"),
         ("all_ignored_some", "no pixel of 'train' has a class"),
     ],
 )

@@ -96,13 +96,13 @@ def no_unet(folder: Path) -> None:
 BASES = [
     (sdxl, "it is a StableDiffusionXLPipeline"),
     (sd3, "it is a StableDiffusion3Pipeline"),
-    (inpainting, "StableDiffusionInpaintPipeline has in_channels 9, and its latents have 4"),
-    (pix2pix, "StableDiffusionInstructPix2PixPipeline has in_channels 8, and its latents have 4"),
+    (inpainting, "StableDiffusionInpaintPipeline has in_channels 9, but its latents have 4"),
+    (pix2pix, "StableDiffusionInstructPix2PixPipeline has in_channels 8, but its latents have 4"),
     (upscaler, "needs more than a prompt (num_class_embeds)"),
-    (wider_text, "its U-Net reads text of width 32, and its text encoder gives 64"),
+    (wider_text, "its U-Net reads text embeddings of width 32, but its text encoder gives 64"),
     (other_text, "its text encoder is a model of type 'bert'"),
     (sixteenth, "a cell of its latent covers 16 pixels, and one of a layout 8"),
-    (other_latents, "has in_channels 4, and its latents have 16"),
+    (other_latents, "has in_channels 4, but its latents have 16"),
     (predicts_sample, "it predicts 'sample'"),
     (no_unet, "it has no unet/config.json"),
 ]

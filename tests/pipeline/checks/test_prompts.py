@@ -13,10 +13,10 @@ from PIL import Image
 
 from augment.errors import UserError
 from augment.lumen.prompt_limit import load_prompt_limit
+from augment.prompts import PromptOptions
 from pipeline.checks.prompts import require_sources_fit
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.config.generation import PromptConfig
 from pipeline.engine import ErrorBudget
 from pipeline.store import SampleReader, Store
 from tests.conftest import REPOSITORY
@@ -96,7 +96,7 @@ def test_case_of_long_captions_with_the_shipped_model(tmp_path: Path, capsys: py
         ("generate.prompts.domains={season: [winter]}", "generate.prompts.domains.season: the template '{caption}'"),
         (
             "generate.prompts={templates: ['{caption}', 'a street'], domains: {weather: [rain]}}",
-            "generate.prompts.domains.weather: the template 'a street' does not say it",
+            "generate.prompts.domains.weather: the template 'a street' leaves it out",
         ),
     ],
 )
@@ -112,7 +112,7 @@ def test_prompts_that_cannot_say_what_is_asked_for_are_refused_before_any_work(
     assert not (tmp_path / "new").exists()
 
 
-CITY = PromptConfig(templates=("{caption}, {city}",))
+CITY = PromptOptions(templates=("{caption}, {city}",))
 
 
 @pytest.mark.parametrize(

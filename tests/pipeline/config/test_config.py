@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,7 @@ from augment.errors import UserError
 from downstream.options import mix_weights
 from pipeline.config import Config
 from pipeline.config.compose import load_config, recipes
-from pipeline.datasets.kinds import DatasetKind
+from pipeline.datasets import kinds
 
 MISTAKES = [
     (["geometry.heigth=96"], ["unknown key", "'geometry.heigth'", "'geometry.height'"]),
@@ -82,7 +81,7 @@ def test_every_recipe_composes(tmp_path: Path) -> None:
         assert load_config(name, overrides).name == name
 
 
-@pytest.mark.parametrize("kind", get_args(DatasetKind))
+@pytest.mark.parametrize("kind", kinds())
 def test_the_recipe_for_ones_own_takes_a_set_of_any_kind_whole(kind: str, tmp_path: Path) -> None:
     root = [] if kind == "rendered" else [f"dataset.root={tmp_path}"]
     dataset = load_config("own", [f"dataset={kind}", *root]).dataset

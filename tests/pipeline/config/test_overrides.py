@@ -15,8 +15,8 @@ from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.config.compose import load_config, settings_of
 from pipeline.store import Store
-from pipeline.workflow.run import read_config, write_config
-from pipeline.workspace.workspace import kept_config
+from pipeline.workflow.kept_config import read_config, write_config
+from pipeline.workspace.workspace import read_kept_config
 from tests.pipeline.datasets.trees import random_image, save
 
 # Whatever a folder's name can hold, signs of YAML, Hydra, OmegaConf and shells more often than others.
@@ -61,7 +61,7 @@ def test_a_run_finds_the_folders_again_that_it_was_given(tmp_path_factory: pytes
     assert (config.dataset.root, config.stores) == (f"/data/{name}".rstrip("/"), f"/stores/{name}")
     write_config(config)
     assert read_config(workspace) == config
-    assert kept_config(workspace / "config.yaml")["stores"] == f"/stores/{name}"
+    assert read_kept_config(workspace / "config.yaml")["stores"] == f"/stores/{name}"
 
 
 def test_values_that_are_no_text_are_read(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_all_commands_read_a_folder_of_any_name(tmp_path: Path, capsys: pytest.C
             save(root / f"{split} [i]/ma='sks'/{number} 'x'=1.png", rng.integers(0, 2, (32, 64), dtype=np.uint8))
     (root / "classes.txt").write_text("road\nsky\n")
     assert guarded(["inspect", "folder", str(root), *FOLDER]) == 0
-    assert "4 samples (train 2, val 2)\n  nothing missing" in capsys.readouterr().out
+    assert "4 samples (train 2, val 2)\n  no file is missing" in capsys.readouterr().out
     run = ["own", f"dataset.root={root}", *FOLDER, "--workspace", str(workspace), "--executor", "serial"]
     assert guarded(["plan", *run, "--until", "shard", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["samples"] == 4

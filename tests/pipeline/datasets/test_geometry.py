@@ -9,26 +9,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from augment.errors import UserError
-from pipeline.datasets import Geometry, RecordError, Tiles
+from pipeline.config.validation import validate
+from pipeline.datasets import Geometry, Mode, RecordError, Tiles
 from pipeline.datasets.geometry import Region
-from tests.pipeline.datasets.geometries import any_geometry, source_sizes, tilings
+from tests.pipeline.datasets.geometries import any_geometry, geometry_of, source_sizes, tilings
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "told"),
+    ("height", "width", "message"),
     [
-        (100, 128, "geometry.height is 100: it must be a multiple of 8, such as 96 or 104"),
-        (96, 127, "geometry.width is 127: it must be a multiple of 8, such as 120 or 128"),
-        (0, 128, "geometry.height is 0: it must be a multiple of 8, such as 8"),
-        (-8, 128, "geometry.height is -8: it must be a multiple of 8, such as 8"),
+        (100, 128, "height=100: input should be a multiple of 8"),
+        (96, 127, "width=127: input should be a multiple of 8"),
+        (0, 128, "height=0: input should be greater than or equal to 32"),
+        (-8, 128, "height=-8: input should be greater than or equal to 32"),
     ],
 )
-def test_a_size_off_the_latent_grid_is_one_clear_line(height: int, width: int, told: str) -> None:
+def test_a_size_off_the_latent_grid_is_one_clear_line(height: int, width: int, message: str) -> None:
     with pytest.raises(UserError) as error:
-        Geometry(height, width)
-    assert str(error.value) == told
+        validate({"height": height, "width": width}, Geometry)
+    assert str(error.value) == message
 
 
 @settings(deadline=None)
@@ -63,7 +65,7 @@ def test_tiles_cover_every_pixel_and_overlap_as_asked(geometry: Geometry, size: 
 
 
 def test_a_cityscapes_frame_in_six_tiles() -> None:
-    geometry = Geometry(512, 768, "tiles", tiles=Tiles(2, 3, 0.25))
+    geometry = geometry_of(512, 768, "tiles", tiles=Tiles(rows=2, columns=3, overlap=0.25))
     views = geometry.views("frankfurt", (1024, 2048))
     assert [view.key for view in views] == [f"frankfurt_r{row}_c{column}" for row in range(2) for column in range(3)]
     assert views[0].region == Region(0, 0, 820, 586)
@@ -73,7 +75,7 @@ def test_a_cityscapes_frame_in_six_tiles() -> None:
 
 def test_a_tile_that_would_be_enlarged_is_refused_in_one_line() -> None:
     with pytest.raises(RecordError) as error:
-        Geometry(512, 768, "tiles", tiles=Tiles(2, 2)).views("key", (1024, 1400))
+        geometry_of(512, 768, "tiles", tiles=Tiles(rows=2, columns=2)).views("key", (1024, 1400))
     assert str(error.value) == (
         "tile too small: 512x700 pixels (height x width) of an image of 1024x1400 would be enlarged to 512x768: "
         "take fewer geometry.tiles, or a smaller geometry"
@@ -92,7 +94,7 @@ def test_a_tile_that_would_be_enlarged_is_refused_in_one_line() -> None:
 def test_a_crop_is_the_largest_part_of_the_right_proportions_in_the_middle(
     size: tuple[int, int], region: Region
 ) -> None:
-    [view] = Geometry(64, 128, "crop").views("key", size)
+    [view] = geometry_of(64, 128, "crop").views("key", size)
     assert view.region == region
 
 
@@ -106,27 +108,27 @@ def test_a_crop_and_a_letterbox_keep_proportions_to_half_a_pixel(geometry: Geome
         margins = (inner.top, height - inner.height - inner.top), (inner.left, width - inner.width - inner.left)
         return is_close and all(abs(before - after) <= 1 and min(before, after) >= 0 for before, after in margins)
 
-    [crop] = Geometry(geometry.height, geometry.width, "crop").views("key", size)
+    [crop] = geometry_of(geometry.height, geometry.width, "crop").views("key", size)
     assert fits(crop.region, size, geometry.shape)
-    [letterbox] = Geometry(geometry.height, geometry.width, "letterbox").views("key", size)
+    [letterbox] = geometry_of(geometry.height, geometry.width, "letterbox").views("key", size)
     assert fits(letterbox.content, geometry.shape, size)
 
 
 def test_a_random_crop_reaches_both_edges_of_an_image_one_pixel_wider() -> None:
-    geometry = Geometry(64, 128, "random_crop", smallest=1.0)
+    geometry = geometry_of(64, 128, "random_crop", smallest=1.0)
     lefts = [geometry.views(f"key{number}", (64, 129))[0].region.left for number in range(64)]
     assert set(lefts) == {0, 1}
 
 
 def test_a_letterbox_shows_the_whole_in_its_proportions() -> None:
-    [view] = Geometry(64, 128, "letterbox").views("key", (100, 100))
+    [view] = geometry_of(64, 128, "letterbox").views("key", (100, 100))
     assert (view.region, view.content) == (Region(0, 0, 100, 100), Region(32, 0, 64, 64))
-    [view] = Geometry(64, 128, "letterbox").views("key", (100, 400))
+    [view] = geometry_of(64, 128, "letterbox").views("key", (100, 400))
     assert view.content == Region(0, 16, 128, 32)
 
 
 def test_a_random_crop_depends_on_the_key_alone_and_uses_the_whole_range() -> None:
-    geometry = Geometry(64, 128, "random_crop", smallest=0.5)
+    geometry = geometry_of(64, 128, "random_crop", smallest=0.5)
     regions = [geometry.views(f"key{number}", (500, 800))[0].region for number in range(400)]
     assert regions == [geometry.views(f"key{number}", (500, 800))[0].region for number in range(400)]
     widths = np.array([region.width for region in regions])
@@ -139,11 +141,11 @@ def test_a_random_crop_depends_on_the_key_alone_and_uses_the_whole_range() -> No
 
 
 @given(st.sampled_from(["resize", "crop", "letterbox", "random_crop"]))
-def test_only_tiles_take_a_grid(mode: str) -> None:
-    with pytest.raises(UserError, match=r"geometry.mode is .*geometry.tiles"):
-        Geometry(8, 8, mode, tiles=Tiles(1, 1))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"geometry.mode is 'tiles'"):
-        Geometry(8, 8, "tiles")
+def test_only_tiles_take_a_grid(mode: Mode) -> None:
+    with pytest.raises(ValidationError, match=f"mode '{mode}' takes no tiles section"):
+        Geometry(height=32, width=32, mode=mode, tiles=Tiles(rows=1, columns=1))
+    with pytest.raises(ValidationError, match="mode 'tiles' needs tiles="):
+        Geometry(height=32, width=32, mode="tiles")
 
 
 @settings(deadline=None)
@@ -152,7 +154,7 @@ def test_an_image_that_is_at_least_as_large_as_asked_has_twice_the_pixels_of_eve
     geometry: Geometry, size: tuple[int, int]
 ) -> None:
     least = geometry.at_least
-    assert Geometry(**{**vars(geometry), "reduced_jpeg": False}).at_least is None
+    assert geometry.model_copy(update={"reduced_jpeg": False}).at_least is None
     if geometry.resample == "area":
         assert least is None
         return

@@ -18,7 +18,7 @@ from augment.errors import UserError
 from pipeline.datasets import Box, Frame, Geometry, Resample, show
 from pipeline.datasets.geometry import Region, View
 from pipeline.datasets.resampling import PADDING, around, resize_frame, resize_image, resize_label
-from tests.pipeline.datasets.geometries import any_geometry, geometries, sides, source_sizes
+from tests.pipeline.datasets.geometries import any_geometry, geometries, geometry_of, sides, source_sizes
 
 IGNORE = 200
 PALETTE = np.array([(250, 10, 20), (5, 240, 30), (15, 25, 235), (245, 235, 5)], np.uint8)
@@ -109,7 +109,7 @@ def test_where_nothing_is_to_do_nothing_is_done(geometry: Geometry, resample: Re
     for mode in ("resize", "crop", "letterbox"):
         [view] = geometry.views("key", geometry.shape)
         np.testing.assert_array_equal(
-            show(Frame(image), view, replace(geometry, mode=mode, resample=resample)).image, image
+            show(Frame(image), view, geometry.model_copy(update={"mode": mode, "resample": resample})).image, image
         )
 
 
@@ -187,7 +187,7 @@ def test_the_same_size_changes_nothing(data: st.DataObject, geometry: Geometry) 
 @given(geometries, st.integers(1, 4))
 def test_enlarging_by_a_whole_factor_and_back_is_lossless_for_labels(geometry: Geometry, factor: int) -> None:
     label = np.arange(geometry.height * geometry.width, dtype=np.uint16).reshape(geometry.shape)
-    larger = shrunk(label, Geometry(geometry.height * factor, geometry.width * factor))
+    larger = shrunk(label, geometry_of(geometry.height * factor, geometry.width * factor))
     np.testing.assert_array_equal(larger, np.kron(label, np.ones((factor, factor), np.uint16)))
     np.testing.assert_array_equal(shrunk(larger, geometry), label)
 
@@ -205,7 +205,7 @@ def test_an_image_and_its_label_stay_on_top_of_each_other() -> None:
     label = np.zeros((120, 200), np.uint8)
     label[30:90, 50:150] = 1
     image = np.repeat(label[..., None] * 255, 3, axis=2)
-    small = resize_frame(Frame(image, label), Geometry(48, 80))
+    small = resize_frame(Frame(image, label), geometry_of(48, 80))
     small_image, small_label = small.image, small.label
     assert small_label is not None
     np.testing.assert_array_equal(small_image[..., 0] > 127, small_label == 1)
@@ -219,20 +219,20 @@ def test_a_flat_image_stays_flat(geometry: Geometry) -> None:
 
 
 def test_an_unlabelled_image_stays_unlabelled() -> None:
-    frame = resize_frame(Frame(np.zeros((9, 9, 3), np.uint8)), Geometry(8, 16))
+    frame = resize_frame(Frame(np.zeros((9, 9, 3), np.uint8)), geometry_of(8, 16))
     assert frame.image.shape == (8, 16, 3)
     assert frame.label is None
 
 
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(UserError, match=r"10x20 pixels.*label is 20x10"):
-        resize_frame(Frame(np.zeros((10, 20, 3), np.uint8), np.zeros((20, 10), np.uint8)), Geometry(8, 8))
+        resize_frame(Frame(np.zeros((10, 20, 3), np.uint8), np.zeros((20, 10), np.uint8)), geometry_of(8, 8))
 
 
 @settings(deadline=None)
 @given(any_geometry, st.sampled_from([2, 4, 8]), st.integers(0, 99))
 def test_what_was_decoded_smaller_keeps_its_place(geometry: Geometry, reduction: int, seed: int) -> None:
-    geometry = replace(geometry, resample="bilinear")
+    geometry = geometry.model_copy(update={"resample": "bilinear"})
     # The last row and column of the smaller image stand for less of the larger one than the others do.
     size = (241, 257)
     label = blocks(np.random.default_rng(seed), size)

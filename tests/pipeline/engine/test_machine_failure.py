@@ -44,7 +44,7 @@ def test_a_unit_that_hangs_is_quarantined_and_no_other_is_touched(tmp_path: Path
     if held:
         assert all(row["reason"].startswith("lost worker: 2 workers") for row in rows)
     else:
-        assert all(row["reason"].startswith("hung: no unit of its worker came to an end within 8 s") for row in rows)
+        assert all(row["reason"].startswith("hung: no unit of its worker ended within 8 s") for row in rows)
         assert all("time.sleep(600)" in row["traceback"] for row in rows)
     assert (summary.samples, summary.failures) == (40, 5)
     assert others(store) == others(whole)
@@ -79,7 +79,7 @@ def test_a_set_up_that_kills_every_worker_ends_the_run_and_is_named() -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_set_up_that_hangs_ends_the_run_and_tells_where() -> None:
     task = stages.SetupHangs(resources=Resources(setup_timeout=4))
-    with pytest.raises(UnitFailed, match="setting up probe: hung: it came to no end within 4 s") as raised:
+    with pytest.raises(UnitFailed, match="setting up probe: hung: it did not end within 4 s") as raised:
         list(RayExecutor().map(task, stages.plan(5)))
     assert "time.sleep(600)" in raised.value.traceback
 

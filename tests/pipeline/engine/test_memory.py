@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.engine import ErrorBudget, WorkUnit, make_executor, run_store_stage
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
-from pipeline.engine.remarks import taken_remarks
+from pipeline.engine.progress import take_remarks
 from pipeline.store import Store
 from tests.pipeline.engine import stages
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 20))
 def test_every_item_is_done_once_in_order_whatever_fits(count: int, size: int, fits: int) -> None:
-    taken_remarks()
+    take_remarks()
     tried: list[int] = []
 
     def double(part: list[int]) -> list[int]:
@@ -37,7 +37,7 @@ def test_every_item_is_done_once_in_order_whatever_fits(count: int, size: int, f
     before = len(tried)
     batches.run(list(range(count)), double)
     assert max(tried[before:]) <= fits
-    assert len(taken_remarks()) == len(failed)
+    assert len(take_remarks()) == len(failed)
 
 
 def test_a_last_smaller_batch_does_not_cut_the_size_further_than_it_must() -> None:
@@ -50,9 +50,9 @@ def test_a_last_smaller_batch_does_not_cut_the_size_further_than_it_must() -> No
     batches = FittingBatches("generate", 8)
     assert batches.run(list(range(11)), fill) == list(range(11))
     assert batches.size == 2
-    assert taken_remarks() == [
+    assert take_remarks() == [
         "generate: a batch of 3 does not fit into memory: a worker goes on with 2 at a time; "
-        "cluster.stages.generate.batch_size=2 begins with that"
+        "set cluster.stages.generate.batch_size=2 to start with that"
     ]
 
 
@@ -92,7 +92,7 @@ def test_stage_goes_on_with_smaller_batches_and_says_so_once(
     assert sizes.count(2) >= 6
     assert lines == [
         "generate: a batch of 5 does not fit into memory: a worker goes on with 2 at a time; "
-        "cluster.stages.generate.batch_size=2 begins with that"
+        "set cluster.stages.generate.batch_size=2 to start with that"
     ]
 
 

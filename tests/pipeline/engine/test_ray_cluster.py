@@ -1,4 +1,4 @@
-"""A cluster that does not answer, or has no room, is told of and never waited for in silence."""
+"""A wait for a cluster that does not answer, or that has no room, is always reported."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import ray.exceptions
 
 from augment.errors import UserError
 from pipeline.engine import Resources, RunFailed, make_executor, ray_cluster, ray_pool
-from pipeline.engine.ray_cluster import connect, temp_dir
-from pipeline.engine.ray_errors import ray_errors
+from pipeline.engine.ray_cluster import connect, ray_errors, temp_dir
 from pipeline.engine.ray_pool import RESERVED_CPUS, shortage
 from tests.pipeline.engine import stages
 
@@ -54,15 +53,15 @@ def test_address_where_nothing_listens_is_refused_at_once(
 
 
 @pytest.mark.usefixtures("apart")
-def test_cluster_that_is_long_in_answering_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, lines = threading.Event(), []
+def test_wait_for_a_slow_cluster_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported, lines = threading.Event(), []
 
     def report(line: str) -> None:
         lines.append(line)
-        told.set()
+        reported.set()
 
     monkeypatch.setattr(ray_cluster, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(ray_cluster, "_init", lambda **_: told.wait(30))
+    monkeypatch.setattr(ray_cluster, "_init", lambda **_: reported.wait(30))
     with socket.create_server(("", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         connect(address, report)
@@ -70,7 +69,7 @@ def test_cluster_that_is_long_in_answering_is_told_of(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_room_that_others_hold_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
         def here(self) -> bool:
             return True
@@ -85,7 +84,7 @@ def test_room_that_others_hold_is_told_of_and_waited_for(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ray_pool, "_PATIENCE_SECONDS", 1.0)
     results = list(make_executor("ray", report=report).map(stages.Task(), stages.plan(2)))
-    assert lines == ["probe: waiting for 2 CPU slots (1 free): others are at work on the cluster"]
+    assert lines == ["probe: waiting for 2 CPU slots (1 free): others are using the cluster"]
     assert len(results) == 2
 
 

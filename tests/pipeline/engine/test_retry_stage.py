@@ -85,7 +85,7 @@ def test_a_store_whose_faults_are_mended_equals_one_that_had_none(tmp_path: Path
     assert contents(store) == contents(whole)
     assert verify_store(store.url) == []
     assert store.quarantine().num_rows == 0
-    assert (summary.retried, summary.mended) == (len(BAD) + 3, len(BAD) + 3)
+    assert (summary.retried, summary.recovered) == (len(BAD) + 3, len(BAD) + 3)
     assert not list(Path(store.url, ".scratch").glob("*"))
 
 
@@ -116,11 +116,11 @@ def test_what_fails_again_stays_and_what_is_mended_goes(tmp_path: Path) -> None:
     assert contents(store) == contents(store_of(tmp_path / "whole", stages.Variants(fails=some)))
     assert [row["key"] for row in store.quarantine().to_pylist()] == sorted(some)
     assert str(summary) == (
-        "generate: 6 of 8 quarantined samples mended, 2 failed again (2 x ArithmeticError), "
+        "generate: 6 of 8 quarantined samples recovered, 2 failed again (2 x ArithmeticError), "
         "such as k003: ArithmeticError: no image for k003"
     )
     before = files(store)
-    assert str(retry(store, stages.Variants(fails=some))).startswith("generate: 0 of 2 quarantined samples mended")
+    assert str(retry(store, stages.Variants(fails=some))).startswith("generate: 0 of 2 quarantined samples recovered")
     assert files(store) == before
 
 

@@ -101,7 +101,7 @@ def test_more_objects_than_there_are_numbers_are_refused() -> None:
 
 
 def test_camvid_comes_back_pixel_by_pixel(tmp_path: Path, camvid_root: Path) -> None:
-    from pipeline.stages.shard import sample_of
+    from pipeline.stages.dataset_source import sample_of
 
     dataset = open_dataset("camvid", camvid_root)
     records = dataset.records("val")[::40]

@@ -161,7 +161,7 @@ def test_a_set_that_names_no_things_tells_all_its_objects_apart(tmp_path: Path) 
 
 
 def test_camvid_comes_back_pixel_by_pixel(tmp_path: Path, camvid_root: Path) -> None:
-    from pipeline.stages.shard import sample_of
+    from pipeline.stages.dataset_source import sample_of
 
     dataset = open_dataset("camvid", camvid_root)
     samples = [sample_of(r.key, dataset.load(r), {"split": "val"}) for r in dataset.records("val")[::40]]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.datasets import open_dataset
 from pipeline.export import export_store
-from pipeline.stages.shard import sample_of
+from pipeline.stages.dataset_source import sample_of
 from pipeline.store import Sample
 from pipeline.store.codec import ImageFormat
 from pipeline.taxonomies import CAMVID

@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.datasets import FolderOptions, Frame, Record, open_dataset
 from pipeline.export import FormatName, export_store
-from pipeline.stages.shard import sample_of
-from pipeline.stages.wording import content_attributes
+from pipeline.stages.dataset_source import sample_of
+from pipeline.stages.descriptions import content_attributes
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, Taxonomy, taxonomy_entry, taxonomy_of_classes
 

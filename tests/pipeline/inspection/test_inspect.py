@@ -116,7 +116,7 @@ def test_a_half_extracted_set_is_described(tmp_path: Path, capsys: Output) -> No
     assert "2 images without a label (0001.png, 0004.png), expected" in text
     assert "1 labels without an image (0002.png)" in text
     assert "1 x empty image, such as" in text
-    assert "nothing missing" not in text
+    assert "no file is missing" not in text
 
 
 def test_a_split_without_any_image_is_described(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) ->
     label = np.array([[0, 10, 11, 255], [77, 11, 254, 1]], np.uint8)
     store.write_shard("train-000000", [Sample("a", np.zeros((2, 4, 3), np.uint8), label, metadata={"split": "train"})])
     report = inspect(store_subject(store.url))
-    assert (report.total.strange, report.total.ignored, report.total.pixels.sum()) == (4, 1, 3)
+    assert (report.total.unknown, report.total.ignored, report.total.pixels.sum()) == (4, 1, 3)
     assert not report.is_sound
 
 
@@ -327,7 +327,7 @@ def test_a_dataset_without_training_images_lacks_something(tmp_path: Path, capsy
     text = capsys.readouterr().out
     expected = f"no split 'train': expected the folder {tmp_path / 'train'}, but the dataset has the splits test, val"
     assert f"{expected}; every run needs 'train'\n" in text
-    assert "nothing missing" not in text
+    assert "no file is missing" not in text
     assert guarded(["inspect", "camvid", str(tmp_path), "--split", "val"]) == 0
 
 
@@ -388,7 +388,7 @@ def test_names_of_many_classes_that_are_never_there_are_counted(tmp_path: Path, 
     (tmp_path / "classes.txt").write_text("\n".join(names))
     assert guarded(["inspect", "folder", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert f"never there: 2998 classes, such as {names[2]}, " in text
+    assert f"in no image: 2998 classes, such as {names[2]}, " in text
     assert len(text) < 2500
     assert guarded(["inspect", "folder", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["folder"]["total"]["absent"] == names[2:]

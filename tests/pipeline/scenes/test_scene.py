@@ -7,7 +7,7 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.scenes import render_scene
-from pipeline.scenes.world.labels import INSTANCE_LABELS, Label
+from pipeline.scenes.world.labels import INSTANCE_LABELS, LabelId
 from pipeline.scenes.world.light import TIMES, WEATHERS
 
 EVALUATED = {7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33}
@@ -61,7 +61,7 @@ def test_fifty_scenes_show_the_evaluated_classes() -> None:
     conditions = set()
     for seed in range(50):
         scene = render_scene(seed, 64, 128)
-        assert set(np.unique(scene.label_ids).tolist()) <= {int(label) for label in Label}
+        assert set(np.unique(scene.label_ids).tolist()) <= {int(label) for label in LabelId}
         seen |= set(np.unique(scene.label_ids).tolist())
         conditions.add(tuple(sorted(scene.attributes.values())))
     assert len(seen & EVALUATED) >= 18

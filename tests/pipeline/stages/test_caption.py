@@ -16,7 +16,8 @@ from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.caption import Caption
 from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource
 from pipeline.store import Manifest, Sample, SampleReader, Store
-from pipeline.workflow.run import Selection, run, steps_of
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from tests.pipeline.small_models import save_small_captioner
 

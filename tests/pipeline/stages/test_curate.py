@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augment.errors import NotFinite
 from augment.filtering import LossHistogram, LossScale
 from pipeline.engine import Dropped, Failed, Ok, Resources, WorkUnit
-from pipeline.stages.curate import SCALE, CountLosses, Curate, plan
+from pipeline.stages.curate import SCALE, CountLosses, Curate, curation_units
 from pipeline.stages.reading import StoreSource
 from pipeline.store import Sample, Store
 from tests.pipeline.store.samples import FREE
@@ -100,7 +100,7 @@ def test_unlabelled_sample_is_an_error_of_that_sample(stage: Curate) -> None:
 
 
 def test_held_out_data_is_not_curated() -> None:
-    units = plan({"train-k05-v00-000000": ("a",), "val-k05-v00-000000": ("b",)})
+    units = curation_units({"train-k05-v00-000000": ("a",), "val-k05-v00-000000": ("b",)})
     assert [unit.keys for unit in units] == [("a",)]
 
 

@@ -13,16 +13,14 @@ import torch
 
 from augment.errors import UserError
 from augment.layout_basis import FeatureMoments, LayoutBasis
-from pipeline.engine import Resources, WorkUnit
-from pipeline.engine.memory import FittingBatches
-from pipeline.engine.serial import SerialExecutor
-from pipeline.stages.fit import FitMoments, plan
+from pipeline.engine import FittingBatches, Resources, WorkUnit
+from pipeline.engine.executor import SerialExecutor
+from pipeline.stages.fit import OWN, FitMoments, FitStep, training_units
+from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource
-from pipeline.stages.steps import Tools
-from pipeline.stages.workflow_layouts import OWN, Layouts
+from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.run import read_config
-from pipeline.workspace.workspace import Workspace
+from pipeline.workflow.kept_config import read_config
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,9 @@ def training_keys(workspace: Path) -> list[str]:
 
 
 def test_only_training_shards_are_planned() -> None:
-    units = plan({"train-000000": ("a",), "train-000001": (), "val-000000": ("b",), "training-000000": ("c",)})
+    units = training_units(
+        {"train-000000": ("a",), "train-000001": (), "val-000000": ("b",), "training-000000": ("c",)}
+    )
     assert [unit.shard for unit in units] == ["train-000000"]
 
 
@@ -69,10 +69,9 @@ class Backwards(SerialExecutor):
 
 def test_basis_does_not_depend_on_the_order_in_which_shards_complete(generated: Path, tmp_path: Path) -> None:
     config = read_config(generated)
-    layouts = Layouts(config, Workspace(generated))
     tools = Tools(config, print)
     tools.__dict__["executor"] = Backwards()
-    layouts.build_basis(tmp_path, tools, {})
+    Job(config).step(FitStep).build(tmp_path, tools, {})
     again, before = (LayoutBasis.load(folder / OWN) for folder in (tmp_path, generated / "basis"))
     assert again.digest == before.digest
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from downstream.judge import Judge
-from pipeline.engine.memory import FittingBatches
+from pipeline.engine import FittingBatches
 from pipeline.stages.fitting_judge import FittingJudge
 
 

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
+from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
-from pipeline.stages.generate import Generate, Provenance, plan, stable_seed
-from pipeline.stages.wording import content_attributes
+from pipeline.stages.descriptions import content_attributes
+from pipeline.stages.generate import Generate, generation_units
+from pipeline.stages.paint_request import Provenance
+from pipeline.stages.seeds import stable_seed
 from pipeline.store import Sample
 
 KS = st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True)
@@ -23,15 +26,15 @@ SHARDS = {"train-000000": ("a", "b"), "train-000001": ("c",), "val-000000": ("d"
 
 @given(KS, KS, st.integers(1, 4), st.integers(1, 4))
 def test_plan_for_more_contains_the_plan_for_less(ks: list[int], others: list[int], few: int, more: int) -> None:
-    small = plan(SHARDS, ["train", "val"], ks, few)
+    small = generation_units(SHARDS, ["train", "val"], ks, few)
     union = [*others, *(k for k in ks if k not in others)]
-    large = {unit.shard: unit for unit in plan(SHARDS, ["val", "train"], union, few + more)}
+    large = {unit.shard: unit for unit in generation_units(SHARDS, ["val", "train"], union, few + more)}
     assert all(large[unit.shard].fingerprint == unit.fingerprint for unit in small)
     assert len({unit.shard for unit in small}) == len(small) == 3 * len(ks) * few
 
 
 def test_plan_leaves_out_splits_that_are_not_asked_for() -> None:
-    assert {unit.keys for unit in plan(SHARDS, ["val"], [5], 1)} == {("d",)}
+    assert {unit.keys for unit in generation_units(SHARDS, ["val"], [5], 1)} == {("d",)}
 
 
 @given(st.tuples(st.text("ab\\0", max_size=4), st.integers(0, 99), st.integers(0, 99)))
@@ -44,23 +47,25 @@ def test_seed_is_the_same_on_every_machine() -> None:
     assert stable_seed("noise", 0, "train_a", 5, 1) == 1246409927918042270
 
 
-def stage(base: Path, **changes: object) -> Generate:
+DOMAINS = {"weather": ("fog", "rain", "snow"), "time_of_day": ("day", "night")}
+
+
+def stage(base: Path, classes: tuple[str, ...] = (), **prompts: object) -> Generate:
     settings: dict[str, object] = {
+        "prompts": PromptOptions(**{"domains": DOMAINS, **prompts}),  # type: ignore[arg-type]
+        "classes": classes,
         "base": str(base),
         "adapter": str(base / "adapter"),
         "num_steps": 2,
         "guidance_scale": 2.0,
         "precision": "fp32",
-        "templates": ("{caption}",),
-        "domains": {"weather": ("fog", "rain", "snow"), "time_of_day": ("day", "night")},
-        "negative_prompt": "",
         "seed": 0,
         "provenance": Provenance("small", "1" * 64, "2" * 64),
         "device": "cpu",
         "resources": Resources(),
         "batch_size": 4,
     }
-    return Generate(**{**settings, **changes})  # type: ignore[arg-type]
+    return Generate(**settings)  # type: ignore[arg-type]
 
 
 def source(key: str) -> Sample:
@@ -109,24 +114,24 @@ def test_image_says_what_it_was_meant_to_show(ready: Generate) -> None:
 
 def test_prompt_depends_on_source_and_variant_but_not_on_k(small_base: Path) -> None:
     made = stage(small_base)
-    prompts = {(key, v): made.wish(source(key), 1, v).request.prompt for key in "abcdefgh" for v in range(8)}
+    prompts = {(key, v): made.request(source(key), 1, v).request.prompt for key in "abcdefgh" for v in range(8)}
     assert len(set(prompts.values())) == 6
     assert all(prompt.startswith("a rendered street, ") and "clear" not in prompt for prompt in prompts.values())
-    assert all(made.wish(source(key), 4, v).request.prompt == prompt for (key, v), prompt in prompts.items())
-    seeds = {made.wish(source(key), k, v).request.seed for key in "abcd" for k in (0, 1, 4) for v in range(4)}
+    assert all(made.request(source(key), 4, v).request.prompt == prompt for (key, v), prompt in prompts.items())
+    seeds = {made.request(source(key), k, v).request.seed for key in "abcd" for k in (0, 1, 4) for v in range(4)}
     assert len(seeds) == 4 * 3 * 4
 
 
 def test_unknown_name_in_a_template_is_the_users_mistake(small_base: Path) -> None:
     with pytest.raises(UserError, match="season"):
-        stage(small_base, templates=("a street in {season}",)).wish(source("a"), 1, 0)
+        stage(small_base, templates=("a street in {season}",)).request(source("a"), 1, 0)
 
 
 def described(made: Generate, **changes: object) -> set[str]:
     """All prompts for one source with its metadata changed, over many variants."""
     sample = source("a")
     changed = replace(sample, metadata={**sample.metadata, **changes})  # type: ignore[dict-item]
-    return {made.wish(changed, 1, variant).request.prompt for variant in range(20)}
+    return {made.request(changed, 1, variant).request.prompt for variant in range(20)}
 
 
 def test_prompt_is_one_of_the_samples_captions(small_base: Path) -> None:
@@ -141,7 +146,7 @@ def test_prompt_names_the_largest_classes_where_nothing_else_is_known(small_base
     label = np.array([[3] * 6 + [255] * 9, [0] * 8 + [1] * 7], np.uint8)
     sample = Sample("a", label=label, layout=source("a").layout, metadata={"medium": "photo"})
     made = stage(small_base, domains={}, classes=("wall", "bed", "sea", "lamp"))
-    assert made.wish(sample, 1, 0).request.prompt == "a photo with wall, bed, lamp"
+    assert made.request(sample, 1, 0).request.prompt == "a photo with wall, bed, lamp"
 
 
 def test_template_may_name_the_city(small_base: Path) -> None:
@@ -172,7 +177,7 @@ def test_long_caption_is_shortened_and_what_was_chosen_is_encoded(
     assert long.notes[0] == "prompt shortened to the 12 tokens that the text encoder takes"
     # The prompt of the metadata is what the image was painted from.
     assert made.sampler.base.prompt_limit.fits(prompt)
-    again = made.sampler.generate([replace(made.wish(described, 4, 0).request, prompt=prompt)])
+    again = made.sampler.generate([replace(made.request(described, 4, 0).request, prompt=prompt)])
     np.testing.assert_array_equal(again[0], long.sample.image)
 
 

@@ -17,7 +17,8 @@ from pipeline.datasets.sampling import ClassCounts, fraction_sample, per_class_s
 from pipeline.stages.class_counts import read_counts, write_counts
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.progress import progress
-from pipeline.workflow.run import Selection, run, steps_of
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import read_record
 from tests.pipeline.datasets.trees import random_image, save, write_camvid_image

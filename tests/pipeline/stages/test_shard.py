@@ -21,16 +21,18 @@ from pipeline.engine import (
     retry_store_stage,
     run_store_stage,
 )
-from pipeline.stages import shard
+from pipeline.stages import dataset_source, shard
+from pipeline.stages.dataset_source import plan_units
 from pipeline.store import Manifest, Sample, SampleReader, Store, kind_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, translate
+from tests.pipeline.datasets.geometries import geometry_of
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 from tests.pipeline.stages.corruptions import CORRUPTIONS
 
 # Pillow warns of a bomb's size before it is refused.
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
-PLAIN = Geometry(16, 24)
+PLAIN = geometry_of(16, 24)
 STAGE = shard.Shard(Resources(), batch_size=8)
 
 
@@ -47,7 +49,7 @@ def run(
 ) -> tuple[Store, StageSummary]:
     size = {"height": geometry.height, "width": geometry.width}
     store = Store.create(str(store_url), Manifest("real", "camvid", size))
-    source = shard.DatasetSource("camvid", str(root), geometry=geometry)
+    source = dataset_source.DatasetSource("camvid", str(root), geometry=geometry)
     return store, run_store_stage(STAGE, source, store, units, make_executor("serial"), budget, lambda _: None)
 
 
@@ -57,7 +59,7 @@ def test_thousands_of_bad_files_are_told_apart_and_no_good_one_is_lost(tmp_path:
     assert len({kind for kind, _ in CORRUPTIONS}) >= 12
     root = tmp_path / "data"
     records = write_tree(root, bad + 300)
-    units = shard.plan({"train": records}, 64)
+    units = plan_units({"train": records}, 64)
     dataset = open_dataset("camvid", root)
     order = np.random.default_rng(1).permutation(len(records))
     good = {records[index].key: dataset.load(records[index]) for index in order[bad:]}
@@ -87,7 +89,7 @@ def test_thousands_of_bad_files_are_told_apart_and_no_good_one_is_lost(tmp_path:
 
 def test_over_budget_a_run_names_what_dominates(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 30)
-    units = shard.plan({"train": records}, 30)
+    units = plan_units({"train": records}, 30)
     for record in records[:12]:
         (tmp_path / "data" / record.image).write_bytes(b"")
     (tmp_path / "data" / records[12].image).unlink()
@@ -100,8 +102,8 @@ def test_over_budget_a_run_names_what_dominates(tmp_path: Path) -> None:
 
 def test_a_unit_of_fewer_keys_reads_only_those(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 4)
-    [unit] = shard.plan({"train": records}, 4)
-    source = shard.DatasetSource("camvid", str(tmp_path / "data"))
+    [unit] = plan_units({"train": records}, 4)
+    source = dataset_source.DatasetSource("camvid", str(tmp_path / "data"))
     some = WorkUnit(unit.shard, (unit.keys[1], unit.keys[3]), unit.params)
     assert [sample.key for sample in source.read(some)] == [unit.keys[1], unit.keys[3]]
 
@@ -109,17 +111,19 @@ def test_a_unit_of_fewer_keys_reads_only_those(tmp_path: Path) -> None:
 def test_a_mended_file_leaves_the_dataset_what_it_was(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 2)
     path = tmp_path / "data" / records[0].image
-    whole, before = path.read_bytes(), shard.listing_digest({"train": records})
+    whole, before = path.read_bytes(), dataset_source.listing_digest({"train": records})
     path.write_bytes(whole[:50])
-    assert shard.listing_digest({"train": open_dataset("camvid", tmp_path / "data").records("train")}) == before
-    assert shard.listing_digest({"train": records[:1]}) != before
+    assert (
+        dataset_source.listing_digest({"train": open_dataset("camvid", tmp_path / "data").records("train")}) == before
+    )
+    assert dataset_source.listing_digest({"train": records[:1]}) != before
 
 
 def test_labels_are_translated_and_all_else_stays(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 5)
-    [unit] = shard.plan({"train": records}, 5)
-    own = list(shard.DatasetSource("camvid", str(tmp_path / "data")).read(unit))
-    translated = list(shard.DatasetSource("camvid", str(tmp_path / "data"), "cityscapes").read(unit))
+    [unit] = plan_units({"train": records}, 5)
+    own = list(dataset_source.DatasetSource("camvid", str(tmp_path / "data")).read(unit))
+    translated = list(dataset_source.DatasetSource("camvid", str(tmp_path / "data"), "cityscapes").read(unit))
     for before, after in zip(own, translated, strict=True):
         assert isinstance(before, Sample) and isinstance(after, Sample)
         assert before.label is not None
@@ -130,26 +134,26 @@ def test_labels_are_translated_and_all_else_stays(tmp_path: Path) -> None:
 
 def test_an_unlabelled_image_stays_unlabelled_in_any_classes(tmp_path: Path) -> None:
     write_camvid_image(tmp_path, "test", "a", random_image(np.random.default_rng(0), 16, 24))
-    [unit] = shard.plan({"test": open_dataset("camvid", tmp_path).records("test")}, 1)
-    [sample] = shard.DatasetSource("camvid", str(tmp_path), "cityscapes").read(unit)
+    [unit] = plan_units({"test": open_dataset("camvid", tmp_path).records("test")}, 1)
+    [sample] = dataset_source.DatasetSource("camvid", str(tmp_path), "cityscapes").read(unit)
     assert isinstance(sample, Sample) and sample.label is None
 
 
-TILED = Geometry(16, 24, "tiles", tiles=Tiles(2, 2, 0.25))
+TILED = geometry_of(16, 24, "tiles", tiles=Tiles(rows=2, columns=2, overlap=0.25))
 
 
 def test_a_unit_of_tiles_keeps_those_of_an_image_together(tmp_path: Path) -> None:
     records = write_tree(tmp_path, 5, 32, 48)
-    units = shard.plan({"train": records}, 10, TILED)
+    units = plan_units({"train": records}, 10, TILED)
     assert [len(unit.keys) for unit in units] == [8, 8, 4]
     assert [key for unit in units for key in unit.keys] == [key for r in records for key in TILED.keys(r.key)]
-    assert [len(unit.keys) for unit in shard.plan({"train": records}, 3, TILED)] == [4] * 5
+    assert [len(unit.keys) for unit in plan_units({"train": records}, 3, TILED)] == [4] * 5
 
 
 def test_tiles_are_samples_that_say_where_they_lie(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 3, 32, 48)
     dataset = open_dataset("camvid", tmp_path / "data")
-    units = shard.plan({"train": records}, 8, TILED)
+    units = plan_units({"train": records}, 8, TILED)
     store, summary = run(tmp_path / "data", tmp_path / "store", units, ErrorBudget(), TILED)
     assert summary.samples == 12
     assert verify_store(store.url) == []
@@ -167,7 +171,7 @@ def test_tiles_are_samples_that_say_where_they_lie(tmp_path: Path) -> None:
 
 def test_a_bad_file_quarantines_all_its_tiles_and_a_retry_mends_them(tmp_path: Path) -> None:
     root, records = tmp_path / "data", write_tree(tmp_path / "data", 4, 32, 48)
-    units = shard.plan({"train": records}, 8, TILED)
+    units = plan_units({"train": records}, 8, TILED)
     undisturbed, _ = run(root, tmp_path / "undisturbed", units, ErrorBudget(), TILED)
     path = root / records[1].image
     whole = path.read_bytes()
@@ -178,16 +182,16 @@ def test_a_bad_file_quarantines_all_its_tiles_and_a_retry_mends_them(tmp_path: P
     assert [row["key"] for row in store.quarantine().to_pylist()] == TILED.keys(records[1].key)
     assert (summary.samples, summary.failures) == (12, 4)
     path.write_bytes(whole)
-    source = shard.DatasetSource("camvid", str(root), geometry=TILED)
+    source = dataset_source.DatasetSource("camvid", str(root), geometry=TILED)
     retried = retry_store_stage(STAGE, source, store, units, make_executor("serial"), lambda _: None)
-    assert (retried.mended, retried.failures) == (4, 0)
+    assert (retried.recovered, retried.failures) == (4, 0)
     digests = [{r.shard: r.sha256 for r in found.receipts()} for found in (store, undisturbed)]
     assert digests[0] == digests[1]
     assert verify_store(store.url) == []
 
 
 def test_an_image_is_decoded_once_for_all_its_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    six = Geometry(16, 24, "tiles", tiles=Tiles(2, 3))
+    six = geometry_of(16, 24, "tiles", tiles=Tiles(rows=2, columns=3))
     records = write_tree(tmp_path / "data", 4, 32, 72)
     loaded: list[str] = []
     load = CamVid.load
@@ -197,14 +201,20 @@ def test_an_image_is_decoded_once_for_all_its_tiles(tmp_path: Path, monkeypatch:
         return load(self, record, at_least)
 
     monkeypatch.setattr(CamVid, "load", counted)
-    run(tmp_path / "data", tmp_path / "store", shard.plan({"train": records}, 24, six), ErrorBudget(), six)
+    run(
+        tmp_path / "data",
+        tmp_path / "store",
+        plan_units({"train": records}, 24, six),
+        ErrorBudget(),
+        six,
+    )
     assert sorted(loaded) == [record.key for record in records]
 
 
 def test_bars_are_ignored_and_a_sample_says_what_it_shows(tmp_path: Path) -> None:
-    geometry = Geometry(16, 48, "letterbox")
+    geometry = geometry_of(16, 48, "letterbox")
     records = write_tree(tmp_path / "data", 2)
-    store, _ = run(tmp_path / "data", tmp_path / "store", shard.plan({"train": records}, 2), ErrorBudget(), geometry)
+    store, _ = run(tmp_path / "data", tmp_path / "store", plan_units({"train": records}, 2), ErrorBudget(), geometry)
     sample = SampleReader(store).read(records[0].key)
     assert sample.label is not None
     bar = np.ones((16, 48), bool)
@@ -218,8 +228,8 @@ def test_bars_are_ignored_and_a_sample_says_what_it_shows(tmp_path: Path) -> Non
 
 def test_a_plain_resize_says_nothing_of_regions(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 1)
-    [unit] = shard.plan({"train": records}, 1)
-    [sample] = shard.DatasetSource("camvid", str(tmp_path / "data"), geometry=Geometry(8, 8)).read(unit)
+    [unit] = plan_units({"train": records}, 1)
+    [sample] = dataset_source.DatasetSource("camvid", str(tmp_path / "data"), geometry=geometry_of(8, 8)).read(unit)
     assert isinstance(sample, Sample)
     assert not {"region", "content"} & set(sample.metadata)
 
@@ -227,7 +237,7 @@ def test_a_plain_resize_says_nothing_of_regions(tmp_path: Path) -> None:
 def test_a_limit_takes_images_from_the_whole_of_a_split(tmp_path: Path) -> None:
     for number in range(9):
         write_camvid_image(tmp_path, "train", f"{number}", np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
-    chosen = shard.select({"train": open_dataset("camvid", tmp_path).records("train")}, {"train": 3})
+    chosen = dataset_source.select({"train": open_dataset("camvid", tmp_path).records("train")}, {"train": 3})
     assert [record.key for record in chosen["train"]] == ["train_0", "train_3", "train_6"]
-    [unit, _] = shard.plan(chosen, 2)
+    [unit, _] = plan_units(chosen, 2)
     assert unit.shard == "train-000000"

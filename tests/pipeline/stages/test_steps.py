@@ -7,23 +7,48 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.compose import load_config
-from pipeline.engine import WorkUnit
-from pipeline.stages.steps import Size, StorePlan, StoreStep, Tools
-from pipeline.store import Failure, FingerprintMismatch, Store
+from pipeline.engine import Source, Stage, WorkUnit
+from pipeline.stages.job import Job
+from pipeline.stages.step import Size
+from pipeline.stages.store_step import StorePlan, StoreStep
+from pipeline.stages.tools import Tools
+from pipeline.store import Failure, FingerprintMismatch, Manifest, Store
 from pipeline.workflow.run import forget_followers
 from tests.pipeline.engine import stages
 
 
-def step(url: str, units: list[WorkUnit], **manifest: object) -> StoreStep:
-    fields = {"kind": "synthetic", "taxonomy": "camvid", "geometry": {"height": 16, "width": 24}, "inputs": {"k": 4}}
-    made = type(stages.MANIFEST)(**{**fields, **manifest})  # type: ignore[arg-type]
-    return StoreStep(
-        "generate",
-        url,
-        lambda: StorePlan(made, [unit.shard for unit in units], lambda: units),
-        lambda: (stages.Variants(), stages.Noise()),
-        lambda: Size(len(units), 0),
-    )
+class Written(StoreStep):
+    """Writes a store of given units."""
+
+    name = "generate"
+    output = "synthetic"
+
+    def __init__(self, url: str, units: list[WorkUnit], grows_with: str | None, **manifest: object) -> None:
+        super().__init__(Job(load_config("quickstart", ["cluster.executor=serial"])))
+        fields = {"kind": "synthetic", "taxonomy": "camvid", "geometry": {"height": 16, "width": 24}}
+        self._url, self._units, self._grows_with = url, units, grows_with
+        self._manifest = Manifest(**{**fields, "inputs": {"k": 4}, **manifest})  # type: ignore[arg-type]
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def grows_with(self) -> str | None:
+        return self._grows_with
+
+    def plan(self) -> StorePlan:
+        return StorePlan(self._manifest, [unit.shard for unit in self._units], lambda: self._units)
+
+    def work(self) -> tuple[Stage, Source]:
+        return stages.Variants(), stages.Noise()
+
+    def size(self) -> Size:
+        return Size(len(self._units), 0)
+
+
+def step(url: str, units: list[WorkUnit], grows_with: str | None = None, **manifest: object) -> StoreStep:
+    return Written(url, units, grows_with, **manifest)
 
 
 @pytest.fixture
@@ -67,9 +92,8 @@ def test_a_shard_of_other_samples_is_refused_with_both_ways_out(tmp_path: Path, 
 
 def test_what_was_made_of_a_shard_with_failures_is_made_anew_after_a_retry(tmp_path: Path, tools: Tools) -> None:
     units = stages.plan(3)
-    source, follower = step(str(tmp_path / "source"), units), step(str(tmp_path / "follower"), units)
+    source, follower = step(str(tmp_path / "source"), units), step(str(tmp_path / "follower"), units, "generate")
     follower.run(tools)
-    follower.grows_with = "generate"
     store = Store.create(source.url, source.plan().manifest)
     for number, unit in enumerate(units):
         failures = [Failure(unit.keys[0], "generate", "unreadable image: x")] if number == 1 else []

@@ -129,13 +129,13 @@ def test_an_id_that_the_source_does_not_have_is_named() -> None:
 def test_where_there_is_no_way_those_that_there_are_are_named() -> None:
     with pytest.raises(UserError, match=r"camvid32 labels have no counterpart in ade20k: .* become camvid or citysc"):
         mapping_table(CAMVID32, ADE20K)
-    said = r"cityscapes labels have no counterpart in camvid: they can stay as they are; into camvid .* from camvid32$"
+    said = r"cityscapes labels have no counterpart in camvid: they can stay as they are; camvid32 can become camvid$"
     with pytest.raises(UserError, match=said):
         mapping_table(CITYSCAPES, CAMVID)
     mine = taxonomy_of_classes("mine", ["ship", "quay"])
-    with pytest.raises(UserError, match=r"into cityscapes there is a way from ade20k, camvid, camvid32, coco-stuff$"):
+    with pytest.raises(UserError, match=r"; ade20k, camvid, camvid32, coco-stuff can become cityscapes$"):
         mapping_table(mine, CITYSCAPES)
-    with pytest.raises(UserError, match=r"into ade20k there is a way from no other set$"):
+    with pytest.raises(UserError, match=r"; no other set can become ade20k$"):
         mapping_table(mine, ADE20K)
 
 

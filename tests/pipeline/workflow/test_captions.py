@@ -12,9 +12,11 @@ import pytest
 
 from augment.captioning import Captioner
 from pipeline.cli import guarded
-from pipeline.config import Config, StageName
+from pipeline.config import Config
+from pipeline.stages.step import StageName
 from pipeline.store import Store
-from pipeline.workflow.run import Selection, run
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import read_record
 from tests.pipeline.small_models import save_small_captioner

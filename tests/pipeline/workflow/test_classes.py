@@ -12,12 +12,12 @@ from downstream.dataset import Part, StoreDataset
 from pipeline.config import Config
 from pipeline.config.compose import load_config
 from pipeline.datasets import open_dataset
-from pipeline.stages import shard
-from pipeline.stages.steps import Tools
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages import dataset_source
+from pipeline.stages.job import Job
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.tools import Tools
 from pipeline.store import FingerprintMismatch, SampleReader, Store, taxonomy_of, verify_store
 from pipeline.taxonomies import CAMVID, CITYSCAPES, TAXONOMIES, translate
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image, write_cityscapes_image
 
 
@@ -41,20 +41,20 @@ def cityscapes(tmp_path: Path) -> Path:
     return tmp_path / "streets"
 
 
-def real_data(kind: str, root: Path, workspace: Path, *overrides: str) -> RealData:
+def shard_step(kind: str, root: Path, workspace: Path, *overrides: str) -> ShardStep:
     settings = ["geometry={height: 32, width: 48}", "cluster.executor=serial", f"workspace={workspace}"]
     config: Config = load_config(kind, [*settings, f"dataset.root={root}", *overrides])
-    return RealData(config, Workspace.of(config))
+    return Job(config).step(ShardStep)
 
 
-def sharded(made: RealData) -> Store:
-    made.steps()[0].run(Tools(made.config, lambda _: None))
+def sharded(made: ShardStep) -> Store:
+    made.run(Tools(made.config, lambda _: None))
     return made.store
 
 
 def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscapes: Path, tmp_path: Path) -> None:
-    own = sharded(real_data("cityscapes", cityscapes, tmp_path / "a"))
-    brought = sharded(real_data("camvid", camvid, tmp_path / "b", "dataset.taxonomy=cityscapes"))
+    own = sharded(shard_step("cityscapes", cityscapes, tmp_path / "a"))
+    brought = sharded(shard_step("camvid", camvid, tmp_path / "b", "dataset.taxonomy=cityscapes"))
     assert taxonomy_of(brought.manifest) == taxonomy_of(own.manifest) == CITYSCAPES
     assert verify_store(brought.url) == []
 
@@ -72,41 +72,41 @@ def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscape
 
 
 def test_without_a_wish_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Path) -> None:
-    plain = real_data("camvid", camvid, tmp_path / "a").plan().manifest
-    named = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan().manifest
+    plain = shard_step("camvid", camvid, tmp_path / "a").plan().manifest
+    named = shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan().manifest
     assert named.fingerprint == plain.fingerprint
     assert (plain.taxonomy, set(plain.inputs)) == ("camvid", {"dataset", "listing", "samples_per_shard", "geometry"})
 
 
 def test_other_classes_make_another_store_and_that_is_told(camvid: Path, tmp_path: Path) -> None:
-    sharded(real_data("camvid", camvid, tmp_path / "a"))
+    sharded(shard_step("camvid", camvid, tmp_path / "a"))
     with pytest.raises(FingerprintMismatch, match=r"taxonomy: stored \"camvid\", asked \"cityscapes\""):
-        sharded(real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
+        sharded(shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
 
 
 def test_a_changed_table_makes_another_store(camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes")
+    made = shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes")
     before = made.plan().manifest
-    monkeypatch.setattr("pipeline.stages.shard.mapping_table", lambda *_: np.zeros(256, np.uint8))
+    monkeypatch.setattr("pipeline.stages.dataset_source.mapping_table", lambda *_: np.zeros(256, np.uint8))
     assert made.plan().manifest.fingerprint != before.fingerprint
 
 
 def test_classes_that_cannot_be_had_are_refused_before_anything_is_written(camvid: Path, tmp_path: Path) -> None:
-    made = real_data("camvid", camvid, tmp_path / "a", "dataset.taxonomy=ade20k")
+    made = shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=ade20k")
     said = r"dataset\.taxonomy=ade20k: camvid labels have no counterpart in ade20k: they can stay .* become cityscapes"
     with pytest.raises(UserError, match=said):
-        made.check()
+        made.check_settings()
     assert not (tmp_path / "a").exists()
 
 
 def test_labels_that_are_not_there_cannot_be_translated() -> None:
     with pytest.raises(UserError, match=r"dataset\.taxonomy=cityscapes: the dataset has no labels to translate"):
-        shard.translation(None, CITYSCAPES)
-    assert shard.translation(None, None) == {}
+        dataset_source.translation(None, CITYSCAPES)
+    assert dataset_source.translation(None, None) == {}
 
 
 @pytest.mark.parametrize("name", sorted(set(TAXONOMIES) - {"cityscapes"}))
 def test_rendered_scenes_are_known_to_be_cityscapes_before_they_are_drawn(tmp_path: Path, name: str) -> None:
     config = load_config("quickstart", [f"workspace={tmp_path / 'a'}", f"dataset.taxonomy={name}"])
     with pytest.raises(UserError, match="cityscapes labels have no counterpart"):
-        RealData(config, Workspace.of(config)).check()
+        Job(config).step(ShardStep).check_settings()

@@ -11,10 +11,12 @@ from PIL import Image
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.config.compose import load_config
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages.job import Job
+from pipeline.stages.shard import ShardStep
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.run import Selection, read_config, retry, run
-from pipeline.workspace.workspace import Workspace
+from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.run import retry, run
+from pipeline.workflow.selection import Selection
 
 SIDE = 64
 LARGER = 96
@@ -45,7 +47,7 @@ def shard(root: Path, *overrides: str) -> Store:
 def test_a_bit_depth_is_part_of_the_fingerprint_where_it_is_stated_alone(root: Path) -> None:
     def inputs(*overrides: str) -> dict[str, object]:
         config = load_config("unlabelled", settings(root, *overrides))
-        return dict(RealData(config, Workspace.of(config)).plan().manifest.inputs)
+        return dict(Job(config).step(ShardStep).plan().manifest.inputs)
 
     plain = inputs()
     assert inputs("dataset.max_pixels=5000") == plain

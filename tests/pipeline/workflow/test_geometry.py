@@ -11,9 +11,9 @@ from PIL import Image
 from pipeline.config.compose import load_config
 from pipeline.datasets import Tiles
 from pipeline.engine import ErrorBudget, make_executor, run_store_stage
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages.job import Job
+from pipeline.stages.shard import ShardStep
 from pipeline.store import Sample, Store, verify_store
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 
 TILES = "geometry={mode: tiles, tiles: {rows: 2, columns: 2, overlap: 0.25}}"
@@ -29,17 +29,17 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def real_data(root: Path, *overrides: str) -> RealData:
+def shard_step(root: Path, *overrides: str) -> ShardStep:
     base = ("geometry.height=32", "geometry.width=48", "shard.samples_per_shard=9", "~dataset.limit")
     named = (f"dataset.root={root}", f"workspace={root.parent / 'work'}", "cluster.executor=serial")
     config = load_config("camvid", [*base, *named, *overrides])
-    return RealData(config, Workspace.of(config))
+    return Job(config).step(ShardStep)
 
 
 def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
-    run = real_data(root, TILES)
-    assert run.frame_geometry.tiles == Tiles(2, 2, 0.25)
-    assert run.counts() == {"train": 20, "val": 8}
+    run = shard_step(root, TILES)
+    assert run.job.images.geometry.tiles == Tiles(rows=2, columns=2, overlap=0.25)
+    assert run.job.images.counts() == {"train": 20, "val": 8}
     plan = run.plan()
     units = list(plan.units())
     assert run.size().units == len(units) == len(plan.shards) == 4
@@ -53,14 +53,14 @@ def test_a_run_in_tiles_counts_plans_and_writes_tiles(root: Path) -> None:
 
 
 def test_only_what_changes_samples_is_part_of_the_fingerprint(root: Path) -> None:
-    plain = real_data(root).plan().manifest
-    full = real_data(root, "geometry.reduced_jpeg=false").plan().manifest
+    plain = shard_step(root).plan().manifest
+    full = shard_step(root, "geometry.reduced_jpeg=false").plan().manifest
     assert plain.inputs["geometry"] == {"reduced_jpeg": True}
     # As it was before there were other modes, so that stores of that time go on.
     assert set(full.inputs) == {"dataset", "listing", "samples_per_shard"}
-    assert real_data(root, "geometry.mode=resize").plan().manifest == plain
-    by_area = real_data(root, "geometry.resample=area").plan().manifest
-    assert real_data(root, "geometry.resample=area", "geometry.reduced_jpeg=false").plan().manifest == by_area
+    assert shard_step(root, "geometry.mode=resize").plan().manifest == plain
+    by_area = shard_step(root, "geometry.resample=area").plan().manifest
+    assert shard_step(root, "geometry.resample=area", "geometry.reduced_jpeg=false").plan().manifest == by_area
     others = [
         ("geometry.mode=crop",),
         ("geometry.mode=random_crop",),
@@ -71,7 +71,7 @@ def test_only_what_changes_samples_is_part_of_the_fingerprint(root: Path) -> Non
         (TILES,),
         ("geometry={mode: tiles, tiles: {rows: 2, columns: 2}}",),
     ]
-    fingerprints = {real_data(root, *overrides).plan().manifest.fingerprint for overrides in others}
+    fingerprints = {shard_step(root, *overrides).plan().manifest.fingerprint for overrides in others}
     assert len(fingerprints | {plain.fingerprint}) == len(others) + 1
 
 
@@ -81,7 +81,7 @@ def test_large_photographs_are_decoded_smaller_unless_that_is_turned_off(root: P
     with Image.open(root / "train" / "000.jpg") as photograph:
         whole = np.asarray(photograph.resize((48, 32), Image.Resampling.BILINEAR))
     for overrides, is_whole in (((), False), (("geometry.reduced_jpeg=false",), True)):
-        run = real_data(root, *overrides)
+        run = shard_step(root, *overrides)
         first, *_ = run.work()[1].read(next(iter(run.plan().units())))
         assert isinstance(first, Sample) and first.image is not None
         assert np.array_equal(first.image, whole) == is_whole

@@ -17,7 +17,8 @@ from pipeline.config import Config
 from pipeline.engine import RunFailed
 from pipeline.stages.reading import PairedSource, StoreSource
 from pipeline.store import CorruptStore, SampleReader, Store
-from pipeline.workflow.run import Selection, run
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 
 Configure = Callable[..., Config]
 LAST = {"unet": "conv_out.bias", "vae": "decoder.conv_out.bias"}

@@ -11,7 +11,7 @@ import torch
 
 from augment.layout_basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import load_base
+from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from pipeline.cli import guarded
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_model_is_loaded_by_this_project_and_paints(folder: Path) -> None:
-    base = load_base(str(folder / "model"))
+    base = load_diffusion_model(str(folder / "model"))
     adapter = LayoutControlNet.from_pretrained(folder / "model" / "adapter", torch_dtype=torch.float32)
     basis = LayoutBasis.load(folder / "model" / "adapter" / "basis")
     assert adapter.config.num_components == basis.num_components == 5

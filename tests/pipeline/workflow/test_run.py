@@ -21,18 +21,25 @@ from omegaconf import OmegaConf
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.config import Config, StageName
-from pipeline.stages.steps import Tools
-from pipeline.stages.workflow_generation import Generation
-from pipeline.stages.workflow_layouts import Layouts
-from pipeline.stages.workflow_value import Value
+from pipeline.config import Config
+from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.curate import CurateStep
+from pipeline.stages.extract import ExtractStep
+from pipeline.stages.fit import FitStep
+from pipeline.stages.job import Job
+from pipeline.stages.judge import JudgeStep
+from pipeline.stages.report import ReportStep
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.step import StageName
+from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
+from pipeline.workflow.kept_config import read_config
 from pipeline.workflow.progress import progress
-from pipeline.workflow.run import Selection, read_config, run, steps_of
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import Artifact
 from pipeline.workspace.lock import sole_run
-from pipeline.workspace.workspace import Workspace
 from tests.pipeline.store.object_store import Proxy
 
 Configure = Callable[..., Config]
@@ -49,11 +56,6 @@ def files(folder: Path) -> dict[str, tuple[int, str]]:
 
 def shard_digests(store: Path) -> dict[str, str]:
     return {receipt.shard: receipt.sha256 for receipt in Store.open(str(store)).receipts()}
-
-
-def generation(config: Config) -> Generation:
-    workspace = Workspace.of(config)
-    return Generation(config, workspace, Layouts(config, workspace))
 
 
 def kept(config: Config, recipe: Path) -> str:
@@ -161,8 +163,7 @@ def test_copied_workspace_stands_for_itself(generated: Path, copied: Path, capsy
 def test_copied_report_is_made_anew(copied: Path, configure: Configure, tmp_path: Path) -> None:
     def report(workspace: Path) -> Artifact:
         config = configure(workspace)
-        space = Workspace.of(config)
-        return Value(config, space, Layouts(config, space)).report()
+        return Job(config).step(ReportStep).artifact()
 
     with report(copied).building() as folder:
         (folder / "index.html").write_text("names its workspace")
@@ -182,8 +183,8 @@ def test_more_ks_and_variants_extend_the_store_and_touch_nothing_in_it(copied: P
 
 
 def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Configure) -> None:
-    one = generation(configure(generated))
-    many = generation(
+    one = Job(configure(generated))
+    many = Job(
         configure(
             generated,
             "cluster.executor=ray",
@@ -192,9 +193,9 @@ def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Co
             "error_budget.rate=0.5",
         )
     )
-    assert one.layouts.data.plan().manifest == many.layouts.data.plan().manifest
-    assert one.layouts.basis().fingerprint == many.layouts.basis().fingerprint
-    assert one.layouts.plan_extract().manifest == many.layouts.plan_extract().manifest
+    assert one.step(ShardStep).plan().manifest == many.step(ShardStep).plan().manifest
+    assert one.step(FitStep).artifact().fingerprint == many.step(FitStep).artifact().fingerprint
+    assert one.step(ExtractStep).plan().manifest == many.step(ExtractStep).plan().manifest
     assert one.adapter().fingerprint == many.adapter().fingerprint
     assert one.plan_generate().manifest == many.plan_generate().manifest
 
@@ -245,12 +246,11 @@ def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
 ) -> None:
     # A judge and a curated store that were never trained or filled: only what they were made from is asked for.
     config = configure(copied)
-    workspace = Workspace.of(config)
-    value = Value(config, workspace, Layouts(config, workspace))
-    with value.judge().building() as folder:
+    job = Job(config)
+    with job.step(JudgeStep).artifact().building() as folder:
         (folder / "segmenter.json").write_text("{}")
-    curated = value.plan_curate()
-    store = Store.create(workspace.curated, curated.manifest)
+    curated = job.step(CurateStep).plan()
+    store = Store.create(job.step(CurateStep).url, curated.manifest)
     for shard in curated.shards:
         store.write_shard(shard, [])
     before = files(copied)
@@ -286,7 +286,7 @@ def test_no_other_run_begins_between_what_redo_removes_and_makes(copied: Path, c
     def report(line: str) -> None:
         if not seen:
             assert not (copied / "adapter").exists()
-            with pytest.raises(UserError, match="another run is at work"), sole_run(copied):
+            with pytest.raises(UserError, match="another run is using it"), sole_run(copied):
                 pass
         seen.append(line)
 
@@ -364,7 +364,7 @@ def test_redo_removes_nothing_where_the_run_cannot_begin(copied: Path, configure
 
 def test_two_runs_do_not_share_a_workspace(copied: Path, configure: Configure) -> None:
     shutil.rmtree(copied / "synthetic")
-    with sole_run(copied), pytest.raises(UserError, match="another run is at work"):
+    with sole_run(copied), pytest.raises(UserError, match="another run is using it"):
         run(configure(copied), Selection(until="generate"), print)
 
 
@@ -401,7 +401,7 @@ def test_finished_training_that_was_not_committed_is_not_done_again(
     """A kill between the last step of adapt and the record of its artifact costs nothing."""
     config = configure(copied, "adapt.steps=2", "adapt.batch_size=2")
     shutil.rmtree(copied / "adapter")
-    parts = generation(config)
+    job = Job(config)
 
     # Not a signal: a shell has jobs in the background ignore SIGINT, and the tests may be one.
     def interrupted(*_: object) -> None:
@@ -410,10 +410,10 @@ def test_finished_training_that_was_not_committed_is_not_done_again(
     with monkeypatch.context() as patched:
         patched.setattr("pipeline.workspace.artifact.write_record", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            parts.steps()[0].run(Tools(config, print))
+            job.step(AdaptStep).run(Tools(config, print))
     (partial,) = copied.glob(".adapter-*.partial")
     before = files(partial)
-    parts.steps()[0].run(Tools(config, print))
+    job.step(AdaptStep).run(Tools(config, print))
     assert {name: files(copied / "adapter")[name] for name in before} == before
 
 
@@ -483,12 +483,12 @@ def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fau
     assert guarded(["status", str(copied)]) == 0
     assert f"shard: {shown}" in capsys.readouterr().out.splitlines()
     assert guarded(["retry", str(copied), "shard"]) == 1
-    assert "0 of 1 quarantined samples mended, 1 failed again (1 x truncated image)" in capsys.readouterr().out
+    assert "0 of 1 quarantined samples recovered, 1 failed again (1 x truncated image)" in capsys.readouterr().out
     assert shard_digests(copied / "real") != before
 
     image.write_bytes(whole)
     assert guarded(["retry", str(copied), "shard"]) == 0
-    assert "1 of 1 quarantined samples mended" in capsys.readouterr().out
+    assert "1 of 1 quarantined samples recovered" in capsys.readouterr().out
     assert shard_digests(copied / "real") == before
     assert Store.open(str(copied / "real")).quarantine().num_rows == 0
     assert not [line for line in told_of(copied, capsys) if "changed after" in line]

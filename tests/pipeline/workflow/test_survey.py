@@ -2,149 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from downstream.results import RESULT
-from pipeline.config import Config, StageName
-from pipeline.config.compose import load_config
-from pipeline.stages.steps import ArtifactStep, StoreStep, Tools
-from pipeline.store import Sample, Store
+from pipeline.config import Config
+from pipeline.stages.step import StageName
+from pipeline.store import Store
+from pipeline.workflow.kept_config import read_config
 from pipeline.workflow.progress import Row, plan_table, progress, progress_so_far, status_table
-from pipeline.workflow.run import Selection, read_config, run, steps_of
-from pipeline.workflow.run import run as workflow
-from pipeline.workspace.workspace import Workspace, kept_config
-from tests.pipeline.datasets.trees import random_image, save
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
+from pipeline.workspace.workspace import Workspace, read_kept_config
+from tests.pipeline.workflow.faked import Work, changed
 
 STORES = ("real", "layouts", "synthetic", "curated")
-
-
-class Work:
-    """Steps that make as good as empty shards, artifacts and trainings, count them, and stop after so many."""
-
-    def __init__(self) -> None:
-        self.done: Counter[StageName] = Counter()
-        self.begun: list[StageName] = []
-        self.most: int | None = None
-
-    def unit(self, stage: StageName) -> None:
-        if self.most is not None and self.done.total() >= self.most:
-            raise KeyboardInterrupt
-        self.done[stage] += 1
-
-    def store(self, step: StoreStep, _tools: Tools) -> str:
-        self.begun.append(step.name)
-        if step.name == "curate":
-            value = step.plan.__self__  # type: ignore[attr-defined]
-            value.check_scale()
-            if not value.scale().is_done():
-                with value.scale().building() as folder:
-                    (folder / "scale.json").write_text("{}")
-        plan = step.plan()
-        store = step.open(plan.manifest)
-        store.note_asked(plan.shards)
-        for unit in plan.units():
-            if unit.shard not in store.done():
-                self.unit(step.name)
-                suffix = f"_{unit.shard}" if step.name == "generate" else ""
-                samples = [Sample(f"{key}{suffix}", metadata={"split": unit.shard.split("-")[0]}) for key in unit.keys]
-                store.write_shard(unit.shard, samples, unit=unit.fingerprint)
-        return "made"
-
-    def artifact(self, step: ArtifactStep, _tools: Tools) -> str:
-        self.begun.append(step.name)
-        if step.name == "compare":
-            for training in step.artifact.__self__.trainings():  # type: ignore[attr-defined]
-                if not (training.folder / RESULT).is_file():
-                    self.unit(step.name)
-                    training.folder.mkdir(parents=True)
-                    (training.folder / RESULT).write_text("{}")
-        else:
-            self.unit(step.name)
-        artifact = step.artifact()
-        with artifact.building() as path:
-            if step.name == "fit":
-                (path / "layouts").mkdir()
-                (path / "layouts" / "basis.json").write_text(json.dumps({"digest": artifact.fingerprint}))
-            (path if step.path.suffix else path / "content").write_text(artifact.fingerprint)
-        return "made"
-
-
-@pytest.fixture(scope="module")
-def work() -> Iterator[Work]:
-    """The work of all runs of this module, in which nothing is trained and nothing from outside is looked at."""
-    done = Work()
-    with pytest.MonkeyPatch.context() as patch:
-
-        def store(step: StoreStep, tools: Tools) -> str:
-            return done.store(step, tools)
-
-        def artifact(step: ArtifactStep, tools: Tools) -> str:
-            return done.artifact(step, tools)
-
-        patch.setattr(StoreStep, "run", store)
-        patch.setattr(ArtifactStep, "run", artifact)
-        patch.setattr(workflow, "check", lambda *_: [])
-        yield done
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A configuration as plain values, of a folder of five and three images and of models that are never loaded."""
-    root, models = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("models")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 5), ("val", 3)):
-        for number in range(count):
-            save(root / "images" / split / f"{number}.png", random_image(rng, 32, 64))
-            save(root / "masks" / split / f"{number}.png", rng.integers(0, 2, (32, 64), np.uint8))
-    (root / "classes.txt").write_text("even\nodd\n")
-    shape = {"in_channels": 4, "block_out_channels": [32], "cross_attention_dim": 8}
-    (models / "unet").mkdir()
-    (models / "unet" / "config.json").write_text(json.dumps(shape))
-    (models / "adapter" / "basis").mkdir(parents=True)
-    adapter = {"_class_name": "LayoutControlNet", "num_components": 4, "controlnet_config": shape}
-    (models / "adapter" / "config.json").write_text(json.dumps(adapter))
-    (models / "adapter" / "basis" / "basis.json").write_text('{"digest": "0"}')
-    config = load_config(
-        "own",
-        [
-            f"dataset.root={root}",
-            f"generator.base={models}",
-            f"generator.adapter={models / 'adapter'}",
-            "adapt.steps=0",
-            "geometry={height: 32, width: 64}",
-            "layout={k_max: 4, basis: adapter}",
-            "generate={ks: [4], variants: 1, splits: [train, val]}",
-            "shard.samples_per_shard=2",
-            "cluster.executor=serial",
-            "workspace=/nowhere",
-        ],
-    )
-    return config.model_dump(mode="json")
-
-
-def changed(base: dict[str, Any], space: Path, values: dict[str, Any]) -> Config:
-    """The configuration with other values of some keys."""
-    content = json.loads(json.dumps({**base, "workspace": str(space)}))
-    for path, value in values.items():
-        *sections, key = path.split(".")
-        section = content
-        for name in sections:
-            section = section[name]
-        section[key] = value
-    return Config.model_validate(content)
 
 
 def rows_by_stage(rows: list[Row]) -> dict[StageName, Row]:
@@ -189,7 +69,7 @@ def events(draw: st.DrawFn) -> tuple[dict[str, Any], int | None, tuple[str, int]
 
 
 def lose(space: Path, store: str, number: int) -> None:
-    url = Workspace(space).stores[store]
+    url = Workspace(space).store(store)
     if Store.is_at(url) and (done := sorted(Store.open(url).done())):
         Store.open(url).discard(done[number % len(done)])
 
@@ -251,7 +131,7 @@ def test_what_plan_shows_as_left_is_what_run_does_and_status_agrees(
             assert all(row.done and row.units == row.units_done and row.units_left == 0 for row in after)
         values = asked
         # As `read_config` does, which takes much longer by composing recipes.
-        kept = Config.model_validate({**kept_config(space / "config.yaml"), "workspace": str(space)})
+        kept = Config.model_validate({**read_kept_config(space / "config.yaml"), "workspace": str(space)})
         status = progress_so_far(steps_of(kept))
         try:
             assert status == progress(steps_of(kept))
@@ -292,7 +172,7 @@ def test_trainings_that_are_left_are_counted_where_seeds_are_added_and_a_run_is_
     lines = status_table(list(status.values()), {})
     assert next(line for line in lines if line.startswith("compare")).split()[1] == "8/9"
     assert next(line for line in lines if line.startswith("report")).split()[1] == "?/1"
-    assert "?: whether what is there of report still holds shows when compare is done" in lines
+    assert "?: whether the results of report are still valid is known when compare is done" in lines
 
 
 def test_other_iterations_leave_every_training_to_be_done(base: dict[str, Any], finished: Path) -> None:

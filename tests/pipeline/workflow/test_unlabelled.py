@@ -12,12 +12,15 @@ from omegaconf import OmegaConf
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.config import Config, StageName
+from pipeline.config import Config
 from pipeline.config.compose import load_config
-from pipeline.stages.workflow_data import RealData
+from pipeline.stages.images import RealImages
+from pipeline.stages.step import StageName
 from pipeline.store import SampleReader, Store
+from pipeline.workflow.kept_config import read_config
 from pipeline.workflow.progress import progress
-from pipeline.workflow.run import Selection, read_config, run, steps_of
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, save
@@ -150,10 +153,10 @@ def test_labels_are_asked_for_only_of_the_images_that_sampling_takes(
     (photographs / "classes.txt").write_text("even\nodd\n")
     (photographs / "masks" / "train" / "0.png").unlink()
     part = "dataset.folder={partly_labelled: true}"
-    whole = RealData(plain(part), Workspace.of(plain(part)))
+    whole = RealImages(plain(part), Workspace.of(plain(part)))
     [key] = [record.key for record in whole.candidates["train"] if record.image.endswith("1.png")]
     config = plain(part, f"dataset.sampling={sampling.replace('%s', key)}")
-    data = RealData(config, Workspace.of(config))
+    data = RealImages(config, Workspace.of(config))
     if refused:
         with pytest.raises(UserError, match=r"1 of 3 images of 'train' have no label"):
             data.require_labels(("train", "val"), ("judge",))

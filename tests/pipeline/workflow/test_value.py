@@ -14,14 +14,17 @@ import downstream.trial
 from downstream.segmenters import segmenter_config
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.stages import workflow_value
-from pipeline.stages.workflow_layouts import Layouts
-from pipeline.stages.workflow_value import Value
+from pipeline.stages import trainings
+from pipeline.stages.compare import CompareStep
+from pipeline.stages.job import Job
+from pipeline.stages.judge import JudgeStep
+from pipeline.stages.shard import ShardStep
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.run import Selection, run
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import read_record
-from pipeline.workspace.workspace import Workspace, content_digest
+from pipeline.workspace.content import content_digest
 
 Configure = Callable[..., Config]
 
@@ -126,8 +129,8 @@ def test_the_trial_of_a_run_on_a_cluster_is_not_held_against_this_machine(
     monkeypatch.setattr(downstream.trial, "require_trainable", lambda trial: asked.append(trial.local))
     for overrides in ([], ["cluster.executor=ray", "cluster.address=127.0.0.1:1"]):
         config = configure(tmp_path / "new", *overrides)
-        workspace = Workspace.of(config)
-        Value(config, workspace, Layouts(config, workspace)).check(["shard", "judge"])
+        job = Job(config)
+        job.step(JudgeStep).check([job.step(ShardStep), job.step(JudgeStep)])
     assert asked == [True, False]
 
 
@@ -141,12 +144,9 @@ def test_each_store_is_read_once_for_all_trainings(
         read.append(Path(store.url).name)
         return content_digest(store)
 
-    monkeypatch.setattr(workflow_value, "content_digest", digest)
+    monkeypatch.setattr(trainings, "content_digest", digest)
     config = configure(copied, "downstream.mixes=[real,synthetic,real+0.5*synthetic]", "downstream.seeds=[0,1,2]")
-    workspace = Workspace.of(config)
-    value = Value(config, workspace, Layouts(config, workspace))
-    trainings = value.trainings()
-    assert len({training.folder for training in trainings}) == 9
+    assert len({training.folder for training in Job(config).step(CompareStep).trainings()}) == 9
     assert read == ["real", "curated"]
-    value.finished(frozenset({"curate"}))
+    Job(config).step(CompareStep).finished(frozenset({"curate"}))
     assert read == ["real", "curated", "real"]

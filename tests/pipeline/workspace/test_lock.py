@@ -24,7 +24,7 @@ def test_a_child_that_outlives_its_work_does_not_hold_the_folder(tmp_path: Path,
     try:
         with lock(tmp_path):
             child.start()
-            with pytest.raises(UserError, match="another run is at work"), sole_run(tmp_path):
+            with pytest.raises(UserError, match="another run is using it"), sole_run(tmp_path):
                 pass
         with sole_run(tmp_path):
             assert child.is_alive()

@@ -13,11 +13,13 @@ from huggingface_hub import constants
 
 from augment.errors import UserError
 from augment.lumen import zoo
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config
 from pipeline.checks.models import require_backbone
 from pipeline.config import Config
-from pipeline.workflow.run import Selection, run
-from pipeline.workspace.model_files import identity, require_reachable
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
+from pipeline.workspace.model_files import identity
 
 ANSWERS = {
     "/api/models/owner/vit": (200, {}, ["config.json", "model.safetensors"]),
@@ -199,11 +201,13 @@ def test_configuration_is_fetched_from_the_hub_once(
 def test_configuration_of_the_hub_is_held_to_what_is_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"^backbone.name=owner/clip: it is a model of type 'clip': give a DINOv2"):
         require_backbone("owner/clip")
-    with pytest.raises(UserError, match=r"^backbone.name=owner/torn: config.json is no JSON .*: get the model again"):
+    with pytest.raises(
+        UserError, match=r"^backbone.name=owner/torn: config.json is no valid JSON .*: download it again"
+    ):
         read("owner/torn")
     with pytest.raises(UserError, match=r"^backbone.name=owner/none: it has no config.json: give another"):
         read("owner/none")
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
-    with pytest.raises(UserError, match=r"file/hub cannot be written .*set HF_HOME or HF_HUB_CACHE"):
+    with pytest.raises(UserError, match=r"^cannot write to .*file/hub .*set HF_HOME or HF_HUB_CACHE"):
         read("owner/vit")

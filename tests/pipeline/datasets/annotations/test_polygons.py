@@ -113,7 +113,7 @@ def test_labels_and_objects_are_those_of_pycocotools(
     dataset = open_dataset("coco", root)
     assert dataset.taxonomy is not None
     assert dataset.taxonomy.classes == ("sea", "ship", "quay")
-    for options, background, shift in ((None, 255, 0), (CocoOptions("nothing"), 0, 1)):
+    for options, background, shift in ((None, 255, 0), (CocoOptions(background="nothing"), 0, 1)):
         for image, frame in enumerate(frames(root, options)):
             label, numbers = expected(path, image, background, shift)
             np.testing.assert_array_equal(frame.label, label)
@@ -129,13 +129,13 @@ def test_small_objects_stay_on_top_whatever_areas_are_stated(tmp_path: Path) -> 
 
 def test_the_background_may_be_a_category_or_a_class_of_its_own(tmp_path: Path) -> None:
     write(tmp_path, [[square(0, 0, 20, 7)], []])
-    own = open_dataset("coco", tmp_path, CocoOptions("background"))
-    named = open_dataset("coco", tmp_path, CocoOptions("sea"))
+    own = open_dataset("coco", tmp_path, CocoOptions(background="background"))
+    named = open_dataset("coco", tmp_path, CocoOptions(background="sea"))
     assert own.taxonomy is not None and named.taxonomy is not None
     assert own.taxonomy.classes == ("background", "sea", "ship", "quay")
     assert named.taxonomy.classes == ("sea", "ship", "quay")
     assert "sea" not in named.taxonomy.things
-    label, empty = (frame.label for frame in frames(tmp_path, CocoOptions("sea")))
+    label, empty = (frame.label for frame in frames(tmp_path, CocoOptions(background="sea")))
     assert label is not None and empty is not None
     assert (label[2, 2], label[22, 30], *np.unique(empty)) == (1, 0, 0)
 
@@ -161,7 +161,7 @@ def test_a_category_may_be_called_as_the_group_that_it_is_in(tmp_path: Path) -> 
     # Roboflow's projects of one class, and COCO's person.
     categories = [{"id": 0, "name": "sea", "supercategory": "none"}, {"id": 3, "name": "sea", "supercategory": "sea"}]
     write(tmp_path, [[square(0, 0, 6)]], categories=categories)
-    taxonomy = open_dataset("coco", tmp_path, CocoOptions("background")).taxonomy
+    taxonomy = open_dataset("coco", tmp_path, CocoOptions(background="background")).taxonomy
     assert taxonomy is not None
     assert taxonomy.classes == ("background", "sea")
 
@@ -169,7 +169,7 @@ def test_a_category_may_be_called_as_the_group_that_it_is_in(tmp_path: Path) -> 
 def test_objects_with_boxes_alone_make_no_label_and_hide_the_background(tmp_path: Path) -> None:
     boxed = {**square(10, 10, 8, 7), "segmentation": []}
     write(tmp_path, [[square(0, 0, 6), boxed], [boxed]])
-    dataset = open_dataset("coco", tmp_path, CocoOptions("background"))
+    dataset = open_dataset("coco", tmp_path, CocoOptions(background="background"))
     both, bare = dataset.records("train")
     label = dataset.load(both).label
     assert label is not None

@@ -13,7 +13,6 @@ import pytest
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.datasets import FolderOptions, Record, open_dataset
-from pipeline.datasets.kinds import DatasetKind
 from tests.pipeline.datasets.annotations.test_polygons import square, write
 from tests.pipeline.datasets.trees import random_image, save, write_camvid_image, write_cityscapes_image
 from tests.pipeline.datasets.trees_sets import write_ade20k_image, write_bdd100k_image
@@ -25,7 +24,7 @@ IMAGE, IDS = random_image(RNG, 24, 32), RNG.integers(1, 3, (24, 32), dtype=np.ui
 STREET = (IDS + 6).astype(np.uint8)
 
 
-def make(kind: DatasetKind, root: Path) -> None:
+def make(kind: str, root: Path) -> None:
     """A set of two splits as its archives unpack in one folder."""
     for number in range(2):
         name = f"{number:06d}"
@@ -53,7 +52,7 @@ def make(kind: DatasetKind, root: Path) -> None:
 
 
 # What is moved where, of what is in one folder at first.
-UNPACKED: list[tuple[DatasetKind, dict[str, str]]] = [
+UNPACKED: list[tuple[str, dict[str, str]]] = [
     (
         "cityscapes",
         {
@@ -77,10 +76,10 @@ UNPACKED: list[tuple[DatasetKind, dict[str, str]]] = [
     ("coco", {"annotations": "annotations_trainval2017/annotations"}),
     ("folder", {name: f"VOCdevkit/VOC2012/{name}" for name in ("JPEGImages", "SegmentationClass")}),
 ]
-OPTIONS = FolderOptions("JPEGImages", "SegmentationClass")
+OPTIONS = FolderOptions(images="JPEGImages", masks="SegmentationClass")
 
 
-def records(kind: DatasetKind, root: Path | str) -> list[Record]:
+def records(kind: str, root: Path | str) -> list[Record]:
     dataset = pickle.loads(pickle.dumps(open_dataset(kind, root, OPTIONS if kind == "folder" else None)))
     found = [record for split in dataset.splits() for record in dataset.records(split)]
     for record in found:
@@ -91,7 +90,7 @@ def records(kind: DatasetKind, root: Path | str) -> list[Record]:
 
 @pytest.mark.parametrize(("kind", "moves"), UNPACKED, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_set_is_the_same_with_and_without_the_folders_of_its_archives(
-    tmp_path: Path, kind: DatasetKind, moves: dict[str, str]
+    tmp_path: Path, kind: str, moves: dict[str, str]
 ) -> None:
     root = tmp_path / "data"
     make(kind, root)
@@ -119,7 +118,7 @@ def test_a_set_is_the_same_with_and_without_the_folders_of_its_archives(
     ],
 )
 def test_two_folders_that_would_be_one_are_refused_with_both_names(
-    tmp_path: Path, kind: DatasetKind, place: str, other: str, capsys: Output
+    tmp_path: Path, kind: str, place: str, other: str, capsys: Output
 ) -> None:
     make(kind, tmp_path)
     shutil.copytree(tmp_path / place, tmp_path / other)

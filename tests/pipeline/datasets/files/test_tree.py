@@ -10,12 +10,14 @@ import pytest
 from s3fs import S3FileSystem
 
 from augment.errors import UserError
-from pipeline.datasets import Geometry, Record, RecordError, open_dataset
+from pipeline.datasets import Record, RecordError, open_dataset
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.record import Box
 from pipeline.engine import ErrorBudget, Resources, make_executor, run_store_stage
-from pipeline.stages import shard
+from pipeline.stages import dataset_source, shard
+from pipeline.stages.dataset_source import plan_units
 from pipeline.store import Manifest, Store, verify_store
+from tests.pipeline.datasets.geometries import geometry_of
 from tests.pipeline.datasets.trees import random_image, write_cityscapes_image
 from tests.pipeline.store.object_store import Proxy
 
@@ -41,8 +43,8 @@ def sharded(root: str, url: str) -> Store:
     records = {"train": dataset.records("train")}
     store = Store.create(url, Manifest("real", "cityscapes", {"height": 16, "width": 32}, {}))
     stage = shard.Shard(Resources(), 4)
-    source = shard.DatasetSource("cityscapes", root, geometry=Geometry(16, 32))
-    units = shard.plan(records, 2)
+    source = dataset_source.DatasetSource("cityscapes", root, geometry=geometry_of(16, 32))
+    units = plan_units(records, 2)
     run_store_stage(stage, source, store, units, make_executor("serial"), ErrorBudget(), lambda _: None)
     return store
 

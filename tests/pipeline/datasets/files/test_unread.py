@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.datasets import DatasetKind, FolderOptions, open_dataset
+from pipeline.datasets import FolderOptions, open_dataset
 from pipeline.datasets.files.unread import common_ending
 from pipeline.inspection import dataset_subject, inspect, lines_of
 from tests.pipeline.datasets.trees import (
@@ -86,10 +85,6 @@ SETS: dict[str, tuple[str, str, Callable[[Path, str], None]]] = {
 }
 
 
-def kind_of(name: str) -> DatasetKind:
-    return next(kind for kind in get_args(DatasetKind) if kind == name)
-
-
 def write(root: Path, kind: str) -> tuple[Path, Path]:
     """Two pairs, of which the first one's image and label are returned."""
     images, labels, write_pair = SETS[kind]
@@ -111,8 +106,8 @@ def test_a_lossy_label_is_named_and_its_image_is_not_called_unlabelled(tmp_path:
     label.unlink()
     said = rf"split 'train': 1 images have labels that are not read: .*{lossy.name} \({suffix[1:].upper()} is lossy"
     with pytest.raises(UserError, match=said):
-        open_dataset(kind_of(kind), tmp_path).records("train")
-    report = inspect(dataset_subject(kind_of(kind), str(tmp_path)), workers=1)
+        open_dataset(kind, tmp_path).records("train")
+    report = inspect(dataset_subject(kind, str(tmp_path)), workers=1)
     assert not report.is_sound
     assert any(lossy.name in line and "is lossy" in line for line in lines_of(report))
     assert any(path.endswith(lossy.name) for path in report.to_json()["unread"][0]["files"])  # type: ignore[index, call-overload, union-attr]
@@ -124,8 +119,8 @@ def test_an_image_that_is_not_read_is_named(tmp_path: Path, kind: str) -> None:
     image.rename(image.with_suffix(".heic"))
     said = rf"split 'train': 1 files of images are not read: .*{image.stem}\.heic \(HEIC is not read: images are \."
     with pytest.raises(UserError, match=said):
-        open_dataset(kind_of(kind), tmp_path).records("train")
-    report = inspect(dataset_subject(kind_of(kind), str(tmp_path)), workers=1)
+        open_dataset(kind, tmp_path).records("train")
+    report = inspect(dataset_subject(kind, str(tmp_path)), workers=1)
     assert not report.is_sound
     assert any(f"{image.stem}.heic" in line for line in lines_of(report))
 
@@ -135,8 +130,8 @@ def test_nothing_is_said_of_a_set_that_is_whole(tmp_path: Path, kind: str) -> No
     image, _ = write(tmp_path, kind)
     # A photograph as the phone stored it, beside what was made of it.
     image.with_suffix(".heic").write_bytes(b"")
-    assert len(open_dataset(kind_of(kind), tmp_path).records("train")) == 2
-    assert not dataset_subject(kind_of(kind), str(tmp_path)).unread
+    assert len(open_dataset(kind, tmp_path).records("train")) == 2
+    assert not dataset_subject(kind, str(tmp_path)).unread
 
 
 def test_segment_maps_of_coco_that_are_not_read_are_named(tmp_path: Path) -> None:
@@ -164,7 +159,7 @@ def test_images_alone_that_are_not_read_are_named(tmp_path: Path) -> None:
                 '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}'
             )
         with pytest.raises(UserError, match=r"1 files of images are not read: .*/b\.HEIC \(HEIC is not read"):
-            open_dataset(kind_of(kind), tmp_path / kind).records("train")
+            open_dataset(kind, tmp_path / kind).records("train")
 
 
 @pytest.mark.parametrize("partly", [False, True])
@@ -183,7 +178,7 @@ def test_masks_beside_images_are_named_where_they_are_lossy(tmp_path: Path) -> N
     save_jpeg(tmp_path / "train" / "b.jpg", IMAGE)
     Image.fromarray(IDS).save(tmp_path / "train" / "b_mask.png")
     (tmp_path / "classes.txt").write_text("road\n")
-    options = FolderOptions("{split}", "{split}", mask_suffix="_mask")
+    options = FolderOptions(images="{split}", masks="{split}", mask_suffix="_mask")
     with pytest.raises(UserError, match=r"1 images have labels that are not read: train/a_mask\.jpg \(JPG is lossy"):
         open_dataset("folder", tmp_path, options).records("train")
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
-from pipeline.datasets import Geometry, RecordError, open_dataset
+from pipeline.datasets import RecordError, open_dataset
 from pipeline.datasets.readers.ade20k_full import NUM_CLASSES
 from pipeline.engine import ErrorBudget, Resources, make_executor, run_store_stage
-from pipeline.stages import shard
+from pipeline.stages import dataset_source, shard
 from pipeline.store import Manifest, SampleReader, Store, taxonomy_of, verify_store
 from pipeline.taxonomies import taxonomy_entry
+from tests.pipeline.datasets.geometries import geometry_of
 from tests.pipeline.datasets.trees import random_image
 from tests.pipeline.datasets.trees_sets import ade20k_object, seg_png, write_ade20k_full_image
 
@@ -112,10 +113,10 @@ def test_a_store_holds_sixteen_bit_labels_and_their_names(tmp_path: Path) -> Non
     assert dataset.taxonomy is not None
     manifest = Manifest("real", taxonomy_entry(dataset.taxonomy), {"height": 32, "width": 40}, {})
     store = Store.create(str(tmp_path / "store"), manifest)
-    units = shard.plan({"train": dataset.records("train")}, 2)
+    units = dataset_source.plan_units({"train": dataset.records("train")}, 2)
     # Workers have no need of the names: they would read thousands of files each.
     (root / "images/ADE" / STREET / "a.json").write_text("damaged")
-    source = shard.DatasetSource("ade20k-full", str(root), geometry=Geometry(32, 40))
+    source = dataset_source.DatasetSource("ade20k-full", str(root), geometry=geometry_of(32, 40))
     stage = shard.Shard(Resources(), 1)
     run_store_stage(stage, source, store, units, make_executor("serial"), ErrorBudget(), lambda _: None)
     assert verify_store(store.url) == []

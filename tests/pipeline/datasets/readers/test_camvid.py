@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from augment.errors import UserError
-from pipeline.datasets import Geometry, RecordError, open_dataset, show
+from pipeline.datasets import RecordError, open_dataset, show
+from tests.pipeline.datasets.geometries import geometry_of
 from tests.pipeline.datasets.trees import random_image, write_camvid_image
 
 
@@ -159,7 +160,7 @@ def test_a_photograph_may_be_decoded_smaller_and_its_label_never_is(tmp_path: Pa
 
 def test_what_is_decoded_smaller_looks_the_same_at_the_working_size(camvid_root: Path) -> None:
     dataset = open_dataset("camvid", camvid_root)
-    geometry = Geometry(88, 120, "crop")
+    geometry = geometry_of(88, 120, "crop")
     for record in dataset.records("train")[::60]:
         small, full = dataset.load(record, geometry.at_least), dataset.load(record)
         assert (small.reduction, full.reduction) == (2, 1)

@@ -372,7 +372,7 @@ def test_inspect_describes_what_is_refused(
     root: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert guarded(["inspect", "coco", str(root)]) == 0
-    assert "nothing missing" in capsys.readouterr().out
+    assert "no file is missing" in capsys.readouterr().out
     harm(root)
     assert guarded(["inspect", "coco", str(root)]) == 1
     assert "split 'train', " in capsys.readouterr().out

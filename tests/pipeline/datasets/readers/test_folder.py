@@ -163,15 +163,15 @@ def test_many_classes_have_16_bits(tmp_path: Path, image: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("options", "image_path", "mask_path"),
     [
-        (FolderOptions("{split}", "{split}_labels"), "train/a.png", "train_labels/a.png"),
-        (FolderOptions("{split}", "masks/{split}"), "train/a.png", "masks/train/a.png"),
-        (FolderOptions("{split}/images", "{split}/masks"), "train/images/a.jpg", "train/masks/a.png"),
-        (FolderOptions("img_{split}/all", "ann_{split}"), "img_train/all/a.jpg", "ann_train/a.png"),
-        (FolderOptions("JPEGImages", "SegmentationClass"), "JPEGImages/a.jpg", "SegmentationClass/a.png"),
-        (FolderOptions(".", "masks"), "a.png", "masks/a.png"),
-        (FolderOptions(".", ".", mask_suffix="_mask"), "town/a.png", "town/a_mask.png"),
+        (FolderOptions(images="{split}", masks="{split}_labels"), "train/a.png", "train_labels/a.png"),
+        (FolderOptions(images="{split}", masks="masks/{split}"), "train/a.png", "masks/train/a.png"),
+        (FolderOptions(images="{split}/images", masks="{split}/masks"), "train/images/a.jpg", "train/masks/a.png"),
+        (FolderOptions(images="img_{split}/all", masks="ann_{split}"), "img_train/all/a.jpg", "ann_train/a.png"),
+        (FolderOptions(images="JPEGImages", masks="SegmentationClass"), "JPEGImages/a.jpg", "SegmentationClass/a.png"),
+        (FolderOptions(images=".", masks="masks"), "a.png", "masks/a.png"),
+        (FolderOptions(images=".", masks=".", mask_suffix="_mask"), "town/a.png", "town/a_mask.png"),
         (
-            FolderOptions("images/{split}", "masks/{split}", classes="meta/names.txt"),
+            FolderOptions(images="images/{split}", masks="masks/{split}", classes="meta/names.txt"),
             "images/train/a.png",
             "masks/train/a.png",
         ),
@@ -352,7 +352,7 @@ def test_wrong_roots_and_splits_say_what_was_expected_where(tmp_path: Path, imag
     save(tmp_path / "train" / "a.png", image)
     with pytest.raises(UserError, match=r"expected images/<split>/\*\*, found train/; .*set dataset\.folder\.images"):
         open_dataset("folder", tmp_path)
-    dataset = open_dataset("folder", tmp_path, FolderOptions("{split}"))
+    dataset = open_dataset("folder", tmp_path, FolderOptions(images="{split}"))
     with pytest.raises(UserError, match=r"no split 'val': expected .*/val, but .* has the splits train$"):
         dataset.records("val")
     (tmp_path / "train" / "a.png").unlink()

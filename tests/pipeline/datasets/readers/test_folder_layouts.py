@@ -62,7 +62,7 @@ def test_masks_beside_images_are_read_alike_by_every_command(tmp_path: Path, cap
 def test_a_mask_that_is_not_read_is_no_image_either(tmp_path: Path) -> None:
     root = roboflow(tmp_path)
     save(root / "train/frame9_mask.jpg", IMAGE)
-    options = FolderOptions("{split}", "{split}", mask_suffix="_mask")
+    options = FolderOptions(images="{split}", masks="{split}", mask_suffix="_mask")
     assert len(open_dataset("folder", root, options).records("train")) == 3
 
 
@@ -78,10 +78,10 @@ def test_masks_may_have_the_names_of_the_photographs_beside_them(tmp_path: Path)
 def test_files_of_classes_that_differ_between_splits_are_refused(tmp_path: Path) -> None:
     root = roboflow(tmp_path)
     (root / "valid/_classes.csv").write_text("id,name\n0,background\n1,rail\n")
-    options = FolderOptions("{split}", "{split}", mask_suffix="_mask")
+    options = FolderOptions(images="{split}", masks="{split}", mask_suffix="_mask")
     with pytest.raises(UserError, match=r"valid/_classes\.csv and .*test/_classes\.csv differ"):
         open_dataset("folder", root, options)
-    stated = FolderOptions("{split}", "{split}", mask_suffix="_mask", classes="train/_classes.csv")
+    stated = FolderOptions(images="{split}", masks="{split}", mask_suffix="_mask", classes="train/_classes.csv")
     taxonomy = open_dataset("folder", root, stated).taxonomy
     assert taxonomy is not None
     assert taxonomy.classes == ("background", "road")
@@ -136,7 +136,7 @@ def test_lists_say_which_images_a_split_has(tmp_path: Path, capsys: Output) -> N
     assert guarded(["inspect", "folder", str(tmp_path), *settings, listed]) == 0
     assert "3 samples (train 2, val 1)" in capsys.readouterr().out
     (root / "classes.txt").write_text("a\nb\n")
-    dataset = open_dataset("folder", root, FolderOptions("JPEGImages", "SegmentationClass", lists=LISTS))
+    dataset = open_dataset("folder", root, FolderOptions(images="JPEGImages", masks="SegmentationClass", lists=LISTS))
     assert [record.key for record in dataset.records("train")] == ["train_2007_000032", "train_2007_000063"]
     assert [record.label for record in dataset.records("val")] == ["SegmentationClass/2007_000039.png"]
 
@@ -145,7 +145,9 @@ def test_a_list_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
     voc(tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\n")
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("2007_000039\n2099_1\n2099_2\n")
-    dataset = open_dataset("folder", tmp_path, FolderOptions("JPEGImages", "SegmentationClass", lists=LISTS))
+    dataset = open_dataset(
+        "folder", tmp_path, FolderOptions(images="JPEGImages", masks="SegmentationClass", lists=LISTS)
+    )
     with pytest.raises(UserError, match=r"val\.txt names 2 of 3 images that are not there, such as 2099_1, 2099_2"):
         dataset.records("val")
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("\n")
@@ -175,7 +177,7 @@ def test_masks_may_be_in_a_folder_among_the_images_of_their_split(tmp_path: Path
         save(tmp_path / split / "a.png", IMAGE)
         save(tmp_path / split / "masks" / "a.png", MASK)
     (tmp_path / "classes.txt").write_text("a\nb\n")
-    dataset = open_dataset("folder", tmp_path, FolderOptions("{split}", "{split}/masks"))
+    dataset = open_dataset("folder", tmp_path, FolderOptions(images="{split}", masks="{split}/masks"))
     assert dataset.splits() == ["train", "val"]
     for split in dataset.splits():
         [record] = dataset.records(split)
@@ -207,7 +209,7 @@ def test_lists_may_begin_each_path_with_the_folder_that_it_is_in(tmp_path: Path)
     root = voc(tmp_path)
     (root / "ImageSets/Segmentation/train.txt").write_text("./JPEGImages/2007_000032.jpg\n./2007_000063\n")
     (root / "classes.txt").write_text("a\nb\n")
-    options = FolderOptions("JPEGImages", "SegmentationClass", lists=LISTS)
+    options = FolderOptions(images="JPEGImages", masks="SegmentationClass", lists=LISTS)
     assert len(open_dataset("folder", root, options).records("train")) == 2
 
 

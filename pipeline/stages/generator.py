@@ -1,0 +1,89 @@
+"""The diffusion model that paints on layouts, and the adapter to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from augment.errors import UserError
+from augment.lumen import zoo
+from augment.options import ModelName, Options
+from pipeline.checks.hub import require_reachable
+from pipeline.checks.models import BASE, require_base
+from pipeline.workspace.mismatch import content_of
+from pipeline.workspace.model_files import (
+    adapter_components,
+    adapter_folder,
+    basis_digest,
+    require_fit,
+    require_same_shape,
+)
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+# Folder of an adapter with the basis that it was trained with.
+BASIS = "basis"
+BASE_NAMES = {
+    "base": BASE,
+    "base.name": BASE,
+    "base.digest": content_of("the files of generator.base"),
+}
+
+
+class GeneratorOptions(Options):
+    """Section `generator`: the diffusion model and how it is sampled."""
+
+    base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
+    adapter: ModelName | None = Field(
+        default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
+    )
+    num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
+
+
+def start_adapter(config: Config) -> Path | None:
+    """Folder of the adapter to start from, if there is one; checked against what the layouts will be.
+
+    Raises:
+        UserError: it is missing, reads another number of components than k_max, or belongs to another base model.
+    """
+    if config.generator.adapter is None:
+        return None
+    folder = adapter_folder(config.generator.adapter)
+    k_max = config.layout.k_max
+    if (components := adapter_components(folder)) != k_max:
+        raise UserError(
+            f"layout.k_max={k_max}: the adapter in {folder} reads {components} components; "
+            f"set layout.k_max={components}, or train a new one with generator.adapter=null"
+        )
+    require_fit(folder, config.generator.base)
+    return folder
+
+
+def adapter_basis(config: Config) -> Path | None:
+    """Folder of the starting adapter's own basis, if layouts are to be written in it."""
+    folder = start_adapter(config)
+    return folder / BASIS if folder and config.layout.basis == "adapter" else None
+
+
+def adapter_basis_digest(config: Config) -> str | None:
+    """Digest of that basis."""
+    folder = adapter_basis(config)
+    return basis_digest(folder) if folder else None
+
+
+def require_generator(config: Config) -> None:
+    """Check that the base model exists and fits the adapter to start from.
+
+    Raises:
+        UserError: it does not.
+    """
+    base = config.generator.base
+    require_reachable(BASE, base, "model_index.json", zoo.names())
+    unet = require_base(base)
+    if adapter := start_adapter(config):
+        require_same_shape(adapter, base, unet)

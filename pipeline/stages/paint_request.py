@@ -1,0 +1,106 @@
+"""What to paint on the layout of a sample, and the synthetic sample that comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augment.lumen.prompt_limit import FittedPrompt
+from augment.prompts import PromptOptions, draw_domain, expand
+from pipeline.datasets.table import BOXES
+from pipeline.stages.dataset_source import CONTENT, REGION
+from pipeline.stages.descriptions import caption_of, content_attributes
+from pipeline.stages.seeds import stable_seed
+from pipeline.store import JSON, LABELLED, Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from augment.lumen.layout_sampler import Request
+    from augment.prompts import Prompt
+
+# Metadata of a sample, true if the text encoder did not take the whole prompt.
+SHORTENED = "prompt_shortened"
+# What a synthetic sample keeps of its source's metadata.
+_KEPT = (BOXES, LABELLED, REGION, CONTENT)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where each synthetic sample comes from, for its metadata: the base as `name@digest`, the others as digests."""
+
+    base: str
+    adapter: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class PaintRequest:
+    """An image to paint on the layout of a sample.
+
+    Attributes:
+        sample: the source.
+        variant: number of the variant.
+        request: for the model; the text encoder may take only a part of its prompt.
+        prompt: the same prompt in parts.
+        attributes: what the image is to show: the attributes of its source, or others chosen instead.
+    """
+
+    sample: Sample
+    variant: int
+    request: Request
+    prompt: Prompt
+    attributes: dict[str, str]
+
+    @classmethod
+    def of(
+        cls, sample: Sample, k: int, variant: int, prompts: PromptOptions, classes: tuple[str, ...], seed: int
+    ) -> PaintRequest:
+        """What to paint; every random choice depends on the run's seed and the sample's key, k and variant alone.
+
+        The prompt does not depend on k: the ks of a variant differ in noise and in how much of the layout they use.
+
+        Args:
+            sample: the source, with a layout.
+            k: layout components to use.
+            variant: number of the variant.
+            prompts: templates and values to choose from.
+            classes: names of the train ids, for captions of images without any other text.
+            seed: the run's seed.
+        """
+        from augment.lumen.layout_sampler import Request
+
+        assert sample.layout is not None
+        generator = np.random.default_rng(stable_seed("prompt", seed, sample.key, variant))
+        template = prompts.templates[int(generator.integers(len(prompts.templates)))]
+        chosen = draw_domain(prompts.domains, generator)
+        description = caption_of(sample, chosen, classes, generator)
+        attributes = {**content_attributes(sample), **chosen}
+        prompt = expand(template, attributes, description)
+        noise = stable_seed("noise", seed, sample.key, k, variant)
+        request = Request(sample.layout, k, str(prompt), noise, prompts.negative)
+        return cls(sample, variant, request, prompt, {**attributes, "medium": "synthetic"})
+
+    def painted(self, image: NDArray[np.uint8], fitted: FittedPrompt, provenance: Provenance) -> Sample:
+        """The synthetic sample: the new image with the source's annotations, its attributes and its provenance."""
+        sample, request = self.sample, self.request
+        metadata: dict[str, JSON] = {
+            **self.attributes,
+            "source_key": sample.key,
+            "source_dataset": sample.metadata["dataset"],
+            "split": sample.metadata["split"],
+            "k": request.k,
+            "variant": self.variant,
+            "seed": request.seed,
+            # The text that was encoded, which may be a part of the requested one.
+            "prompt": fitted.text,
+            **({SHORTENED: True} if fitted.shortened else {}),
+            "base": provenance.base,
+            "adapter": provenance.adapter,
+            "basis": provenance.basis,
+        }
+        metadata |= {name: sample.metadata[name] for name in _KEPT if name in sample.metadata}
+        key = f"{sample.key}_k{request.k:02d}_v{self.variant:02d}"
+        return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)
