@@ -1,4 +1,4 @@
-"""Labelled image sets as they lie on disk."""
+"""Labelled image sets on disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.geometry import Geometry, Mode, Resample, SizeOptions, Tiles, View
 from pipeline.datasets.intake import HeldOut, Intake, LeftOut, Listing
 from pipeline.datasets.options import DatasetOptions
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place
 from pipeline.datasets.readers.ade20k import Ade20k
 from pipeline.datasets.readers.ade20k_full import Ade20kFull
 from pipeline.datasets.readers.bdd100k import Bdd100k
@@ -19,7 +21,7 @@ from pipeline.datasets.readers.coco import Coco, CocoOptions
 from pipeline.datasets.readers.coco_stuff import CocoStuff
 from pipeline.datasets.readers.folder import Folder
 from pipeline.datasets.readers.folder_options import FolderOptions
-from pipeline.datasets.record import TRAIN_SPLIT, Box, Frame, Record, RecordError, make_key
+from pipeline.datasets.record import TRAIN_SPLIT, Box, Facts, Frame, Record, RecordError, records_of
 from pipeline.datasets.registry import KindOptions, kinds, open_dataset, register_dataset
 from pipeline.datasets.resampling import resize_frame, show
 from pipeline.datasets.sampling_options import SamplingOptions
@@ -40,6 +42,7 @@ __all__ = [
     "Dataset",
     "DatasetOptions",
     "Decoding",
+    "Facts",
     "Folder",
     "FolderOptions",
     "Frame",
@@ -50,6 +53,7 @@ __all__ = [
     "LeftOut",
     "Listing",
     "Mode",
+    "Place",
     "Record",
     "RecordError",
     "Resample",
@@ -58,12 +62,13 @@ __all__ = [
     "Tiles",
     "Tree",
     "View",
+    "check_split",
     "kinds",
-    "make_key",
     "map_ids",
     "open_dataset",
     "read_label_colors",
     "read_label_ids",
+    "records_of",
     "register_dataset",
     "resize_frame",
     "show",

@@ -18,7 +18,7 @@ from pipeline.taxonomies import Taxonomy
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What was drawn on an image, pixel by pixel: ``label`` and ``instances`` as a `Frame` has them."""
+    """The annotations of an image, pixel by pixel: ``label`` and ``instances`` as a `Frame` has them."""
 
     label: Label | None = None
     instances: NDArray[np.uint16] | None = None
@@ -32,12 +32,12 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What stores made of it call it."""
+        """Name of the dataset in the stores that are made of it."""
 
     @property
     @abstractmethod
     def taxonomy(self) -> Taxonomy | None:
-        """What the train ids mean; None where no image has a label."""
+        """The classes of the train ids; None where no image has a label."""
 
     @abstractmethod
     def splits(self) -> list[str]:
@@ -64,8 +64,9 @@ class Dataset(ABC):
     def load(self, record: Record, at_least: Size | None = None) -> Frame:
         """Read an image with its annotations and boxes, as far as the record has them.
 
-        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that is ``at_least`` so large; annotations never are.
-        Raises RecordError naming the file that cannot be read, has unknown ids, or has another size.
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if that is no smaller than ``at_least`` (height, width);
+        annotations never are. Raises RecordError naming the file that cannot be read, has unknown ids, or has another
+        size.
         """
         frame = read_frame(self.tree, record.image, at_least)
         found = self.annotations(record)
@@ -76,7 +77,7 @@ class Dataset(ABC):
 
 
 def _check_same_size(frame: Frame, annotation: Label, record: Record, path: str) -> None:
-    """Raise RecordError where an annotation, read from ``path``, does not lie on its image pixel by pixel."""
+    """Raise RecordError where an annotation, read from ``path``, has another size than its image."""
     height, width = frame.full_size
     if (height, width) != annotation.shape:
         turned = ": EXIF orientation may be why; labels must fit the image upright, as viewers show it"

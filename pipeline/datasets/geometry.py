@@ -1,4 +1,4 @@
-"""The working size, and which part of an image a sample of that size shows."""
+"""The working size, and the part of an image that each sample shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from augment.options import Options
 from pipeline.datasets.record import RecordError, Size
 
 LATENT_STRIDE = 8
-# A photograph decoded at 1/2, 1/4 or 1/8 keeps at least so many pixels for each that is wanted: docs/datasets.md.
+# Least number of pixels, for each one that is needed, in a photograph decoded at 1/2, 1/4 or 1/8:
+# docs/datasets/geometry.md.
 REDUCTION_MARGIN = 2
 
 Mode: TypeAlias = Literal["resize", "crop", "random_crop", "letterbox", "tiles"]
@@ -32,7 +33,7 @@ class Region:
 
 @dataclass(frozen=True)
 class View:
-    """What one sample shows: ``region`` of its source, in pixels of the file, is drawn on ``content`` of the sample.
+    """What one sample shows: ``region`` of its source, in pixels of the file, fills ``content`` of the sample.
 
     ``content`` is the whole sample in every mode but letterbox.
     """
@@ -52,11 +53,11 @@ class Tiles(Options):
     )
 
     def reach(self, count: int) -> float:
-        """How many tiles without overlap would be as long as ``count`` tiles are with it."""
+        """Length of ``count`` tiles with overlap, in tiles without."""
         return 1 + (count - 1) * (1 - self.overlap)
 
     def spans(self, length: int, count: int) -> list[tuple[int, int]]:
-        """Start and size of ``count`` tiles over a side of ``length`` pixels; together they cover all of it."""
+        """Start and size of ``count`` tiles that together cover a side of ``length`` pixels."""
         size = min(length, -int(-length // self.reach(count)))
         # Starts are whole pixels, so that two of them may be a pixel too far apart.
         steps = max(count - 1, 1)
@@ -121,14 +122,14 @@ class Geometry(SizeOptions):
 
     @property
     def views_per_image(self) -> int:
-        """Samples that are made of each image."""
+        """Samples of each image."""
         return self.tiles.rows * self.tiles.columns if self.tiles else 1
 
     @property
     def at_least(self) -> Size | None:
-        """The size that an image must have when decoded to be sharp in every view of it; None for its full size.
+        """Least size (height, width) of a decoded image that keeps every view of it sharp; None for its full size.
 
-        Fractional areas would not fall on whole pixels of a reduced image, so that ``area`` takes the full size.
+        ``area`` takes the full size: fractional areas would not fall on whole pixels of a reduced image.
         """
         if not self.reduced_jpeg or self.resample == "area":
             return None
@@ -140,7 +141,7 @@ class Geometry(SizeOptions):
         return -int(-self.height * down // 1), -int(-self.width * across // 1)
 
     def keys(self, key: str) -> list[str]:
-        """The keys of the samples that are made of the image ``key``, known before it is read."""
+        """The keys of the samples of the image ``key``, known before it is read."""
         if not self.tiles:
             return [key]
         return [f"{key}_r{row}_c{column}" for row in range(self.tiles.rows) for column in range(self.tiles.columns)]
@@ -148,7 +149,7 @@ class Geometry(SizeOptions):
     def views(self, key: str, size: Size) -> list[View]:
         """What the samples of the image ``key`` of this size (height, width) show, in the order of ``keys``.
 
-        Raises RecordError where a tile would have to be enlarged, or no pixel of the image would be left.
+        Raises RecordError where a tile would be enlarged, or the image is smaller than the latent stride.
         """
         height, width = size
         if min(size) < LATENT_STRIDE:
@@ -168,7 +169,7 @@ class Geometry(SizeOptions):
                 return [View(name, region, whole) for name, region in zip(self.keys(key), regions, strict=True)]
 
     def _random(self, key: str, size: Size) -> Region:
-        """Numbers come from a digest of the key, not from a generator whose stream another release may change."""
+        # From a digest of the key: another release may change the stream of a random generator.
         digest = hashlib.sha256(f"random_crop {key}".encode()).digest()
         share, down, across = (int.from_bytes(digest[i : i + 6]) / 2**48 for i in (0, 6, 12))
         scale = self.smallest + (1 - self.smallest) * share
@@ -188,7 +189,7 @@ class Geometry(SizeOptions):
 
 
 def window(size: Size, shape: Size) -> Size:
-    """The largest height and width within ``size`` that have the proportions of ``shape``, in whole pixels."""
+    """The largest height and width within ``size`` with the proportions of ``shape``, in whole pixels."""
     height, width = size
     if width * shape[0] >= height * shape[1]:
         return height, min(width, max(1, (2 * height * shape[1] + shape[0]) // (2 * shape[0])))

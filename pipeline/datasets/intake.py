@@ -1,4 +1,4 @@
-"""Which images of a dataset on disk are read, and in which split."""
+"""Which images of a dataset are read, and in which split."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pydantic import AfterValidator, Field
 from augment.errors import UserError
 from augment.options import Options, Seed
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.dataset_tables import unread_tables
 from pipeline.datasets.files.tree import enumerate_some
-from pipeline.datasets.files.unpaired import noting_ignored, telling_unpaired
-from pipeline.datasets.files.unread_folders import folders_like_labels
+from pipeline.datasets.pairing.pairs import collecting_ignored, collecting_unpaired
+from pipeline.datasets.pairing.unread_folders import folders_like_labels
 from pipeline.datasets.record import TRAIN_SPLIT, Record, sorted_by_key
-from pipeline.datasets.tables import unread_tables
 
 _MOST_NAMES = 3
-# Looked into for tables that are not read.
+# Folders that are searched for tables that are not read.
 _MOST_FOLDERS = 100
 
 
@@ -50,7 +50,7 @@ class HeldOut(Options):
     def divided(self, records: Sequence[Record]) -> dict[str, list[Record]]:
         """The records of ``train``, divided; each side has at least one group.
 
-        Raises UserError where there are fewer than two groups, or an image that the pattern is not in.
+        Raises UserError for fewer than two groups, and for an image whose path the pattern does not match.
         """
         groups: dict[str, list[Record]] = {}
         for record in records:
@@ -79,7 +79,7 @@ class HeldOut(Options):
         return found[1 if found.re.groups else 0] or ""
 
     def _place(self, group: str) -> float:
-        """The place of a group between 0 and 1."""
+        """A number from 0 to 1 that depends on the group and the seed alone."""
         digest = hashlib.sha256(f"{self.seed}\0{group}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -97,7 +97,7 @@ class LeftOut:
     labels: tuple[str, ...]
 
     def __str__(self) -> str:
-        """How many of each, with a few names; in a line."""
+        """The number of each with a few names, in one line."""
         counted = (("image", "without a label", self.images), ("label", "without an image", self.labels))
         parts = [
             f"{len(names)} {what}{'s' if len(names) > 1 else ''} {lack} ({enumerate_some(names, _MOST_NAMES)})"
@@ -107,20 +107,20 @@ class LeftOut:
         return f"{self.split}: {' and '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
-        """All names as plain values."""
+        """All names, as plain values."""
         names = {"images_without_label": list(self.images), "labels_without_image": list(self.labels)}
         return {"split": self.split, **names}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of each split that are read, sorted by key, and what is not read.
+    """The images of each split that are read, and what is not read.
 
     Attributes:
-        records: by split.
-        left_out: of the splits that had more.
-        tables: paths of tables that are there and are not read.
-        like_labels: of a dataset without labels, a file of each folder that is not read and looks like one of labels.
+        records: by split, sorted by key.
+        left_out: files that are left out, of the splits that have any.
+        tables: paths of tables that are not read.
+        like_labels: for a dataset without labels, one file of each folder that seems to hold labels.
     """
 
     records: dict[str, list[Record]]
@@ -129,40 +129,40 @@ class Listing:
     like_labels: tuple[str, ...] = ()
 
     def remarks(self) -> list[str]:
-        """What is not read, a line each."""
+        """What is not read, one line each."""
         lines = [f"left out of {left_out}" for left_out in self.left_out]
         if self.tables:
             lines.append(f"tables that are not read: {enumerate_some(self.tables, _MOST_NAMES)}")
         if self.like_labels:
             lines.append(
-                "no labels are read, though files elsewhere are named as the images: "
-                f"{enumerate_some(self.like_labels, _MOST_NAMES)}; if they are masks, say where in "
-                "dataset.folder.masks, and what their values mean in classes.txt"
+                "no labels are read, but files in other folders have the names of images: "
+                f"{enumerate_some(self.like_labels, _MOST_NAMES)}; if they are masks, give their folder "
+                "in dataset.folder.masks, and the meaning of their values in classes.txt"
             )
         return lines
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What of a dataset is read: all, or ``only_labelled`` images; and what is ``held_out`` of them."""
+    """Which images of a dataset are read: all, or ``only_labelled`` ones; and which of them are ``held_out``."""
 
     only_labelled: bool = False
     held_out: HeldOut | None = None
 
     def splits(self, dataset: Dataset) -> list[str]:
-        """Names of the splits that are read, sorted."""
+        """Names of the splits that can be read, sorted."""
         return sorted({*dataset.splits(), *([self.held_out.split] if self.held_out else [])})
 
     def listing(self, dataset: Dataset, splits: Sequence[str], *, may_be_empty: bool = False) -> Listing:
         """The images of these splits.
 
-        Raises UserError for whatever `Dataset.records` refuses, where a split that is to be held out is on disk, and
-        unless it ``may_be_empty`` for a split that nothing is left of.
+        Raises UserError as `Dataset.records` does, where the split to hold out is on disk, and for a split that is left
+        without an image unless it ``may_be_empty``.
         """
         held_out = self.held_out
         if held_out is not None and held_out.split in dataset.splits():
             raise UserError(
-                f"dataset.held_out: {dataset.tree} has the split {held_out.split!r}, so none is to be made of "
+                f"dataset.held_out: {dataset.tree} has the split {held_out.split!r}, so none can be made of "
                 f"{TRAIN_SPLIT!r}: leave held_out null, or give held_out.split another name"
             )
         records: dict[str, list[Record]] = {}
@@ -182,15 +182,15 @@ class Intake:
         return Listing(chosen, tuple(left_out), tuple(tables), tuple(like_labels))
 
     def _records(self, dataset: Dataset, split: str, left_out: list[LeftOut], may_be_empty: bool) -> list[Record]:
-        with noting_ignored() as ignored:
+        with collecting_ignored() as ignored:
             if self.only_labelled:
-                with telling_unpaired() as unpaired:
+                with collecting_unpaired() as unpaired:
                     found = dataset.records(split)
             else:
                 unpaired, found = [], dataset.records(split)
         bare = [PurePosixPath(record.image).name for record in found if record.label is None and self.only_labelled]
         known = set(bare)
-        # COCO's files may list fewer images than there are: those are no records.
+        # COCO's files may list fewer images than are on disk: the others have no record.
         unlisted = [name for one in unpaired for name in one.without_label if name not in known]
         alone = [PurePosixPath(path).name for path in ignored] + [
             name for one in unpaired for name in one.without_image
@@ -211,11 +211,11 @@ class Intake:
 
 
 def _of_some_folders(records: Sequence[Record]) -> list[str]:
-    """Paths of the images in those folders."""
+    """Paths of the images in `_folders`."""
     folders = {*_folders(records)}
     return [record.image for record in records if posixpath.dirname(record.image) in folders]
 
 
 def _folders(records: Iterable[Record]) -> list[str]:
-    """Some of the folders that have images, sorted; a set may have thousands."""
+    """Some of the folders with images, sorted; a set may have thousands."""
     return sorted({posixpath.dirname(record.image) for record in records})[:_MOST_FOLDERS]

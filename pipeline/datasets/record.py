@@ -1,10 +1,10 @@
-"""An image of a dataset: what is known of it before it is read, and what it holds."""
+"""An image of a dataset: as a record before it is read, and as a frame of pixels."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -26,16 +26,16 @@ _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class RecordError(UserError):
-    """One image, label or attribute file is at fault; the rest of the dataset can still be read.
+    """One image, label or attribute file is faulty; the rest of the dataset can still be read.
 
     The message starts with the kind of fault and a colon, such as "truncated image: ...", and is counted by it.
     """
 
 
-# There are hundreds of thousands of them in a set.
+# Slots, as a set has hundreds of thousands.
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An object's rectangle: pixels of its image from the left and the top edge, fractions allowed."""
+    """An object's rectangle, in pixels from the left and the top edge of its image; fractions are allowed."""
 
     category: str
     left: float
@@ -46,12 +46,12 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An image and what its owner says of its pixels.
+    """An image and its annotations.
 
     ``image`` is RGB uint8 [H, W, 3]; ``label`` train ids [H, W], uint8 or, where the taxonomy has more than 255
-    classes, uint16; ``instances`` uint16 [H, W], a number from 1 for each object and 0 where there is none.
-    ``size`` is given where the image was decoded at 1/``reduction`` of the size that its file has: annotations and
-    boxes count in pixels of the file.
+    classes, uint16; ``instances`` uint16 [H, W], a number from 1 for each object and 0 for no object. ``size`` is
+    set where the image was decoded at 1/``reduction`` of its size in the file: annotations and boxes count in pixels of
+    the file.
     """
 
     image: NDArray[np.uint8]
@@ -67,16 +67,16 @@ class Frame:
         return self.size or (self.image.shape[0], self.image.shape[1])
 
 
-# A dataset may have a million of them.
+# Slots, as a dataset may have a million.
 @dataclass(frozen=True, slots=True)
 class Record:
     """One image of a dataset, not read yet.
 
     ``key`` is unique over all splits and matches ``[A-Za-z0-9_-]+``. ``image``, ``label`` and ``instances`` are
-    paths below the dataset's root with forward slashes, so that a record is the same wherever the dataset lies;
-    ``label`` is None for an unlabelled image. ``attributes`` says what captions need: ``medium`` always, others
-    where known. ``captions`` are sentences that people wrote of it. ``boxes`` count in pixels of the upright image.
-    ``legend`` says what the values in a label stand for where that is another thing in each image.
+    paths below the dataset's root with forward slashes, so that a record does not depend on where the dataset is;
+    ``label`` is None for an unlabelled image. ``attributes`` are for captions: always ``medium``, others where known.
+    ``captions`` are sentences that people wrote about it. ``boxes`` count in pixels of the upright image. ``legend``
+    describes the values in a label where they mean something else in each image.
     """
 
     key: str
@@ -90,7 +90,7 @@ class Record:
     legend: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain values, empty ones left out."""
+        """The record as plain values, without empty ones."""
         return {name: value for name, value in msgspec.to_builtins(self).items() if value}
 
     @classmethod
@@ -99,6 +99,51 @@ class Record:
         captions = tuple(values.get("captions", ()))
         boxes = tuple(Box(**box) for box in values.get("boxes", ()))
         return cls(**{**values, "captions": captions, "boxes": boxes})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a dataset knows about an image, as a `Record` has it."""
+
+    attributes: dict[str, str] = field(default_factory=dict)
+    captions: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+
+NO_FACTS = Facts()
+
+
+def records_of(
+    split: str,
+    images: Mapping[str, str],
+    labels: Mapping[str, str],
+    facts_of: Callable[[str, str], Facts] | None = None,
+    *,
+    instances: Mapping[str, str] | None = None,
+    legends: Mapping[str, str] | None = None,
+) -> list[Record]:
+    """The records of a split's images, sorted by key; the mappings have paths by the name of an image.
+
+    ``facts_of`` takes name and path of an image. Its medium is ``photo`` unless its attributes state another. Raises
+    UserError where two images have one key.
+    """
+    records = []
+    for name, path in images.items():
+        facts = facts_of(name, path) if facts_of else NO_FACTS
+        records.append(
+            Record(
+                key=make_key(split, name),
+                split=split,
+                image=path,
+                label=labels.get(name),
+                instances=instances.get(name) if instances else None,
+                attributes={"medium": "photo", **facts.attributes},
+                captions=facts.captions,
+                boxes=facts.boxes,
+                legend=legends.get(name, "") if legends else "",
+            )
+        )
+    return sorted_by_key(records)
 
 
 def make_key(split: str, stem: str) -> str:

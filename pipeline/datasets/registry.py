@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from augment.errors import UserError
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.files.decoding import Decoding
-from pipeline.datasets.files.folder_lists import SPLIT
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.readers.ade20k import Ade20k
 from pipeline.datasets.readers.ade20k_full import Ade20kFull
@@ -23,6 +22,7 @@ from pipeline.datasets.readers.cityscapes import Cityscapes
 from pipeline.datasets.readers.coco import Coco, CocoOptions
 from pipeline.datasets.readers.coco_stuff import CocoStuff
 from pipeline.datasets.readers.folder import Folder
+from pipeline.datasets.readers.folder_lists import SPLIT
 from pipeline.datasets.readers.folder_options import FolderOptions
 
 KindOptions: TypeAlias = FolderOptions | CocoOptions
@@ -49,7 +49,7 @@ _IMPORT_PATH = re.compile(r"[\w.]+:[\w.]+")
 # Names that users gave their readers, with the import paths of these.
 _REGISTERED: dict[str, str] = {}
 
-# Folders that the owners' archives unpack to, or that people unpack them in.
+# Folders that the owners' archives unpack to, or are usually unpacked into.
 _ARCHIVES: dict[str, tuple[str, ...]] = {
     "cityscapes": ("leftImg8bit_*", "gtFine_*", "gtCoarse_*"),
     "cityscapes-coarse": ("leftImg8bit_*", "gtFine_*", "gtCoarse_*"),
@@ -62,7 +62,7 @@ _ARCHIVES: dict[str, tuple[str, ...]] = {
     "coco-stuff": ("annotations_*",),
     "coco": ("annotations_*", "panoptic_annotations_*", "image_info_*"),
 }
-# Of the years of PASCAL VOC.
+# For PASCAL VOC of any year.
 _VOC_ARCHIVES = ("VOC20*", "VOCdevkit/VOC20*", "*/VOCdevkit/VOC20*")
 
 
@@ -108,7 +108,7 @@ def open_dataset(
     """Open the dataset in ``root``, a folder or any fsspec URL; little is read but folder names.
 
     ``kind`` is one of `kinds` or an import path such as ``my_package.my_module:MyDataset``. ``options`` are those of
-    its kind, and not looked at for any other; ``decoding`` says how its images are decoded. Raises UserError for an
+    its kind, and ignored for any other; ``decoding`` says how its images are decoded. Raises UserError for an
     unknown kind, and where the folder does not hold a dataset of that kind, saying what was expected where.
     """
     reader = _reader(kind)
@@ -125,7 +125,7 @@ def archives_of(kind: str, tree: Tree, options: KindOptions | None) -> tuple[str
     """Patterns of the folders that a dataset of this kind may have been unpacked in."""
     if kind != "folder":
         return _ARCHIVES.get(kind, ())
-    # A plain folder may be of PASCAL VOC, unless the folder of images that its options name is in it.
+    # A plain folder may hold PASCAL VOC, unless the folder of images in its options is in it.
     first = (options if isinstance(options, FolderOptions) else FolderOptions()).images.partition("/")[0]
     return _VOC_ARCHIVES if SPLIT not in first and first != "." and first not in tree.folders() else ()
 

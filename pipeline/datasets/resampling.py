@@ -1,4 +1,4 @@
-"""The one way an image and its annotations get to the working size."""
+"""Bringing an image and its annotations to the working size."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Ids = TypeVar("Ids", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.unsignedi
 
 Box4 = tuple[float, float, float, float]
 
-# Values of an image that is not copied whole for each of its tiles: more than the default of dataset.max_pixels.
+# Images with more values are not copied whole for each tile; by default dataset.max_pixels excludes them.
 _LARGE = 3 * MAX_PIXELS
-# ImageNet's mean colour, which backbones subtract: what they see of the bars of a letterbox is zero.
+# ImageNet's mean colour. Backbones subtract it, so that the bars of a letterbox are zero for them.
 PADDING = (124, 116, 104)
 
 
 def show(frame: Frame, view: View, geometry: Geometry, ignore_index: int | None = None) -> Frame:
-    """Bring what a view shows of an image and of its annotations to the working size.
+    """Bring the part of an image and its annotations that a view shows to the working size.
 
     Outside the view's content the image has the mean colour of ImageNet, the instance map 0 and the label
-    ``ignore_index``; None is the highest value of its dtype, as every taxonomy has it. Boxes are cut off at the edges
-    of the region; those with less than a pixel left are dropped. Raises UserError where an annotation differs in size
-    from the image: they would not belong together pixel by pixel.
+    ``ignore_index``; None is the highest value of its dtype, as in every taxonomy. Boxes are clipped at the edges
+    of the region; those with less than a pixel left are dropped. Raises UserError where an annotation has another size
+    than the image.
     """
     _check_sizes(frame)
     region, content, shape = view.region, view.content, geometry.shape
@@ -62,7 +62,7 @@ def resize_image(
 
     ``bilinear`` is a triangle filter that widens as the image shrinks, so nothing aliases. ``area`` is the mean of the
     source pixels that a target pixel covers, parts of pixels counted as such; where a side is enlarged it is bilinear.
-    The region counts in pixels of the file, of which one of ``image`` covers ``reduction`` x ``reduction``.
+    The region is in pixels of the file; a pixel of ``image`` covers ``reduction`` x ``reduction`` of them.
     """
     height, width = shape
     right, bottom = region.left + region.width, region.top + region.height
@@ -73,16 +73,16 @@ def resize_image(
         if resample == "area" and region.height >= height and region.width >= width:
             return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     box = (region.left / reduction, region.top / reduction, right / reduction, bottom / reduction)
-    # Pillow copies all that it is given, for each tile of a large image.
+    # Pillow copies its whole input, for each tile of a large image.
     near, within = around(image, box, shape) if image.size > _LARGE else (image, box)
     return np.asarray(Image.fromarray(near).resize((width, height), Image.Resampling.BILINEAR, within))
 
 
 def around(image: NDArray[np.uint8], box: Box4, shape: Size) -> tuple[NDArray[np.uint8], Box4]:
-    """The part of an image that a filter meets which brings ``box`` (left, top, right, bottom) to ``shape``.
+    """The part of an image that the filter reads to resize ``box`` (left, top, right, bottom) to ``shape``.
 
-    Returns it with the box in it. Pillow chooses the order of its two passes by the size of what it is given, so that
-    a value of the result may differ by one from that of the whole image.
+    Returns that part, and the box in it. Pillow chooses the order of its two passes by the size of its input, so that
+    values may differ by one from those of the whole image.
     """
     across, down = (math.ceil(abs(box[i + 2] - box[i]) / side) + 1 for i, side in enumerate(reversed(shape)))
     left, top = max(0, int(box[0]) - across), max(0, int(box[1]) - down)
@@ -103,7 +103,7 @@ def _centres(source: int, target: int) -> NDArray[np.intp]:
 
 
 def padded(array: Ids, content: Region, shape: Size, value: int | tuple[int, ...]) -> Ids:
-    """An array of ``shape`` (height, width) that is ``value`` but for the content; the same where that fills it."""
+    """An array of ``shape`` (height, width) with ``array`` at ``content`` and ``value`` elsewhere."""
     if array.shape[:2] == shape:
         return array
     whole = np.empty((*shape, *array.shape[2:]), array.dtype)
@@ -113,7 +113,7 @@ def padded(array: Ids, content: Region, shape: Size, value: int | tuple[int, ...
 
 
 def moved_box(box: Box, region: Region, content: Region) -> Box | None:
-    """A box in pixels of the sample, cut off at the region; None where less than a pixel's area is left."""
+    """A box in pixels of the sample, clipped at the region; None if less than a pixel's area is left."""
     across, down = content.width / region.width, content.height / region.height
     left = (max(box.left - region.left, 0)) * across
     top = (max(box.top - region.top, 0)) * down

@@ -1,6 +1,6 @@
-"""Which images of a set to take: by the classes they show, by name, or a share of them.
+"""Choosing images of a set: by the classes that they show, by name, or a share of them.
 
-All choices are of distinct images, depend on the keys and the seed alone, and not on the order of the keys.
+The chosen images are distinct. A choice depends on the keys and the seed, and not on the order of the keys.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.datasets.record import make_key
 
-# Of DAFormer (Hoyer et al., CVPR 2022), which DGInStyle takes over.
+# As in DAFormer (Hoyer et al., CVPR 2022) and DGInStyle.
 TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How many pixels of each class every image has: ``pixels`` int64 [N, C], a row for each of ``keys``, sorted."""
+    """Number of pixels of each class in each image: ``pixels`` int64 [N, C], one row for each of ``keys``, sorted."""
 
     keys: tuple[str, ...]
     pixels: NDArray[np.int64]
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, NDArray[np.int64]]], classes: int) -> ClassCounts:
-        """The counts int64 [C] of each key, in whichever order they come."""
+        """The counts int64 [C] of each key, given in any order."""
         ordered = sorted(rows, key=lambda row: row[0])
         pixels = np.stack([counts for _, counts in ordered]) if ordered else np.zeros((0, classes), np.int64)
         return cls(tuple(key for key, _ in ordered), pixels)
 
     def among(self, keys: Collection[str]) -> ClassCounts:
-        """The counts of these images alone."""
+        """The counts of these images only."""
         wanted = set(keys)
         rows = [row for row, key in enumerate(self.keys) if key in wanted]
         return ClassCounts(tuple(self.keys[row] for row in rows), self.pixels[rows])
@@ -54,10 +54,10 @@ def rare_class_probabilities(shares: NDArray[np.float64], temperature: float = T
 def rare_class_sample(
     counts: ClassCounts, samples: int, temperature: float = TEMPERATURE, seed: int = 0
 ) -> frozenset[str]:
-    """``samples`` different images: a class is drawn with P(c), then an image that shows it, each equally likely.
+    """``samples`` different images: a class is chosen with P(c), then one of the images that show it, uniformly.
 
-    An image that was taken already is not taken again: a class is drawn anew. A class that no image shows, or none that
-    is left, is out of the draw. Fewer images are returned where no more show any class.
+    Each image is taken once. Classes without a remaining image are not chosen. Fewer images are returned where no
+    others show any class.
     """
     rng = np.random.default_rng(seed)
     members = _members(counts, rng)
@@ -66,19 +66,19 @@ def rare_class_sample(
     left = [index for index, rows in enumerate(members) if rows]
     probabilities = rare_class_probabilities(shares[left], temperature) if left else None
     while left and len(chosen) < samples:
-        drawn = left[int(rng.choice(len(left), p=probabilities))]
-        if members[drawn]:
-            chosen.add(members[drawn].pop())
+        index = left[int(rng.choice(len(left), p=probabilities))]
+        if members[index]:
+            chosen.add(members[index].pop())
         else:
-            left.remove(drawn)
+            left.remove(index)
             probabilities = rare_class_probabilities(shares[left], temperature) if left else None
     return frozenset(counts.keys[row] for row in chosen)
 
 
 def per_class_sample(counts: ClassCounts, number: int, seed: int = 0) -> frozenset[str]:
-    """Images such that each class is shown by at least ``number`` of them, or by all that show it.
+    """Images such that at least ``number`` of them show each class, or all that do.
 
-    Classes that few images show come first, and what is taken for them counts for the others too.
+    The rarest classes choose first, and images chosen for them count for the others too.
     """
     members = _members(counts, np.random.default_rng(seed))
     shows = counts.pixels > 0
@@ -104,16 +104,16 @@ def fraction_sample(keys: Collection[str], share: float, seed: int = 0) -> froze
 
 
 def share_of(count: int, share: float) -> int:
-    """How many ``fraction_sample`` takes of so many keys."""
+    """The number of keys that ``fraction_sample`` takes of ``count``."""
     return min(count, max(1, round(share * count)))
 
 
 def named_sample(keys: Mapping[str, Collection[str]], wanted: Collection[str]) -> frozenset[str]:
     """The keys that ``wanted`` names, among those of each split.
 
-    A name is a key or what follows the split in it, with or without the suffix of an image file. What is a key as it
-    stands is that one. Raises UserError for names that no key has, with the nearest keys, and for a name that several
-    splits have.
+    A name is a key or the part of it after the split, with or without the suffix of an image file. A name that is
+    exactly a key means that key. Raises UserError for names that no key has, with the nearest keys, and for a name in
+    several splits.
     """
     known = frozenset(key for found in keys.values() for key in found)
     meant = {name: _meant(name, keys, known) for name in wanted}
@@ -129,7 +129,7 @@ def named_sample(keys: Mapping[str, Collection[str]], wanted: Collection[str]) -
 
 
 def _meant(name: str, splits: Collection[str], known: Collection[str]) -> set[str]:
-    """The known keys that a name stands for, the most literal way first."""
+    """The known keys that a name means, tried from the most literal reading."""
     path = PurePosixPath(name)
     bare = str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
     ways = [way for plain in (name, bare) for way in ({plain}, {make_key(split, plain) for split in splits})]

@@ -1,4 +1,4 @@
-"""A few of many items, from all over them."""
+"""A few of many items, spread evenly over all of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# The golden ratio less 1: its multiples lie evenly over 0..1, however many there are, and never repeat.
+# The golden ratio minus 1: any number of its multiples, modulo 1, is spread evenly over 0..1 and never repeats.
 _STEP = 0.6180339887498949
 
 
-def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most ``limit`` of the items in their order, one of each of as many equal runs; all of them for None.
+def evenly_spaced(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most ``limit`` of the items in their order, the first of each of ``limit`` equal runs, or all for None."""
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[index * len(items) // limit] for index in range(limit)]
 
-    The place within a run moves. At a fixed one, tiles of an image and variants of a source, which come in the same
-    order each time, would often all be the same tile or variant.
+
+def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most ``limit`` of the items in their order, one of each of ``limit`` equal runs; all of them for None.
+
+    The place within a run varies. At a fixed place, the same tile of each image or the same variant of each source
+    would often be taken, as these repeat in the same order.
     """
     if limit is None or len(items) <= limit:
         return items
@@ -28,6 +35,6 @@ def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most ``most`` of the places 0..count-1, in an order of which every beginning is spread over all of them."""
+    """At most ``most`` of the indices 0..count-1, ordered so that the first few are spread over all of them too."""
     places = (int(index * _STEP % 1 * count) for index in range(2 * min(count, most)))
     return list(dict.fromkeys([*places, *range(min(count, 4 * most))]))[: min(count, most)]

@@ -19,8 +19,8 @@ from pipeline.datasets import (
     open_dataset,
 )
 from pipeline.datasets.files.orientation import turned_images
-from pipeline.datasets.files.unpaired import Unpaired, telling_unpaired
-from pipeline.datasets.files.unread import Unread, noting_unread
+from pipeline.datasets.pairing.pairs import Unpaired, collecting_unpaired
+from pipeline.datasets.pairing.unread_files import Unread, collecting_unread
 from pipeline.datasets.registry import is_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
@@ -96,7 +96,7 @@ def dataset_subject(
     dataset = open_dataset(kind, root, options, decoding)
     intake = settings.intake if settings else Intake()
     splits = [split] if split else intake.splits(dataset)
-    with telling_unpaired() as unpaired, noting_unread() as unread:
+    with collecting_unpaired() as unpaired, collecting_unread() as unread:
         listing = intake.listing(dataset, splits, may_be_empty=True)
     lacks_train = "" if split or TRAIN_SPLIT in splits else why_absent(dataset, TRAIN_SPLIT)
     read = settings.splits if settings is not None and settings.only_labelled else ()
@@ -191,13 +191,15 @@ def subjects_of(
         if not is_kind(target):
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds())} before {root}")
         return {target: dataset_subject(target, root, split, limit, settings)}
-    if Store.left_at(target):
+    if Store.traces_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if is_kind(target):
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
     # Layouts have no pixels and labels to count.
-    stores = {name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.left_at(url)}
+    stores = {
+        name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.traces_at(url)
+    }
     if not stores:
         raise UserError(
             f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "

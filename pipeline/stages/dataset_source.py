@@ -23,6 +23,7 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.record import Label
 from pipeline.datasets.table import BOXES, CAPTIONS
+from pipeline.datasets.thinning import evenly_spaced
 from pipeline.engine import Failed, Plan, PlanOnDemand, WorkUnit
 from pipeline.store import JSON, LABELLED, Sample, fingerprint
 from pipeline.store.canonical import list_fingerprint
@@ -33,12 +34,8 @@ REGION, CONTENT = "region", "content"
 
 
 def select(records: Mapping[str, Sequence[Record]], limit: Mapping[str, int]) -> dict[str, list[Record]]:
-    """The records of each split, thinned evenly to at most `limit[split]`."""
-    chosen: dict[str, list[Record]] = {}
-    for split, found in records.items():
-        count = min(len(found), limit.get(split, len(found)))
-        chosen[split] = [found[i * len(found) // count] for i in range(count)]
-    return chosen
+    """The records of each split, evenly thinned to at most `limit[split]`."""
+    return {split: list(evenly_spaced(found, limit.get(split))) for split, found in records.items()}
 
 
 def images_per_shard(samples_per_shard: int, geometry: Geometry | None) -> int:

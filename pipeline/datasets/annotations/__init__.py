@@ -1,1 +1,1 @@
-"""What masks, colours, segments and polygons mean: from files of annotations to train ids and objects."""
+"""Decoding of annotations: masks, colours, segments and polygons become train ids and objects."""

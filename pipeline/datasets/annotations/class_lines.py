@@ -1,4 +1,4 @@
-"""Text files with a class a line: a name, and the numbers that people write beside it."""
+"""Text files with a class a line: a name, and numbers beside it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from augment.errors import UserError
 
 NAME, ID, COLOR = "name", "id", ("r", "g", "b")
-# A class of CVAT's label map: its name, its colour, and two fields that say nothing of masks.
+# A class of CVAT's label map: name, colour, and two fields that do not matter for masks.
 _LABEL_MAP_LINE = re.compile(r"([^:]+):(\d+),\s*(\d+),\s*(\d+):[^:]*:[^:]*")
 # What separates a number from a name.
 _MARK = r"(?:\s*[,;:=|\t)]\s*|\.?\s+(?:-\s+)?)"
 _LINE = re.compile(rf"((?:-?\d+{_MARK})*)(.*?)((?:{_MARK}-?\d+)*)")
 _NUMBER = re.compile(r"-?\d+")
-# Marks that no name has beside a number.
+# Marks that do not occur beside a number in a name.
 _STRONG = re.compile(r"[,;:=|\t)]")
-# Of a line with numbers; no name is longer, and the pattern takes long on white space.
+# Longest line with numbers: no name is longer, and the pattern is slow on white space.
 _LONGEST = 500
-# What numbers before and behind a name are, by how many there are.
+# Meaning of the numbers before and after a name, by their count.
 _MEANINGS = {(1, 0): (ID,), (0, 1): (ID,), (3, 0): COLOR, (0, 3): COLOR, (1, 3): (ID, *COLOR)}
 _REMEDY = "write classes.csv with the header id,name, or a name a line for the values from 0"
 
@@ -26,11 +26,11 @@ Numbers = dict[str, str]
 
 
 def class_lines(lines: Sequence[str]) -> list[tuple[str, Numbers]]:
-    """The name in each line, with the fields "id" and "r", "g", "b" that numbers before or behind it state.
+    """The name in each line, with the fields "id" and "r", "g", "b" from numbers before or after it.
 
-    Read are ``2: road``, ``2 road``, ``road,2``, the colours of ``64 128 64 road``, and CVAT's label map
-    (``road:128,64,128::``). Numbers that belong to names, such as in ``lane 1`` and ``lane 2``, stay. Raises UserError
-    for lines whose numbers may be ids and cannot be read as such.
+    Forms are ``2: road``, ``2 road``, ``road,2``, the colours of ``64 128 64 road``, and CVAT's label map
+    (``road:128,64,128::``). Numbers that belong to names, as in ``lane 1`` and ``lane 2``, stay. Raises UserError for
+    lines with numbers that may be ids and are in no such form.
     """
     mapped = [line for line in lines if line.strip() and not line.startswith("#")]
     labels = [_LABEL_MAP_LINE.fullmatch(line.strip()) for line in mapped]
@@ -55,7 +55,7 @@ def class_lines(lines: Sequence[str]) -> list[tuple[str, Numbers]]:
 
 
 def _split(line: str) -> tuple[list[str], str, list[str], bool]:
-    """Numbers before a name, the name, those behind it, and whether a mark that is no space separates them."""
+    """Numbers before a name, the name, numbers after it, and whether a mark other than a space separates them."""
     match = _LINE.fullmatch(line) if len(line) <= _LONGEST else None
     before, name, behind = match.groups() if match else ("", line, "")
     if not name:
@@ -66,7 +66,7 @@ def _split(line: str) -> tuple[list[str], str, list[str], bool]:
 def _belong_to_names(
     split: Sequence[tuple[list[str], str, list[str], bool]], shapes: set[tuple[int, int]], with_numbers: Sequence[int]
 ) -> bool:
-    """Whether numbers that only spaces separate are parts of names: few lines have any, or they tell names apart."""
+    """Whether numbers separated by spaces are parts of names: few lines have any, or names differ only in them."""
     if len(shapes) > 1 and 2 * len(with_numbers) <= len(split):
         return True
     if any(count > 1 for shape in shapes for count in shape):

@@ -1,36 +1,36 @@
-"""Which images a split of COCO has, and where they lie."""
+"""The images of a split of COCO, and where they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from augment.errors import UserError
-from pipeline.datasets.files.folder_names import IMAGE_SUFFIXES
-from pipeline.datasets.files.folders import by_name
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unpaired import tell_unpaired
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.pairs import note_unpaired
+from pipeline.datasets.pairing.places import Place, by_name
+from pipeline.datasets.pairing.unread_files import check_unread
 
 
 def without_suffix(path: str) -> str:
-    """The path, folders and all, without what follows the last dot in its name."""
+    """The path with its folders, without the suffix of the file."""
     start, dot, suffix = path.rpartition(".")
     return start if dot and "/" not in suffix else path
 
 
 def folder_of(tree: Tree, folder: str) -> str:
-    """The folder that a split's images have to themselves: in the root, or else in ``images``."""
+    """The folder of a split's images: in the root, or else in ``images``."""
     return f"images/{folder}" if folder not in tree.folders() and folder in tree.folders("images") else folder
 
 
 def find_images(
     tree: Tree, split: str, folder: str, listed: Mapping[str, str] | None = None, listing: str = ""
 ) -> dict[str, str]:
-    """The images of a split by name: all in its folder where no file lists them.
+    """The images of a split by name: all in its folder if no file lists them.
 
-    ``listed`` are the file names by name that the file ``listing`` gives, relative to the split's folder, to ``images``
-    or to the root. Raises UserError unless these and the images of the split's folder are the same; inside
-    ``telling_unpaired`` those are given that are both there and listed.
+    ``listed`` are the file names in the file ``listing``, by name, relative to the split's folder, to ``images`` or to
+    the root. Raises UserError unless these are the images of the split's folder; inside ``collecting_unpaired`` returns
+    those that are both listed and on disk.
     """
     base = folder_of(tree, folder)
     images = _named(tree.files(base, IMAGE_SUFFIXES), base)
@@ -51,18 +51,19 @@ def _check_listed(
     tree: Tree, split: str, base: str, images: Mapping[str, str], listed: Mapping[str, str], where: str
 ) -> None:
     folder = tree.at(base)
-    if tell_unpaired(split, images, listed, f"{folder}/** as {where} lists them", where, may_lack=False):
+    patterns = (f"{folder}/** as {where} lists them", where)
+    if note_unpaired(split, images, listed, patterns, may_lack_labels=False):
         return
     counts = f"found {len(images)} images, and {len(listed)} are listed"
     if absent := sorted(listed.keys() - images.keys()):
         raise UserError(
-            f"split {split!r}: {len(absent)} images that {where} lists are not there: expected {folder}/**, "
-            f"{counts}, the first that is not there is {listed[absent[0]]}"
+            f"split {split!r}: {len(absent)} images that {where} lists are missing: expected {folder}/**, "
+            f"{counts}, the first missing one is {listed[absent[0]]}"
         )
-    if strange := sorted(images.keys() - listed.keys()):
+    if unlisted := sorted(images.keys() - listed.keys()):
         raise UserError(
-            f"split {split!r}: {len(strange)} images are not in the list of {where}: {counts}, the first that is not "
-            f"listed is {images[strange[0]]}"
+            f"split {split!r}: {len(unlisted)} images are not in the list of {where}: {counts}, the first that is not "
+            f"listed is {images[unlisted[0]]}"
         )
 
 

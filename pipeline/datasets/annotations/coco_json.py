@@ -14,23 +14,23 @@ from pipeline.datasets.files.json_files import read_typed
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.record import Box
 
-# COCO numbers its images; some sets in its formats call them by name.
+# COCO numbers its images; some sets in its formats use names.
 ImageId: TypeAlias = int | str
 _SIDES = 4
-# What stands for no mask, and how long it may be with spaces.
+# JSON texts of no mask, and the longest one with spaces.
 _NO_MASK = frozenset({b"", b"null", b"[]", b"[[]]", b"{}", b'""'})
 _MOST_EMPTY = 16
 
 
 class Image(msgspec.Struct, gc=False):
-    """An image by its id in this file; its name may hold folders."""
+    """An image by its id in this file; its name may include folders."""
 
     id: ImageId
     file_name: str
 
 
 class Listed(msgspec.Struct):
-    """What every one of the files begins with."""
+    """The list of images that every file has."""
 
     images: list[Image]
 
@@ -54,7 +54,7 @@ class Category(msgspec.Struct, gc=False):
 class _Object(msgspec.Struct, gc=False):
     image_id: ImageId
     category_id: int
-    # Some tools leave it out, or empty, where there is a mask.
+    # Some tools omit it, or leave it empty, beside a mask.
     bbox: list[float] = []
     iscrowd: int | bool = 0
 
@@ -63,7 +63,7 @@ class _Object(msgspec.Struct, gc=False):
         return len(self.bbox) == _SIDES and not self.iscrowd
 
 
-# To find out whether there is a mask takes as long as all the rest.
+# Separate, as finding out whether an object has a mask takes as long as all the rest.
 class _MaskedObject(_Object, gc=False):
     segmentation: msgspec.Raw = msgspec.Raw(b"")
 
@@ -81,9 +81,9 @@ class _Instances(Listed, Generic[Found]):
 
 
 def names_by_id(images: Sequence[Image], name_of: Callable[[str], str], where: str) -> dict[ImageId, str]:
-    """What ``name_of`` makes of each image's file name, by the image's id.
+    """The name of each image, which ``name_of`` gives for its file name, by the image's id.
 
-    Raises UserError naming the file, ``where``, in which two images have one id.
+    Raises UserError naming the file, ``where``, if two images have one id.
     """
     names: dict[ImageId, str] = {}
     for image in images:
@@ -94,7 +94,7 @@ def names_by_id(images: Sequence[Image], name_of: Callable[[str], str], where: s
 
 
 def require_one_id(first: ImageId, image_id: ImageId, name: str, where: str) -> None:
-    """Raise UserError unless an image that the file ``where`` describes again has the id that it had ``first``."""
+    """Raise UserError if the file ``where`` lists an image under two ids."""
     if image_id != first:
         raise UserError(
             f"unexpected JSON: {where}: the image {name} has the ids {first!r} and {image_id!r}: expected one, with "
@@ -103,9 +103,9 @@ def require_one_id(first: ImageId, image_id: ImageId, name: str, where: str) -> 
 
 
 def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[str, list[str]]:
-    """The captions of each image by its name but blank ones, in the order of the file; nothing where it is not there.
+    """The captions of each image by its name, without blank ones, in the order of the file; empty without a file.
 
-    Raises UserError naming a file that is damaged or refers to no image.
+    Raises UserError naming a file that is damaged or refers to an unknown image.
     """
     captions: defaultdict[str, list[str]] = defaultdict(list)
     if tree.location.exists(path):
@@ -113,7 +113,7 @@ def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[
         names = names_by_id(content.images, name_of, tree.at(path))
         with referring(tree, path):
             for found in content.annotations:
-                # Some end in a line break, or are nothing else.
+                # Some end in a line break, or are only that.
                 if words := " ".join(found.caption.split()):
                     captions[names[found.image_id]].append(words)
     return captions
@@ -122,10 +122,10 @@ def read_captions(tree: Tree, path: str, name_of: Callable[[str], str]) -> dict[
 def read_boxes(
     tree: Tree, path: str, name_of: Callable[[str], str], *, with_masks: bool = True
 ) -> dict[str, list[Box]]:
-    """The boxes of each image by its name, in the order of the file; nothing where it is not there.
+    """The boxes of each image by its name, in the order of the file; empty without a file.
 
     Crowds are left out, and unless ``with_masks`` so are objects that have a mask. Raises UserError naming a file that
-    is damaged or refers to no image or category.
+    is damaged or refers to an unknown image or category.
     """
     boxes: defaultdict[str, list[Box]] = defaultdict(list)
     if tree.location.exists(path):
@@ -143,16 +143,14 @@ def read_boxes(
 def has_mask(segmentation: msgspec.Raw) -> bool:
     """Whether the JSON text of a segmentation has polygons or run lengths."""
     text = memoryview(segmentation)
-    # Only a short text can be an empty one.
+    # Only a short text can be an empty mask.
     return len(text) > _MOST_EMPTY or bytes(text).translate(None, b" \n\r\t") not in _NO_MASK
 
 
 @contextmanager
 def referring(tree: Tree, path: str) -> Iterator[None]:
-    """Turn the KeyError of an id that a file refers to and nothing has into a UserError that names the file."""
+    """Turn the KeyError of an unknown id that a file refers to into a UserError that names the file."""
     try:
         yield
     except KeyError as error:
-        raise UserError(
-            f"unexpected JSON: {tree.at(path)}: an annotation refers to the id {error}, which nothing has"
-        ) from error
+        raise UserError(f"unexpected JSON: {tree.at(path)}: an annotation refers to the unknown id {error}") from error

@@ -1,4 +1,4 @@
-"""The masks of objects in COCO's ``instances`` files, for splits that no panoptic file describes."""
+"""The masks of objects in COCO's ``instances`` files, for splits without a panoptic file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from augment.errors import UserError
 from pipeline.datasets.annotations.coco_images import without_suffix
 from pipeline.datasets.annotations.coco_json import Category, ImageId, has_mask, referring, require_one_id
 from pipeline.datasets.annotations.panoptic import PanopticCategory, in_order
-from pipeline.datasets.annotations.polygons import Drawing, Drawn
+from pipeline.datasets.annotations.polygons import ImageMasks, ObjectMask
 from pipeline.datasets.files.json_files import parsed, read_typed
 from pipeline.datasets.files.tree import Tree
 from pipeline.taxonomies import Taxonomy
@@ -63,7 +63,7 @@ class _Uses(msgspec.Struct):
 class PolygonClasses:
     """The classes of polygons: all categories in the order of their ids, and perhaps a background.
 
-    ``background`` is the id of the category that pixels have which no object covers; None where they have no class.
+    ``background`` is the id of the category of pixels that no object covers; None if they have no class.
     """
 
     categories: tuple[PanopticCategory, ...]
@@ -79,8 +79,8 @@ def have_masks(tree: Tree, path: str) -> bool:
 def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) -> PolygonClasses:
     """The classes that these files name, which must be the same in all.
 
-    A category that groups others, and that no object of any file has, is no class: Roboflow begins with one. The
-    ``background`` is the category of this name, or else comes first. Raises UserError where the files disagree.
+    A category that groups others and has no object is no class: files of Roboflow begin with one. ``background`` is
+    the category of this name, or a new first one. Raises UserError if the files disagree.
     """
     contents = [read_typed(tree, path, _Categories).categories for path in paths]
     found = [sorted((category.id, category.name) for category in content) for content in contents]
@@ -90,7 +90,7 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
             "splits"
         )
     parents = {(category.supercategory, category.id) for content in contents for category in content}
-    # A category may be named after its own group, as COCO's person is.
+    # A category may have the name of its own group, such as COCO's person.
     groups = {number for number, name in found[0] if any(parent == name and own != number for parent, own in parents)}
     unused = groups - _used(tree, paths) if groups else set()
     named = [(number, name) for number, name in found[0] if number not in unused]
@@ -105,17 +105,17 @@ def polygon_classes(tree: Tree, paths: Sequence[str], background: str | None) ->
     return PolygonClasses(tuple(in_order(categories)), own.id)
 
 
-def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy) -> dict[str, str]:
-    """What was drawn on each image of a file, by its name, as JSON text of a `Drawing`.
+def masks_by_image(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy) -> dict[str, str]:
+    """The masks of each image in a file, by its name, as JSON text of `ImageMasks`.
 
-    Images with boxes alone are left out: nobody drew on them. Raises UserError naming the file where an
-    object refers to no image or category, an image is listed with several ids, or has no size.
+    Images that only have boxes are left out: they have no mask. Raises UserError naming the file if an object refers to
+    an unknown image or category, or an image is listed under two ids or has no size.
     """
     train_ids = {category.id: train_id for train_id, category in enumerate(classes.categories)}
     things = {category.id for category in classes.categories if category.isthing}
     uncovered = taxonomy.ignore_index if classes.background is None else train_ids[classes.background]
     with parsed(tree, path, _Outlines) as content:
-        objects: dict[ImageId, list[Drawn]] = {image.id: [] for image in content.images}
+        objects: dict[ImageId, list[ObjectMask]] = {image.id: [] for image in content.images}
         bare: set[ImageId] = set()
         masked: set[ImageId] = set()
         with referring(tree, path):
@@ -123,7 +123,7 @@ def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy)
                 is_masked = has_mask(found.segmentation)
                 (masked if is_masked else bare).add(found.image_id)
                 objects[found.image_id].append(
-                    Drawn(
+                    ObjectMask(
                         train_ids[found.category_id],
                         found.category_id in things and not found.iscrowd,
                         found.segmentation if is_masked else _NOTHING,
@@ -134,14 +134,14 @@ def drawings(tree: Tree, path: str, classes: PolygonClasses, taxonomy: Taxonomy)
         ids: dict[str, ImageId] = {}
         for image in content.images:
             name = without_suffix(image.file_name)
-            # Of two entries, the objects of the first would be lost.
+            # The objects of the first of two entries would be lost.
             require_one_id(ids.setdefault(name, image.id), image.id, image.file_name, tree.at(path))
             if image.id in bare - masked:
                 continue
             if image.height < 1 or image.width < 1:
                 raise UserError(f"unexpected JSON: {tree.at(path)}: {image.file_name} has no height and width")
-            drawing = Drawing(image.height, image.width, uncovered, taxonomy.ignore_index, objects[image.id])
-            described[name] = msgspec.json.encode(drawing).decode()
+            masks = ImageMasks(image.height, image.width, uncovered, taxonomy.ignore_index, objects[image.id])
+            described[name] = msgspec.json.encode(masks).decode()
         return described
 
 

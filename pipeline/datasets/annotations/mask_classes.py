@@ -1,4 +1,4 @@
-"""Which class the values or colours of a mask are."""
+"""Classes of the values or colours in masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.annotations.colors import map_colors
+from pipeline.datasets.annotations.color_labels import map_colors
 from pipeline.datasets.files.images import count_values, map_ids
 from pipeline.datasets.files.masks import PALETTE_MODES, Mask, greys_of
 from pipeline.datasets.record import Label, RecordError
@@ -20,13 +20,13 @@ from pipeline.taxonomies.taxonomy import IGNORE_16_BIT, Color
 
 @dataclass(frozen=True)
 class MaskClasses:
-    """The classes of a set of masks: ``values[i]`` is what pixels of train id ``i`` have in the files.
+    """The classes of a set of masks: ``values[i]`` is the value of train id ``i`` in the files.
 
-    ``ignored`` is the value of pixels without a class; None is the taxonomy's own ignore index, unless that is the
-    value of a class; the file of classes may state it (``states_ignored``), else it is so by default. ``colors[i]`` is
-    the colour of train id ``i`` in masks of colours, None where no colours are stated, and ``ignored_colors`` are those
-    of pixels without a class. ``values_stated`` says whether a file gives the values, which are places in it otherwise;
-    ``advice`` is what messages say about colours of no class.
+    ``ignored`` is the value of pixels without a class; None is the taxonomy's ignore index, unless a class has that
+    value. ``states_ignored`` says whether the file of classes states it. ``colors[i]`` is the colour of train id ``i``
+    in masks of colours, None if no colours are stated; ``ignored_colors`` are those of pixels without a class.
+    ``values_stated`` says whether the file states the values, else they are row numbers. ``advice`` ends messages about
+    unknown colours.
     """
 
     taxonomy: Taxonomy
@@ -41,10 +41,10 @@ class MaskClasses:
     def train_ids(self, mask: Mask, where: str) -> Label:
         """Train ids [H, W] of a mask as it is stored.
 
-        One channel is read by its values, colours by the stated ones. Where one channel has colours too, of a palette
-        or of three equal channels, those count if its values are none. A channel alone is grey where only greys are
-        stated and no ids. Raises RecordError naming the file and every value or colour of no class, and for one whose
-        values and colours contradict each other.
+        One channel is read by its values, colours by the stated colours. For one channel that also has colours, of a
+        palette or of three equal channels, these count if its values are no ids. One channel without colours holds
+        greys if only greys and no ids are stated. Raises RecordError naming the file and every unknown value or colour,
+        and if values and colours contradict each other.
         """
         if mask.values.ndim == 3:
             return self._by_color(mask.values, where)
@@ -60,11 +60,11 @@ class MaskClasses:
                 raise self._ambiguous(differing[0], palette, where)
             are_values = is_alone or mask.mode in PALETTE_MODES or bool(known[present].all())
             return self._by_value(mask, where) if are_values else self._unknown_gray(mask, where)
-        # That the default of ignored pixels is the colour of a class says that it is no such value here.
+        # If the default ignored value is the colour of a class, it is not ignored here.
         white = self._ignored_by_default
         is_white = white in differing and by_color[white] != self.taxonomy.ignore_index
         are_values = bool(known[present].all()) and not is_white
-        # Of values that may be greys, no single mask says which they are; equal channels are colours.
+        # One mask cannot show whether its values are ids or greys; equal channels are colours.
         may_be_either = self.values_stated or (is_alone and not self._are_only_greys)
         has_values = is_alone or mask.mode in PALETTE_MODES
         if not are_values and not (is_white and may_be_either and has_values):
@@ -86,19 +86,19 @@ class MaskClasses:
 
     @property
     def _ignored_by_default(self) -> int:
-        """The value of ignored pixels where nobody states it, else -1."""
+        """The value of ignored pixels if it is not stated, else -1."""
         own = self.taxonomy.ignore_index
         return -1 if self.ignored is not None or self.states_ignored or own in self.values else own
 
     @cached_property
     def _are_only_greys(self) -> bool:
-        """Whether classes have greys and no ids, so that one channel holds these."""
+        """Whether classes have greys and no ids, so that one channel holds greys."""
         colors = (*(self.colors or ()), *self.ignored_colors)
         return not self.values_stated and all(len(set(color)) == 1 for color in colors)
 
     @cached_property
     def _table(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The train id of each value of 16 bits, and whether it is one of a class or of none."""
+        """The train id of each 16-bit value, and whether the value is known (a class, or ignored)."""
         taxonomy = self.taxonomy
         table: NDArray[Any] = np.full(IGNORE_16_BIT + 1, taxonomy.ignore_index, taxonomy.dtype)
         known = np.zeros(IGNORE_16_BIT + 1, np.bool_)
@@ -113,7 +113,7 @@ class MaskClasses:
 
     @cached_property
     def _shared(self) -> dict[Color, list[str]]:
-        """The colours that several classes have, with the names of these."""
+        """The colours of several classes, with their names."""
         names: defaultdict[Color, list[str]] = defaultdict(list)
         for color, name in zip(self.colors or (), self.taxonomy.classes, strict=False):
             names[color].append(name)
@@ -136,9 +136,9 @@ class MaskClasses:
             raise RecordError(f"{error}{hint}") from error
 
     def _values(self, mask: Mask, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """The values of a mask: of a palette its indices, or its greys where a writer has numbered these itself.
+        """The values of a mask: the indices of a palette, or its greys if the writer numbered these itself.
 
-        GIF and tools that reduce colours keep a grey mask as a palette of the greys that it has.
+        GIF and tools that reduce colours store a grey mask as a palette of its greys.
         """
         palette = mask.palette
         if mask.mode not in PALETTE_MODES or palette is None or (palette != palette[:, :1]).any():
@@ -146,7 +146,7 @@ class MaskClasses:
         present = np.flatnonzero(count_values(mask.values))
         if present[-1] >= len(palette) or np.array_equal(greys := palette[present, 0], present):
             return mask.values
-        # A picture of two tones, such as of 1 bit.
+        # An image of two tones, such as of 1 bit.
         if self.values == (0, 1) and np.array_equal(greys, present * 255):
             return mask.values
         known = self._table[1]
@@ -169,7 +169,7 @@ class MaskClasses:
         return label
 
     def _unknown_gray(self, mask: Mask, where: str) -> Label:
-        """Fail for equal channels that hold neither values of classes nor their colours."""
+        """The error for equal channels that hold neither values nor colours of classes."""
         assert mask.palette is not None
         try:
             return self._by_color(mask.palette[mask.values], where)

@@ -1,4 +1,4 @@
-"""COCO's panoptic format: labels whose pixels are numbers of segments, and the JSON that says what these are."""
+"""COCO's panoptic format: labels with numbers of segments, and JSON that describes the segments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.datasets.record import Label, RecordError, one_line
 from pipeline.taxonomies import TAXONOMIES, Taxonomy, taxonomy_of_classes
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT, Color
 
-# Of classes that no taxonomy is known to have.
+# Name of a taxonomy of other classes than those of known ones.
 NAME = "coco"
 # The value of pixels of no segment.
 VOID = 0
@@ -25,20 +25,20 @@ MAX_OBJECTS = 65535
 
 
 class PanopticCategory(Category):
-    """A category; objects are told apart where it ``isthing``."""
+    """A category; its segments are single objects if it ``isthing``."""
 
     isthing: int | bool = 0
     color: Color | None = None
 
 
 class Categories(msgspec.Struct):
-    """The categories of a panoptic file, alone."""
+    """Only the categories of a panoptic file."""
 
     categories: list[PanopticCategory]
 
 
 class Segment(msgspec.Struct, gc=False):
-    """Pixels of one category; exports of stores say in ``instance_number`` which object of the sample it is."""
+    """Pixels of one category; exports of stores give the object's number in the sample in ``instance_number``."""
 
     id: Annotated[int, msgspec.Meta(gt=VOID, lt=1 << 24)]
     category_id: int
@@ -47,7 +47,7 @@ class Segment(msgspec.Struct, gc=False):
 
 
 class SegmentMap(msgspec.Struct):
-    """The file that has the segments of an image, and what they are."""
+    """The file with the segments of an image, and their description."""
 
     image_id: ImageId
     file_name: str
@@ -55,21 +55,21 @@ class SegmentMap(msgspec.Struct):
 
 
 class Panoptic(Listed):
-    """A panoptic file; an image that no segment map belongs to has no label."""
+    """A panoptic file; an image without a segment map has no label."""
 
     annotations: list[SegmentMap]
     categories: list[PanopticCategory]
 
 
 def in_order(categories: Iterable[PanopticCategory]) -> list[PanopticCategory]:
-    """The categories sorted by id: the train id of each is its place."""
+    """The categories sorted by id; the index of each is its train id."""
     return sorted(categories, key=lambda category: category.id)
 
 
 def taxonomy_of_categories(categories: Sequence[PanopticCategory], where: str) -> Taxonomy:
-    """The taxonomy of these categories, which are in order, in the colours that they have.
+    """The taxonomy of these ordered categories, in their colours.
 
-    One whose classes are these very ones is known by its name. Raises UserError naming the file for contradictions.
+    Returns the known taxonomy of exactly these classes if there is one. Raises UserError naming a contradictory file.
     """
     classes = tuple(category.name for category in categories)
     if not categories or len({category.id for category in categories}) < len(categories):
@@ -86,7 +86,7 @@ def taxonomy_of_categories(categories: Sequence[PanopticCategory], where: str) -
 
 @dataclass(frozen=True)
 class Legend:
-    """Says what the segments of any image are: the train id of each category, and which categories are things."""
+    """Meaning of segments: the train id of each category, and the categories that are things."""
 
     train_ids: Mapping[int, int]
     things: Collection[int]
@@ -94,7 +94,7 @@ class Legend:
 
     @classmethod
     def of(cls, categories: Sequence[PanopticCategory], taxonomy: Taxonomy) -> Legend:
-        """The legend of these categories, which are in order and the classes of the taxonomy."""
+        """The legend of these categories, in the order of the taxonomy's classes."""
         train_ids = {category.id: train_id for train_id, category in enumerate(categories)}
         things = frozenset(category.id for category in categories if category.isthing)
         return cls(train_ids, things, taxonomy.ignore_index)
@@ -104,11 +104,11 @@ class Legend:
         return segment.category_id in self.things and not segment.iscrowd
 
     def describe(self, segments: Sequence[Segment]) -> str:
-        """What the values of a segment map stand for, as text that travels with a record and that ``paint`` reads.
+        """The meaning of the values in a segment map, as text in a record, for ``decode_segments``.
 
-        Three whole numbers for each value: itself, its train id, and the number of its object, 0 where it is none.
-        The first is that of no segment, whose train id is the ignore index. Objects have the numbers that are stated,
-        and else count from 1 in the order of their ids. Raises KeyError for a category that nothing has.
+        Three whole numbers for each value: the value, its train id, and the number of its object, 0 for none. The first
+        value is that of no segment, with the ignore index. Objects have the stated numbers, else count from 1 in the
+        order of their ids. Raises KeyError for an unknown category.
         """
         objects = sorted(filter(self.is_object, segments), key=lambda found: found.id)
         numbers = {found.id: found.instance_number or place for place, found in enumerate(objects, start=1)}
@@ -118,26 +118,26 @@ class Legend:
         )
 
 
-def paint(colors: NDArray[np.uint8], legend: str, where: str) -> tuple[Label, NDArray[np.uint16]]:
+def decode_segments(colors: NDArray[np.uint8], legend: str, where: str) -> tuple[Label, NDArray[np.uint16]]:
     """Train ids [H, W], uint8 or uint16, and objects uint16 [H, W] of a segment map, RGB uint8 [H, W, 3].
 
-    A value is R + 256 G + 65536 B, and ``legend`` the text of `Legend.describe`. Raises RecordError naming the file
-    and every value that the legend lacks or has twice.
+    A value is R + 256 G + 65536 B, and ``legend`` the text of `Legend.describe`. Raises RecordError naming the file and
+    every value that the legend lacks or has twice.
     """
     rows = np.array([int(number) for number in legend.split()]).reshape(-1, 3)
     dtype = np.uint8 if rows[0, 1] == IGNORE_8_BIT else np.uint16
     if rows[:, 2].max() > MAX_OBJECTS:
-        raise RecordError(f"too many objects: {where} has {rows[:, 2].max()}: at most {MAX_OBJECTS} are told apart")
+        raise RecordError(f"too many objects: {where} has {rows[:, 2].max()}: expected at most {MAX_OBJECTS}")
     rows = rows[np.argsort(rows[:, 0])]
     if len(twice := rows[1:, 0][np.diff(rows[:, 0]) == 0]):
         raise RecordError(f"ambiguous segment id: {where} has several segments of the id {_some(twice)}")
     red, green, blue = np.moveaxis(colors.astype(np.uint32), -1, 0)
     values = red | green << 8 | blue << 16
     places = np.minimum(np.searchsorted(rows[:, 0], values), len(rows) - 1)
-    strange = values[rows[places, 0] != values]
-    if strange.size:
+    unknown = values[rows[places, 0] != values]
+    if unknown.size:
         raise RecordError(
-            f"unknown segment id: {where} has {_some(np.unique(strange))} ({strange.size} pixels): expected {VOID} "
+            f"unknown segment id: {where} has {_some(np.unique(unknown))} ({unknown.size} pixels): expected {VOID} "
             f"or the id of one of its {len(rows) - 1} segments"
         )
     return rows[:, 1].astype(dtype)[places], rows[:, 2].astype(np.uint16)[places]

@@ -1,4 +1,4 @@
-"""COCO's masks of single objects, polygons or run lengths, as one label map; rasterised by pycocotools."""
+"""COCO's masks of objects, polygons or run lengths, rasterised into one label map by pycocotools."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.files.decoding import Decoding, check_size
 from pipeline.datasets.record import Label, RecordError
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
 
-# Coordinates so many times outside of an image crash the rasteriser, and belong to no object of it.
+# Coordinates this many image sizes away crash the rasteriser, and are mistakes.
 _MOST_OUTSIDE = 16
-# Numbers of a polygon's corners, two each: with fewer it has no area.
+# Least count of coordinates in a polygon that has an area.
 _LEAST_NUMBERS = 6
 _SIDES = 4
 
 
-class Drawn(msgspec.Struct, array_like=True):
-    """An object: its train id, whether it is one object and no crowd, its mask as COCO has it, and else its box.
+class ObjectMask(msgspec.Struct, array_like=True):
+    """An object: its train id, whether it is one object and no crowd, its mask in COCO's form, and its box.
 
-    The box, left, top, width and height in pixels or nothing, counts where there is no mask: its pixels are unknown.
+    The box is left, top, width and height in pixels, or empty. It is used if the mask is null: its pixels are ignored.
     """
 
     train_id: int
@@ -34,40 +34,40 @@ class Drawn(msgspec.Struct, array_like=True):
     box: list[float]
 
 
-class Drawing(msgspec.Struct, array_like=True):
-    """What was drawn on an image of ``height`` x ``width`` pixels.
+class ImageMasks(msgspec.Struct, array_like=True):
+    """The masks of an image of ``height`` x ``width`` pixels.
 
-    ``uncovered`` is the train id of pixels that no object covers, and ``ignore_index`` that of no class.
+    ``uncovered`` is the train id of pixels that no object covers, and ``ignore_index`` that of pixels without a class.
     """
 
     height: int
     width: int
     uncovered: int
     ignore_index: int
-    objects: list[Drawn]
+    objects: list[ObjectMask]
 
 
-def drawn(legend: str, where: str, decoding: Decoding) -> tuple[Label, NDArray[np.uint16]]:
-    """Train ids [H, W], uint8 or uint16, and objects uint16 [H, W] of the JSON text of a `Drawing`.
+def rasterize(legend: str, where: str, decoding: Decoding) -> tuple[Label, NDArray[np.uint16]]:
+    """Train ids [H, W], uint8 or uint16, and objects uint16 [H, W] of the JSON text of `ImageMasks`.
 
-    Objects of more pixels come first, so that small ones stay on top, and of equal ones the later covers the earlier.
-    Objects that are not crowds are numbered from 1 in the order of the file, but for those that others cover whole.
-    Raises RecordError naming ``where`` they stand for a mask that does not fit the image, and an image of more pixels
-    than are to be decoded.
+    Larger objects come first, so that small ones stay on top; of equal ones the later covers the earlier. Objects that
+    are not crowds are numbered from 1 in the order of the file, without those that others cover completely. Raises
+    RecordError, naming ``where`` the text is from, for a mask that does not fit the image, and for an image above
+    ``max_pixels``.
     """
-    drawing = msgspec.json.decode(legend, type=Drawing)
-    check_size(drawing.width, drawing.height, where, "label", decoding)
-    dtype = np.uint8 if drawing.ignore_index == IGNORE_8_BIT else np.uint16
-    shape = drawing.height, drawing.width
-    label: NDArray[Any] = np.full(shape, drawing.uncovered, dtype)
+    masks = msgspec.json.decode(legend, type=ImageMasks)
+    check_size(masks.width, masks.height, where, "label", decoding)
+    dtype = np.uint8 if masks.ignore_index == IGNORE_8_BIT else np.uint16
+    shape = masks.height, masks.width
+    label: NDArray[Any] = np.full(shape, masks.uncovered, dtype)
     codes = np.zeros(shape, np.uint32)
-    sized: list[tuple[int, int, Drawn, dict[str, Any]]] = []
-    for place, found in enumerate(drawing.objects, start=1):
+    sized: list[tuple[int, int, ObjectMask, dict[str, Any]]] = []
+    for place, found in enumerate(masks.objects, start=1):
         encoded = _run_lengths(found, shape, where)
         if encoded is not None:
             sized.append((int(coco_mask.area(encoded)), place, found, encoded))
         elif len(found.box) == _SIDES:
-            label[_within(found.box)] = drawing.ignore_index
+            label[_within(found.box)] = masks.ignore_index
     for _, place, found, encoded in sorted(sized, key=lambda item: -item[0]):
         inside = coco_mask.decode(encoded).astype(np.bool_)
         label[inside] = found.train_id
@@ -75,8 +75,8 @@ def drawn(legend: str, where: str, decoding: Decoding) -> tuple[Label, NDArray[n
     return label, number_codes(codes)
 
 
-def _run_lengths(found: Drawn, shape: tuple[int, int], where: str) -> dict[str, Any] | None:
-    """The mask of an object as pycocotools encodes it; None where it has none."""
+def _run_lengths(found: ObjectMask, shape: tuple[int, int], where: str) -> dict[str, Any] | None:
+    """The mask of an object as pycocotools encodes it; None if it has none."""
     height, width = shape
     segmentation = msgspec.json.decode(found.segmentation) if bytes(found.segmentation) else None
     try:
@@ -90,10 +90,10 @@ def _run_lengths(found: Drawn, shape: tuple[int, int], where: str) -> dict[str, 
 
 
 def _polygons(segmentation: Any, shape: tuple[int, int]) -> list[list[float]]:
-    """Polygons as lists of x and y in turn; ValueError for what is none, or is far outside of the image."""
+    """Polygons as lists of alternating x and y; ValueError for other content, and far outside of the image."""
     parts = segmentation or []
     if isinstance(parts, list) and parts and all(isinstance(number, (int, float)) for number in parts):
-        # Of a single polygon some tools leave the outer list out.
+        # Some tools omit the outer list of a single polygon.
         parts = [parts]
     if not isinstance(parts, list) or not all(isinstance(part, list) for part in parts):
         raise ValueError("a segmentation is neither a list of polygons nor an object with counts and size")
@@ -109,21 +109,21 @@ def _polygons(segmentation: Any, shape: tuple[int, int]) -> list[list[float]]:
 
 
 def _counts(segmentation: dict[str, Any], shape: tuple[int, int]) -> list[int]:
-    """The run lengths of a mask; ValueError where they are not those of an image of this shape."""
+    """The run lengths of a mask; ValueError if they do not fit an image of this shape."""
     if list(segmentation.get("size") or ()) != list(shape):
         raise ValueError(f"a mask of size {segmentation.get('size')}: expected the image's, {list(shape)}")
     counts = segmentation.get("counts")
     lengths = _decoded(counts) if isinstance(counts, str) else counts
     if not isinstance(lengths, list) or not all(isinstance(length, int) and length >= 0 for length in lengths):
         raise ValueError("a mask's counts are no run lengths")
-    # pycocotools leaves pixels as they happen to be in memory where the runs end too early.
+    # pycocotools leaves pixels uninitialised if the runs end too early.
     if sum(lengths) != shape[0] * shape[1]:
         raise ValueError(f"a mask's run lengths add up to {sum(lengths)}: expected {shape[0] * shape[1]} pixels")
     return lengths
 
 
 def _decoded(text: str) -> list[int]:
-    """Run lengths of COCO's compressed form: 5 bits a character, each length less that two before it."""
+    """Run lengths in COCO's compressed form: 5 bits a character, each length minus the one two before it."""
     lengths: list[int] = []
     value = shift = 0
     for character in text.encode():

@@ -1,1 +1,1 @@
-"""Reading what datasets are stored in: folders, archives, images, JSON."""
+"""Reading the files of datasets: folder trees, images and JSON."""

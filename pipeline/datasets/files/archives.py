@@ -1,4 +1,4 @@
-"""A dataset's folder in which archives were unpacked, each into a folder of its own, seen as one tree."""
+"""A folder in which a dataset's archives were unpacked, each into its own folder, as one tree."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from augment.errors import UserError
 from pipeline.store.location import Location
 
-# Files that every archive has, and no reader reads.
+# Files that any archive may have, and that no reader uses.
 _OF_EACH = ("readme*", "license*", "*.zip", "*.tar*")
-# Files of one folder that several archives have a part of.
+# Files of one folder that come in several archives.
 _OF_SEVERAL = ("*.json",)
 
 
 class UnpackedLocation(Location):
-    """A root that shows what is in the folders of archives as if they had been unpacked into the root.
+    """A root that shows the content of the archives' folders as if it had been unpacked into the root.
 
-    ``archives`` are patterns of those folders, such as ``gtFine_*``, with ``*`` as in a shell and letters of either
-    case. Paths are those of the one tree; `real` gives the path on disk. Raises UserError where two
-    folders would be one and both have images, labels or a file of the same name, naming both.
+    ``archives`` are patterns of those folders, such as ``gtFine_*``, with ``*`` as in a shell and in any case. Paths
+    are those of the merged tree; `real` gives the path on disk. Raises UserError naming two folders that would be
+    merged and both have images, labels or a file of the same name.
     """
 
     def __init__(self, url: str, archives: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ class UnpackedLocation(Location):
             self._merge("", ["", *found])
 
     def real(self, path: str) -> str:
-        """The path on disk, from the root, of a path in the one tree."""
+        """The path on disk, from the root, of a path in the merged tree."""
         start = path
         while start:
             if start in self._real:
@@ -41,7 +41,7 @@ class UnpackedLocation(Location):
         return path
 
     def full(self, path: str) -> str:
-        """The path as the file system knows it."""
+        """The path for the file system."""
         return super().full(self.real(path))
 
     def exists(self, path: str) -> bool:
@@ -68,7 +68,7 @@ class UnpackedLocation(Location):
         return sorted(path for child, is_folder in inside for path in (self.find(child) if is_folder else [child]))
 
     def _matching(self, folder: str, pattern: Sequence[str]) -> list[str]:
-        """Folders below a folder whose path matches a pattern part by part."""
+        """Folders below a folder that match a pattern, part by part of their path."""
         if not pattern:
             return [folder]
         names = [name for name, is_folder in super().entries(folder) if is_folder and not name.startswith(".")]
@@ -76,7 +76,7 @@ class UnpackedLocation(Location):
         return [path for name in matching for path in self._matching(posixpath.join(folder, name), pattern[1:])]
 
     def _merge(self, folder: str, places: Sequence[str]) -> None:
-        """Note the place of each entry of a folder that several places have a part of."""
+        """Record the path on disk of each entry of a folder that is merged from several places."""
         found: dict[str, list[tuple[str, bool]]] = {}
         filled: dict[str, None] = {}
         for place in places:

@@ -1,4 +1,4 @@
-"""Opening an image file that may hold anything, and saying by kind what is wrong with it."""
+"""Opening image files of any content; errors begin with the kind of fault."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ BitDepth = Annotated[
 ]
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
-# Pillow reads many more, some of them by running other programs. Not every build of it has AVIF.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+# Pillow reads many more formats, some by running other programs. Not every build reads AVIF.
 FORMATS = (*LOSSLESS_FORMATS, "JPEG", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 _READ: dict[Role, str] = {"image": "PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF", "label": "PNG, BMP, TIFF or GIF"}
-# Phones store a preview or a gain map behind a photograph, which Pillow gives as further frames of this format.
+# EXIF tag of the orientation of the camera.
+ORIENTATION = 0x0112
+# Phones append a preview or a gain map to a photograph; Pillow reads these as further frames of this format.
 _WITH_EXTRAS = "MPO"
 
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _SIGNATURES = (PNG, _JPEG, b"RIFF", b"BM", *TIFF, b"GIF8")
 _AVIF = (b"ftypavif", b"ftypavis")
 
-# Pillow's limit is one for all files of a process and knows no setting; `opened` holds every file against ours.
+# Pillow has one limit for the whole process; `opened` checks each file against max_pixels instead.
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -62,16 +65,16 @@ class Decoding(Options):
         return 8 * self.max_pixels
 
     def fingerprint_inputs(self) -> dict[str, int]:
-        """What changes the pixels that are read, for a fingerprint; empty where files are read as they state."""
+        """Options that change the pixels, for a fingerprint; empty by default."""
         return {} if self.bit_depth is None else {"bit_depth": self.bit_depth}
 
 
 @contextmanager
 def opened(data: bytes, path: str, role: Role, decoding: Decoding) -> Iterator[Image.Image]:
-    """Give the image in the bytes of a file; ``path`` is what messages call it.
+    """Give the image in the bytes of a file; messages name it by ``path``.
 
-    The pixels are not decoded yet, but for PNG. Raises RecordError for whatever is wrong with the bytes, and for what
-    Pillow raises inside the context. The message starts with the kind of fault and a colon, and is one line.
+    Only PNG is decoded at once, others when their pixels are used. Raises RecordError for any fault of the bytes, also
+    for exceptions of Pillow inside the context. The message is one line that starts with the kind of fault and a colon.
     """
     try:
         with _image(data, path, role, decoding) as image:
@@ -82,13 +85,13 @@ def opened(data: bytes, path: str, role: Role, decoding: Decoding) -> Iterator[I
         raise
     except UnidentifiedImageError as error:
         raise _unidentified(data, path, role, error) from error
-    # Decoders meet damaged bytes with errors of any type, MemoryError and struct.error among them.
+    # Decoders raise errors of any type for damaged bytes, such as MemoryError and struct.error.
     except Exception as error:
         raise RecordError(f"{_harm(data, error)} {role}: {path}: {one_line(error)}") from error
 
 
 def check_size(width: int, height: int, path: str, role: Role, decoding: Decoding) -> None:
-    """Raise RecordError for an image of more pixels than are to be decoded."""
+    """Raise RecordError for an image of more than ``max_pixels``."""
     if width * height > decoding.max_pixels:
         raise RecordError(
             f"bomb-sized {role}: {path} has {width} x {height} = {width * height} pixels, more than "
@@ -97,7 +100,7 @@ def check_size(width: int, height: int, path: str, role: Role, decoding: Decodin
 
 
 def check_tiff(tiff: TiffPage, path: str, role: Role, decoding: Decoding) -> None:
-    """Raise RecordError for a TIFF file that is too large, holds no numbers from 0, or several images."""
+    """Raise RecordError for a TIFF file that is too large, has negative or fractional samples, or several images."""
     check_size(*tiff.size, path, role, decoding)
     if tiff.decoded_bytes > decoding.max_bytes:
         raise RecordError(
@@ -116,7 +119,7 @@ def _image(data: bytes, path: str, role: Role, decoding: Decoding) -> Image.Imag
         image.load()
     except RecordError:
         raise
-    # Pillow gives up on a text or a colour profile that is large or damaged, on which no pixel depends.
+    # Pillow fails on large or damaged texts and colour profiles, though no pixel depends on them.
     except Exception:
         if not chunks.has_ancillary:
             raise
@@ -132,7 +135,7 @@ def _open(data: bytes, path: str, role: Role, decoding: Decoding) -> Image.Image
 
 
 def _frames(image: Image.Image) -> int:
-    """Images of a file, without the previews and overviews that a TIFF or a photograph may have."""
+    """Number of images in a file, without previews and overviews of a TIFF or a photograph."""
     if image.format in (_WITH_EXTRAS, "TIFF"):
         return 1
     return getattr(image, "n_frames", 1)
@@ -142,7 +145,7 @@ def _unidentified(data: bytes, path: str, role: Role, error: Exception) -> Recor
     if data.startswith(TIFF) and (why := unsupported(data)):
         return RecordError(f"unsupported {role}: {path} has {why}: expected channels of 8 or 16 bits, grey or RGB")
     if data.startswith(_SIGNATURES):
-        return RecordError(f"{_harm(data, error)} {role}: {path}: its header does not read")
+        return RecordError(f"{_harm(data, error)} {role}: {path}: its header cannot be read")
     return RecordError(f"unidentified {role}: {path} {_beginning(data)}: expected {_READ[role]}")
 
 
@@ -153,7 +156,7 @@ def _beginning(data: bytes) -> str:
 
 
 def _other_format(data: bytes) -> str | None:
-    """The name of a format that people have images in and that is not read, by the first bytes."""
+    """The name of a common image format that is not read, recognised by its first bytes."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
         return "HEIC"

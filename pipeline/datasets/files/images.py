@@ -1,4 +1,4 @@
-"""Image and label files as arrays, whatever their mode."""
+"""Image and label files of any mode as arrays."""
 
 from __future__ import annotations
 
@@ -8,38 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.datasets.files.decoding import check_tiff, opened
-from pipeline.datasets.files.depth import to_eight_bits
-from pipeline.datasets.files.masks import Mask, decoded_mask, require_even, require_lossless
+from pipeline.datasets.files.bit_depth import to_eight_bits
+from pipeline.datasets.files.decoding import ORIENTATION, check_tiff, opened
+from pipeline.datasets.files.masks import SIXTEEN_BIT_MODES, Mask, decoded_mask, require_even, require_lossless
 from pipeline.datasets.files.png import deep_channels, stated_bits
 from pipeline.datasets.files.tiff import TiffPage
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.record import Frame, RecordError, Size, one_line
 
-_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-# The tag that says how the camera was held, and its values for the four ways that exchange height and width.
-_ORIENTATION, _UPRIGHT, _ON_THEIR_SIDE = 0x0112, 1, (5, 6, 7, 8)
+# Values of the EXIF orientation: upright, and those that swap height and width.
+_UPRIGHT, _ON_THEIR_SIDE = 1, (5, 6, 7, 8)
 _REDUCTIONS = (8, 4, 2)
-# A large image is copied in bands, so that it is not in memory three times.
+# Large images are copied in bands, to have them in memory only twice.
 _PIXELS_AT_A_TIME = 1 << 22
 
 TrainIds = TypeVar("TrainIds", NDArray[np.uint8], NDArray[np.uint16])
 
 
-def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
-    """Read an image as it is meant to be seen: RGB uint8 [H, W, 3], upright.
-
-    Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped.
-    Raises RecordError naming a file that cannot be read.
-    """
-    return read_frame(tree, path).image
-
-
 def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
-    """Read an image as ``read_image`` does, as a frame without annotations.
+    """Read an image as a frame without annotations: RGB uint8 [H, W, 3], upright.
 
-    A JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is ``at_least`` so high and wide, as it is
-    seen upright; libjpeg then leaves the finer frequencies out. Raises RecordError naming a file that cannot be read.
+    Grey, palette, CMYK and 16-bit files are converted, EXIF orientation is applied, transparency is dropped. A JPEG is
+    decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is no smaller than ``at_least`` (height, width of the
+    upright image); libjpeg then skips the higher frequencies. Raises RecordError naming a file that cannot be read.
     """
     where, data = tree.at(path), tree.read(path, "image")
     tiff = TiffPage.of(data)
@@ -52,19 +43,19 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
         if tiff.is_deep and tree.decoding.bit_depth not in (None, 16):
             raise RecordError(f"unsupported image: {where} has {tiff.describe()}: only its upper 8 bits can be read")
     with opened(data, where, "image", tree.decoding) as file:
-        orientation = file.getexif().get(_ORIENTATION, _UPRIGHT)
+        orientation = file.getexif().get(ORIENTATION, _UPRIGHT)
         turned = orientation in _ON_THEIR_SIDE
         width, height = reversed(file.size) if turned else file.size
-        # An image that will be turned would have the narrower pixels of a last column at the wrong end.
+        # Turning an image would put a narrower last column of pixels at the wrong end.
         whole = orientation != _UPRIGHT
         reduction = _reduce(file, at_least[::-1] if turned else at_least, whole) if at_least else 1
         if file.format == "PNG" and (deep := deep_channels(data)) is not None:
             bits = tree.decoding.bit_depth or stated_bits(data, deep)
             image = _turned(_seen(deep, bits, where), orientation)
         else:
-            # In place, and converted only where need be: a copy of a large photograph costs a tenth of decoding it.
+            # In place, and converted only if needed: a copy of a large photograph costs a tenth of decoding it.
             ImageOps.exif_transpose(file, in_place=True)
-            image = _grey(file, data, tiff, tree.decoding.bit_depth, where) if file.mode in _SIXTEEN_BIT else file
+            image = _grey(file, data, tiff, tree.decoding.bit_depth, where) if file.mode in SIXTEEN_BIT_MODES else file
         if image.mode == "F":
             raise RecordError(f"wrong image mode: {where} holds floating-point values: expected 8 or 16 bits a channel")
         pixels = _pixels(image)
@@ -72,7 +63,7 @@ def read_frame(tree: Tree, path: str, at_least: Size | None = None) -> Frame:
 
 
 def read_mask(tree: Tree, path: str) -> Mask:
-    """Read a label as its file holds it: one channel of values, or colours.
+    """Read a label as it is stored: one channel of values, or colours.
 
     Raises RecordError for a file that cannot be read, is compressed with loss, or has transparent parts.
     """
@@ -82,7 +73,7 @@ def read_mask(tree: Tree, path: str) -> Mask:
 def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
     """Read the class index of every pixel, uint8 or uint16 [H, W], exactly as stored.
 
-    A palette file gives its indices, and one of three equal channels its grey values. Raises RecordError for a file
+    A palette file gives its indices, and three equal channels their grey values. Raises RecordError for a file
     that cannot be read, holds colours, or is compressed with loss.
     """
     mask = read_mask(tree, path)
@@ -113,7 +104,7 @@ def read_label_bytes(tree: Tree, path: str) -> NDArray[np.uint8]:
 def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[np.bool_], where: str) -> TrainIds:
     """Translate ids [H, W] to train ids by ``table`` [N] for the ids below N that ``known`` [N] marks.
 
-    Raises RecordError naming the file, every id that is not known, and how many pixels have one.
+    Raises RecordError naming the file, every unknown id, and the number of pixels that have one.
     """
     counts = count_values(ids)
     present = np.flatnonzero(counts)
@@ -127,10 +118,10 @@ def map_ids(ids: NDArray[np.uint8 | np.uint16], table: TrainIds, known: NDArray[
 
 
 def count_values(ids: NDArray[np.uint8 | np.uint16]) -> NDArray[np.int64]:
-    """How many pixels have each value, int64 [65536 or 256], as the type has values."""
+    """Number of pixels with each value, int64 [256] for uint8 and [65536] for uint16."""
     counts = np.zeros(np.iinfo(ids.dtype).max + 1, np.int64)
     flat = ids.reshape(-1)
-    # Counting is several times faster than the sorting of np.unique, and takes eight bytes for each value at hand.
+    # Counting is several times faster than np.unique, and takes eight bytes a value.
     for start in range(0, flat.size, _PIXELS_AT_A_TIME):
         counts += np.bincount(flat[start : start + _PIXELS_AT_A_TIME], minlength=len(counts))
     return counts
@@ -156,13 +147,13 @@ def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, exp
 def _channels_of(tiff: TiffPage, data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
     try:
         return tiff.channels(data)
-    # As of Pillow, whatever a decoder raises means that the bytes are no sound file.
+    # Decoders raise errors of any type for damaged bytes.
     except Exception as error:
         raise RecordError(f"damaged image: {where}: {one_line(error)}") from error
 
 
 def _seen(channels: NDArray[np.generic], bits: int | None, where: str, inks: bool = False) -> Image.Image:
-    """The picture of samples [H, W, C]: grey for C of 1 or 2, else RGB or, as stated, CMYK."""
+    """Samples [H, W, C] as an image: grey for C of 1 or 2, else RGB, or CMYK with ``inks``."""
     colors = 4 if inks else 3 if channels.shape[-1] > 2 else 1
     shown = channels[..., :colors]
     eight = np.asarray(shown) if shown.dtype == np.uint8 else to_eight_bits(shown, bits, where)
@@ -172,7 +163,7 @@ def _seen(channels: NDArray[np.generic], bits: int | None, where: str, inks: boo
 
 
 def _grey(file: Image.Image, data: bytes, tiff: TiffPage | None, bit_depth: int | None, where: str) -> Image.Image:
-    """A grey picture of 8 bits of one with 16."""
+    """A 16-bit grey image in 8 bits."""
     values = np.asarray(file)
     if bit_depth is None and tiff is not None:
         bit_depth = tiff.stated_bits
@@ -183,13 +174,13 @@ def _grey(file: Image.Image, data: bytes, tiff: TiffPage | None, bit_depth: int 
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    image.getexif()[_ORIENTATION] = orientation
+    image.getexif()[ORIENTATION] = orientation
     ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """RGB uint8 [H, W, 3] of a picture, writable."""
+    """An image as writable RGB uint8 [H, W, 3]."""
     rows = max(1, _PIXELS_AT_A_TIME // image.width)
     if rows >= image.height:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -201,9 +192,9 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _reduce(file: Image.Image, at_least: Size, whole: bool) -> int:
-    """Let a JPEG decode at a part of its size, as it lies in the file; returns how many times smaller.
+    """Make a JPEG decode at a reduced size, no smaller than ``at_least`` in the file; returns the factor.
 
-    ``whole`` asks for a part that both sides are a multiple of.
+    With ``whole`` the factor divides both sides.
     """
     room = min(file.height // at_least[0], file.width // at_least[1])
     fitting = (factor for factor in _REDUCTIONS if factor <= room)

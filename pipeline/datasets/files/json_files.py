@@ -1,4 +1,4 @@
-"""Annotation files that are too large to load as Python objects."""
+"""Large JSON files of annotations, read into typed structures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Content = TypeVar("Content")
 
 
 def read_typed(tree: Tree, path: str, kind: type[Content]) -> Content:
-    """Read a JSON file as a msgspec structure; what the structure has no field for is skipped and takes no memory.
+    """Read a JSON file as a msgspec structure; values without a field in it are skipped and take no memory.
 
-    The structure holds no `msgspec.Raw`; see `parsed` for those. Raises UserError naming a file that is missing,
-    damaged, or lacks what the structure asks for.
+    Use `parsed` for structures with `msgspec.Raw`. Raises UserError naming a file that is missing, damaged, or lacks a
+    required field.
     """
     with parsed(tree, path, kind) as content:
         return content
@@ -29,15 +29,15 @@ def read_typed(tree: Tree, path: str, kind: type[Content]) -> Content:
 
 @contextmanager
 def parsed(tree: Tree, path: str, kind: type[Content]) -> Iterator[Content]:
-    """Read a JSON file as `read_typed` does; a `msgspec.Raw` in it is good only inside the context.
+    """Read a JSON file as `read_typed` does; a `msgspec.Raw` in it is valid only inside the context.
 
-    The file is mapped, so that one of a gigabyte costs no more than what is kept of it.
+    The file is memory-mapped: only the values that are kept take memory.
     """
     try:
         with tree.location.fetched(path) as file, file.open("rb") as stream:
             if not file.stat().st_size:
                 raise UserError(f"damaged JSON: {tree.at(path)}: it has no bytes")
-            # The mapping ends when nothing refers to it any more, as pieces of it do where their text was kept.
+            # The mapping ends with the last reference to it; `msgspec.Raw` values refer to it.
             data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             marked = data[:4].startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             yield msgspec.json.decode(without_mark(data[:]) if marked else data, type=kind)
@@ -48,6 +48,6 @@ def parsed(tree: Tree, path: str, kind: type[Content]) -> Iterator[Content]:
 
 
 def unreadable(where: str, error: Exception) -> UserError:
-    """What to say of a JSON file at ``where`` that msgspec refuses: damaged, or whole but of other content."""
+    """The error for a JSON file at ``where`` that msgspec refuses: damaged, or valid JSON of another structure."""
     fault = "unexpected" if isinstance(error, msgspec.ValidationError) else "damaged"
     return UserError(f"{fault} JSON: {where}: {one_line(error)}")

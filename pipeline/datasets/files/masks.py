@@ -1,4 +1,4 @@
-"""A label file as it holds its pixels: values of one channel, or colours."""
+"""The pixels of a label file as they are stored: values of one channel, or colours."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipeline.datasets.files.png import deep_channels, grey_spread, spread_of_bi
 from pipeline.datasets.files.tiff import TiffPage
 from pipeline.datasets.record import RecordError, one_line
 
-_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-_ONE_CHANNEL = ("1", "L", "P", *_SIXTEEN_BIT)
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_ONE_CHANNEL = ("1", "L", "P", *SIXTEEN_BIT_MODES)
 # Values of a palette.
 PALETTE_MODES = ("P", "PA")
 _CHANNELS = ("LA", "PA", "RGB", "RGBA")
 _SIXTEEN_BIT_MAX = 65535
-# 65535 / 255, and a shift by 8 bits: what a colour of 8 bits is multiplied by where it is stored in 16.
+# Factors by which writers scale 8-bit colours to 16 bits: 65535 / 255, and a shift by 8 bits.
 _SPREADS_16_BIT = (257, 256)
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
@@ -30,8 +30,8 @@ class Mask:
     """The pixels of a label file, exactly as stored.
 
     ``values`` is uint8 or uint16: [H, W] where the file has one channel, or several that are equal everywhere, else RGB
-    [H, W, 3]. ``palette`` uint8 or uint16 [N, 3] is the RGB colour of each value [H, W] below N, where the file says
-    that values are colours: of a palette, or of equal channels. ``mode`` is Pillow's name of what the file holds.
+    [H, W, 3]. ``palette`` uint8 or uint16 [N, 3] is the RGB colour of each value below N, for a palette or equal
+    channels, else None. ``mode`` is Pillow's name of the mode of the file.
     """
 
     values: Values
@@ -40,9 +40,9 @@ class Mask:
 
 
 def decoded_mask(data: bytes, where: str, decoding: Decoding) -> Mask:
-    """The mask in the bytes of a file; ``where`` is what messages call it.
+    """The mask in the bytes of a file; messages name it by ``where``.
 
-    Raises RecordError for bytes that do not decode, lossy formats, transparent parts, and values that are no whole
+    Raises RecordError for bytes that cannot be decoded, lossy formats, transparent parts, and values other than whole
     numbers from 0 to 65535.
     """
     tiff = TiffPage.of(data)
@@ -68,13 +68,13 @@ def decoded_mask(data: bytes, where: str, decoding: Decoding) -> Mask:
 
 
 def require_lossless(file: Image.Image, where: str) -> None:
-    """Raise RecordError for a format that changes ids."""
+    """Raise RecordError for a lossy format, which changes ids."""
     if file.format not in LOSSLESS_FORMATS:
         raise RecordError(f"lossy label: {where} is {file.format}: ids need {', '.join(LOSSLESS_FORMATS)}")
 
 
 def require_even(alpha: Values, mode: str, where: str) -> None:
-    """Raise RecordError for an alpha channel [H, W, 0 or more] that is not the same everywhere."""
+    """Raise RecordError unless alpha channels [H, W, 0 or more] are the same everywhere."""
     if alpha.size and (alpha != alpha[0, 0]).any():
         raise RecordError(
             f"wrong label mode: {where} has mode {mode} with an alpha channel of {alpha.min()}..{alpha.max()}: "
@@ -83,7 +83,7 @@ def require_even(alpha: Values, mode: str, where: str) -> None:
 
 
 def _turned(values: Values, orientation: int) -> Values:
-    """Pixels [H, W] or [H, W, C] turned upright as EXIF's ``orientation`` says: [W, H] for 5 to 8."""
+    """Pixels [H, W] or [H, W, C] turned upright by EXIF's ``orientation``: [W, H] for 5 to 8."""
     across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
     upright = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
     return upright[:: -1 if down else 1, :: -1 if across else 1].copy()
@@ -117,7 +117,7 @@ def _of_palette(indices: Image.Image, file: Image.Image) -> Mask:
 
 
 def _of_channels(channels: Values, mode: str, where: str) -> Mask:
-    """The mask of grey or RGB, and alpha behind it, which says nothing where it is the same everywhere."""
+    """The mask of grey or RGB channels, and then alpha, which is dropped if it is the same everywhere."""
     colors = 3 if channels.shape[-1] > 2 else 1
     require_even(channels[..., colors:], mode, where)
     red = channels[..., 0]
@@ -129,7 +129,7 @@ def _of_channels(channels: Values, mode: str, where: str) -> Mask:
 
 
 def greys_of(mask: Mask) -> Values:
-    """The colour [N, 3] of each value below N in a mask of one channel: that of its palette, else the value as grey."""
+    """The colour [N, 3] of each value below N in a mask of one channel: from its palette, else the value as grey."""
     if mask.palette is not None:
         return mask.palette
     if mask.mode == "1":
@@ -138,7 +138,7 @@ def greys_of(mask: Mask) -> Values:
 
 
 def _greys(values: Values) -> Values:
-    """The grey that each value of equal channels is, [N, 3] for N values of 8 bits or, of 16 bits, 65536."""
+    """The grey [N, 3] of each value in equal channels; N is 256, or 65536 for unscaled 16-bit values."""
     count = np.iinfo(values.dtype).max + 1
     if (factor := _spread(values)) > 1:
         greys = np.zeros(count, np.uint8)
@@ -149,7 +149,7 @@ def _greys(values: Values) -> Values:
 
 
 def _eight_bit_colors(colors: Values) -> Values:
-    """Colours of 16 bits as the same ones of 8, stored as they are or spread over the whole range, if all are such."""
+    """Colours as uint8 if all are 8-bit colours, unscaled or scaled to 16 bits; else unchanged."""
     if colors.dtype == np.uint8:
         return colors.copy()
     if colors.max() <= 255:
@@ -158,7 +158,7 @@ def _eight_bit_colors(colors: Values) -> Values:
 
 
 def _spread(values: Values) -> int:
-    """By how much colours of 8 bits were multiplied; 1 where all fit 8 bits, or they are no such colours."""
+    """The factor by which 8-bit colours were scaled to 16 bits; 1 if they were not."""
     if values.dtype == np.uint8 or values.max() <= 255:
         return 1
     return next((factor for factor in _SPREADS_16_BIT if not (values % factor).any()), 1)
@@ -167,7 +167,7 @@ def _spread(values: Values) -> int:
 def _deep(tiff: TiffPage, data: bytes, where: str) -> Values | None:
     try:
         channels = tiff.channels(data)
-    # As of Pillow, whatever a decoder raises means that the bytes are no sound file.
+    # Decoders raise errors of any type for damaged bytes.
     except Exception as error:
         raise RecordError(f"damaged label: {where}: {one_line(error)}") from error
     if channels is None and tiff.is_deep:

@@ -1,4 +1,4 @@
-"""Images that EXIF turns without exchanging their sides, so that no size tells whether their labels are turned too."""
+"""Images that EXIF turns without swapping height and width, so that labels may be turned or not."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from pipeline.datasets.files.decoding import opened
+from pipeline.datasets.files.decoding import ORIENTATION, opened
 from pipeline.datasets.files.tree import Tree
 from pipeline.datasets.record import Record, RecordError
 from pipeline.datasets.thinning import spread
 
-# Images of a split that are looked at.
+# Number of images of a split that are opened.
 _MOST = 32
-_ORIENTATION = 0x0112
 # Mirrored, upside down, and both.
 _SAME_SIDES = (2, 3, 4)
 
 
 def turned_images(tree: Tree, split: str, records: Sequence[Record]) -> str | None:
-    """How many of some labelled images of a split EXIF mirrors or turns upside down, in a line; None where none."""
+    """One line about labelled images of a split that EXIF mirrors or turns upside down; None for none."""
     labelled = [record for record in records if record.label is not None]
     looked_at = [labelled[index] for index in spread(len(labelled), _MOST)]
     found = [record.image for record in looked_at if _is_turned(tree, record.image)]
     if not found:
         return None
     return (
-        f"EXIF mirrors or turns {len(found)} of {len(looked_at)} labelled images of {split!r} looked at, such as "
+        f"EXIF mirrors or turns {len(found)} of {len(looked_at)} labelled images of {split!r}, such as "
         f"{found[0]}: images are read upright and labels as stored, so labels must show the upright image"
     )
 
@@ -35,10 +34,10 @@ def _is_turned(tree: Tree, path: str) -> bool:
     try:
         with opened(tree.read(path, "image"), tree.at(path), "image", tree.decoding) as file:
             return _orientation(file) in _SAME_SIDES
-    # What cannot be read is quarantined with this reason, where it is read for its pixels.
+    # The stage shard quarantines what cannot be read, with the reason.
     except RecordError:
         return False
 
 
 def _orientation(file: Image.Image) -> int:
-    return int(file.getexif().get(_ORIENTATION, 1))
+    return int(file.getexif().get(ORIENTATION, 1))

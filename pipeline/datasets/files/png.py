@@ -1,4 +1,4 @@
-"""What Pillow does not say of a PNG file: checksums of its pixels, samples of 16 bits, and which of them count."""
+"""What Pillow does not read from PNG files: checksums of pixels, 16-bit samples, and their number of used bits."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # Bit depth and colour type, in the header that every file begins with.
 _DEPTH, _COLOUR_TYPE = 24, 25
 _COLOURED, _WITH_ALPHA = 2, 4
-# By how much Pillow spreads grey values of so few bits over the whole range.
+# Bits -> factor by which Pillow scales grey values to the whole range.
 _SPREAD = {2: 85, 4: 17}
 _GREY = 0
-# Of the chunks that no critical one depends on, those that change what is seen: transparency, orientation.
+# Ancillary chunks that change how the image looks: transparency and orientation.
 _KEPT = (b"tRNS", b"eXIf")
 
 
 @dataclass(frozen=True)
 class PngChunks:
-    """Where each chunk of a sound file begins and ends, with its kind."""
+    """Kind, start and end of each chunk of a file without damaged pixels."""
 
     data: bytes
     spans: tuple[tuple[bytes, int, int], ...]
 
     @classmethod
     def of(cls, data: bytes, path: str, role: Role) -> PngChunks:
-        """The chunks of a file; raises RecordError where it is cut off, or a pixel may have changed.
+        """The chunks of a file; raises RecordError if it is truncated, or a chunk of its pixels is damaged.
 
-        Pillow's decoder does not look at the checksums of pixels, so that one flipped bit in a label could pass for an
-        id, and its ``verify`` also fails for a wrong checksum of a comment.
+        Pillow's decoder ignores the checksums of pixels, so that one flipped bit in a label could pass for an id. Its
+        ``verify`` checks them, but also fails for a wrong checksum of a comment.
         """
         spans, offset, kind = [], len(PNG), b""
         while kind != b"IEND":
@@ -53,11 +53,11 @@ class PngChunks:
 
     @property
     def has_ancillary(self) -> bool:
-        """Whether there are chunks that no pixel depends on."""
+        """Whether it has chunks that no pixel depends on."""
         return any(not _is_critical(kind) for kind, _, _ in self.spans)
 
     def without_ancillary(self) -> bytes:
-        """The file without what changes nothing that is seen, and without what is damaged of the rest."""
+        """The file with only those ancillary chunks that change how it looks and are not damaged."""
         view = memoryview(self.data)
         kept = (
             view[start:end]
@@ -68,7 +68,7 @@ class PngChunks:
 
 
 def _is_critical(kind: bytes) -> bool:
-    # A small first letter marks a chunk that a decoder may pass over.
+    # A lower-case first letter marks a chunk that decoders may skip.
     return kind[:1].isupper()
 
 
@@ -77,19 +77,19 @@ def _is_sound(data: bytes, start: int, end: int) -> bool:
 
 
 def grey_spread(data: bytes) -> int:
-    """How many times too large Pillow gives the grey values of a PNG file of few bits."""
+    """Factor by which Pillow scales up the grey values of a PNG file of 2 or 4 bits; else 1."""
     return spread_of_bits(data[_DEPTH]) if data[_COLOUR_TYPE] == _GREY else 1
 
 
 def spread_of_bits(bits: int) -> int:
-    """How many times too large Pillow gives grey values of so many bits."""
+    """Factor by which Pillow scales up grey values of ``bits`` bits."""
     return _SPREAD.get(bits, 1)
 
 
 def deep_channels(data: bytes) -> NDArray[np.uint16] | None:
-    """Colours or grey with alpha in 16 bits, uint16 [H, W, C], of which Pillow would drop the lower 8 bits.
+    """Colours, or grey with alpha, in 16 bits, uint16 [H, W, C]; Pillow would drop the lower 8 bits.
 
-    C is 2 to 4: grey or RGB, then alpha where there is any. None for every other file.
+    C is 2 to 4: grey or RGB, then alpha if the file has it. None for every other file.
     """
     if data[_DEPTH] != 16 or not data[_COLOUR_TYPE] & (_COLOURED | _WITH_ALPHA):
         return None
@@ -102,10 +102,10 @@ def deep_channels(data: bytes) -> NDArray[np.uint16] | None:
 
 
 def stated_bits(data: bytes, samples: NDArray[np.uint16]) -> int | None:
-    """Bits that the file says count in its samples of 16, where these were stored as they are.
+    """Number of used bits that the file states (sBIT) for 16-bit samples that were stored unscaled; else None.
 
-    The standard asks for scaling samples to the whole range and stating their bits (sBIT); many writers state them
-    and do not scale. Scaled values repeat their upper bits in the lower ones, or have zeros there.
+    The standard requires scaling to the whole range, but many writers do not scale. Scaled values repeat their upper
+    bits in the lower ones, or have zeros there.
     """
     start = data.find(b"sBIT", len(PNG), data.find(b"IDAT"))
     channels = {0: 1, 2: 3, 4: 2, 6: 4}.get(data[_COLOUR_TYPE], 1)

@@ -1,4 +1,4 @@
-"""TIFF files of which Pillow gives no pixels, wrong ones, or only the upper 8 bits."""
+"""TIFF files that Pillow does not read, reads wrongly, or reduces to the upper 8 bits."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIG_TIFF)
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _INKS = 0, 1, 2, 5
 _CONTIGUOUS, _SEPARATE = 1, 2
-# None, and both numbers of deflate: what tifffile decodes without further libraries.
+# No compression, and both numbers of deflate: tifffile decodes these without other libraries.
 _PLAIN = (1, 8, 32946)
-# LZW and PackBits, which OpenCV's build of libtiff decodes in 16 bits.
+# LZW and PackBits: OpenCV's build of libtiff decodes these in 16 bits.
 _OF_OPENCV = (5, 32773)
-# JPEG of three kinds, JPEG 2000, LERC, WebP and JPEG XL: all may change values, and no tag says whether they did.
+# Kinds of JPEG, JPEG 2000, LERC, WebP and JPEG XL: these may change values, and no tag says whether they did.
 _LOSSY = (6, 7, 34892, 34712, 33003, 33004, 33005, 34887, 34927, 50001, 34933, 34934, 50002)
-# Bits of the tag that says what a page is: a smaller copy of another, or a mask of one.
+# Bits of a tag: the page is a smaller copy of another, or a mask of one.
 _SUBORDINATE = 0b101
 _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
-# Pages that are looked at, to find out whether there is more than one.
+# Number of pages that are checked for a second image.
 _MOST_PAGES = 64
 _NAMES = {_SIGNED: "signed integers", _FLOAT: "floating-point values"}
 
-# Both log what is odd in a file, such as unknown tags; what keeps a file from being read is raised.
+# Both log oddities such as unknown tags; faults that keep a file from being read raise errors.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -42,9 +42,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 class TiffPage:
     """The first page of a file, as its tags describe it.
 
-    ``orientation`` is how it is to be turned, in the numbers of EXIF. ``stated_bits`` says how many bits count in
-    samples of 16, where the file does: those of packed samples, or of a largest value such as 4095. ``pages`` counts
-    the pages that are images of their own, up to some.
+    ``orientation`` is a number of EXIF. ``stated_bits`` is the number of used bits in 16-bit samples if the file
+    states it, as packed samples or by a largest value such as 4095. ``pages`` counts full images among the first pages.
     """
 
     page: tifffile.TiffPage
@@ -54,7 +53,7 @@ class TiffPage:
 
     @classmethod
     def of(cls, data: bytes) -> TiffPage | None:
-        """The first page of a TIFF file; None for another file, and where its tags do not read."""
+        """The first page of a TIFF file; None for another file, and if its tags cannot be read."""
         if not data.startswith(TIFF):
             return None
         try:
@@ -66,7 +65,7 @@ class TiffPage:
             if not all(isinstance(number, int) and number > 0 for number in numbers):
                 return None
             return cls(first, 1 + len(alike), int(orientation.value) if orientation else 1, _stated_bits(first))
-        # What is wrong is for Pillow to say, which every file is opened with.
+        # Pillow opens every file and reports the fault.
         except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, AttributeError):
             return None
 
@@ -77,23 +76,23 @@ class TiffPage:
 
     @property
     def decoded_bytes(self) -> int:
-        """What its samples take in memory."""
+        """Bytes of its samples in memory."""
         return _area(self.page) * self.page.samplesperpixel * -(-self.page.bitspersample // 8)
 
     @property
     def is_deep(self) -> bool:
-        """Whether it has colours of 16 bits, of which Pillow keeps the upper 8."""
+        """Whether it has colours of 16 bits; Pillow keeps only the upper 8."""
         return self.page.bitspersample == 16 and self.page.samplesperpixel > 2
 
     @property
     def is_inverted(self) -> bool:
-        """Whether grey values of 16 bits grow from white to black, which Pillow leaves as they are."""
+        """Whether 0 is white in grey values of 16 bits; Pillow does not invert these."""
         return self.page.photometric == _WHITE_IS_ZERO and self.page.bitspersample > 8
 
     def check(self, path: str, role: Role) -> None:
-        """Raise RecordError for samples that are no numbers from 0, bands that do not decode, and several images.
+        """Raise RecordError for negative or fractional samples, bands that cannot be decoded, and several images.
 
-        Of a label, for compression with loss too.
+        For a label also for lossy compression.
         """
         page = self.page
         if role == "label" and page.compression in _LOSSY:
@@ -102,7 +101,7 @@ class TiffPage:
                 "none, LZW, PackBits or deflate"
             )
         if self._is_banded and page.planarconfig == _SEPARATE and not self._is_plain:
-            # Pillow gives the first band alone.
+            # Pillow reads only the first band.
             raise RecordError(f"unsupported {role}: {path} has {self.describe()}: save it with deflate or uncompressed")
         if page.sampleformat != _UNSIGNED and (page.sampleformat != _SIGNED or page.bitspersample == 8):
             what = _NAMES.get(page.sampleformat, f"samples of format {page.sampleformat}")
@@ -112,12 +111,12 @@ class TiffPage:
 
     @property
     def _is_banded(self) -> bool:
-        """Whether it has several bands that it calls grey, as tools for maps store colours."""
+        """Whether it has several bands marked as grey, as mapping tools store colours."""
         return self.page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and self.page.samplesperpixel > 1
 
     @property
     def _is_plain(self) -> bool:
-        """Whether tifffile decodes it without further libraries."""
+        """Whether tifffile decodes it without other libraries."""
         return self.page.compression in _PLAIN and self.page.bitspersample in (8, 16)
 
     @property
@@ -125,9 +124,9 @@ class TiffPage:
         return str(getattr(self.page.compression, "name", self.page.compression))
 
     def channels(self, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-        """Samples [H, W, C] that Pillow does not read, or not whole; None for every other file.
+        """Samples [H, W, C] that Pillow does not read, or not in full depth; None for every other file.
 
-        C channels are grey or RGB and whatever follows, or the inks of CMYK.
+        The C channels are grey or RGB and then any others, or the inks of CMYK.
         """
         page = self.page
         banded = self._is_banded and page.photometric == _BLACK_IS_ZERO
@@ -167,7 +166,7 @@ class TiffPage:
 
 
 def unsupported(data: bytes) -> str | None:
-    """What the channels of a file are that no reader takes; None where its tags do not read."""
+    """Describe the channels of a file that cannot be read; None if its tags cannot be read either."""
     page = TiffPage.of(data)
     return page.describe() if page else None
 

@@ -20,10 +20,10 @@ NO_FOLDER = "no such folder"
 
 
 class Tree:
-    """A dataset's root; all paths below it have forward slashes, hidden files are not seen. Picklable.
+    """A dataset's root; paths below it have forward slashes, hidden files are skipped. Picklable.
 
     ``archives`` are patterns of folders in the root that archives may have been unpacked in; their files are found as
-    if they were in the root. ``decoding`` says how its images are decoded.
+    if they were in the root. ``decoding`` applies to its images.
     """
 
     def __init__(self, root: str | Path, archives: Sequence[str] = (), decoding: Decoding | None = None) -> None:
@@ -39,20 +39,20 @@ class Tree:
         return f"{self}/{real}" if real else str(self)
 
     def folders(self, folder: str = "") -> list[str]:
-        """Names of the folders in a folder, sorted; none where it does not exist."""
+        """Names of the folders in a folder, sorted; empty if it does not exist."""
         return [name for name, is_folder in self._entries(folder) if is_folder]
 
     def files(self, folder: str, suffixes: str | tuple[str, ...]) -> list[str]:
-        """Paths of all files below a folder, at any depth, whose names end so in any case; sorted.
+        """Paths of all files below a folder, at any depth, with one of the suffixes in any case; sorted.
 
-        A folder of such a name counts as a file: whoever opens it is told so. Raises UserError for a folder that is
+        A folder with such a name counts as a file, and reading it is an error. Raises UserError for a folder that is
         linked into itself.
         """
         endings = tuple(suffix.lower() for suffix in ((suffixes,) if isinstance(suffixes, str) else suffixes))
         return sorted(path for path in self._below(folder, endings) if path.lower().endswith(endings))
 
     def found_in(self, folder: str = "") -> str:
-        """Say in a few words what a folder holds."""
+        """Describe the content of a folder in a few words."""
         entries = self._entries(folder)
         if not entries:
             # An object store has no empty folders.
@@ -61,7 +61,7 @@ class Tree:
         return enumerate_some([name + "/" * is_folder for name, is_folder in entries])
 
     def read(self, path: str, role: Role) -> bytes:
-        """All bytes of an image or label file; raises RecordError for whatever is not a file of a sane size."""
+        """All bytes of an image or label file; raises RecordError if it is no file, empty or too large."""
         try:
             size = self._size(path, role)
             if size == 0:
@@ -79,12 +79,8 @@ class Tree:
                 raise
             raise RecordError(f"unreadable {role}: {self.at(path)}: {one_line(error)}") from error
 
-    def read_json(self, path: str) -> Any:
-        """The content of a JSON file; raises UserError naming a file that is missing or damaged."""
-        return self.read_jsons([path])[0]
-
     def read_jsons(self, paths: Sequence[str]) -> list[Any]:
-        """The contents of JSON files, fetched concurrently where that is of use; raises UserError."""
+        """The contents of JSON files, fetched concurrently; raises UserError naming one that is missing or damaged."""
         try:
             found = self.location.read_many(paths)
         except (FileNotFoundError, IsADirectoryError) as error:
@@ -113,25 +109,25 @@ class Tree:
                 yield path
 
     def _require_no_loop(self, path: str) -> None:
-        # `ln -s` given twice leaves such a link in the folder that it was to point to.
+        # Running `ln -s` twice leaves such a link in the target folder.
         folder = Path(self.location.full(path))
         if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{self.at(path)} is a link to a folder that it lies in: remove it")
+            raise UserError(f"{self.at(path)} is a link to a folder that contains it: remove it")
 
     def _size(self, path: str, role: Role) -> int:
         if not self.location.is_local:
             return self.location.size(path)
-        status = os.stat(self.location.full(path))  # noqa: PTH116 - every image comes by here
+        status = os.stat(self.location.full(path))  # noqa: PTH116 - called for every image
         if stat.S_ISDIR(status.st_mode):
             raise RecordError(f"folder instead of {role}: {self.at(path)}")
-        # A pipe would be waited for without end.
+        # Reading a pipe would wait forever.
         if not stat.S_ISREG(status.st_mode):
             raise RecordError(f"special file instead of {role}: {self.at(path)}")
         return status.st_size
 
 
 def without_mark(data: bytes) -> bytes:
-    """The bytes of a text file in UTF-8, without the mark of the byte order that some editors begin a file with."""
+    """The bytes of a text file in UTF-8, without the byte order mark that some editors write."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16").encode()
     return data.removeprefix(codecs.BOM_UTF8)

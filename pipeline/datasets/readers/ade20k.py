@@ -1,4 +1,4 @@
-"""ADE20K with the 150 classes of its scene parsing benchmark, as ADEChallengeData2016 unpacks."""
+"""ADE20K with the 150 classes of its scene parsing benchmark, in the layout of ADEChallengeData2016."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 
 from augment.errors import UserError
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import ADE20K, Taxonomy, train_id_table
 from pipeline.taxonomies.ade20k import RAW_IDS
 
-# What the release calls a split, by what LUMEN calls it.
+# Split -> its name in the release.
 FOLDERS = {"train": "training", "val": "validation"}
 SCENES_FILE = "sceneCategories.txt"
-# Scenes that are no scene but what was left over.
+# Labels of images without a scene.
 NO_SCENE = ("misc", "outliers")
 
 _TRAIN_IDS = train_id_table(RAW_IDS, ADE20K)
@@ -30,8 +31,8 @@ _IS_RAW_ID = np.arange(256) <= max(RAW_IDS)
 class Ade20k(Dataset):
     """Reader of ``images/<training|validation>/<name>.jpg`` with ids 0..150 in ``annotations/.../<name>.png``.
 
-    Id 0 is whatever is none of the 150 classes. ``sceneCategories.txt``, where it is there, gives each image its
-    attribute ``scene``. Raises UserError where ``root`` is not such a folder.
+    Id 0 is none of the 150 classes. The optional ``sceneCategories.txt`` gives each image its attribute ``scene``.
+    Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -55,24 +56,11 @@ class Ade20k(Dataset):
         folder = FOLDERS.get(split, split)
         image_folder, label_folder = f"images/{folder}", f"annotations/{folder}"
         require_split(split, self.splits(), self.tree.at(image_folder))
-        images = by_name(self.tree.files(image_folder, ".jpg"), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), stem)
-        places = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(split, images, labels, f"{self.tree.at(image_folder)}/*.jpg", f"{self.tree.at(label_folder)}/*.png")
+        image, label = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        check_split(self.tree, split, images, labels, image, label)
         scenes = self._scenes()
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    attributes={"medium": "photo", **scene_attribute(scenes.get(name))},
-                )
-                for name, path in images.items()
-            ]
-        )
+        return records_of(split, images, labels, lambda name, _: Facts(scene_attribute(scenes.get(name))))
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..149, 255); see `Dataset`."""

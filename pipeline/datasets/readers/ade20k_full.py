@@ -1,4 +1,4 @@
-"""ADE20K with all its classes and objects, as the release of January 2021 unpacks."""
+"""ADE20K with all its classes and objects, in the layout of the release of January 2021."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_colors
 from pipeline.datasets.files.json_files import unreadable
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, by_name, stem
 from pipeline.datasets.readers.ade20k import FOLDERS, scene_attribute
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
 ROOT = "images/ADE"
@@ -29,7 +30,7 @@ LABEL_ENDING = "_seg"
 LABEL_SUFFIX = f"{LABEL_ENDING}.png"
 # The categories of the release, numbered from 1 in its labels.
 NUM_CLASSES = 3688
-# So many JSON files are held at a time, of some 50 kB each.
+# JSON files in memory at a time, of some 50 KiB each.
 _AT_A_TIME = 256
 
 _IGNORE_INDEX = 65535
@@ -45,7 +46,7 @@ class _Object(msgspec.Struct):
 
 
 class _Annotation(msgspec.Struct):
-    # A list of one is written as the one.
+    # A list of one item is written as the item.
     object: list[_Object] | _Object = msgspec.field(default_factory=list)
 
 
@@ -57,9 +58,9 @@ class _Described(msgspec.Struct):
 class Ade20kFull(Dataset):
     """Reader of ``images/ADE/<training|validation>/<kind of scene>/<scene>/<name>.jpg`` with ``<name>_seg.png``.
 
-    The class of a pixel is red // 10 * 256 + green of ``_seg.png``, 0 for none; its blue tells the objects of an
-    image apart. ``<name>.json`` names the classes; masks of single objects and parts are not read, nor is the index
-    file, a pickle. Raises UserError where ``root`` is not such a folder.
+    The class of a pixel is red // 10 * 256 + green of ``_seg.png``, 0 for none; its blue is the number of its object.
+    ``<name>.json`` names the classes. Masks of single objects and parts and the index file, a pickle, are not read.
+    Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -71,11 +72,11 @@ class Ade20kFull(Dataset):
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The 3,688 classes by the names that the JSON files give them; ``class 17`` is one that none names.
+        """The 3,688 classes with their names in the JSON files; ``class 17`` is one without a name.
 
-        Reads every JSON file of both splits, once. Where they disagree the name that most objects have is taken; a
-        name that several classes share is followed by the class's number in all but the first. Raises UserError
-        naming a damaged file, or where there is none.
+        Reads every JSON file of both splits, once. A class has the name that most of its objects have. A name that
+        several classes share is followed by the class's number in all but the first. Raises UserError naming a damaged
+        file, and without any file.
         """
         paths = self.tree.files(ROOT, ".json")
         if not paths:
@@ -89,7 +90,7 @@ class Ade20kFull(Dataset):
                 names[found.name_ndx][" ".join(found.name.split())] += 1
         classes: dict[str, None] = {}
         for index in range(1, NUM_CLASSES + 1):
-            # The most frequent first, and of two as frequent the first in the alphabet.
+            # The most frequent name first, and equally frequent ones in alphabetical order.
             ranked = sorted(names[index].items(), key=lambda item: (-item[1], item[0]))
             name = ranked[0][0] if ranked else f"class {index}"
             classes[name if name not in classes else f"{name} ({index})"] = None
@@ -101,35 +102,27 @@ class Ade20kFull(Dataset):
         return sorted(split for split, folder in FOLDERS.items() if folder in folders)
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key, with the scene that its folder is named after.
+        """Every image of a split, sorted by key, with the scene in the name of its folder.
 
         Raises UserError for a split that is absent, empty or labelled in part.
         """
         folder = f"{ROOT}/{FOLDERS.get(split, split)}"
         require_split(split, self.splits(), self.tree.at(folder))
-        # A million masks of single objects lie there too, so that the folders are gone through only once.
+        # Listed only once: the folders also hold a million masks of single objects.
         found = self.tree.files(folder, (".jpg", LABEL_SUFFIX))
         images = by_name((path for path in found if not stem(path).endswith(LABEL_ENDING)), stem)
         labels = by_name(
             (path for path in found if path.endswith(LABEL_SUFFIX)), lambda path: stem(path.removesuffix(LABEL_SUFFIX))
         )
         where = f"{self.tree.at(folder)}/<kind of scene>/<scene>"
-        places = Place(folder, (".jpg",)), Place(folder, (".png",), LABEL_ENDING, _pictured)
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(split, images, labels, f"{where}/<name>.jpg", f"{where}/<name>{LABEL_SUFFIX}")
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    instances=labels.get(name),
-                    attributes={"medium": "photo", **scene_attribute(PurePosixPath(path).parent.name)},
-                )
-                for name, path in images.items()
-            ]
-        )
+        image = Place(folder, (".jpg",), expected=f"{where}/<name>.jpg")
+        label = Place(folder, (".png",), LABEL_ENDING, _pictured, expected=f"{where}/<name>{LABEL_SUFFIX}")
+        check_split(self.tree, split, images, labels, image, label)
+
+        def scene_of(_name: str, path: str) -> Facts:
+            return Facts(scene_attribute(PurePosixPath(path).parent.name))
+
+        return records_of(split, images, labels, scene_of, instances=labels)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint16 [H, W] (0..3687, 65535) and objects numbered in the order of their blue; see `Dataset`."""
@@ -147,12 +140,12 @@ class Ade20kFull(Dataset):
                 try:
                     objects = msgspec.json.decode(_text(data), type=_Described).annotation.object
                 except msgspec.DecodeError as error:
-                    raise unreadable(f"{self.tree.at(path)} (mend or remove it)", error) from error
+                    raise unreadable(f"{self.tree.at(path)} (repair or remove it)", error) from error
                 yield from objects if isinstance(objects, list) else [objects]
 
 
 def _pictured(path: str) -> str:
-    """The image that a label is of, whichever its suffix."""
+    """Name of the image of a label with any suffix."""
     return stem(path).removesuffix(LABEL_ENDING)
 
 
@@ -160,14 +153,14 @@ def _text(data: bytes) -> str:
     try:
         return without_mark(data).decode()
     except UnicodeDecodeError:
-        # Some files of the release are in the older encoding, which has a character for every byte.
+        # Some files of the release are in Latin-1.
         return data.decode("latin-1")
 
 
 def _instances(indices: NDArray[np.uint16], blue: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Number the objects of an image from 1, [H, W]; 0 where a pixel has no class or no object.
+    """Number the objects of an image from 1, [H, W]; 0 for pixels without a class or an object.
 
-    An image with more than 255 objects uses a blue value again, hence the class counts too.
+    Images with more than 255 objects reuse blue values, so that an object is a blue value of one class.
     """
     codes = blue.astype(np.uint32) * (NUM_CLASSES + 1) + indices
     codes[(blue == 0) | (indices == 0)] = 0

@@ -1,4 +1,4 @@
-"""BDD100K: the 10,000 images with class labels, and the 100,000 with attributes and boxes, as the archives unpack."""
+"""BDD100K: the 10,000 images with class labels, and 100,000 with attributes and boxes, in their archives' layout."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.datasets.annotations.mask_classes import MaskClasses
-from pipeline.datasets.annotations.objects import number_codes
+from pipeline.datasets.annotations.object_numbers import number_codes
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_root, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_bytes, read_label_ids, read_mask
 from pipeline.datasets.files.json_files import read_typed
 from pipeline.datasets.files.masks import PALETTE_MODES
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Box, Label, Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_root, require_split
+from pipeline.datasets.pairing.pairs import check_pairs, check_split
+from pipeline.datasets.pairing.places import Place, stem
+from pipeline.datasets.pairing.unread_files import check_unread
+from pipeline.datasets.record import Box, Facts, Label, Record, records_of
 from pipeline.taxonomies import BDD100K, Taxonomy
 
 Subset: TypeAlias = Literal["10k", "100k"]
 
 SPLITS = ("train", "val", "test")
 MASKS = "labels/sem_seg/masks"
-# The same for people to look at: palette files whose indices are train ids, or the colours of Cityscapes.
+# The same for viewing: palette files with train ids as indices, or the colours of Cityscapes.
 COLOR_MAPS = "labels/sem_seg/colormaps"
 LABEL_ARCHIVE = "bdd100k_sem_seg_labels_trainval.zip"
 OBJECT_MASKS = "labels/ins_seg/bitmasks"
-# Where the release of 2020 and the one before have the boxes and attributes of a split.
+# Boxes and attributes of a split, in the release of 2020 and the one before.
 DETECTION_FILES = ("labels/det_20/det_{split}.json", "labels/bdd100k_labels_images_{split}.json")
 
-# The set's words, and those that prompts use.
+# Words of the dataset -> words of prompts.
 TIMES_OF_DAY = {"daytime": "day", "dawn/dusk": "dusk", "night": "night"}
 WEATHERS = {
     "clear": "clear",
@@ -45,7 +47,7 @@ WEATHERS = {
 }
 SCENES = {"gas stations": "gas station"}
 UNKNOWN = "undefined"
-# Categories that are classes of Cityscapes under another name.
+# Categories -> the names of these classes in Cityscapes.
 CATEGORIES = {"pedestrian": "person", "bike": "bicycle", "motor": "motorcycle"}
 
 # Bits of an object mask's second channel; the others are `truncated` and `occluded`.
@@ -90,14 +92,13 @@ Found = TypeVar("Found", bound=_Described)
 
 @dataclass(frozen=True)
 class Bdd100k(Dataset):
-    """Reader of ``images/<subset>/<split>/<name>.jpg``, of which only the 10k have class labels.
+    """Reader of ``images/<subset>/<split>/<name>.jpg``; only the 10k have class labels.
 
     ``10k``: train ids of Cityscapes in ``labels/sem_seg/masks/<split>/<name>.png``, or else the colour maps in
-    ``labels/sem_seg/colormaps``, and objects, where these are there, in
-    ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``: unlabelled; boxes and attributes from
-    ``labels/det_20/det_<split>.json`` or the older ``labels/bdd100k_labels_images_<split>.json``, where these are
-    there. Images of the 10k that these files name too have the attributes, and no boxes. Raises UserError where
-    ``root`` is not such a folder.
+    ``labels/sem_seg/colormaps``, and optional objects in ``labels/ins_seg/bitmasks/<split>/<name>.png``. ``100k``:
+    unlabelled; optional boxes and attributes from ``labels/det_20/det_<split>.json`` or the older
+    ``labels/bdd100k_labels_images_<split>.json``. Images of the 10k that these files name have the attributes, but no
+    boxes. Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -127,17 +128,14 @@ class Bdd100k(Dataset):
         return sorted(split for split in SPLITS if split in folders)
 
     def records(self, split: str) -> list[Record]:
-        """Every image of a split, sorted by key; of the 100k's ``train`` without those that the 10k hold out.
+        """Every image of a split, sorted by key; without those of the 100k's ``train`` that the 10k hold out.
 
-        Raises UserError for a split that is absent or empty, for one of the 10k but ``test`` that is labelled only in
-        part, and for a damaged file of attributes.
+        Raises UserError for a split that is absent or empty, for a partly labelled one of the 10k other than ``test``,
+        and for a damaged file of attributes.
         """
         folder = f"images/{self.subset}/{split}"
         require_split(split, self.splits(), self.tree.at(folder))
-        images, pattern = self._images(self.subset, split), f"{self.tree.at(folder)}/*.jpg"
-        if self.subset == "10k":
-            return sorted_by_key(self._labelled(split, images, pattern))
-        return sorted_by_key(self._unlabelled(split, images, pattern))
+        return self._labelled(split) if self.subset == "10k" else self._unlabelled(split)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..18, 255) and numbered objects uint16 [H, W], in the 10k; see `Dataset`."""
@@ -151,69 +149,58 @@ class Bdd100k(Dataset):
     def _label(self, path: str) -> Label:
         if path.startswith(COLOR_MAPS):
             mask = read_mask(self.tree, path)
-            # Equal channels are a colour here, and never ids.
+            # Equal channels are colours here, never ids.
             if mask.palette is not None and mask.mode not in PALETTE_MODES:
                 mask = replace(mask, values=mask.palette[mask.values])
             return _COLOR_MAP_CLASSES.train_ids(mask, self.tree.at(path))
         return map_ids(read_label_ids(self.tree, path), _IDENTITY, _IS_TRAIN_ID, self.tree.at(path))
 
-    def _images(self, subset: Subset, split: str) -> dict[str, str]:
-        return by_name(self.tree.files(f"images/{subset}/{split}", ".jpg"), stem)
-
-    def _labelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
-        # Some keep the colour maps alone.
-        folder = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
-        labels = by_name(self.tree.files(f"{folder}/{split}", ".png"), stem)
-        places = Place(f"images/10k/{split}", (".jpg",)), Place(f"{folder}/{split}", (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        source = "" if labels else f", which {LABEL_ARCHIVE} holds"
-        check_pairs(split, images, labels, pattern, f"{self.tree.at(folder)}/{split}/*.png{source}")
-        objects = by_name(self.tree.files(f"{OBJECT_MASKS}/{split}", ".png"), stem)
-        # The two subsets share images but not their splits. Boxes stay behind: an image here may be another frame of
-        # the video that the 100k have one of.
+    def _labelled(self, split: str) -> list[Record]:
+        # Some users keep only the colour maps.
+        root = next((place for place in (MASKS, COLOR_MAPS) if self.tree.files(f"{place}/{split}", ".png")), MASKS)
+        image, label = _images("10k", split), Place(f"{root}/{split}", (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        if not labels:
+            label = replace(label, expected=f"{label.describe(self.tree)}, which {LABEL_ARCHIVE} holds")
+        check_split(self.tree, split, images, labels, image, label)
+        objects = Place(f"{OBJECT_MASKS}/{split}", (".png",)).find(self.tree)
+        # The subsets share images but not splits. Boxes are left out: the image may be another frame of the video than
+        # that of the 100k.
         known = {name: found for other in SPLITS for name, found in self._described(other, list[_Described]).items()}
-        return [
-            Record(
-                make_key(split, name),
-                split,
-                path,
-                labels.get(name),
-                objects.get(name),
-                attributes=_attributes(known.get(name)),
-            )
-            for name, path in images.items()
-        ]
+        return records_of(split, images, labels, lambda name, _: Facts(_attributes(known.get(name))), instances=objects)
 
-    def _unlabelled(self, split: str, images: dict[str, str], pattern: str) -> list[Record]:
-        check_unread(self.tree, split, images, {}, Place(f"images/100k/{split}", (".jpg",)))
-        check_pairs(split, images, {}, pattern, "", unlabelled_splits=SPLITS)
-        held_out = self._images("10k", "val") | self._images("10k", "test") if split == "train" else {}
+    def _unlabelled(self, split: str) -> list[Record]:
+        image = _images("100k", split)
+        images = image.find(self.tree)
+        check_unread(self.tree, split, images, {}, image)
+        check_pairs(split, images, {}, (image.describe(self.tree), ""), may_lack_labels=True)
+        others = ("val", "test") if split == "train" else ()
+        held_out = {name for other in others for name in _images("10k", other).find(self.tree)}
         known = self._described(split, list[_Boxed])
-        return [
-            Record(
-                make_key(split, name),
-                split,
-                path,
-                attributes=_attributes(known.get(name)),
-                boxes=_boxes(known.get(name)),
-            )
-            for name, path in images.items()
-            if name not in held_out
-        ]
+        return records_of(
+            split,
+            {name: path for name, path in images.items() if name not in held_out},
+            {},
+            lambda name, _: Facts(_attributes(known.get(name)), boxes=_boxes(known.get(name))),
+        )
 
     def _described(self, split: str, kind: type[list[Found]]) -> dict[str, Found]:
-        """What a split's detection file says of each of its images, by name; nothing where there is no file."""
+        """The entry of each image in a split's detection file, by name; empty without such a file."""
         for path in (path.format(split=split) for path in DETECTION_FILES):
             if self.tree.location.exists(path):
                 return {stem(found.name): found for found in read_typed(self.tree, path, kind)}
         return {}
 
 
+def _images(subset: Subset, split: str) -> Place:
+    return Place(f"images/{subset}/{split}", (".jpg",))
+
+
 def number_objects(masks: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Number the objects of an instance mask [H, W, 4] from 1, in ascending order of their ids.
 
-    Of its four bytes the first is the category, 0 for none, the second holds bits, and the others are the object's id.
-    Crowds and ignored objects are no object.
+    The first of four bytes is the category, 0 for none, the second holds flags, and the others are the object's id.
+    Crowds and ignored objects are not numbered.
     """
     category, bits, high, low = np.moveaxis(masks, -1, 0)
     codes = high.astype(np.uint32) * 256 + low + 1
@@ -227,7 +214,7 @@ def _attributes(found: _Described | None) -> dict[str, str]:
         "scene": SCENES.get(said.scene, said.scene),
         "time_of_day": TIMES_OF_DAY.get(said.timeofday, said.timeofday),
     }
-    return {"medium": "photo", **{name: word for name, word in words.items() if word != UNKNOWN}}
+    return {name: word for name, word in words.items() if word != UNKNOWN}
 
 
 def _boxes(found: _Boxed | None) -> tuple[Box, ...]:

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import CAMVID, Taxonomy
 
 LABEL_FOLDER_SUFFIX = "annot"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_SPLITS = ("train", "val", "test")
 UNLABELLED_ID = 11
-# The sequence that was filmed at nightfall; all others were filmed in daylight.
+# The sequence filmed at dusk; all others were filmed in daylight.
 DUSK_SEQUENCE = "0001TP_"
 
 _TRAIN_IDS = np.arange(256, dtype=np.uint8)
@@ -27,15 +28,15 @@ _IS_INDEX = np.arange(256) <= UNLABELLED_ID
 
 
 def attributes_of(name: str) -> dict[str, str]:
-    """What a frame's name says of it."""
-    return {"medium": "photo", "time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day"}
+    """The attributes of a frame, from its name."""
+    return {"time_of_day": "dusk" if name.startswith(DUSK_SEQUENCE) else "day"}
 
 
 @dataclass(frozen=True)
 class CamVid(Dataset):
     """Reader of ``<split>/<name>.png|jpg`` with class indices in ``<split>annot/<name>.png``.
 
-    Raises UserError where ``root`` is not such a folder.
+    Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -57,29 +58,10 @@ class CamVid(Dataset):
         """
         image_folder, label_folder = split, f"{split}{LABEL_FOLDER_SUFFIX}"
         require_split(split, self.splits(), self.tree.at(image_folder))
-        images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), stem)
-        places = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(
-            split,
-            images,
-            labels,
-            f"{self.tree.at(image_folder)}/*.png or *.jpg",
-            f"{self.tree.at(label_folder)}/*.png",
-        )
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    attributes=attributes_of(name),
-                )
-                for name, path in images.items()
-            ]
-        )
+        image, label = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        check_split(self.tree, split, images, labels, image, label)
+        return records_of(split, images, labels, lambda name, _: Facts(attributes_of(name)))
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..10, 255); see `Dataset`."""

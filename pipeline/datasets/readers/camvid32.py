@@ -1,4 +1,4 @@
-"""CamVid with its original 32 classes, whose labels are colours."""
+"""CamVid with its original 32 classes, labelled by colours."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.colors import map_colors
+from pipeline.datasets.annotations.color_labels import map_colors
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import read_label_colors
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, stem
 from pipeline.datasets.readers.camvid import IMAGE_SUFFIXES, USUAL_SPLITS, attributes_of
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import CAMVID32, Taxonomy
 from pipeline.taxonomies.camvid import VOID_COLOR
 
-# As the owner distributes it: all frames in one folder, all labels in another.
+# In the owner's archives: all frames in one folder, all labels in another.
 ALL_IMAGES, ALL_LABELS = "701_StillsRaw_full", "LabeledApproved_full"
-# As it is passed on: a folder of images and one of labels for each split.
+# In copies: a folder of images and one of labels for each split.
 LABEL_FOLDER_SUFFIX = "_labels"
 LABEL_SUFFIX = "_L"
 
@@ -27,10 +28,10 @@ _TRAIN_IDS = {VOID_COLOR: CAMVID32.ignore_index} | {color: place for place, colo
 
 
 def usual_split(name: str) -> Literal["train", "val", "test"]:
-    """The split of 367, 101 and 233 frames that nearly all results are reported on, by a frame's name.
+    """The split of a frame, by its name, in the usual division into 367, 101 and 233 frames.
 
-    All of Seq05VD and the second half of the sequence at dusk are for testing; of 0016E5, the part that is labelled
-    15 times a second is for validation.
+    Seq05VD and the second half of the sequence at dusk are for testing; the part of 0016E5 that is labelled 15 times a
+    second is for validation.
     """
     sequence, _, frame = name.partition("_")
     if sequence == "Seq05VD" or (sequence == "0001TP" and frame > "008520"):
@@ -39,7 +40,7 @@ def usual_split(name: str) -> Literal["train", "val", "test"]:
 
 
 def _frame(path: str) -> str:
-    """The frame that a label is of."""
+    """Name of the frame of a label."""
     return stem(path).removesuffix(LABEL_SUFFIX)
 
 
@@ -47,9 +48,9 @@ def _frame(path: str) -> str:
 class CamVid32(Dataset):
     """Reader of ``701_StillsRaw_full/<name>.png`` with RGB labels in ``LabeledApproved_full/<name>_L.png``.
 
-    The owner states no splits: where ``train.txt``, ``val.txt`` and ``test.txt`` lie in the root they list the names
-    of each, else `usual_split` tells. Copies that have ``<split>/`` and ``<split>_labels/`` in the root are read as
-    well. Raises UserError where ``root`` is neither.
+    The owner defines no splits: ``train.txt``, ``val.txt`` and ``test.txt`` in the root list the names of each, else
+    `usual_split` decides. Copies with ``<split>/`` and ``<split>_labels/`` in the root are read as well. Raises
+    UserError if ``root`` is neither.
     """
 
     tree: Tree
@@ -76,27 +77,16 @@ class CamVid32(Dataset):
         original = ALL_IMAGES in self.tree.folders()
         image_folder, label_folder = (ALL_IMAGES, ALL_LABELS) if original else (split, split + LABEL_FOLDER_SUFFIX)
         require_split(split, self.splits(), self.tree.at(image_folder))
-        images = by_name(self.tree.files(image_folder, IMAGE_SUFFIXES), stem)
-        labels = by_name(self.tree.files(label_folder, ".png"), _frame)
+        expected = f"{self.tree.at(label_folder)}/*{LABEL_SUFFIX}.png"
+        image = Place(image_folder, IMAGE_SUFFIXES)
+        label = Place(label_folder, (".png",), name_of=_frame, expected=expected)
+        images, labels = image.find(self.tree), label.find(self.tree)
         if original:
             chosen = self._chosen(split, images, labels)
             images = {name: path for name, path in images.items() if name in chosen}
             labels = {name: path for name, path in labels.items() if name in chosen}
-        places = Place(image_folder, IMAGE_SUFFIXES), Place(label_folder, (".png",), name_of=_frame)
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(
-            split,
-            images,
-            labels,
-            f"{self.tree.at(image_folder)}/*.png",
-            f"{self.tree.at(label_folder)}/*{LABEL_SUFFIX}.png",
-        )
-        return sorted_by_key(
-            [
-                Record(make_key(split, name), split, path, labels.get(name), attributes=attributes_of(name))
-                for name, path in images.items()
-            ]
-        )
+        check_split(self.tree, split, images, labels, image, label)
+        return records_of(split, images, labels, lambda name, _: Facts(attributes_of(name)))
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..30, 255 for void); see `Dataset`."""
@@ -109,7 +99,7 @@ class CamVid32(Dataset):
         return [split for split in USUAL_SPLITS if self.tree.location.exists(f"{split}.txt")]
 
     def _chosen(self, split: str, images: dict[str, str], labels: dict[str, str]) -> set[str]:
-        """Names of a split's frames, whether they have an image, a label or both."""
+        """Names of a split's frames, with an image, a label or both."""
         if not self._lists():
             return {name for name in images | labels if usual_split(name) == split}
         listed = f"{split}.txt"

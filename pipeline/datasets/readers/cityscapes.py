@@ -1,4 +1,4 @@
-"""Cityscapes, as its official archives unpack."""
+"""Cityscapes, in the layout of its official archives."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.annotations.mask_table import read_classes_file
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split
+from pipeline.datasets.dataset_tables import Tables, read_tables
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unpaired import note_ignored
-from pipeline.datasets.files.unread import Place, check_unread
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split, note_ignored
+from pipeline.datasets.pairing.places import Place, by_name
 from pipeline.datasets.record import Record, RecordError, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
 from pipeline.taxonomies import CITYSCAPES, Taxonomy, train_id_table
 from pipeline.taxonomies.cityscapes import LABEL_IDS, LABELS
 
@@ -29,27 +28,27 @@ LABEL_IDS_SUFFIX = "_labelIds.png"
 TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
 INSTANCE_IDS_SUFFIX = "_instanceIds.png"
 ATTRIBUTES_SUFFIX = "_attributes.json"
-# No file of the official archives: exports of other sets in this format say with it what their train ids mean.
+# Not in the official archives: exports of other sets in this format state their classes in it.
 CLASSES = "classes.json"
-# Owners keep the annotations of the one to themselves, and have drawn no fine ones for the other.
+# The annotations of `test` are not published, and `train_extra` has no fine ones.
 UNLABELLED_SPLITS = {"gtFine": ("test", "train_extra"), "gtCoarse": ("test",)}
 
 _TRAIN_IDS = train_id_table(LABEL_IDS, CITYSCAPES)
 _IS_LABEL_ID = np.arange(256) < len(LABELS)
 _IDENTITY = np.arange(256, dtype=np.uint8)
 
-# The value of an object in an instanceIds file is its label id times this, plus its number.
+# The value of an object in an instanceIds file is label id * this + number.
 INSTANCE_BASE = 1000
 _HAS_OBJECTS = np.array([label.evaluated and label.has_instances for label in LABELS])
 
 
 @dataclass(frozen=True)
 class Cityscapes(Dataset):
-    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` in its stead.
+    """Reader of ``leftImg8bit/<split>/<city>`` and ``gtFine/<split>/<city>``, or ``gtCoarse`` instead.
 
     Labels are ``labelIds`` images, or ``labelTrainIds`` where an image has only those; objects are read from the
     ``instanceIds`` beside them. Images that have ``attributes/<split>/<city>/<id>_attributes.json`` take their
-    attributes from it; all others are photographs of the city that their folder names. Raises UserError where
+    attributes from it; all others are photographs with the name of their folder as ``city``. Raises UserError if
     ``root`` is not such a folder.
     """
 
@@ -63,7 +62,7 @@ class Cityscapes(Dataset):
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The 19 classes, unless a file in the root says that ``labelTrainIds`` hold others."""
+        """The 19 classes, or those in the root's ``classes.json`` for ``labelTrainIds`` of other classes."""
         if not self.tree.location.exists(CLASSES):
             return CITYSCAPES
         return read_classes_file(self.tree, CLASSES, None).taxonomy
@@ -75,8 +74,8 @@ class Cityscapes(Dataset):
     def records(self, split: str) -> list[Record]:
         """Every image of a split, sorted by key; ``test``, and ``train_extra`` of gtFine, may come without labels.
 
-        Raises UserError for a split that is absent, empty or labelled in part, and for a broken attribute
-        file.
+        Raises UserError for a split that is absent, empty or labelled in part, and for a damaged file
+        of attributes.
         """
         image_folder, label_folder, stem = f"leftImg8bit/{split}", f"{self.annotation}/{split}", f"_{self.annotation}"
         require_split(split, self.splits(), self.tree.at(image_folder))
@@ -84,24 +83,18 @@ class Cityscapes(Dataset):
         train_ids = self._files(label_folder, stem + TRAIN_IDS_SUFFIX)
         labels = train_ids | self._files(label_folder, stem + LABEL_IDS_SUFFIX)
         instances = self._files(label_folder, stem + INSTANCE_IDS_SUFFIX)
-        check_unread(
+        # An empty folder of a city means that the user leaves the city out.
+        emptied = self._emptied(image_folder, images)
+        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
+        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
+        where = f"{self.tree.at(label_folder)}/<city>/<id>{stem}"
+        check_split(
             self.tree,
             split,
             images,
             labels,
-            _place(image_folder, IMAGE_SUFFIX),
-            _place(label_folder, stem + LABEL_IDS_SUFFIX),
-        )
-        # Whoever empties the folder of a city means to do without it.
-        emptied = self._emptied(image_folder, images)
-        note_ignored(path for identity, path in labels.items() if _city(identity) in emptied)
-        labels = {identity: path for identity, path in labels.items() if _city(identity) not in emptied}
-        check_pairs(
-            split,
-            images,
-            labels,
-            f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}",
-            f"{self.tree.at(label_folder)}/<city>/<id>{stem}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}",
+            _place(image_folder, IMAGE_SUFFIX, f"{self.tree.at(image_folder)}/<city>/<id>{IMAGE_SUFFIX}"),
+            _place(label_folder, stem + LABEL_IDS_SUFFIX, f"{where}{LABEL_IDS_SUFFIX} or <id>{stem}{TRAIN_IDS_SUFFIX}"),
             unlabelled_splits=UNLABELLED_SPLITS[self.annotation],
         )
         described = self._files(f"attributes/{split}", ATTRIBUTES_SUFFIX)
@@ -110,11 +103,10 @@ class Cityscapes(Dataset):
             identity: self._attributes(path, content)
             for (identity, path), content in zip(described.items(), contents, strict=True)
         }
-        facts = self._tables.facts
 
         def known(identity: str, path: str) -> dict[str, str]:
             city = {"city": _city(identity)}
-            return attributes.get(identity) or facts.get(path, NOTHING).attributes or city
+            return attributes.get(identity) or self._tables.facts_of(identity, path).attributes or city
 
         return sorted_by_key(
             [
@@ -125,8 +117,8 @@ class Cityscapes(Dataset):
                     label=labels.get(identity),
                     instances=instances.get(identity),
                     attributes={"medium": "photo", **known(identity, path)},
-                    captions=facts.get(path, NOTHING).captions,
-                    boxes=facts.get(path, NOTHING).boxes,
+                    captions=self._tables.facts_of(identity, path).captions,
+                    boxes=self._tables.facts_of(identity, path).boxes,
                 )
                 for identity, path in images.items()
             ]
@@ -164,7 +156,7 @@ class Cityscapes(Dataset):
         return by_name(paths, lambda path: path.removeprefix(f"{folder}/")[: -len(suffix)])
 
     def _emptied(self, folder: str, images: Collection[str]) -> set[str]:
-        """Cities of a split, by its folder of images, that have a folder and no image in it."""
+        """Cities of a split that have a folder without images."""
         return set(self.tree.folders(folder)) - {_city(identity) for identity in images}
 
     def _attributes(self, path: str, content: Any) -> dict[str, str]:
@@ -173,32 +165,32 @@ class Cityscapes(Dataset):
         return content
 
 
-def _place(folder: str, suffix: str) -> Place:
-    """Where files of every city are that end in ``suffix``, by city and image id."""
+def _place(folder: str, suffix: str, expected: str) -> Place:
+    """The place of files of every city that end in ``suffix``, by city and image id."""
     ending, _, kind = suffix.rpartition(".")
 
     def name_of(path: str) -> str:
         return path.removeprefix(f"{folder}/").rpartition(".")[0].removesuffix(ending)
 
-    return Place(folder, (f".{kind}",), ending, name_of)
+    return Place(folder, (f".{kind}",), ending, name_of, expected)
 
 
 def _city(identity: str) -> str:
-    """The city of an image by its path in the split's folder."""
+    """The city of an image, from its path in the split's folder."""
     return PurePosixPath(identity).parent.name
 
 
 def number_objects(values: NDArray[np.uint8 | np.uint16], where: str) -> NDArray[np.uint16]:
     """Number the objects of an ``instanceIds`` image [H, W] from 1, in ascending order of their values.
 
-    Groups that nobody told apart are no object, and neither is what the label map ignores, such as a caravan: both
-    are 0, so that every object has a class. Raises RecordError naming the file and every value of an unknown label.
+    Groups of objects and classes that are not evaluated, such as caravans, are 0, so that every object has a class.
+    Raises RecordError naming the file and every value with an unknown label id.
     """
     present = np.flatnonzero(np.bincount(values.ravel()))
     label_ids = np.where(present < INSTANCE_BASE, present, present // INSTANCE_BASE)
-    if len(strange := present[label_ids >= len(LABELS)]):
+    if len(unknown := present[label_ids >= len(LABELS)]):
         raise RecordError(
-            f"unknown instance id: {where} has values {strange.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
+            f"unknown instance id: {where} has values {unknown.tolist()}: expected label ids 0..{len(LABELS) - 1}, "
             f"or label id * {INSTANCE_BASE} + number"
         )
     objects = present[(present >= INSTANCE_BASE) & _HAS_OBJECTS[label_ids]]

@@ -1,4 +1,4 @@
-"""COCO's own formats: panoptic segments or polygons as labels and objects, boxes and captions."""
+"""COCO's formats: panoptic segments or polygons as labels and objects, boxes and captions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from augment.errors import UserError
 from augment.options import Options
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.annotations.coco_images import find_images, folder_of, without_suffix
 from pipeline.datasets.annotations.coco_json import (
     ImageId,
@@ -22,27 +23,34 @@ from pipeline.datasets.annotations.coco_json import (
     referring,
     require_one_id,
 )
-from pipeline.datasets.annotations.coco_polygons import PolygonClasses, drawings, have_masks, polygon_classes
-from pipeline.datasets.annotations.mask_table import read_classes_file
-from pipeline.datasets.annotations.panoptic import Categories, Legend, Panoptic, in_order, paint, taxonomy_of_categories
-from pipeline.datasets.annotations.polygons import drawn
+from pipeline.datasets.annotations.coco_polygons import PolygonClasses, have_masks, masks_by_image, polygon_classes
+from pipeline.datasets.annotations.panoptic import (
+    Categories,
+    Legend,
+    Panoptic,
+    decode_segments,
+    in_order,
+    taxonomy_of_categories,
+)
+from pipeline.datasets.annotations.polygons import rasterize
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import check_pairs, require_layout, require_split
+from pipeline.datasets.dataset_tables import Tables, read_tables
 from pipeline.datasets.files.images import read_label_colors
 from pipeline.datasets.files.json_files import read_typed
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread_labels
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_pairs
+from pipeline.datasets.pairing.places import Place
+from pipeline.datasets.pairing.unread_files import check_unread_labels
 from pipeline.datasets.readers.cityscapes import CLASSES
 from pipeline.datasets.readers.coco_stuff import FOLDERS
-from pipeline.datasets.record import Record, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import Taxonomy
 
-# Of Roboflow, in the folder of a split's images.
+# Written by Roboflow, in the folder of a split's images.
 BESIDE = "_annotations.coco.json"
 PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO = "panoptic", "instances", "captions", "image_info"
-# The first of them that a split has says which images are in it.
+# The first of them that a split has lists its images.
 FILES = (PANOPTIC, INSTANCES, CAPTIONS, IMAGE_INFO)
 
 _FILE = re.compile(rf"(?:{'|'.join(FILES)})_(.+)")
@@ -51,7 +59,7 @@ _SPLITS = {folder: split for split, folder in FOLDERS.items()}
 
 
 class CocoOptions(Options):
-    """What masks mean in a dataset of kind 'coco' with polygons and no panoptic file."""
+    """Meaning of masks in a dataset of kind 'coco' with polygons and no panoptic file."""
 
     background: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
@@ -62,7 +70,7 @@ class CocoOptions(Options):
 
 @dataclass(frozen=True)
 class _Labels:
-    """Files with labels that are there and legends of all, by name of the image; ``strays`` are maps of none."""
+    """Labels on disk and all legends by name of the image; ``strays`` are segment maps without an image."""
 
     paths: Mapping[str, str]
     legends: Mapping[str, str]
@@ -76,10 +84,10 @@ class Coco(Dataset):
 
     ``panoptic_<split>.json`` and ``panoptic_<split>/*.png`` hold labels and objects, ``instances_<split>.json`` boxes
     and, where no split has a panoptic file, labels and objects as polygons or run lengths; ``captions_<split>.json``
-    holds captions; ``image_info_<split>.json`` lists images that have nothing of it. ``_annotations.coco.json`` beside
-    the images, as Roboflow exports it, serves as the file of instances. ``metadata.jsonl`` in the root may hold
-    attributes. Images may also be where their file names lead to from ``images/`` or the root. ``train2017`` is the
-    split ``train``, and so are its like. Raises UserError where ``root`` is not such a folder.
+    holds captions; ``image_info_<split>.json`` lists images without annotations. ``_annotations.coco.json`` beside
+    the images, as Roboflow exports it, is read as the file of instances. ``metadata.jsonl`` in the root may hold
+    attributes. File names of images may also be relative to ``images/`` or the root. ``train2017`` is the split
+    ``train``, and likewise for others. Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -93,9 +101,9 @@ class Coco(Dataset):
 
     @cached_property
     def taxonomy(self) -> Taxonomy | None:
-        """The categories of the panoptic files by their ids, or else of those with polygons; None where there are none.
+        """The categories of the panoptic files by their ids, or else of the files with polygons; None without labels.
 
-        ``classes.json``, which exports have in the root, adds what categories do not say. Raises UserError where it or
+        ``classes.json``, which exports have in the root, adds what categories do not state. Raises UserError if it or
         the splits disagree.
         """
         if self._polygons is not None:
@@ -135,9 +143,9 @@ class Coco(Dataset):
         """Every image of a split, sorted by key.
 
         Unlabelled are the images of a split without ``panoptic_<split>.json`` or polygons, those that the former lists
-        but has no segment map of, and those with boxes alone. Boxes are those of objects without a mask
-        where the split has labels, and else of all but crowds. Raises UserError for a split that is absent or empty, a
-        damaged file, and where images, files and segment maps do not name each other.
+        without a segment map, and those that only have boxes. Boxes are those of objects without a mask if the split
+        has labels, else of all but crowds. Raises UserError for a split that is absent or empty, a damaged file, and
+        if images, files and segment maps do not name each other.
         """
         require_split(split, self.splits(), self._places(split))
         folder = self._folders[split]
@@ -145,23 +153,13 @@ class Coco(Dataset):
         captions = read_captions(self.tree, _path(CAPTIONS, folder), without_suffix)
         with_masks = PANOPTIC not in self._files(folder) and self._instances(folder) not in self._outlined
         boxes = read_boxes(self.tree, self._instances(folder), without_suffix, with_masks=with_masks)
-        facts = self._tables.facts
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.paths.get(name),
-                    instances=labels.paths.get(name) if labels.have_objects else None,
-                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
-                    captions=tuple(captions.get(name, ())),
-                    boxes=tuple(boxes.get(name, ())),
-                    legend=labels.legends.get(name, ""),
-                )
-                for name, path in images.items()
-            ]
-        )
+
+        def facts_of(name: str, path: str) -> Facts:
+            attributes = self._tables.facts_of(name, path).attributes
+            return Facts(attributes, tuple(captions.get(name, ())), tuple(boxes.get(name, ())))
+
+        objects = labels.paths if labels.have_objects else None
+        return records_of(split, images, labels.paths, facts_of, instances=objects, legends=labels.legends)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the categories need, and objects uint16 [H, W]; see `Dataset`."""
@@ -169,9 +167,9 @@ class Coco(Dataset):
             return Annotations()
         if record.label.endswith(".json"):
             where = f"{self.tree.at(record.label)}, {record.image}"
-            return Annotations(*drawn(record.legend, where, self.tree.decoding))
+            return Annotations(*rasterize(record.legend, where, self.tree.decoding))
         colors = read_label_colors(self.tree, record.label)
-        label, instances = paint(colors, record.legend, self.tree.at(record.label))
+        label, instances = decode_segments(colors, record.legend, self.tree.at(record.label))
         return Annotations(label, instances if record.instances else None)
 
     def tables(self) -> Collection[str]:
@@ -184,23 +182,23 @@ class Coco(Dataset):
 
     @cached_property
     def _folders(self) -> dict[str, str]:
-        """What files and folders call each split."""
+        """Split -> its name in files and folders."""
         present = {*self.tree.folders(), *self.tree.folders("images")}
         names = self.tree.location.names("annotations", ".json")
         described = {match[1] for name in names if (match := _FILE.fullmatch(name))}
         described |= {folder for folder in present if self.tree.location.exists(self._beside(folder))}
-        # One archive has the files of all of COCO's splits. Images of other sets may lie in one folder for all splits.
+        # One archive has the files of all splits of COCO. Other sets may have one folder of images for all splits.
         folders = {folder for folder in described if folder in present or not _YEAR.search(folder)}
         return {_SPLITS.get(folder, folder): folder for folder in sorted(folders | present & _SPLITS.keys())}
 
     @cached_property
     def _panoptic(self) -> list[str]:
-        """The panoptic files there are."""
+        """The panoptic files on disk."""
         return [path for folder in self._folders.values() if (path := self._files(folder).get(PANOPTIC))]
 
     @cached_property
     def _outlined(self) -> list[str]:
-        """The files of instances that labels are made of: those that have masks, where nothing is panoptic."""
+        """The files of instances that labels are made of: those with masks, if no file is panoptic."""
         if self._panoptic:
             return []
         paths = [path for folder in self._folders.values() if (path := self._files(folder).get(INSTANCES))]
@@ -208,7 +206,7 @@ class Coco(Dataset):
 
     @cached_property
     def _polygons(self) -> PolygonClasses | None:
-        """The classes of polygons, where labels are made of them."""
+        """The classes of polygons, if labels are made of them."""
         paths = self._outlined
         return polygon_classes(self.tree, paths, self.options.background) if paths else None
 
@@ -217,7 +215,7 @@ class Coco(Dataset):
         return {kind: path for kind, path in paths.items() if self.tree.location.exists(path)}
 
     def _instances(self, folder: str) -> str:
-        """The file of a split's objects."""
+        """Path of the file of a split's objects."""
         path, beside = _path(INSTANCES, folder), self._beside(folder)
         return beside if not self.tree.location.exists(path) and self.tree.location.exists(beside) else path
 
@@ -225,12 +223,12 @@ class Coco(Dataset):
         return f"{folder_of(self.tree, folder)}/{BESIDE}"
 
     def _places(self, split: str) -> str:
-        """Where the images of a split that is not there would be looked for."""
+        """Where the images of an absent split are expected, for messages."""
         names = dict.fromkeys((FOLDERS.get(split, split), split))
         return " or ".join(self.tree.at(f"{root}{name}") for name in names for root in ("", "images/"))
 
     def _pairs(self, split: str, folder: str) -> tuple[dict[str, str], _Labels]:
-        """Images of a split by name, and their labels; the panoptic file is let go of before others are read."""
+        """Images of a split by name, and their labels; the panoptic file is released before others are read."""
         listing = next(iter(self._files(folder).values()), None)
         panoptic = read_typed(self.tree, listing, Panoptic) if listing == _path(PANOPTIC, folder) else None
         labels = self._labels(folder, panoptic)
@@ -242,7 +240,7 @@ class Coco(Dataset):
         maps, taxonomy = _maps(folder), self.taxonomy
         outlines, on_disk = self._instances(folder), frozenset(self.tree.files(maps, ".png"))
         if self._polygons is not None and taxonomy is not None and outlines in self._outlined:
-            legends = drawings(self.tree, outlines, self._polygons, taxonomy)
+            legends = masks_by_image(self.tree, outlines, self._polygons, taxonomy)
             return _Labels(dict.fromkeys(legends, outlines), legends, on_disk, have_objects=True)
         if panoptic is None or taxonomy is None:
             return _Labels({}, {}, on_disk, have_objects=False)
@@ -267,21 +265,18 @@ class Coco(Dataset):
         return find_images(self.tree, split, folder, listed, listing)
 
     def _check_labels(self, split: str, folder: str, images: Mapping[str, str], labels: _Labels) -> None:
-        """Hold images and segment maps against each other, but for images that are listed without a map."""
+        """Check images against segment maps, without images that are listed without a map."""
         described = self.tree.at(_path(PANOPTIC, folder))
-        # A map that no image has is called by its path, which is the name of no image.
+        # The name of a segment map without an image is its path, which no image has as its name.
         found = {name: path for name, path in labels.paths.items() if name in images}
         found |= {path: path for path in labels.strays}
         self._check_unread_maps(split, folder, images, found, labels)
-        check_pairs(
-            split,
-            images,
-            found,
+        patterns = (
             f"{self.tree.at(folder_of(self.tree, folder))}/** with a segment map that {described} describes",
             f"{self.tree.at(_maps(folder))}/*.png that {described} describes",
-            unlabelled_splits=(),
-            partly_labelled=(images.keys() - found.keys()).isdisjoint(labels.legends),
         )
+        may_lack_labels = (images.keys() - found.keys()).isdisjoint(labels.legends)
+        check_pairs(split, images, found, patterns, may_lack_labels=may_lack_labels)
 
     def _check_unread_maps(
         self, split: str, folder: str, images: Mapping[str, str], found: Mapping[str, str], labels: _Labels

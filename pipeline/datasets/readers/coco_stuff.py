@@ -8,21 +8,22 @@ import numpy as np
 
 from pipeline.datasets.annotations.coco_json import read_boxes, read_captions
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folders import by_name, check_pairs, require_layout, require_split, stem
 from pipeline.datasets.files.images import map_ids, read_label_ids
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import Place, check_unread
-from pipeline.datasets.record import Record, make_key, sorted_by_key
+from pipeline.datasets.pairing.layout import require_layout, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, by_name, stem
+from pipeline.datasets.record import Facts, Record, records_of
 from pipeline.taxonomies import COCO_STUFF, Taxonomy, train_id_table
 from pipeline.taxonomies.coco_stuff import RAW_IDS
 
-# What the release calls a split, by what LUMEN calls it.
+# Split -> its name in the release.
 FOLDERS = {"train": "train2017", "val": "val2017", "test": "test2017", "unlabeled": "unlabeled2017"}
 UNLABELLED = ("test", "unlabeled")
 IMAGE_ROOTS = ("images/", "")
-# Where an archive unpacks to, where people and frameworks put it, and beside the images where both unpack to one.
+# Folders of the archive, of other frameworks, and of images and labels that were unpacked together.
 LABEL_ROOTS = ("stuffthingmaps_trainval2017/", "stuffthingmaps/", "annotations/", "")
-# What mmsegmentation's converter writes beside the originals, or instead of them.
+# Written by mmsegmentation's converter, beside the originals or instead of them.
 TRAIN_IDS_SUFFIX = "_labelTrainIds.png"
 
 _TRAIN_IDS = train_id_table(RAW_IDS, COCO_STUFF)
@@ -35,11 +36,10 @@ _IS_TRAIN_ID = COCO_STUFF.is_id[:256]
 class CocoStuff(Dataset):
     """Reader of ``[images/]<split>2017/<name>.jpg`` with raw ids in ``<labels>/<split>2017/<name>.png``.
 
-    ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or nothing where both
-    archives were unpacked in one place; a raw id is a category minus one, 255 where there is none, and
-    ``<name>_labelTrainIds.png`` serves as well. ``annotations/captions_<split>2017.json`` and
-    ``instances_<split>2017.json`` give captions and boxes where they are there; objects are not told apart in the
-    labels. Raises UserError where ``root`` is not such a folder.
+    ``<labels>`` is ``stuffthingmaps_trainval2017``, ``stuffthingmaps``, ``annotations``, or empty if both archives
+    were unpacked into one folder. A raw id is a category minus one, 255 for none; ``<name>_labelTrainIds.png`` is read
+    too. The optional ``annotations/captions_<split>2017.json`` and ``instances_<split>2017.json`` give captions and
+    boxes; labels have no objects. Raises UserError if ``root`` is not such a folder.
     """
 
     tree: Tree
@@ -66,35 +66,18 @@ class CocoStuff(Dataset):
         folder = FOLDERS.get(split, split)
         require_split(split, self.splits(), self.tree.at(folder))
         image_folder = self._first_folder(IMAGE_ROOTS, folder)
-        images = by_name(self.tree.files(image_folder, ".jpg"), stem)
-        labels = self._labels(folder)
         label_folder = self._first_folder(LABEL_ROOTS, folder)
-        places = Place(image_folder, (".jpg",)), Place(label_folder, (".png",))
-        check_unread(self.tree, split, images, labels, *places)
-        check_pairs(
-            split,
-            images,
-            labels,
-            f"{self.tree.at(image_folder)}/*.jpg",
-            f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png",
-            unlabelled_splits=UNLABELLED,
-        )
+        image = Place(image_folder, (".jpg",))
+        label = Place(label_folder, (".png",), expected=f"{self.tree.at(LABEL_ROOTS[0])}{folder}/*.png")
+        images, labels = image.find(self.tree), self._labels(folder)
+        check_split(self.tree, split, images, labels, image, label, unlabelled_splits=UNLABELLED)
         captions = read_captions(self.tree, f"annotations/captions_{folder}.json", stem)
         boxes = read_boxes(self.tree, f"annotations/instances_{folder}.json", stem)
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    attributes={"medium": "photo"},
-                    captions=tuple(captions.get(name, ())),
-                    boxes=tuple(boxes.get(name, ())),
-                )
-                for name, path in images.items()
-            ]
-        )
+
+        def facts_of(name: str, _path: str) -> Facts:
+            return Facts({}, tuple(captions.get(name, ())), tuple(boxes.get(name, ())))
+
+        return records_of(split, images, labels, facts_of)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids uint8 [H, W] (0..170, 255); see `Dataset`."""

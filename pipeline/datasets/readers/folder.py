@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UserError
+from pipeline.datasets.annotations.classes_file import read_classes_file
 from pipeline.datasets.annotations.mask_classes import MaskClasses
-from pipeline.datasets.annotations.mask_table import read_classes_file
 from pipeline.datasets.dataset import Annotations, Dataset
-from pipeline.datasets.files.folder_lists import (
+from pipeline.datasets.dataset_tables import Tables, read_tables
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
+from pipeline.datasets.files.images import read_label_ids, read_mask
+from pipeline.datasets.files.tree import NO_FOLDER, Tree
+from pipeline.datasets.pairing.layout import require_root, require_split
+from pipeline.datasets.pairing.pairs import check_split
+from pipeline.datasets.pairing.places import Place, by_name, holds
+from pipeline.datasets.pairing.unread_files import common_ending
+from pipeline.datasets.readers.folder_lists import (
     CLASSES_BESIDE_IMAGES,
     CLASSES_FILES,
     SPLIT,
@@ -24,42 +32,33 @@ from pipeline.datasets.files.folder_lists import (
     listed_splits,
     read_list,
 )
-from pipeline.datasets.files.folder_names import (
-    IMAGE_SUFFIXES,
+from pipeline.datasets.readers.folder_names import (
     filled,
-    holds,
     name_in,
     pattern_of,
     stem_ending,
     without_ending,
 )
-from pipeline.datasets.files.folders import by_name, check_pairs, require_root, require_split
-from pipeline.datasets.files.images import read_label_ids, read_mask
-from pipeline.datasets.files.tree import NO_FOLDER, Tree
-from pipeline.datasets.files.unread import Place, check_unread, common_ending
 from pipeline.datasets.readers.folder_options import FolderOptions
-from pipeline.datasets.record import Label, Record, make_key, sorted_by_key
-from pipeline.datasets.table import NOTHING
-from pipeline.datasets.tables import Tables, read_tables
+from pipeline.datasets.record import Label, Record, records_of
 from pipeline.taxonomies import Taxonomy
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 ONLY_SPLIT = "train"
-# Stands for a split of any name: no folder is called so.
+# Placeholder for any split: no folder has this name.
 _ANY_SPLIT = "\0"
-# Where a set has masks, masks that one of these lacks are missing; any other split may be extra images.
+# In a set with masks these splits must have masks; any other split may be unlabelled.
 LABELLED_SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """Reader of ``images/<split>/**`` and, where there are any, ``masks/<split>/**.png`` of the same names.
+    """Reader of ``images/<split>/**`` and optional ``masks/<split>/**.png`` of the same names.
 
     A mask holds the value of each pixel's class, in 8 or 16 bits or as a palette file. Beside masks there may be
-    ``instances``, 16-bit files with a number for each object and 0 elsewhere. Where there are masks, splits other than
-    ``train`` and ``val`` may be without a folder of them. Tables may tell more of each image; see
-    `read_tables`. Raises UserError where ``root`` is not such a folder, and where masks and the file of classes are not
-    both there or both absent.
+    ``instances``, 16-bit files with a number for each object and 0 elsewhere. In a set with masks, splits other than
+    ``train`` and ``val`` may have no folder of masks. Tables may describe images; see `read_tables`. Raises UserError
+    if ``root`` is not such a folder, or if it has masks without a file of classes or the reverse.
     """
 
     tree: Tree
@@ -72,12 +71,12 @@ class Folder(Dataset):
         if not self.splits():
             raise UserError(
                 f"{self.tree} is no plain folder of images: expected {pattern}, found {self.tree.found_in()}; "
-                f"where images lie elsewhere, set dataset.folder.images, such as '{SPLIT}' or '.'"
+                f"if images are elsewhere, set dataset.folder.images, such as '{SPLIT}' or '.'"
             )
         masked = [split for split in self.splits() if self._has_masks(split)]
         if self.classes is None and masked:
             raise UserError(
-                f"{self.tree} has masks but nothing that says what they mean: expected {', '.join(CLASSES_FILES[:-1])} "
+                f"{self.tree} has masks but no file of their classes: expected {', '.join(CLASSES_FILES[:-1])} "
                 f"or {CLASSES_FILES[-1]} in it, found {self.tree.found_in()}"
             )
         parent = self.options.masks.partition(SPLIT)[0].rpartition("/")[0]
@@ -90,12 +89,12 @@ class Folder(Dataset):
 
     @property
     def taxonomy(self) -> Taxonomy | None:
-        """The classes of the file; None where there are no masks."""
+        """The classes of the file; None without masks."""
         return None if self.classes is None else self.classes.taxonomy
 
     @cached_property
     def classes(self) -> MaskClasses | None:
-        """What the values in masks stand for."""
+        """The meaning of the values in masks."""
         path = self._classes_file
         return None if path is None else read_classes_file(self.tree, path, self.options.ignore_index)
 
@@ -104,9 +103,9 @@ class Folder(Dataset):
         return find_classes_file(self.tree, self.options.classes, self.options.images, self.splits())
 
     def splits(self) -> list[str]:
-        """Names that stand for ``{split}`` in the folders and lists there are, sorted; ``train`` where it has no place.
+        """Names of ``{split}`` in the folders and lists on disk, sorted; ``train`` without ``{split}``.
 
-        Where there are lists, a split has one.
+        With lists, every split has one.
         """
         before, place, after = self.options.images.partition(SPLIT)
         listed = None if self.options.lists is None else listed_splits(self.tree, self.options.lists)
@@ -121,7 +120,7 @@ class Folder(Dataset):
             for folder in self.tree.folders(parent)
             if folder.startswith(start) and folder.endswith(end) and len(folder) > len(start) + len(end)
         ]
-        # Masks may be beside the images of their own split, or in a folder among these; another split's are elsewhere.
+        # Masks may be in the image folder of their own split, or below it, but not of another split.
         apart = {
             other: {folder for folder in self._annotations(other) if folder != self._images(other)}
             for other in (*names, _ANY_SPLIT)
@@ -144,7 +143,7 @@ class Folder(Dataset):
         labels = self._files(mask_folder, MASK_SUFFIXES, self.options.mask_suffix)
         instances = self._files(instance_folder, MASK_SUFFIXES, self.options.mask_suffix)
         annotations = {*labels.values(), *instances.values()}
-        # A mask that is not read, such as a JPEG, is no image either.
+        # A mask in a format that is not read, such as JPEG, is not an image either.
         annotated_as = self.options.mask_suffix if image_folder in (mask_folder, instance_folder) else ""
         images = self._files(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, annotations, annotated_as)
         within = [at for at in (mask_folder, instance_folder) if at != image_folder and holds(image_folder, at)]
@@ -154,42 +153,22 @@ class Folder(Dataset):
             chosen = read_list(self.tree, path, images, labels)
             images = {name: found for name, found in images.items() if name in chosen}
             labels = {name: found for name, found in labels.items() if name in chosen}
-        self._check_unread(split, images, labels)
         ending = _ending(images, labels)
-        check_pairs(
+        check_split(
+            self.tree,
             split,
             images,
             labels,
-            f"{self.tree.at(image_folder)}/**/*{pattern_of(self.options.image_suffix, '.png or *', '.jpg')}",
-            f"{self.tree.at(mask_folder)}/**/*{pattern_of(self.options.mask_suffix, '.png')}",
+            self._place(image_folder, IMAGE_SUFFIXES, self.options.image_suffix, ".png or *", ".jpg"),
+            self._place(mask_folder, MASK_SUFFIXES, self.options.mask_suffix, ".png"),
             unlabelled_splits=() if self._must_have_masks(split) else (split,),
             partly_labelled=self.options.partly_labelled,
             remedy=f"; masks there end in {ending}: set dataset.folder.mask_suffix={ending}"
             if ending
             else "; where they have none, set dataset.folder.partly_labelled=true",
         )
-        facts = self._tables.facts
         self._tables.require_use(self.tree, image_folder, images.values())
-        return sorted_by_key(
-            [
-                Record(
-                    key=make_key(split, name),
-                    split=split,
-                    image=path,
-                    label=labels.get(name),
-                    instances=instances.get(name),
-                    attributes={"medium": "photo", **facts.get(path, NOTHING).attributes},
-                    captions=facts.get(path, NOTHING).captions,
-                    boxes=facts.get(path, NOTHING).boxes,
-                )
-                for name, path in images.items()
-            ]
-        )
-
-    def _check_unread(self, split: str, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        image = _place(self._images(split), IMAGE_SUFFIXES, self.options.image_suffix)
-        mask = _place(self._annotations(split)[0], MASK_SUFFIXES, self.options.mask_suffix)
-        check_unread(self.tree, split, images, labels, image, mask)
+        return records_of(split, images, labels, self._tables.facts_of, instances=instances)
 
     def annotations(self, record: Record) -> Annotations:
         """Train ids [H, W], uint8 or uint16 as the classes need, and objects uint16 [H, W]; see `Dataset`."""
@@ -256,7 +235,7 @@ class Folder(Dataset):
     ) -> dict[str, str]:
         """Files below a folder, by their path in it without suffix and ``ending``.
 
-        Left out are those that are ``apart`` or end in what is not empty in ``ending_apart``.
+        Leaves out files that are ``apart``, and those that end in ``ending_apart`` unless that is empty.
         """
         chosen = {
             path: name
@@ -264,26 +243,26 @@ class Folder(Dataset):
             if path not in apart and (name := without_ending(path, ending)) is not None
             if not (ending_apart and without_ending(path, ending_apart) is not None)
         }
-        # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+        # Some systems store accents as separate characters, so that one name has two spellings.
         return by_name(
             chosen,
             lambda path: unicodedata.normalize("NFC", str(PurePosixPath(chosen[path]).relative_to(folder))),
         )
 
+    def _place(self, folder: str, suffixes: tuple[str, ...], ending: str, *expected: str) -> Place:
+        """The place of files with an ending, which may include the suffix; ``expected`` are suffixes for messages."""
+        pattern = f"{self.tree.at(folder)}/**/*{pattern_of(ending, *expected)}"
+        ending = stem_ending(ending)
+        return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending), pattern)
+
     def _below(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
         return self.tree.files(folder, suffixes) if self._exists(folder) else []
 
 
-def _place(folder: str, suffixes: tuple[str, ...], ending: str) -> Place:
-    """Where files with an ending are, which may include the suffix."""
-    ending = stem_ending(ending)
-    return Place(folder, suffixes, ending, partial(name_in, folder=folder, ending=ending))
-
-
 def _ending(images: Mapping[str, str], labels: Mapping[str, str]) -> str | None:
-    """The ``mask_suffix`` with which labels would be found; None where they have no common ending."""
+    """The ``mask_suffix`` that would find the labels; None if they have no common ending."""
     ending = common_ending(images.keys(), labels.keys())
     if ending is None or not ending.lower().endswith(IMAGE_SUFFIXES):
         return ending
-    # An ending such as .jpg would be taken for the suffix of the file.
+    # An ending such as .jpg would be read as the suffix of the file.
     return ending + PurePosixPath(labels[min(labels.keys() - images.keys())]).suffix

@@ -1,4 +1,4 @@
-"""Image files that a test writes byte by byte, because no library writes them."""
+"""Image files that tests write byte by byte, because no library writes them, and reading image files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.files.images import read_frame
+from pipeline.datasets.files.tree import Tree
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6
@@ -67,3 +71,8 @@ def packbits_planes(samples: np.ndarray) -> bytes:
     ]
     tags = {256: [width], 257: [height], 258: [16] * 3, 259: [32773], 262: [2], 277: [3], 278: [height], 284: [2]}
     return tiff(tags, planes)
+
+
+def read_image(tree: Tree, path: str) -> NDArray[np.uint8]:
+    """The pixels of an image file."""
+    return read_frame(tree, path).image

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.datasets import Annotations, Dataset, Record, Tree, make_key, map_ids, read_label_ids
+from pipeline.datasets import (
+    Annotations,
+    Dataset,
+    Facts,
+    Place,
+    Record,
+    Tree,
+    check_split,
+    map_ids,
+    read_label_ids,
+    records_of,
+)
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 
 CLASSES = taxonomy_of_classes("scans", ["bone", "tissue"])
@@ -23,12 +34,11 @@ class Scans(Dataset):
         return self.tree.folders()
 
     def records(self, split: str) -> list[Record]:
-        stems = [path.removesuffix(".jpg") for path in self.tree.files(split, ".jpg")]
-        return [
-            Record(make_key(split, stem.split("/")[-1]), split, f"{stem}.jpg", f"{stem}.png", None, {"medium": "scan"})
-            for stem in stems
-        ]
+        image, label = Place(split, (".jpg",)), Place(split, (".png",))
+        images, labels = image.find(self.tree), label.find(self.tree)
+        check_split(self.tree, split, images, labels, image, label)
+        return records_of(split, images, labels, lambda _name, _path: Facts({"medium": "scan"}))
 
     def annotations(self, record: Record) -> Annotations:
-        ids = read_label_ids(self.tree, str(record.label))
-        return Annotations(map_ids(ids, TRAIN_IDS, CLASSES.is_id[:256], self.tree.at(str(record.label))))
+        ids, where = read_label_ids(self.tree, str(record.label)), self.tree.at(str(record.label))
+        return Annotations(map_ids(ids, TRAIN_IDS, CLASSES.is_id[:256], where))

@@ -211,7 +211,7 @@ def test_files_named_as_the_images_of_a_set_without_labels_are_named(
         for name in ("a", "b"):
             save(tmp_path / images.format(split=split) / f"{split}{name}.png", np.zeros((16, 24, 3), np.uint8))
             files.append(labels.format(split=split, name=f"{split}{name}"))
-    said = "files elsewhere are named as the images"
+    said = "files in other folders have the names of images"
     settings = [f"dataset.folder={{images: '{images}'}}"]
     assert guarded(["inspect", "folder", str(tmp_path), *settings]) == 0
     assert said not in capsys.readouterr().out

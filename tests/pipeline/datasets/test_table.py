@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.datasets import Box, open_dataset
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.table import ORIGIN, Facts, read_table
+from pipeline.datasets.record import Facts
+from pipeline.datasets.table import ORIGIN, read_table
 from tests.pipeline.datasets.trees import random_image, save
 
 NAMES = st.text("abcdefg_", min_size=1, max_size=9).filter(lambda name: name not in ORIGIN)
@@ -81,7 +82,7 @@ def test_marks_of_editors_and_other_spellings_of_paths_are_understood(tmp_path: 
         ({"file_name": "b.png", "metadata": {"captions": "a cat"}}, r"line 2: Expected .array., got .str. .*captions"),
         ({"file_name": "b.png", "metadata": {"boxes": [{"left": 1}]}}, "line 2: .*category"),
         ({"file_name": "./a.png"}, r"line 2: a\.png is in an earlier line too"),
-        ({"file_name": "b.png", "metadata": {"a:b": "c"}}, "line 2: no attribute can have the name 'a:b'"),
+        ({"file_name": "b.png", "metadata": {"a:b": "c"}}, "line 2: 'a:b' cannot be the name of an attribute"),
     ],
 )
 def test_line_that_is_wrong_is_named(tmp_path: Path, row: Mapping[str, Any] | str, told: str) -> None:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets import RecordError
-from pipeline.datasets.files.images import read_frame, read_image, read_label_colors, read_label_ids
+from pipeline.datasets.files.images import read_frame, read_label_colors, read_label_ids
 from pipeline.datasets.files.tree import Tree
+from tests.pipeline.datasets.image_files import read_image
 
 ORIENTATION = 0x0112
 HEIGHT, WIDTH = 5, 7

@@ -177,7 +177,7 @@ def test_colours_of_a_jpeg_are_called_so(tmp_path: Path) -> None:
         np.kron(np.array([(255, 0, 0), (0, 255, 0)], np.uint8)[random_ids(2)], np.ones((4, 4, 1), np.uint8))
     ).save(out, "JPEG")
     pixels = np.array(Image.open(out))
-    with pytest.raises(RecordError, match=r"^unknown label colour: .*saved with loss \(as JPEG\), or smoothed"):
+    with pytest.raises(RecordError, match=r"^unknown label colour: .*smoothed or saved with loss \(as JPEG\)"):
         label_of(tmp_path, encoded(pixels), "name,r,g,b\na,255,0,0\nb,0,255,0\n")
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pipeline.datasets import Decoding, RecordError
-from pipeline.datasets.files.images import read_image, read_label_ids, read_mask
+from pipeline.datasets.files.images import read_label_ids, read_mask
 from pipeline.datasets.files.tree import Tree
-from tests.pipeline.datasets.image_files import GREY, GREY_ALPHA, RGB, RGBA, chunk, png
+from tests.pipeline.datasets.image_files import GREY, GREY_ALPHA, RGB, RGBA, chunk, png, read_image
 
 SHAPE = (19, 33)
 IDS = np.random.default_rng(1).integers(0, 256, SHAPE).astype(np.uint8)

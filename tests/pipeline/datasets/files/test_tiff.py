@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pipeline.datasets import Decoding, RecordError
-from pipeline.datasets.files.images import read_image, read_label_colors, read_label_ids, read_mask
+from pipeline.datasets.files.images import read_label_colors, read_label_ids, read_mask
 from pipeline.datasets.files.tree import Tree
-from tests.pipeline.datasets.image_files import packbits_planes, packed_tiff
+from tests.pipeline.datasets.image_files import packbits_planes, packed_tiff, read_image
 
 SHAPE = (21, 35)
 ORIENTATION = 274

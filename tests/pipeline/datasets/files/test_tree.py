@@ -104,7 +104,7 @@ def test_a_folder_that_is_linked_into_itself_is_named(cityscapes: Path) -> None:
     (cityscapes / "elsewhere").mkdir()
     (cityscapes / "elsewhere" / "more").symlink_to(city)
     (city / "train").symlink_to(city.parent)
-    with pytest.raises(UserError, match=rf"/{city.name}/train is a link to a folder that it lies in: remove it$"):
+    with pytest.raises(UserError, match=rf"/{city.name}/train is a link to a folder that contains it: remove it$"):
         open_dataset("cityscapes", cityscapes).records("train")
     (city / "train").unlink()
     assert len(Tree(cityscapes).files("elsewhere", ".png")) == 6

@@ -180,5 +180,5 @@ def test_what_is_missing_is_counted(
     with pytest.raises(UserError, match=r"expected <name>\.json beside each <name>\.jpg in images/ADE, found 0"):
         _ = dataset.taxonomy
     (tmp_path / "images/ADE/training/urban/street/a.json").write_text('{"annotation": {"object": ')
-    with pytest.raises(UserError, match=r"^damaged JSON: .*street/a\.json \(mend or remove it\): "):
+    with pytest.raises(UserError, match=r"^damaged JSON: .*street/a\.json \(repair or remove it\): "):
         _ = dataset.taxonomy

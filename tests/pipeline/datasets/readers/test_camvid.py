@@ -167,5 +167,5 @@ def test_what_is_decoded_smaller_looks_the_same_at_the_working_size(camvid_root:
         [view] = geometry.views(record.key, full.full_size)
         once, other = (show(frame, view, geometry) for frame in (small, full))
         error = np.mean((once.image.astype(float) - other.image) ** 2)
-        assert 10 * np.log10(255**2 / error) >= 40, "the promise of docs/datasets.md, in dB"
+        assert 10 * np.log10(255**2 / error) >= 40, "the promise of docs/datasets/geometry.md, in dB"
         np.testing.assert_array_equal(once.label, other.label)

@@ -132,7 +132,7 @@ def test_a_half_extracted_set_is_counted(tmp_path: Path, image: np.ndarray, colo
     for name in ("0006R0_f00930", "0006R0_f00960"):
         (tmp_path / f"701_StillsRaw_full/{name}.png").unlink()
     with pytest.raises(
-        UserError, match=r"'train' has no image: expected .*/701_StillsRaw_full/\*\.png, found 1 labels"
+        UserError, match=r"'train' has no image: expected .*/701_StillsRaw_full/\*\.png or \*\.jpg, found 1 labels"
     ):
         dataset.records("train")
 

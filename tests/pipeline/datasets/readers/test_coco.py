@@ -299,8 +299,8 @@ def of_first(content: dict) -> dict:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda content: of_first(content).update(category_id=91), "refers to the id 91, which nothing has"),
-        (lambda content: content["annotations"][0].update(image_id=7), "refers to the id 7, which nothing has"),
+        (lambda content: of_first(content).update(category_id=91), "refers to the unknown id 91"),
+        (lambda content: content["annotations"][0].update(image_id=7), "refers to the unknown id 7"),
         (lambda content: of_first(content).update(id=0), r"unexpected JSON: .*Expected `int` >= 1"),
         (lambda content: content.pop("categories"), "unexpected JSON: .*missing required field `categories`"),
         (lambda content: content["categories"].clear(), "expected categories with an id of their own each, found 0"),
@@ -345,8 +345,8 @@ def remove_json(root: Path) -> None:
 FAULTS = [
     (
         remove_image,
-        r"1 images that .*panoptic_train2017\.json lists are not there: expected .*/train2017/\*\*, found 1 images, "
-        rf"and 2 are listed, the first that is not there is {NAMES[1]}\.jpg$",
+        r"1 images that .*panoptic_train2017\.json lists are missing: expected .*/train2017/\*\*, found 1 images, "
+        rf"and 2 are listed, the first missing one is {NAMES[1]}\.jpg$",
     ),
     (
         add_image,

@@ -173,7 +173,10 @@ def test_broken_annotations_are_told_with_their_file(root: Path) -> None:
         (whole[:-40], "damaged JSON: .*captions_train2017.json: Input data was truncated"),
         ("", "damaged JSON: .*captions_train2017.json: it has no bytes"),
         (whole.replace('caption"', 'text"'), r"unexpected JSON: .*json: Object missing required field `caption`"),
-        (whole.replace('"id": 25,', '"id": 26,'), r"unexpected JSON: .*json: an annotation refers to the id 25, "),
+        (
+            whole.replace('"id": 25,', '"id": 26,'),
+            r"unexpected JSON: .*json: an annotation refers to the unknown id 25",
+        ),
     ):
         file.write_text(content)
         with pytest.raises(UserError, match=f"^{fault}"):

@@ -328,7 +328,7 @@ def test_a_broken_file_of_classes_is_told_in_one_line(
 def test_masks_and_classes_come_together(tmp_path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     write_folder_image(tmp_path, "train", "a.png", image, mask)
     with pytest.raises(
-        UserError, match=r"has masks but nothing that says .*classes\.txt, classes\.csv or classes\.json"
+        UserError, match=r"has masks but no file of their classes: .*classes\.txt, classes\.csv or classes\.json"
     ):
         open_dataset("folder", tmp_path)
     with pytest.raises(UserError, match=r"classes file .*/names\.txt does not exist"):

@@ -148,7 +148,7 @@ def test_a_list_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
     dataset = open_dataset(
         "folder", tmp_path, FolderOptions(images="JPEGImages", masks="SegmentationClass", lists=LISTS)
     )
-    with pytest.raises(UserError, match=r"val\.txt names 2 of 3 images that are not there, such as 2099_1, 2099_2"):
+    with pytest.raises(UserError, match=r"val\.txt names 2 of 3 images that do not exist, such as 2099_1, 2099_2"):
         dataset.records("val")
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("\n")
     with pytest.raises(UserError, match=r"val\.txt names no image"):

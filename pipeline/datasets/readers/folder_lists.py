@@ -1,4 +1,4 @@
-"""Files beside the images of a plain folder: lists of a split's images, and what the values in masks mean."""
+"""Text files of a plain folder: lists of a split's images, and the file of classes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CLASSES_BESIDE_IMAGES = "_classes.csv"
 
 
 def find_classes_file(tree: Tree, stated: str | None, images: str, splits: Sequence[str]) -> str | None:
-    """The path of the file of classes, None where there is none.
+    """The path of the file of classes; None without one.
 
-    ``stated`` is where it was said to be; ``images`` the template of the images' folders. Raises UserError where there
-    are several, and where those of the splits differ.
+    ``stated`` is its path in the options, ``images`` the template of the images' folders. Raises UserError for several
+    files, and if those of the splits differ.
     """
     if stated is not None:
         return _same_in_all(tree, [stated.replace(SPLIT, split) for split in splits]) if SPLIT in stated else stated
@@ -34,10 +34,10 @@ def find_classes_file(tree: Tree, stated: str | None, images: str, splits: Seque
 
 
 def _same_in_all(tree: Tree, paths: Sequence[str]) -> str | None:
-    """The first of these files, which all say the same."""
+    """The first of these files, after a check that all are the same."""
     there = [path for path in paths if tree.location.exists(path)]
     if not there:
-        # Opening it says that it is not there.
+        # The error of opening it says that it is missing.
         return next(iter(paths), None)
     contents = [data.splitlines() for data in tree.location.read_many(there)]
     if other := next((path for path, lines in zip(there, contents, strict=True) if lines != contents[0]), None):
@@ -49,7 +49,7 @@ def _same_in_all(tree: Tree, paths: Sequence[str]) -> str | None:
 
 
 def listed_splits(tree: Tree, lists: str) -> list[str]:
-    """Names that stand for ``{split}`` in the lists there are, sorted; raises UserError where it has no place."""
+    """Names of ``{split}`` in the lists on disk, sorted; raises UserError for a template without ``{split}``."""
     before, place, after = lists.partition(SPLIT)
     if not place:
         raise UserError(f"dataset.folder.lists={lists}: give a place for the split's name, such as 'lists/{SPLIT}.txt'")
@@ -67,11 +67,11 @@ def listed_splits(tree: Tree, lists: str) -> list[str]:
 
 
 def read_list(tree: Tree, path: str, images: Mapping[str, str], labels: Mapping[str, str]) -> set[str]:
-    """The names that a list chooses, among those of images and labels, which are paths by name.
+    """The names in a list, among those of images and labels, which are paths by name.
 
-    A line is a name or the path of an image, with or without its suffix, from the root, from the images' folder, or
-    without folders; what follows a space, such as the path of the mask, is not read unless the name itself holds one.
-    Raises UserError naming the list where it does not read, is empty, or names what is not there.
+    A line is the name or the path of an image, with or without its suffix, relative to the root or the images' folder,
+    or without folders. The part after a space, such as the path of the mask, is ignored unless the name has a space.
+    Raises UserError naming a list that cannot be read, is empty, or names missing images.
     """
     try:
         text = without_mark(tree.location.read(path)).decode()
@@ -79,7 +79,7 @@ def read_list(tree: Tree, path: str, images: Mapping[str, str], labels: Mapping[
         raise UserError(f"no list {tree.at(path)}: see dataset.folder.lists") from error
     except UnicodeDecodeError as error:
         raise UserError(f"damaged text: {tree.at(path)}: {error}") from error
-    # Tools such as find begin every path with the folder that they were started in.
+    # Tools such as find begin every path with ./
     stripped = [line.strip().removeprefix("./") for line in text.splitlines()]
     lines = [unicodedata.normalize("NFC", line) for line in stripped if line]
     if not lines:
@@ -88,7 +88,7 @@ def read_list(tree: Tree, path: str, images: Mapping[str, str], labels: Mapping[
     chosen = {line: known.get(line) or known.get(line.split()[0]) for line in lines}
     if absent := [line for line, name in chosen.items() if not name]:
         raise UserError(
-            f"{tree.at(path)} names {len(absent)} of {len(chosen)} images that are not there, such as "
+            f"{tree.at(path)} names {len(absent)} of {len(chosen)} images that do not exist, such as "
             f"{enumerate_some(absent, 3)}: found {len(images)} images, such as {next(iter(images.values()), 'none')}"
         )
     if twice := [line for line, name in chosen.items() if name and len(name) > 1]:
@@ -97,7 +97,7 @@ def read_list(tree: Tree, path: str, images: Mapping[str, str], labels: Mapping[
 
 
 def _spellings(images: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, set[str]]:
-    """What a line may call each name, and the names that it then stands for; the full name goes before a short one."""
+    """Spelling in a line -> the names that it may mean; full names take precedence over short ones."""
     full: dict[str, set[str]] = {}
     short: dict[str, set[str]] = {}
     for found in (labels, images):

@@ -1,4 +1,4 @@
-"""Folders beside those of images in a dataset without labels, with files that are named as the images."""
+"""Folders that may hold labels of a dataset that is read without any, as their files have the names of images."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from pipeline.datasets.files.folders import stem
 from pipeline.datasets.files.tree import Tree
-from pipeline.datasets.files.unread import LABEL_SUFFIXES, common_ending
+from pipeline.datasets.pairing.places import holds, stem
+from pipeline.datasets.pairing.unread_files import LABEL_SUFFIXES, common_ending
 
-# At least this share of the files in a folder, or of the images, have a name in common.
+# Least share of the files in a folder, or of the images, that have a name in common.
 _ALIKE = 0.5
 
 
 def folders_like_labels(tree: Tree, images: Iterable[str]) -> list[str]:
-    """The first file of each folder that looks like one of labels, sorted.
+    """The first file of each folder that seems to hold labels, sorted.
 
-    ``images`` are the paths of those that are read. Looked into are folders in the place of an image folder or of one
-    that leads to it, such as ``labels/train`` and ``labels`` for ``images/train``.
+    ``images`` are the paths of those that are read. Folders that differ from an image folder in one part of the path
+    are searched, such as ``labels/train`` and ``labels`` for ``images/train``.
     """
     names: dict[str, set[str]] = {}
     for path in images:
@@ -26,7 +26,7 @@ def folders_like_labels(tree: Tree, images: Iterable[str]) -> list[str]:
     found: dict[str, str] = {}
     for folder, stems in names.items():
         for other in _in_its_place(tree, folder):
-            if other in found or any(_holds(other, image_folder) for image_folder in names):
+            if other in found or any(holds(other, image_folder) for image_folder in names):
                 continue
             files = sorted(
                 name
@@ -39,7 +39,7 @@ def folders_like_labels(tree: Tree, images: Iterable[str]) -> list[str]:
 
 
 def _in_its_place(tree: Tree, folder: str) -> Iterator[str]:
-    """Folders whose path differs from that of ``folder`` in one part, or ends there."""
+    """Folders that differ from ``folder`` in one part of the path, with the rest of the path and without."""
     parts = PurePosixPath(folder).parts
     for place, part in enumerate(parts):
         before = "/".join(parts[:place])
@@ -52,7 +52,3 @@ def _in_its_place(tree: Tree, folder: str) -> Iterator[str]:
 def _are_alike(images: set[str], labels: set[str]) -> bool:
     shared = len(images & labels)
     return shared >= _ALIKE * min(len(images), len(labels)) or bool(common_ending(images, labels))
-
-
-def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")

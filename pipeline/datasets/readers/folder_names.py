@@ -1,4 +1,4 @@
-"""How files of a plain folder are named: templates of their folders, endings and suffixes."""
+"""Names of files in a plain folder: templates of folders, endings and suffixes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import posixpath
 import unicodedata
 from pathlib import PurePosixPath
 
-from pipeline.datasets.files.folder_lists import SPLIT
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
+from pipeline.datasets.readers.folder_lists import SPLIT
 
 
 def name_in(path: str, folder: str, ending: str) -> str:
     """The path of a file in a folder, without its suffix and the ``ending`` before that."""
-    # Some systems write an accent as a letter of its own, so that one name may have two spellings.
+    # Some systems store accents as separate characters, so that one name has two spellings.
     name = str(PurePosixPath(path).relative_to(folder).with_suffix(""))
     return unicodedata.normalize("NFC", name.removesuffix(ending))
 
 
 def filled(template: str, split: str) -> str:
-    """The path of a template with a split's name in its place; empty for the root."""
+    """The path of a template for a split; empty for the root."""
     path = posixpath.normpath(template.replace(SPLIT, split))
     return "" if path == "." else path
 
 
 def stem_ending(ending: str) -> str:
-    """What of an ending belongs to the name of a file without its suffix."""
+    """The part of an ending before the suffix of the file."""
     start, dot, end = ending.rpartition(".")
     return start if dot and f".{end}".lower() in IMAGE_SUFFIXES else ending
 
 
 def without_ending(path: str, ending: str) -> str | None:
-    """A path without the suffix of its file and the ``ending`` before it, which may include the suffix; or None."""
+    """A path without its suffix and the ``ending`` before it, which may include the suffix; None if it lacks these."""
     start, _, suffix = path.rpartition(".")
     before, dot, end = ending.rpartition(".")
     if dot and f".{end}".lower() in IMAGE_SUFFIXES:
@@ -44,10 +43,5 @@ def without_ending(path: str, ending: str) -> str | None:
 
 
 def pattern_of(ending: str, *suffixes: str) -> str:
-    """What the names of files end in: an ending that includes the suffix, or the ending before each suffix."""
+    """Pattern of file names: an ending that includes the suffix, or the ending before each suffix."""
     return ending if ending.lower().endswith(IMAGE_SUFFIXES) else "".join(f"{ending}{end}" for end in suffixes)
-
-
-def holds(folder: str, path: str) -> bool:
-    """Whether a path is a folder or below it."""
-    return not folder or path == folder or path.startswith(f"{folder}/")

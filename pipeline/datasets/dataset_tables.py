@@ -1,4 +1,4 @@
-"""The tables beside a dataset's images: which are read, in which folders, and which are not."""
+"""The tables of a dataset: those that are read, in which folders, and those that are not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from augment.errors import UserError
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.record import one_line
-from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, Facts, checked, read_table
+from pipeline.datasets.record import NO_FACTS, Facts, one_line
+from pipeline.datasets.table import NO_ATTRIBUTES, TABLE, checked, read_table
 
 CSV_TABLE = "metadata.csv"
 TABLES = (TABLE, CSV_TABLE)
-# What tables in other formats end in.
+# Suffixes of tables, also in formats that are not read.
 _ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".xlsx")
 _DELIMITERS = ",;\t"
 _FILE_NAME = "file_name"
@@ -24,10 +24,14 @@ _CAPTIONS = ("text", "caption")
 
 @dataclass(frozen=True)
 class Tables:
-    """What tables say of each image, by its path below the root; ``rows`` are the images that each table names."""
+    """The ``facts`` of each image by its path below the root; ``rows`` are the images that each table names."""
 
     facts: Mapping[str, Facts] = field(default_factory=dict)
     rows: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def facts_of(self, _name: str, path: str) -> Facts:
+        """The facts of the image at this path; takes a name too, as `records_of` gives one."""
+        return self.facts.get(path, NO_FACTS)
 
     def require_use(self, tree: Tree, folder: str, images: Collection[str]) -> None:
         """Raise UserError for a table in the folder of these images that names none of them."""
@@ -43,7 +47,7 @@ class Tables:
 def read_tables(tree: Tree, folders: Iterable[str] = ()) -> Tables:
     """The tables in the root, in these folders of images, and in those between; file names are relative to a table.
 
-    Raises UserError for a table that does not read, and for an image that two tables name.
+    Raises UserError for a table that cannot be read, and for an image in two tables.
     """
     facts: dict[str, Facts] = {}
     rows: dict[str, Collection[str]] = {}
@@ -51,10 +55,10 @@ def read_tables(tree: Tree, folders: Iterable[str] = ()) -> Tables:
         for name in TABLES:
             path = posixpath.join(folder, name)
             found = read_table(tree, path) if name == TABLE else _read_csv(tree, path)
-            found = {posixpath.normpath(posixpath.join(folder, image)): said for image, said in found.items()}
+            found = {posixpath.normpath(posixpath.join(folder, image)): known for image, known in found.items()}
             if twice := facts.keys() & found.keys():
                 other = next(table for table, named in rows.items() if min(twice) in named)
-                raise UserError(f"{tree.at(path)} and {tree.at(other)} both tell of {min(twice)}: keep one of them")
+                raise UserError(f"{tree.at(path)} and {tree.at(other)} both describe {min(twice)}: keep one of them")
             facts |= found
             if found:
                 rows[path] = found.keys()
@@ -73,7 +77,7 @@ def unread_tables(tree: Tree, folders: Iterable[str], read: Collection[str]) -> 
 
 
 def _with_parents(folders: Iterable[str]) -> list[str]:
-    """The root, these folders and those that lead to them, the upper first."""
+    """The root, these folders and their parents, parents first."""
     every = {""}
     for folder in folders:
         parts = folder.split("/")
@@ -82,7 +86,7 @@ def _with_parents(folders: Iterable[str]) -> list[str]:
 
 
 def _read_csv(tree: Tree, path: str) -> dict[str, Facts]:
-    """The facts of each image in a CSV table; none where there is no table.
+    """The facts of each image in a CSV table; empty without a table.
 
     It has a column ``file_name``. ``text`` and ``caption`` are captions, every other column is an attribute of the
     images that have a value in it.

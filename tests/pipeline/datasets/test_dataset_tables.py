@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.datasets import FolderOptions, open_dataset
+from pipeline.datasets.dataset_tables import read_tables
 from pipeline.datasets.files.tree import Tree, without_mark
-from pipeline.datasets.tables import read_tables
 from tests.pipeline.datasets.trees import random_image, save, write_folder_image
 
 Output = pytest.CaptureFixture[str]
@@ -79,7 +79,7 @@ def test_wrong_tables_are_refused_in_a_line(tmp_path: Path) -> None:
         captions(tmp_path)
     table.write_text("file_name,caption\na.png,rain\n")
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "images/train/a.png", "text": "snow"}))
-    with pytest.raises(UserError, match=r"metadata\.csv and .*metadata\.jsonl both tell of images/train/a\.png"):
+    with pytest.raises(UserError, match=r"metadata\.csv and .*metadata\.jsonl both describe images/train/a\.png"):
         captions(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_table_in_utf_16_is_read(tmp_path: Path) -> None:
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^classes file .*: it is no text in UTF-8 .*: save it as such$"):
+    with pytest.raises(UserError, match=r"^classes file .*: it is not text in UTF-8 .*: save it as UTF-8$"):
         folder(tmp_path, encoded(random_ids(2)), "id,name\n0,Straße\n".encode("latin-1"))
 
 

@@ -1,4 +1,4 @@
-"""Files of classes, which say what the values or colours in masks stand for."""
+"""Files of classes: the meaning of values or colours in masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.datasets.annotations.class_files import (
+from pipeline.datasets.annotations.class_lines import COLOR, ID, NAME
+from pipeline.datasets.annotations.class_rows import (
     Row,
     decode_text,
     is_whole,
@@ -17,18 +18,17 @@ from pipeline.datasets.annotations.class_files import (
     rows_of_json,
     rows_of_text,
 )
-from pipeline.datasets.annotations.class_lines import COLOR, ID, NAME
 from pipeline.datasets.annotations.mask_classes import MaskClasses
 from pipeline.datasets.files.tree import Tree
 from pipeline.taxonomies import Taxonomy, taxonomy_of_classes
 from pipeline.taxonomies.taxonomy import IGNORE_16_BIT, Color
 from pipeline.taxonomies.user import taxonomy_from_json, taxonomy_to_json
 
-# No file of classes is larger; another file that was named by mistake might be.
+# No file of classes is larger, but a file named by mistake may be.
 MAX_CHARACTERS = 1 << 24
-# Of the classes that a user names; a JSON taxonomy has a name of its own.
+# Name of a taxonomy that the file does not name.
 SET_NAME = "folder"
-# Names that say of pixels that they have no class.
+# Names of pixels without a class.
 _NO_CLASS = re.compile(r"[\W_]*(void|ignored?|unlabell?ed|unannotated|don'?t[ _]?care)[\W_]*", re.IGNORECASE)
 
 _ADVICE = "; a row such as 255,void,R,G,B in the file of classes ignores a colour"
@@ -36,12 +36,12 @@ _NO_COLORS = ", as the file of classes states none: give it the columns r, g, b"
 
 
 def read_classes_file(tree: Tree, path: str, ignored: int | None) -> MaskClasses:
-    """The classes that a file of the dataset describes, without the one whose value is ``ignored``.
+    """The classes in a file of the dataset, without the one that has the value ``ignored``.
 
     ``.txt``: a name a line, for the values from 0, or CVAT's label map. ``.csv``: the columns ``name`` and, if stated,
-    ``id`` (else the row, from 0) and ``r``, ``g``, ``b``, or what else people call these. ``.json``: a list of objects
-    with the same fields, or an object with ``classes`` and whatever else a `Taxonomy` has. Raises UserError, naming the
-    file, for any other.
+    ``id`` (else the row, from 0) and ``r``, ``g``, ``b``, or other usual names of these. ``.json``: a list of objects
+    with the same fields, or an object with ``classes`` and other fields of a `Taxonomy`. Raises UserError naming a file
+    of any other content.
     """
     try:
         text = decode_text(tree.location.read(path))[:MAX_CHARACTERS]

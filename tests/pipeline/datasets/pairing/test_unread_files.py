@@ -11,7 +11,7 @@ from PIL import Image
 
 from augment.errors import UserError
 from pipeline.datasets import FolderOptions, open_dataset
-from pipeline.datasets.files.unread import common_ending
+from pipeline.datasets.pairing.unread_files import common_ending
 from pipeline.inspection import dataset_subject, inspect, lines_of
 from tests.pipeline.datasets.trees import (
     random_image,

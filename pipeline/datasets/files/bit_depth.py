@@ -1,4 +1,4 @@
-"""From samples of 16 bits to the 8 bits of images: which bits count, and by how much values shrink."""
+"""Conversion of 16-bit samples to 8 bits, by the number of bits that are in use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.datasets.record import RecordError
 
 _SIXTEEN_BIT_MAX = 65535
-# An image of which nothing but single pixels is brighter looks black, or far too dark: a quarter of white.
+# A quarter of white: an image looks far too dark if only single pixels are brighter.
 _DARK, _SINGLE = 16383, 0.001
 _DEPTHS = (8, 10, 12, 14)
 _ROWS_AT_A_TIME = 256
@@ -19,9 +19,8 @@ _ROWS_AT_A_TIME = 256
 def to_eight_bits(values: NDArray[Any], bit_depth: int | None, where: str) -> NDArray[np.uint8]:
     """Samples of 16 bits [H, W, ...] as uint8, ``2 ** bit_depth - 1`` being white; rounded to the nearest value.
 
-    Raises RecordError for values out of that range. Without a depth all 16 bits count, and an image is refused where
-    no more than 0.1 % of its values are above 16383: whether it was taken in the dark or holds samples of fewer bits
-    cannot be seen.
+    Raises RecordError for values out of that range. Without a depth all 16 bits count, and an image is refused if at
+    most 0.1 % of its values are above 16383: it may be a dark photograph, or have samples of fewer bits.
     """
     lowest, highest = int(values.min()), int(values.max())
     if bit_depth is None and 0 <= lowest < highest and np.count_nonzero(values > _DARK) <= _SINGLE * values.size:
@@ -44,5 +43,5 @@ def _doubtful(values: NDArray[Any], highest: int, where: str) -> RecordError:
     larger = ", once the few larger values are corrected" if highest >= 1 << likely else ""
     return RecordError(
         f"doubtful bit depth: {where} has {found} in 16 bits and would be far too dark: set dataset.bit_depth={likely} "
-        f"if so many bits count{larger}, or 16 to read it as it is"
+        f"if {likely} bits are in use{larger}, or 16 to read it unchanged"
     )

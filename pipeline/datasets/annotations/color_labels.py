@@ -1,4 +1,4 @@
-"""Labels whose classes are colours."""
+"""Labels that store classes as colours."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.datasets.files.tree import enumerate_some
 from pipeline.datasets.record import Label, RecordError
 from pipeline.taxonomies.taxonomy import Color
 
-# A code of eight bytes for each pixel at hand, and not of all pixels of a large image.
+# Limits the codes in memory, of eight bytes a pixel.
 _PIXELS_AT_A_TIME = 1 << 20
 
-# Colours of no class that no list of classes has forgotten.
+# More unknown colours than this cannot be forgotten classes.
 _SHADES = 24
 
 
@@ -27,8 +27,8 @@ def map_colors(
 ) -> Label:
     """Train id of each pixel of an RGB image [H, W, 3], ``dtype`` [H, W].
 
-    Raises RecordError naming the file, every colour that ``train_ids`` lacks, and how many pixels have one; ``hint``
-    follows, or that the file was saved with loss where these are many.
+    Raises RecordError naming the file, every colour that ``train_ids`` lacks, and the number of pixels that have one;
+    ``hint`` follows, or advice on lossy files for many colours.
     """
     known = sorted(train_ids)
     known_codes = _codes(np.array(known, np.uint16).reshape(-1, 3))
@@ -49,7 +49,7 @@ def map_colors(
                 unknown[int(code)] = unknown.get(int(code), 0) + int(count)
     if unknown:
         if len(unknown) > _SHADES:
-            hint = "; so many colours mean that it was saved with loss (as JPEG), or smoothed: save it without either"
+            hint = "; this many mean that it was smoothed or saved with loss (as JPEG): save it without either"
         raise RecordError(
             f"unknown label colour: {where} has {_named(sorted(unknown))} ({sum(unknown.values())} pixels): expected "
             f"one of the {len(known)} colours of the classes{hint}"
@@ -58,7 +58,7 @@ def map_colors(
 
 
 def _codes(colors: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint64]:
-    """One integer for each colour [..., 3], which orders colours as tuples are ordered."""
+    """One integer for each colour [..., 3], in the order of colours as tuples."""
     red, green, blue = np.moveaxis(colors.astype(np.uint64), -1, 0)
     return red << np.uint64(32) | green << np.uint64(16) | blue
 

@@ -1,4 +1,4 @@
-"""Files of classes as people have them: a name a line, tables in any of the usual forms, JSON."""
+"""Rows of files of classes: a name a line, tables in their usual forms, JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from augment.errors import UserError
 from pipeline.datasets.annotations.class_lines import COLOR, ID, NAME, class_lines
 
 DELIMITERS = (",", ";", "\t")
-# What columns are called, in small letters and without spaces; the first that there is counts.
+# Names of columns, in lower case and without spaces; the first that is found counts.
 _NAMES = ("name", "classname", "labelname", "categoryname", "class", "label", "category")
-# Values of pixels come first: beside them, an id is a number that the masks do not hold.
+# Values of pixels come first: an id beside them is a number that masks do not hold.
 _PIXEL_VALUES = (
     *("pixelvalue", "maskvalue", "labelvalue", "classvalue", "grayvalue", "greyvalue", "graylevel", "greylevel"),
     *("maskid", "pixelid"),
@@ -31,12 +31,12 @@ _FLAGS = ("is", "has")
 _CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 _COLORS = ("color", "colour", "rgb", "hex")
 _EXPECTED = "expected name and, where stated, id and r, g, b, separated by comma, semicolon or tab"
-# Spreadsheets say so in a line of its own which delimiter they write.
+# Spreadsheets state the delimiter in a line of its own.
 _SEPARATOR_LINE = re.compile(r"sep=.\r?\n", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 _HEX = re.compile(r"#?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", re.IGNORECASE)
 
-# A class with its fields "name", "id" and "r", "g", "b", as far as they are stated.
+# A class with those of the fields "name", "id" and "r", "g", "b" that are stated.
 Row = Mapping[str, Any]
 
 
@@ -45,16 +45,16 @@ def decode_text(data: bytes) -> str:
     try:
         return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"it is no text in UTF-8 ({error}): save it as such") from error
+        raise UserError(f"it is not text in UTF-8 ({error}): save it as UTF-8") from error
 
 
 def rows_of_text(text: str) -> list[Row]:
-    """A class for each line: its name, or with numbers beside it as ``class_lines`` has them; a table with a header.
+    """A class for each line, with or without numbers (see ``class_lines``), or for each row of a table with a header.
 
-    Raises UserError for lines of several forms, and where a header or a comment would be taken for a class.
+    Raises UserError for lines of several forms, and if a header or a comment would become a class.
     """
     lines = text.rstrip().splitlines()
-    # Above the classes are comments; further below, a class may have been taken out, and those behind it may move.
+    # Comments come before the classes. Further down, one may be a class that was taken out, and ids may shift.
     while lines and lines[0].lstrip().startswith("#"):
         del lines[0]
     if _is_table(lines):
@@ -63,15 +63,15 @@ def rows_of_text(text: str) -> list[Row]:
 
 
 def rows_of_csv(text: str) -> list[Row]:
-    """The classes of a table with a header, in whichever capitals and separated by whichever delimiter.
+    """The classes of a table with a header, in any case and with any delimiter.
 
-    Raises UserError that names the columns found where none is a name, and for lines that do not fit the header.
+    Raises UserError naming the columns if none is a name, and for lines that do not fit the header.
     """
     text = _SEPARATOR_LINE.sub("", text, count=1) if _SEPARATOR_LINE.match(text) else text
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(DELIMITERS, key=lambda mark: (NAME in _roles(_cells([first], mark)[0]), first.count(mark)))
     lines = [[cell.strip() for cell in line] for line in _cells(io.StringIO(text, newline=""), delimiter) if line]
-    # Spreadsheets write lines of nothing but delimiters below their last.
+    # Spreadsheets write lines of delimiters only after the last row.
     while lines and not any(lines[-1]):
         lines.pop()
     if not lines:
@@ -86,12 +86,12 @@ def rows_of_csv(text: str) -> list[Row]:
 
 
 def rows_of_json(content: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The classes of a list of JSON objects; raises UserError that names the fields found where none is a name."""
+    """The classes of a list of JSON objects; raises UserError naming the fields if none is a name."""
     return _by_field(content, list(dict.fromkeys(str(key) for row in content for key in row))) if content else []
 
 
 def _is_table(lines: Sequence[str]) -> bool:
-    """Whether the first line is a header of two columns or more. Raises UserError where it is one of names alone."""
+    """Whether the first line is a header of two or more columns; raises UserError for a header of names only."""
     first = lines[0] if lines else ""
     if _plain(first) in (*_NAMES, "names", "classes", "labels", "categories") and len(lines) > 1:
         raise UserError(f"its first line is {first.strip()!r}, which is a header: delete it, or use a CSV file")
@@ -121,7 +121,7 @@ def is_whole(value: Any) -> bool:
 
 
 def _roles(columns: Sequence[str]) -> dict[str, str]:
-    """The column that holds each field, as far as there is one."""
+    """The column of each field that has one."""
     named = {_plain(column): column for column in reversed(columns)}
     ways = {NAME: _NAMES, ID: _IDS, **dict(zip(COLOR, _CHANNELS, strict=True))}
     found = ((field, next((named[name] for name in names if name in named), None)) for field, names in ways.items())
@@ -129,12 +129,12 @@ def _roles(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _by_field(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[Row]:
-    """The rows with the fields that their columns mean."""
+    """The rows by field instead of by column."""
     roles = _roles(columns)
     found = f"its columns are {', '.join(repr(column) for column in columns)}"
     if NAME not in roles:
         raise UserError(f"{found}: {_EXPECTED}")
-    # What is called class or label may be its number, and its name another column.
+    # A column called class or label may hold numbers, and another the names.
     called = [column for name in _NAMES for column in columns if _plain(column) == name]
     roles[NAME] = next((c for c in called if not all(is_whole(row.get(c)) for row in rows)), roles[NAME])
     channels = [channel for channel in COLOR if channel in roles]
@@ -150,9 +150,9 @@ def _by_field(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list
 
 
 def _numbered(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], roles: Mapping[str, str]) -> dict[str, str]:
-    """The column that holds the ids by another name, if there is one.
+    """The column of ids under another name, if any.
 
-    Raises UserError for a column that may hold them, as its numbers are not those of the rows.
+    Raises UserError for a column that may hold ids, as its numbers are not row numbers.
     """
     left = [column for column in columns if column not in roles.values() and _plain(column) not in _COLORS]
     numbers = {

@@ -1,4 +1,4 @@
-"""Objects of an image that are told apart, whatever their owner calls each of them."""
+"""Numbers of the objects in an image."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def number_codes(codes: NDArray[np.unsignedinteger]) -> NDArray[np.uint16]:
     is_present = np.zeros(int(codes.max()) + 1, np.bool_)
     is_present[codes] = True
     is_present[0] = False
-    # Where a code is absent the sum so far stands, which no pixel asks for; that of 0 is 0.
+    # Absent codes repeat the number before them; no pixel has one. Code 0 is number 0.
     return np.cumsum(is_present, dtype=np.uint16)[codes]

@@ -1,50 +1,34 @@
-"""Files that are where images or labels are expected, and that no reader takes for one: which, and why."""
+"""Files that are where images or labels are expected, and that the reader does not read: which, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from augment.errors import UserError
-from pipeline.datasets.files.folders import stem
+from pipeline.datasets.files.decoding import IMAGE_SUFFIXES
 from pipeline.datasets.files.tree import Tree
+from pipeline.datasets.pairing.faults import FaultCollector
+from pipeline.datasets.pairing.places import Place, holds
 from pipeline.datasets.record import Role
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".heic", ".heif", ".jxl")
-# Of what is decoded; a kind of dataset may have fewer.
-_DECODED = (*_LOSSY[:6], ".png", ".bmp", ".tif", ".tiff", ".gif")
 _OTHER_IMAGES = (
     *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".exr", ".hdr"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".dcm"),
 )
 _OTHER_LABELS = (".npy", ".npz", ".mat", ".json", ".xml", ".txt", ".svg", ".nii")
-LABEL_SUFFIXES = (*_DECODED, *_OTHER_IMAGES, *_OTHER_LABELS)
+LABEL_SUFFIXES = (*IMAGE_SUFFIXES, *_OTHER_IMAGES, *_OTHER_LABELS)
 _SUFFIXES: dict[Role, tuple[str, ...]] = {
-    "image": (*_DECODED, *_OTHER_IMAGES),
+    "image": (*IMAGE_SUFFIXES, *_OTHER_IMAGES),
     "label": LABEL_SUFFIXES,
 }
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where files of one role are expected: anywhere below ``folder``, with a name that ends in one of ``suffixes``.
-
-    Before the suffix the name ends in ``ending``. ``name_of`` is what images and labels that belong together share, by
-    the path of either.
-    """
-
-    folder: str
-    suffixes: tuple[str, ...]
-    ending: str = ""
-    name_of: Callable[[str], str] = stem
-
-
-@dataclass(frozen=True)
 class Unread:
-    """Files of a split that are not read, by their suffix: paths, sorted."""
+    """Sorted paths of a split's files that are not read, by suffix; ``read`` are the suffixes that are."""
 
     split: str
     role: Role
@@ -52,7 +36,7 @@ class Unread:
     read: tuple[str, ...]
 
     def __str__(self) -> str:
-        """How many there are, the first of each suffix, and why they are not read; in a line."""
+        """One line: the number of files, the first of each suffix, and why they are not read."""
         count = sum(map(len, self.by_suffix.values()))
         what = f"{count} files of images are" if self.role == "image" else f"{count} images have labels that are"
         groups = [
@@ -63,30 +47,22 @@ class Unread:
         return f"split {self.split!r}: {what} not read: {', '.join(groups)}; {remedy}"
 
     def to_json(self) -> dict[str, Any]:
-        """All paths as plain values."""
+        """All paths, as plain values."""
         paths = [path for found in self.by_suffix.values() for path in found]
         return {"split": self.split, "role": self.role, "files": paths, "why": str(self)}
 
     def _why(self, suffix: str) -> str:
         if self.role == "label" and suffix in _LOSSY:
             return f"{suffix[1:].upper()} is lossy and changes class ids: labels here are {_either(self.read)}"
-        if suffix in _DECODED:
+        if suffix in IMAGE_SUFFIXES:
             return f"{self.role}s of this kind of dataset are {_either(self.read)}"
         return f"{suffix[1:].upper()} is not read: {self.role}s are {_either(self.read)}"
 
 
-_noted: ContextVar[list[Unread] | None] = ContextVar("_noted", default=None)
+_UNREAD = FaultCollector[Unread]("unread")
 
-
-@contextmanager
-def noting_unread() -> Iterator[list[Unread]]:
-    """Let readers add to the list given what they would refuse as not read otherwise."""
-    noted: list[Unread] = []
-    token = _noted.set(noted)
-    try:
-        yield noted
-    finally:
-        _noted.reset(token)
+# Context that gives what readers would refuse as not read.
+collecting_unread = _UNREAD.collect
 
 
 def check_unread(
@@ -99,12 +75,12 @@ def check_unread(
 ) -> None:
     """Refuse a split with files that have the name of an image or a label and are not read as one.
 
-    ``images`` and ``labels`` are the paths of those that are read, by name. Raises UserError that names such files: as
-    images whatever no image of that name is read of, as labels what belongs to an image without one. Nothing is refused
-    inside ``noting_unread``.
+    ``images`` and ``labels`` are the paths of those that are read, by name. Raises UserError that names such files:
+    images of which none with that name is read, and labels that belong to an image without one. Inside
+    ``collecting_unread`` it raises nothing.
     """
-    # Where images and labels share a folder, a file there is an image if a label is named after it.
-    beside = any(_is_below(path, image.folder) for path in labels.values())
+    # Where images and labels share a folder, a file is meant as an image only if a label has its name.
+    beside = any(holds(image.folder, path) for path in labels.values())
     wanted = labels.keys() if beside else None
     _check(tree, split, "image", image, lambda name, _: name not in images and (wanted is None or name in wanted))
     if label is not None:
@@ -114,13 +90,13 @@ def check_unread(
 def check_unread_labels(
     tree: Tree, split: str, images: Mapping[str, str], labels: Mapping[str, str], place: Place
 ) -> None:
-    """Do as ``check_unread`` does for labels alone."""
+    """Check labels only; see ``check_unread``."""
     if without := images.keys() - labels.keys():
         _check(tree, split, "label", place, lambda name, path: name in without and images[name] != path)
 
 
 def common_ending(images: Collection[str], labels: Collection[str]) -> str | None:
-    """What follows the name of an image in the name of every label without one, such as ``_mask``; None if nothing."""
+    """The ending, such as ``_mask``, of all labels without an image after the name of one; None if they have none."""
     alone = sorted(set(labels) - set(images))
     if not alone:
         return None
@@ -138,13 +114,9 @@ def _check(tree: Tree, split: str, role: Role, place: Place, is_meant: Callable[
     if not found:
         return
     unread = Unread(split, role, {suffix: tuple(paths) for suffix, paths in found.items()}, place.suffixes)
-    if (noted := _noted.get()) is None:
+    if (collected := _UNREAD.current) is None:
         raise UserError(str(unread))
-    noted.append(unread)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return not folder or path.startswith(f"{folder}/")
+    collected.append(unread)
 
 
 def _either(suffixes: tuple[str, ...]) -> str:
