@@ -16,7 +16,7 @@ help:
 setup: $(STAMP)
 
 # torch comes first so that its build (CPU or CUDA) is the one that the package index offers, whatever else asks
-# for torch. mmcv and mmengine require opencv-python, albumentations opencv-python-headless, and both own the cv2
+# for torch. mmcv and mmengine require opencv-python, this project opencv-python-headless, and both own the cv2
 # folder: installing the headless one last makes `import cv2` work without libGL and X11.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,8 +29,10 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/lumen run quickstart
 
+# Two at a time, since much of the time goes by in waiting for Ray. The tests of one file run in one process, in their
+# order, with the fixtures that they share; the long files are not the last ones.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Sentences that a frozen model writes of images, through transformers."""
+"""Captions of images by a frozen image-to-text model, through transformers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Captioner:
-    """An image-to-text model such as BLIP, which takes the likeliest word each time: equal images, equal captions."""
+    """An image-to-text model such as BLIP, decoded greedily: equal images get equal captions."""
 
     def __init__(self, source: str, device: str = "cpu", max_new_tokens: int = 30, prompt: str = "") -> None:
         """Load `source`, a hub id or local folder with model and processor.
 
         Args:
-            source: what transformers' `AutoModelForImageTextToText` and `AutoProcessor` load.
-            device: where it shall run.
-            max_new_tokens: at most so many tokens a caption, beside those of the prompt.
-            prompt: the words that a caption begins with; none leaves them to the model.
+            source: loaded by transformers' `AutoModelForImageTextToText` and `AutoProcessor`.
+            device: torch device to run on.
+            max_new_tokens: tokens per caption at most, not counting those of the prompt.
+            prompt: the words that every caption begins with; may be empty.
 
         Raises:
-            UserError: nothing loadable is there, or it reads no images, or weights are missing.
+            UserError: it cannot be loaded, reads no images, or lacks weights.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -42,13 +42,13 @@ class Captioner:
                 "give a hub id or a folder of an image-to-text model with its processor, such as BLIP"
             ) from error
         if not hasattr(self._processor, "image_processor"):
-            raise UserError(f"captions.model: {source!r} has no processor of images: give a whole image-to-text model")
+            raise UserError(f"captions.model: {source!r} has no image processor: give a whole image-to-text model")
         self._model = model.eval().requires_grad_(False).to(device)
         self._device, self._max_new_tokens, self._prompt = device, max_new_tokens, prompt
 
     @torch.inference_mode()
     def describe(self, images: NDArray[np.uint8]) -> list[str]:
-        """A caption of each RGB image `uint8 [B, H, W, 3]`, of one line; empty where the model says nothing."""
+        """Write a caption of one line for each RGB image `uint8 [B, H, W, 3]`; it may be empty."""
         text = {"text": [self._prompt] * len(images)} if self._prompt else {}
         inputs = self._processor(images=list(images), return_tensors="pt", **text).to(self._device)
         with quiet():

@@ -1,4 +1,4 @@
-"""What the user can put right, and numbers that are none."""
+"""Errors that the user can fix, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class UserError(Exception):
 
 
 class NotFinite(UserError):  # noqa: N818 - it names the fault
-    """Values that are NaN or infinite, where a model or its input must be at fault."""
+    """Values are NaN or infinite: the model or its input is at fault."""
 
 
 def require_finite(values: T, what: str) -> T:
-    """The values themselves; raises NotFinite, which names `what` they are, where one is NaN or infinite."""
+    """Return the values; raise NotFinite, which says `what` they are, if one is NaN or infinite."""
     if bool(values.isfinite().all()):
         return values
     count = int((~values.isfinite()).sum())

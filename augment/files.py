@@ -21,6 +21,6 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text as UTF-8, or bytes; a reader sees the file as it was or as it is, and never a part of it."""
+    """Write text as UTF-8, or bytes; a reader sees the old file or the new one, never a part."""
     with written_whole(path) as scratch:
         scratch.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -1,9 +1,9 @@
 """Label consistency: which pixels of a synthetic image show what its label says.
 
-A segmenter trained on real images gives each pixel a cross-entropy against the label. What is usual for a
-class is read off real images; a pixel far above that is not believed. The idea of class-wise loss scales is
+A segmenter trained on real images gives each pixel a cross-entropy against the label. Real images show which loss is
+usual for each class; a pixel far above it is not believed. The idea of class-wise loss scales is
 from Yang et al., *FreeMask: Synthetic Images with Dense Annotations Make Stronger Segmentation Models*,
-NeurIPS 2023; scales here are quantiles instead of means, because a mean is ruled by a few pixels.
+NeurIPS 2023; scales here are quantiles instead of means, because a few pixels dominate a mean.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Below 1e-4 nats a prediction is as good as certain; above 20 (a probability of 2e-9) it is as good as
-# impossible.
+# Below 1e-4 nats a prediction is practically certain; above 20 (a probability of 2e-9) practically impossible.
 _EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 400), [np.inf]])
 _BINS = len(_EDGES) - 1
 
 
 class CurateOptions(Options):
-    """What becomes of labels that the judge does not believe."""
+    """How curation treats labels that the judge does not believe."""
 
-    quantile: float = Field(default=0.95, gt=0, lt=1, description="of a class's pixel losses on real data: its scale")
-    tolerance: float = Field(default=1.25, ge=1, le=100, description="loss over tolerance x scale makes a pixel 255")
-    min_reliable: float = Field(default=0.5, ge=0, le=1, description="images with a lower share believed are dropped")
+    quantile: float = Field(
+        default=0.95, gt=0, lt=1, description="quantile of a class's pixel losses on real data that is its scale"
+    )
+    tolerance: float = Field(
+        default=1.25, ge=1, le=100, description="a pixel with a loss over tolerance x scale is ignored"
+    )
+    min_reliable: float = Field(
+        default=0.5, ge=0, le=1, description="images with a lower share of believed pixels are dropped"
+    )
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,13 @@ class LossHistogram:
     def of(
         cls, loss: NDArray[np.floating], label: NDArray[np.integer], num_classes: int, ignore_index: int = 255
     ) -> LossHistogram:
-        """Count the losses `float [...]` in nats, >= 0, of the pixels whose `label [...]` is not ignored.
+        """Count the losses `float [...]` in nats, >= 0, of the pixels with a `label [...]` that is not ignored.
 
         Raises:
-            NotFinite: such a loss is NaN.
+            NotFinite: one of these losses is NaN.
         """
         counted = label != ignore_index
-        if np.isnan(loss[counted]).any():
+        if holds_nan(loss, label, ignore_index):
             raise NotFinite("losses on real images are NaN: the segmenter is damaged; train it again with --redo judge")
         bins = (np.searchsorted(_EDGES, loss[counted], side="right") - 1).clip(max=_BINS - 1)
         cells = np.bincount(label[counted].astype(np.int64) * _BINS + bins, minlength=num_classes * _BINS)
@@ -69,9 +74,9 @@ class LossHistogram:
         return reduce(lambda a, b: cls(a.counts + b.counts), parts)
 
     def quantile(self, level: float) -> NDArray[np.float64]:
-        """Loss that a share `level` (0..1) of each class' pixels stays below: `float64 [C]`, nan without any.
+        """Quantile `level` (0..1) of the losses of each class: `float64 [C]`, NaN for a class without pixels.
 
-        Accurate to the width of a bin, 3 per cent of the value.
+        Accurate to the width of a bin, 3 % of the value.
         """
         cumulative = self.counts.cumsum(axis=1)
         total = cumulative[:, -1]
@@ -85,10 +90,10 @@ class LossScale:
 
     Attributes:
         classes: class names, C of them.
-        thresholds: loss in nats for each class; infinite where real data had no pixel to judge by.
-        quantile: share of the real pixels of a class that lie below its scale.
-        tolerance: how many times its scale the threshold of a class is.
-        pixels: real pixels that each scale rests on.
+        thresholds: loss in nats for each class; infinite for a class without real pixels.
+        quantile: share of the real pixels of a class with a loss below its scale.
+        tolerance: threshold of a class divided by its scale.
+        pixels: real pixels that each scale was fitted on.
     """
 
     classes: tuple[str, ...]
@@ -153,6 +158,11 @@ class LossScale:
             content["tolerance"],
             tuple(row["pixels"] for row in rows),
         )
+
+
+def holds_nan(loss: NDArray[np.floating], label: NDArray[np.integer], ignore_index: int = 255) -> bool:
+    """Whether a loss `[...]` is NaN at a pixel with a `label [...]` that is not ignored."""
+    return bool(np.isnan(loss[label != ignore_index]).any())
 
 
 def mask_unreliable(

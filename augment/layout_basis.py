@@ -1,4 +1,4 @@
-"""Neural layouts: dense features projected on the principal components of a data set."""
+"""Neural layouts: dense features projected on the principal components of a dataset."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class FeatureMoments:
 
     @classmethod
     def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:
-        """Merge parts in the order given: a fixed order makes the result the same to the last bit."""
+        """Merge parts in their order: a fixed order gives the same bits."""
         return reduce(cls.merge, parts)
 
     @property
@@ -76,13 +76,13 @@ class FeatureMoments:
 
 @dataclass(frozen=True)
 class LayoutBasis:
-    """The principal components that a neural layout is written in.
+    """The principal components that neural layouts are projected on.
 
     Attributes:
         mean: `float64 [C]`.
-        components: `float64 [K, C]`, orthonormal rows, by falling variance; the largest loading of each is positive.
-        eigenvalues: `float64 [C]`, all variances of the fit data, falling.
-        backbone: name of the backbone whose features these are.
+        components: `float64 [K, C]`, orthonormal rows, by descending variance; the largest loading of each is positive.
+        eigenvalues: `float64 [C]`, all variances of the fit data, descending.
+        backbone: name of the backbone that gave the features.
         revision: its revision.
         count: feature vectors the basis was fitted on.
     """
@@ -105,8 +105,8 @@ class LayoutBasis:
         channels = len(moments.mean)
         if not 0 < num_components <= min(channels, moments.count - 1):
             raise UserError(
-                f"{num_components} components asked of {moments.count} feature vectors with {channels} channels: "
-                f"ask for 1..{min(channels, moments.count - 1)}"
+                f"a layout basis of {num_components} components was requested, and {moments.count} feature vectors "
+                f"with {channels} channels give 1..{min(channels, moments.count - 1)}"
             )
         if not (np.isfinite(moments.mean).all() and np.isfinite(moments.m2).all()):
             raise NotFinite(f"the moments of {backbone!r} are not finite: fit them on features that are")
@@ -130,20 +130,20 @@ class LayoutBasis:
 
     @property
     def digest(self) -> str:
-        """Sha256 in hex over all that a projection depends on."""
+        """SHA-256 in hex over everything that a projection depends on."""
         digest = hashlib.sha256(f"{self.backbone}\0{self.revision}".encode())
         for array in (self.mean, self.components, self.eigenvalues):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """Write features `float [B, C, h, w]` in this basis, each component at unit variance on the fit data.
+        """Project features `float [B, C, h, w]` on this basis, each component at unit variance on the fit data.
 
         Returns:
             The layout, `float32 [B, K, h, w]`.
 
         Raises:
-            UserError: the features have another number of channels than the basis.
+            UserError: features and basis differ in their number of channels.
         """
         if features.shape[1] != len(self.mean):
             raise UserError(
@@ -181,11 +181,11 @@ class LayoutBasis:
         """Read a basis that `save` wrote.
 
         Raises:
-            UserError: `folder` holds no basis, or not the bytes that were saved, or NaN or infinite values.
+            UserError: `folder` holds no basis, a changed one, or NaN or infinite values.
         """
         if not (folder / BASIS_CONFIG).is_file():
             raise UserError(
-                f"{folder}: no {BASIS_CONFIG}: give a folder that `lumen run` or an adapter saved a basis in"
+                f"{folder}: no {BASIS_CONFIG}: give a folder with a layout basis, such as adapter/basis of a workspace"
             )
         facts = json.loads((folder / BASIS_CONFIG).read_text())
         arrays = load_file(folder / BASIS_FILE)

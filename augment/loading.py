@@ -1,4 +1,4 @@
-"""Loading models of transformers and diffusers: whole, and without chatter."""
+"""Loading models of transformers and diffusers: complete, and without warnings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def quiet() -> Iterator[None]:
 
 
 def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
-    """Load a model with `from_pretrained`, and refuse one whose weights are incomplete.
+    """Load a model with `from_pretrained`, and refuse incomplete weights.
 
     Args:
         model_class: a model class of transformers or diffusers.
@@ -42,8 +42,8 @@ def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
         options: passed on to `from_pretrained`.
 
     Raises:
-        UserError: weights are missing: the libraries would fill them at random, with a warning at most.
-        OSError, ValueError: there is nothing loadable.
+        UserError: weights are missing; the libraries would initialize them at random, at most with a warning.
+        OSError, ValueError: it cannot be loaded.
     """
     with quiet():
         model, report = model_class.from_pretrained(source, output_loading_info=True, **options)

@@ -49,7 +49,7 @@ def mean_iou(confusion: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
         confusion: `int64 [C, C]`, true class by row.
 
     Returns:
-        The mean over the classes present in label or prediction (nan where there is none), and `float64 [C]`
+        The mean over the classes present in label or prediction (NaN if none is), and `float64 [C]`
         with nan for absent classes; all in 0..1.
     """
     intersection = np.diagonal(confusion).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How far a training is, for whoever watches it."""
+"""Progress of a training, step by step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """A step that a training has taken.
+    """One step of a training, done.
 
     Attributes:
-        step, total: steps taken, and of the whole training.
-        losses: name -> value of this step; empty where the step has none, as in a validation.
-        rate: steps a second since this process took the training up.
-        phase: what is trained or done, where a training has several parts; empty where it has one.
+        step, total: steps done, and steps of the whole training.
+        losses: name -> value of this step; empty for a step without losses, as in validation.
+        rate: steps per second since this process started or resumed the training.
+        phase: the part of the training; empty if it has only one.
     """
 
     step: int
@@ -31,7 +31,7 @@ class TrainingStep:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that the rest of the phase takes at this rate; None where no rate is known yet."""
+        """Seconds left in the phase at this rate; None while the rate is unknown."""
         return (self.total - self.step) / self.rate if self.rate > 0 else None
 
 
@@ -39,4 +39,4 @@ OnStep: TypeAlias = Callable[[TrainingStep], None]
 
 
 def ignore_step(_step: TrainingStep) -> None:
-    """Watch nothing."""
+    """Ignore the step."""

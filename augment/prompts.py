@@ -1,4 +1,4 @@
-"""Captions from attributes, and prompts that ask for a domain."""
+"""Captions from attributes, and prompts for a domain."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUBJECTS = {"photo": "a photo of a street", "rendered": "a rendered street"}
-# What an image of a medium is called, where that is not the medium itself.
+# The noun for an image of a medium, where it is not the medium itself.
 NOUNS = {"rendered": "rendered image", "synthetic": "synthetic image"}
 TIMES_OF_DAY = ("day", "dusk", "night")
 WEATHERS = ("clear", "cloudy", "fog", "rain", "snow")
 DETAILS = ("time_of_day", "weather")
-# Media of images that may show anything; those of all others are of streets.
-UNTOLD = ("photo", "synthetic")
-# Sets that say any of these of an image are of streets, or say what else it shows.
-TELLING = ("scene", "city", *DETAILS)
-# What a caption knows nothing of where it is chosen, besides the details.
-CAPTIONED = ("medium", "scene")
-# What every description says of an image where it is chosen.
-SAID = (*CAPTIONED, *DETAILS)
-# The place of a template where the description stands.
+# Media of images that may show anything; images of all other media show streets.
+ANY_CONTENT = ("photo", "synthetic")
+# A dataset with any of these attributes shows streets, or the attribute names what else it shows.
+INFORMATIVE = ("scene", "city", *DETAILS)
+# Attributes that are added to a caption if they are chosen, before the details.
+ADDED_TO_CAPTION = ("medium", "scene")
+# Attributes that every description mentions if they are chosen.
+SAID = (*ADDED_TO_CAPTION, *DETAILS)
+# The place of the description in a template.
 CAPTION = "caption"
-# With these a sentence that was cut would point to what is gone.
+# A shortened sentence must not end in one of these.
 JOINING = {"a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "from", "with", "and", "or", "as", "is", "are"}
 PUNCTUATION = ",;:.!?"
-# More would hardly be heard, and small classes are often a few stray pixels.
+# A text encoder hardly heeds more, and small classes are often a few stray pixels.
 CLASSES_NAMED = 4
 
 
@@ -54,13 +54,13 @@ class PromptOptions(Options):
 
 @dataclass(frozen=True)
 class Description:
-    """What an image shows: a sentence, and attributes behind it.
+    """Content of an image: a sentence, and attributes behind it.
 
     Attributes:
         words: the sentence, which may be shortened at its end.
-        details: attribute -> what is said of it, in this order.
-        chosen: names of the details that a new image shall have, so that they must be said.
-        least: number of leading words that must be said too.
+        details: attribute -> its words, in this order.
+        chosen: names of the details that are chosen for the new image; they are always kept.
+        least: number of leading words to keep.
     """
 
     words: str = ""
@@ -74,7 +74,7 @@ class Description:
     def shorter(self, most_words: int) -> Iterator[Description]:
         """Every shorter description, the longest first: without details of the source, then with fewer words.
 
-        There are at most `most_words` of those, and never fewer than must be said.
+        Shortened sentences have at most `most_words` words, and at least `least`.
         """
         details, words = dict(self.details), self.words.split()
         for name in [name for name in reversed(details) if name not in self.chosen]:
@@ -86,11 +86,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt whose description may be shortened.
+    """A prompt with a description that may be shortened.
 
     Attributes:
-        parts: the text around each place where the description stands; one more than there are places.
-        description: what stands there.
+        parts: the text before, between and after the places of the description.
+        description: inserted in each of these places.
     """
 
     parts: tuple[str, ...]
@@ -100,7 +100,7 @@ class Prompt:
         return self.saying(self.description)
 
     def saying(self, description: Description) -> str:
-        """The prompt with this description; what joined an empty one to the text around it is left out."""
+        """The prompt with this description; without one, commas and spaces at the ends are dropped too."""
         said = str(description)
         text = said.join(self.parts)
         return text if said else text.strip(" ,")
@@ -111,23 +111,23 @@ class Prompt:
 
 
 def _cut(words: Sequence[str], count: int, least: int) -> str:
-    """The first `count` words, without one at the end that joins them to the next, but never fewer than `least`."""
+    """The first `count` words, without a joining word at the end, but never fewer than `least`."""
     while count > least and words[count - 1].rstrip(PUNCTUATION).lower() in JOINING:
         count -= 1
     return " ".join(words[:count]).rstrip(PUNCTUATION)
 
 
 def caption(attributes: Mapping[str, str]) -> str:
-    """Say what the attributes `medium`, `scene`, `time_of_day` and `weather` hold, as far as they are known.
+    """Write a caption from the attributes `medium`, `scene`, `time_of_day` and `weather`, as far as they are known.
 
-    Without a scene it is a street. Examples: `{"medium": "rendered", "weather": "rain"}` gives
+    The default scene is a street. Examples: `{"medium": "rendered", "weather": "rain"}` gives
     `a rendered street, rain`, and `{"scene": "airport terminal"}` gives `a photo of an airport terminal`.
     """
     return str(of_attributes(attributes))
 
 
 def of_attributes(attributes: Mapping[str, str], chosen: Collection[str] = ()) -> Description:
-    """The description of `caption`; those of the attributes that are `chosen` must be said."""
+    """The description behind `caption`; attributes that are `chosen` are always kept."""
     medium = attributes.get("medium", "photo")
     if scene := attributes.get("scene"):
         subject = f"{noun(medium)} of {'an' if scene[0] in 'aeiou' else 'a'} {scene}"
@@ -138,42 +138,42 @@ def of_attributes(attributes: Mapping[str, str], chosen: Collection[str] = ()) -
 
 
 def noun(medium: str) -> str:
-    """What an image of a medium is called, such as `a synthetic image`."""
+    """The noun for an image of a medium, such as `a synthetic image`."""
     return f"a {NOUNS.get(medium, medium)}"
 
 
 def describe(
     attributes: Mapping[str, str],
-    drawn: Mapping[str, str],
+    chosen: Mapping[str, str],
     captions: Sequence[str],
     classes: Sequence[str],
     generator: np.random.Generator,
 ) -> Description:
-    """Say what an image shows, by the best that is known of it.
+    """Describe an image by the best source available.
 
-    That is one of its captions; else its attributes, where they tell more than that it is a photo or synthetic; else
-    its classes, as in `a photo with road, building, car`; else that it is one.
+    These are, in this order: one of its captions; its attributes, if they say more than that it is a photo or
+    synthetic; its classes, as in `a photo with road, building, car`; its medium alone.
 
     Args:
-        attributes: what is known of the image; see `caption`.
-        drawn: attributes that it shall have instead, which must be said. Captions and classes know nothing of them:
-            they are added, but for a scene, which stands in place of the classes.
-        captions: sentences written of the image; one is sampled.
+        attributes: attributes of the image; see `caption`.
+        chosen: attributes that replace its own and are always kept. They are added to a caption or the classes, but a
+            scene replaces the classes.
+        captions: captions of the image; one is sampled.
         classes: names of the classes in it, the largest first.
-        generator: samples the caption; it is not used where there are none.
+        generator: samples the caption; unused without captions.
     """
-    changed = {"medium": "photo", **attributes, **drawn}
-    chosen = frozenset(name for name, value in drawn.items() if value)
+    changed = {"medium": "photo", **attributes, **chosen}
+    kept = frozenset(name for name, value in chosen.items() if value)
     if captions:
         words = captions[int(generator.integers(len(captions)))]
-        added = {name: drawn[name] for name in CAPTIONED if drawn.get(name)}
-        return Description(words, {**added, **details(drawn)}, chosen)
-    told = drawn.get("scene") or any(attributes.get(name) for name in TELLING)
-    if told or changed["medium"] not in UNTOLD:
-        return of_attributes(changed, chosen)
+        added = {name: chosen[name] for name in ADDED_TO_CAPTION if chosen.get(name)}
+        return Description(words, {**added, **details(chosen)}, kept)
+    informative = chosen.get("scene") or any(attributes.get(name) for name in INFORMATIVE)
+    if informative or changed["medium"] not in ANY_CONTENT:
+        return of_attributes(changed, kept)
     subject = noun(changed["medium"])
     with_classes = f"{subject} with {', '.join(classes[:CLASSES_NAMED])}" if classes else subject
-    return Description(with_classes, details(drawn), chosen, len(subject.split()) if "medium" in chosen else 0)
+    return Description(with_classes, details(chosen), kept, len(subject.split()) if "medium" in kept else 0)
 
 
 def details(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -181,8 +181,8 @@ def details(attributes: Mapping[str, str]) -> dict[str, str]:
     return {name: attributes[name] for name in DETAILS if attributes.get(name)}
 
 
-def draw_domain(domains: Mapping[str, Sequence[str]], generator: np.random.Generator) -> dict[str, str]:
-    """One value for every attribute in `domains`: what a new image has instead of its source's own."""
+def choose_domain(domains: Mapping[str, Sequence[str]], generator: np.random.Generator) -> dict[str, str]:
+    """Choose a value for every attribute in `domains`, to replace those of the source."""
     return {name: values[int(generator.integers(len(values)))] for name, values in sorted(domains.items())}
 
 
@@ -195,7 +195,7 @@ def expand(template: str, attributes: Mapping[str, str], description: Descriptio
     """Fill the `{name}` places of a prompt template; `{caption}` is the description.
 
     Raises:
-        UserError: the template names an attribute that is not there.
+        UserError: the template names an unknown attribute.
     """
     for name in re.findall(r"{(.*?)}", template):
         if name not in attributes and name != CAPTION:

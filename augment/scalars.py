@@ -20,15 +20,15 @@ class AddScalars(Protocol):
 
 @contextmanager
 def scalar_writer(folder: Path, taken: int) -> Iterator[AddScalars]:
-    """Give a function that writes scalars below `folder` for TensorBoard.
+    """Yield a function that writes scalars below `folder` for TensorBoard.
 
     Args:
-        folder: of the training; the events go to `tensorboard` inside it.
-        taken: steps that were taken before; TensorBoard drops what an interrupted run wrote of later ones.
+        folder: folder of the training; the events go to `tensorboard` inside it.
+        taken: steps already done; TensorBoard drops later steps that an interrupted run wrote.
     """
     from tensorboardX import SummaryWriter
 
-    # Names hold the second of the start, and a training may be taken up within the same one.
+    # File names hold the second of the start, and a training may resume within the same second.
     suffix = f".{os.getpid()}.{taken}"
     with SummaryWriter(str(folder / SCALARS), purge_step=taken + 1, flush_secs=30, filename_suffix=suffix) as writer:
 

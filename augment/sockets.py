@@ -1,4 +1,4 @@
-"""A folder for Unix sockets where that of temporary files has too long a path for them, as batch systems make it."""
+"""A folder for Unix sockets, for when the path of TMPDIR is too long for them, as in some batch systems."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MULTIPROCESSING = "/pymp-xxxxxxxx/listener-xxxxxxxx"
 
 
 def short_folder(default: str, below: str) -> str | None:
-    """A folder of this user's own for sockets, or None where `default` is short enough.
+    """A private folder for sockets, or None if `default` is short enough.
 
     Args:
-        default: the folder that would be used.
+        default: the folder used otherwise.
         below: the longest path of a socket inside it, beginning with a slash.
 
     Raises:
-        UserError: there is no short folder that this user can write to.
+        UserError: no short folder is writable.
     """
     if len(os.fsencode(default + below)) <= _LONGEST:
         return None
@@ -33,13 +33,13 @@ def short_folder(default: str, below: str) -> str | None:
         folder = Path(parent, f"lumen-{os.getuid()}")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            # A folder that somebody else has made under this name would be theirs to read and change.
+            # Another user could read and change a folder that they created under this name.
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
             with tempfile.TemporaryFile(dir=folder):
                 return str(folder)
         except OSError:
-            # Not there, or not writable for this user: the next one may be.
+            # Missing, or not writable for this user: try the next one.
             continue
     raise UserError(
         f"TMPDIR={default} is too long for Unix sockets, and none of {', '.join(_PARENTS)} can be written: set TMPDIR "
@@ -49,9 +49,9 @@ def short_folder(default: str, below: str) -> str | None:
 
 @contextmanager
 def short_sockets() -> Iterator[None]:
-    """Let processes that are started inside the context pass tensors, which they do over sockets.
+    """Let processes that start inside the context exchange tensors, which they do over sockets.
 
-    Where the folder of temporary files has too long a path, a loader of training data would wait for ever.
+    If the path of TMPDIR were too long, a data loader would wait forever.
     """
     before = tempfile.gettempdir()
     if folder := short_folder(before, _MULTIPROCESSING):

@@ -1,22 +1,21 @@
-"""How fast `lumen export` writes each format, beside reading the store's members alone, the limit.
+"""How fast `lumen export` writes each format, compared with only reading the members of the store, the limit.
 
 All loops take turns over the same store of CamVid photographs with their labels, in as many threads as an export has:
-read every member and forget it; read them, and encode the two label files that Cityscapes wants, and the image where it
-is no PNG; and the export itself, in each format, from the opening of the store to the last file.
+read all members; read them and encode the two label files of the Cityscapes format, and the image if it is no PNG; and
+the export itself in each format, from opening the store to the last file.
 
-    python benchmarks/export.py --root ../shared/data/camvid
+    python benchmarks/export.py --root CAMVID
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from measuring import command_line, in_threads, rates_in_turns
 
 from pipeline.datasets import open_dataset
 from pipeline.export import FORMATS, FormatName, export_store
@@ -28,10 +27,12 @@ from pipeline.store.codec import LABEL, ImageFormat, encode_image
 READ_ONLY = "read only"
 FORMATS_STORED: tuple[ImageFormat, ...] = ("png", "jpg")
 SAMPLES_PER_SHARD = 64
+# As many as an export has.
+THREADS = os.cpu_count() or 1
 
 
 def build(root: Path, url: str, image_format: ImageFormat, count: int) -> int:
-    """Write a store of CamVid photographs with their labels at their own size; returns how many."""
+    """Write a store of CamVid photographs with their labels at full size; returns their number."""
     dataset, source = open_dataset("camvid", root), DatasetSource("camvid", str(root))
     records = dataset.records("train")[:count]
     store = Store.create(url, Manifest("real", "camvid", {}, {}, image_format))
@@ -45,15 +46,15 @@ def build(root: Path, url: str, image_format: ImageFormat, count: int) -> int:
 
 
 def read_only(url: str, _folder: Path) -> None:
-    """Read all members of every sample, and forget them."""
+    """Read all members of every sample."""
     reader = SampleReader(Store.open(url))
-    each(reader.read_members, reader.keys)
+    in_threads(reader.read_members, reader.keys, THREADS)
 
 
 def encode_png(url: str, _folder: Path) -> None:
-    """Read every sample, encode the PNG files that Cityscapes wants of it, and forget them."""
+    """Read every sample and encode its PNG files of the Cityscapes format."""
     store = Store.open(url)
-    # An image that is PNG already is copied.
+    # The export copies an image that is a PNG.
     reader = SampleReader(store, (LABEL,) if store.manifest.image_format == "png" else None)
     taxonomy = taxonomy_of(store.manifest)
 
@@ -64,18 +65,11 @@ def encode_png(url: str, _folder: Path) -> None:
         for array in (*images, *label_files(sample, taxonomy).values()):
             encode_image(array, "png")
 
-    each(encode_one, reader.keys)
-
-
-def each(work: Callable[[str], object], keys: Iterable[str]) -> None:
-    """Do the work for each key, in as many threads as an export has."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(work, keys):
-            pass
+    in_threads(encode_one, reader.keys, THREADS)
 
 
 def export_to(name: FormatName) -> Callable[[str, Path], object]:
-    """What `lumen export` does, from opening the store to the last file."""
+    """The work of `lumen export`, from opening the store to the last file."""
     return lambda url, folder: export_store(url, str(folder / "out"), name)
 
 
@@ -86,34 +80,18 @@ LOOPS: dict[str, Callable[[str, Path], object]] = {
 }
 
 
-def measure(url: str, samples: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median samples a second of each loop, in turns, by CPU time of all threads and by wall time."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in LOOPS}
-    # The first round loads libraries.
-    for round_number in range(rounds + 1):
-        for name, loop in LOOPS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                wall, cpu = time.perf_counter(), time.process_time()
-                loop(url, Path(folder))
-                if round_number:
-                    times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    return {
-        name: (samples / statistics.median(t[0] for t in found), samples / statistics.median(t[1] for t in found))
-        for name, found in times.items()
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_line(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="CamVid")
-    parser.add_argument("--samples", type=int, default=192, help="at most so many, in shards of 64")
+    parser.add_argument("--samples", type=int, default=192, help="at most, in shards of 64")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print("| store | loop | samples/s of CPU time | of read only | samples/s of wall time |\n|---|---|---:|---:|---:|")
     for image_format in FORMATS_STORED:
         with tempfile.TemporaryDirectory() as folder:
             samples = build(options.root, folder, image_format, options.samples)
-            rates = measure(folder, samples, options.rounds)
+            loops = {name: partial(loop, folder) for name, loop in LOOPS.items()}
+            rates = rates_in_turns(loops, samples, options.rounds, warm_up=1)
         for name, (cpu, wall) in rates.items():
             share = cpu / rates[READ_ONLY][0]
             print(f"| {image_format} | {name} | {cpu:.0f} | {share:.0%} | {wall:.0f} |", flush=True)

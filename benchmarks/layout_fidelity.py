@@ -1,15 +1,14 @@
-"""What a linear probe reads from images painted at each k, and how much variants of one layout differ.
+"""The mIoU of a linear probe on images painted at each k, and how much variants of one layout differ.
 
-A linear probe on frozen DINOv2 features learns the classes on real training photographs. It then reads the real
-validation images (the ceiling) and the images painted onto their layouts at each k. No image of the validation split
-was seen by the probe, the basis, the base model or the adapter.
+A linear probe on frozen DINOv2 features learns the classes from real training photographs. It then segments the real
+validation images (the upper limit) and the images painted onto their layouts at each k. The probe, the basis, the base
+model and the adapter were trained without the validation split.
 
-    python benchmarks/layout_fidelity.py --dataset camvid --root ../shared/data/camvid
+    python benchmarks/layout_fidelity.py --dataset camvid --root CAMVID
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measuring import command_line
 from numpy.typing import NDArray
 
 from augment.backbones import Backbone
@@ -30,7 +30,7 @@ BATCH = 32
 
 
 def read(kind: str, root: Path, split: str, geometry: Geometry, limit: int | None) -> tuple[list, list, list]:
-    """Images, labels and captions of a split, evenly thinned to `limit`."""
+    """Images, labels and captions of a split, `limit` of them, evenly spaced."""
     dataset = open_dataset(kind, root)
     records = dataset.records(split)
     if limit and limit < len(records):
@@ -68,20 +68,20 @@ def train_probe(features: torch.Tensor, labels: NDArray[np.uint8], classes: int,
 def score(
     probe: torch.nn.Conv2d, backbone: Backbone, images: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]]
 ) -> float:
-    """Mean intersection over union of what the probe reads."""
+    """Mean intersection over union of the probe's segmentations."""
     classes = probe.out_channels
     confusion = np.zeros((classes, classes), np.int64)
     for start in range(0, len(images), BATCH):
         features = features_of(backbone, images[start : start + BATCH])
         truth = np.stack(labels[start : start + BATCH])
-        read_classes = F.interpolate(probe(features), truth.shape[1:], mode="bilinear").argmax(1).numpy()
-        confusion += confusion_matrix(truth, read_classes.astype(np.uint8), classes)
+        predicted = F.interpolate(probe(features), truth.shape[1:], mode="bilinear").argmax(1).numpy()
+        confusion += confusion_matrix(truth, predicted.astype(np.uint8), classes)
     return mean_iou(confusion)[0]
 
 
 def main() -> None:
     """Measure and print, as a table and as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--dataset", choices=("camvid", "cityscapes"), default="camvid")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--model", default="lumen-tiny")

@@ -1,16 +1,14 @@
-"""How busy a stage is kept that sleeps like an accelerator, with and without overlap.
+"""How much of the time a stage that sleeps like an accelerator is busy, with and without overlap.
 
-The stage takes a fixed time for each batch, whatever the processor does. Around it, images are read and decoded from
-one store, encoded and written to another. With overlap that happens in threads around the stage, across unit
-boundaries; without, one batch after the other in one loop. The busy share is the time spent inside the stage over the
-time from its first batch to its last.
+The stage takes a fixed time for each batch. Around it, images are read and decoded from one store, encoded and written
+to another: with overlap in threads around the stage, across unit boundaries; without overlap one batch after the other
+in one loop. The busy share is the time inside the stage over the time from its first batch to its last.
 
     python benchmarks/overlap.py
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -20,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from measuring import command_line
 
 from pipeline.engine import ErrorBudget, Ok, Outcome, Resources, WorkUnit, make_executor, run_store_stage
 from pipeline.engine.ray_cluster import start_local
@@ -41,7 +40,7 @@ class Sleep:
         """Nothing to load."""
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """The batch as it is."""
+        """The batch unchanged."""
         began = time.monotonic()
         time.sleep(self.seconds)
         with Path(self.log).open("a") as stream:
@@ -71,7 +70,7 @@ def write_input(url: Path, units: int, samples: int, manifest: Manifest) -> list
 
 
 def without_overlap(stage: Sleep, source: StoreSource, store: Store, plan: Sequence[WorkUnit]) -> None:
-    """Read a batch, process it, write it, and so on."""
+    """Read, process and write one batch after the other."""
     for unit in plan:
         with store.writer(unit.shard) as writer:
             samples = source.read(unit)
@@ -84,7 +83,7 @@ def without_overlap(stage: Sleep, source: StoreSource, store: Store, plan: Seque
 
 def main() -> None:
     """Run the same plan in both ways and print the shares, as text and as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--units", type=int, default=24)
     parser.add_argument("--samples", type=int, default=64, help="samples a unit")
     parser.add_argument("--batch-size", type=int, default=8)

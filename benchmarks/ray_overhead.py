@@ -1,13 +1,14 @@
-"""What Ray costs a unit that does nothing, beside a call in this process.
+"""The overhead of Ray for a unit without work, compared with a call in this process.
 
 python benchmarks/ray_overhead.py
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass, field
+
+from measuring import command_line
 
 from pipeline.engine import Executor, Resources, WorkUnit, make_executor
 from pipeline.engine.ray_cluster import start_local
@@ -15,7 +16,7 @@ from pipeline.engine.ray_cluster import start_local
 
 @dataclass(frozen=True)
 class Nothing:
-    """A task without work; as many of its units may be in hand as ``units_at_once`` says."""
+    """A task without work; a worker holds up to ``units_at_once`` of its units."""
 
     units_at_once: int = 1
     resources: Resources = field(default_factory=lambda: Resources(workers=1))
@@ -30,7 +31,7 @@ class Nothing:
 
 
 def seconds(executor: Executor, task: Nothing, units: int, keys: int) -> float:
-    """How long so many units take, from the call to the last result."""
+    """How long these units take, from the call to the last result."""
     names = tuple(f"train_{number:06d}" for number in range(keys))
     plan = [WorkUnit(f"train-{number:06d}", names) for number in range(units)]
     started = time.perf_counter()
@@ -39,8 +40,8 @@ def seconds(executor: Executor, task: Nothing, units: int, keys: int) -> float:
 
 
 def main() -> None:
-    """Measure a few units and many, and print the difference for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure few units and many, and print the time of each further unit."""
+    parser = command_line(__doc__)
     parser.add_argument("--few", type=int, default=20)
     parser.add_argument("--many", type=int, default=1020)
     parser.add_argument("--keys", type=int, default=256, help="keys that a unit carries")
@@ -53,7 +54,8 @@ def main() -> None:
         few = seconds(executor, task, options.few, options.keys)
         many = seconds(executor, task, options.many, options.keys)
         each = 1000 * (many - few) / (options.many - options.few)
-        print(f"{kind:<6} {at_once} in hand: {few:6.2f} s for {options.few} units, {each:7.3f} ms for each further one")
+        head = f"{kind:<6} {at_once} held by a worker: {few:6.2f} s for {options.few} units"
+        print(f"{head}, {each:7.3f} ms for each further one")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""What decoding JPEG at a part of their size is worth where `shard` reads and resizes photographs.
+"""How much faster `shard` reads and resizes photographs if it decodes JPEG files at a reduced size.
 
-Photographs of CamVid are laid side by side at their own size, and saved as JPEG of quality 90. One process on one core
-reads and resizes all of them, in turns with full decodes and with reduced ones. Samples a second are of CPU time,
-medians of the rounds.
+Mosaics of CamVid photographs are saved as JPEG of quality 90. One process on one core reads and resizes all of them, in
+turns with full decodes and with reduced ones. Samples a second are of CPU time, medians of the rounds.
 
-    python benchmarks/reduced_jpeg.py --root ../shared/data/camvid
+    python benchmarks/reduced_jpeg.py --root CAMVID
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -19,19 +17,20 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from measuring import command_line
 from PIL import Image
 
 from pipeline.datasets import Geometry, open_dataset
 from pipeline.stages import dataset_source
 from pipeline.store import Sample
 
-# Height and width of a photograph, and of the samples made of it: BDD100K at two sizes, and larger cameras.
+# Height and width of a photograph and of its sample: BDD100K at two sizes, and larger cameras.
 CASES = (((720, 1280), (288, 512)), ((720, 1280), (176, 320)), ((1440, 2560), (288, 512)), ((3000, 4000), (360, 480)))
 QUALITY = 90
 
 
 def photographs(source: Path, folder: Path, count: int, size: tuple[int, int]) -> None:
-    """A plain folder of JPEG of this height and width, each of other photographs of CamVid in rows."""
+    """Write a plain folder of JPEG images of this height and width, each a mosaic of other CamVid photographs."""
     dataset = open_dataset("camvid", source)
     records = dataset.records("train")
     height, width = size
@@ -51,7 +50,7 @@ def photographs(source: Path, folder: Path, count: int, size: tuple[int, int]) -
 
 
 def rate(folder: Path, geometry: Geometry) -> float:
-    """Samples that come to the working size a second of CPU time."""
+    """Samples that are read and resized in a second of CPU time."""
     source = dataset_source.DatasetSource("folder", str(folder), geometry=geometry)
     [unit] = dataset_source.plan_units({"train": open_dataset("folder", folder).records("train")}, 1 << 20, geometry)
     started = time.process_time()
@@ -60,7 +59,7 @@ def rate(folder: Path, geometry: Geometry) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_line(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="CamVid")
     parser.add_argument("--samples", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)

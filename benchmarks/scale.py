@@ -1,14 +1,13 @@
 """How long plan, status and resume take for a store of very many shards, and how much memory.
 
-The receipts are synthetic and lie on a local disk; everything that reads them is the real thing. Each action runs in a
-process of its own, whose peak memory is told by the system.
+The receipts are synthetic, on a local disk; the code that reads them is that of a run. Each action runs in a process of
+its own; the operating system reports the peak memory of that process.
 
     python benchmarks/scale.py --sizes 10000 100000 1000000 --folder /tmp/scale
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import shutil
@@ -18,6 +17,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from measuring import command_line
 
 from pipeline.engine import Plan, remaining
 from pipeline.stages import generate
@@ -40,7 +41,7 @@ def plan_of(units: int) -> Plan:
 
 
 def write_receipts(store: Store, plan: Plan) -> None:
-    """Receipts of all units but every hundredth."""
+    """Write receipts of all units except every hundredth."""
     (Path(store.url) / "done").mkdir()
     for row, (shard, unit) in enumerate(zip(plan.shards.to_pylist(), plan.fingerprints().to_pylist(), strict=True)):
         if row % LEFT == 0:
@@ -69,7 +70,7 @@ def prepare(folder: str, units: int) -> None:
 
 
 def plan(folder: str, units: int) -> None:
-    """Plan all units and ask a store without receipts what is left."""
+    """Plan all units and compare them with a store without receipts."""
     assert len(remaining(Store.create(f"{folder}-empty", MANIFEST), plan_of(units))) == units
 
 
@@ -86,7 +87,7 @@ def fold(folder: str, _units: int) -> None:
 
 
 def resume(folder: str, units: int) -> None:
-    """What a run does before its first unit."""
+    """The work of a run before its first unit."""
     store = Store.open(folder)
     store.fold()
     assert len(remaining(store, plan_of(units))) == units // LEFT
@@ -111,23 +112,24 @@ MEASURED = (
 def measured(action: str, folder: str, units: int) -> str:
     """Wall and CPU seconds of one action without the start of its process, and the process's peak memory."""
     command = [sys.executable, __file__, "--action", action, "--folder", folder, "--sizes", str(units)]
-    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return f"{told['wall']:.1f} / {told['cpu']:.1f} / {told['mebibytes']:.0f}"
+    figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return f"{figures['wall']:.1f} / {figures['cpu']:.1f} / {figures['mebibytes']:.0f}"
 
 
 def act(action: str, folder: str, units: int) -> None:
+    """Do one action in this process, and print its time and memory as JSON."""
     wall, cpu = time.monotonic(), time.process_time()
     ACTIONS[action](folder, units)
-    told = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
-    told["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(told))
+    figures = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    figures["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(figures))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_line(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "lumen-scale")
-    parser.add_argument("--action", choices=ACTIONS, help="do one thing alone, in this process")
+    parser.add_argument("--action", choices=ACTIONS, help="do only this, in this process")
     options = parser.parse_args()
     if options.action:
         act(options.action, str(options.folder), options.sizes[0])

@@ -1,21 +1,20 @@
-"""How fast shards are written: this writer, webdataset's ShardWriter, and a loop that only encodes, the limit.
+"""How fast shards are written: by the store, by webdataset's ShardWriter, and by a loop that only encodes, the limit.
 
-All three encode the same samples with the same code, in this process, on one core, in turns; then they differ in what
-they do with the bytes: a tar with index, digests and receipt, a plain tar, or nothing.
+All three take turns in one process on one core, and encode the same samples with the same code. The store then writes a
+tar with index, digests and receipt, ShardWriter a plain tar, and the last loop nothing.
 
-    python benchmarks/shard_writing.py --root ../shared/data/camvid
+    python benchmarks/shard_writing.py --root CAMVID
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import webdataset
+from measuring import command_line, rates_in_turns
 
 from pipeline.datasets import open_dataset
 from pipeline.scenes import write_dataset
@@ -25,7 +24,7 @@ from pipeline.store.codec import ImageFormat, encode
 
 
 def photographs(root: Path, count: int) -> list[Sample]:
-    """The first CamVid photographs with their labels, at their own size."""
+    """The first CamVid photographs with their labels, at full size."""
     dataset = open_dataset("camvid", root)
     return [sample_of(r.key, dataset.load(r), r.attributes) for r in dataset.records("train")[:count]]
 
@@ -39,7 +38,7 @@ def scenes(count: int) -> list[Sample]:
 
 
 def only_encode(samples: Sequence[Sample], image_format: ImageFormat, _folder: Path) -> None:
-    """Encode and forget."""
+    """Encode, and write nothing."""
     for sample in samples:
         encode(sample, image_format)
 
@@ -64,24 +63,8 @@ LOOPS: dict[str, Callable[[Sequence[Sample], ImageFormat, Path], None]] = {
 }
 
 
-def measure(samples: Sequence[Sample], image_format: ImageFormat, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median samples a second of each loop, by CPU time and by wall time."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in LOOPS}
-    for _ in range(rounds):
-        for name, loop in LOOPS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                wall, cpu = time.perf_counter(), time.process_time()
-                loop(samples, image_format, Path(folder))
-                times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    count = len(samples)
-    return {
-        name: (count / statistics.median(t[0] for t in found), count / statistics.median(t[1] for t in found))
-        for name, found in times.items()
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_line(__doc__)
     parser.add_argument("--root", type=Path, help="CamVid; without it scenes are rendered")
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9)
@@ -94,7 +77,8 @@ def main() -> None:
     print("| format | loop | samples/s of CPU time | of encode only | samples/s of wall time | of encode only |")
     print("|---|---|---:|---:|---:|---:|")
     for image_format in options.formats:
-        found = measure(samples, image_format, options.rounds)
+        loops = {name: partial(loop, samples, image_format) for name, loop in LOOPS.items()}
+        found = rates_in_turns(loops, len(samples), options.rounds)
         cpu, wall = found["encode only"]
         for name, (by_cpu, by_wall) in found.items():
             cells = (

@@ -1,11 +1,11 @@
-"""How fast large labelled PNG become shards of half their size, on one core and on two, beside decoding alone.
+"""How fast large labelled PNG images become shards of half their size, on one core and on two, compared with decoding.
 
-Four loops take turns over the same files, pinned to as many cores as they say: decode image and label and forget them
-(one limit), encode what is resized already (the other), all of it in as many threads as there are cores, and the stage
-`shard` on Ray, in as many workers.
+Four loops take turns over the same files, pinned to one core or two: only decode image and label (one limit), only
+encode resized samples (the other limit), decode, resize and encode in a thread for each core, and the stage `shard` on
+Ray with a worker for each core.
 
     python benchmarks/sharding.py                                      rendered scenes
-    python benchmarks/sharding.py --root ../shared/data/camvid         photographs, laid side by side
+    python benchmarks/sharding.py --root CAMVID                         mosaics of photographs
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from measuring import command_line, in_threads
 from PIL import Image
 
 from pipeline.datasets import Dataset, Geometry, Record, open_dataset
@@ -39,7 +38,7 @@ GEOMETRY = Geometry(height=HEIGHT // 2, width=WIDTH // 2)
 
 
 def photographs(source: Path, root: Path, count: int) -> None:
-    """A CamVid folder of PNG 2048 x 1024, each laid out with other photographs and their labels at their own size."""
+    """Write a CamVid folder of PNG images of 2048 x 1024, each a mosaic of photographs with their labels."""
     dataset = open_dataset("camvid", source)
     records = dataset.records("train")
     for number in range(count):
@@ -48,7 +47,7 @@ def photographs(source: Path, root: Path, count: int) -> None:
             rows = [np.concatenate(planes[start : start + 5], axis=1) for start in (0, 5, 10)]  # type: ignore[arg-type]
             whole = np.concatenate(rows)[:HEIGHT, :WIDTH]
             (root / folder).mkdir(parents=True, exist_ok=True)
-            # The reader's ignored pixels go back to the index that the files have for them.
+            # Files have 11 for pixels that the reader ignores.
             Image.fromarray(np.where(whole == 255, 11, whole) if folder == "trainannot" else whole).save(
                 root / folder / f"{number:04d}.png"
             )
@@ -56,7 +55,7 @@ def photographs(source: Path, root: Path, count: int) -> None:
 
 @dataclass
 class Bench:
-    """Files, and the same samples at the working size."""
+    """The files, and the same samples at the working size."""
 
     root: Path
     dataset: Dataset
@@ -66,22 +65,22 @@ class Bench:
 
     @classmethod
     def of(cls, root: Path, kind: str) -> Bench:
-        """Everything read once, so that no loop meets a cold disk."""
+        """Read everything once, so that no loop reads from a cold disk."""
         dataset = open_dataset(kind, root)
         records, source = dataset.records("train"), dataset_source.DatasetSource(kind, str(root), geometry=GEOMETRY)
         [unit] = dataset_source.plan_units({"train": records}, len(records), GEOMETRY)
         return cls(root, dataset, records, source, [item for item in source.read(unit) if isinstance(item, Sample)])
 
     def decode_only(self, cores: int) -> None:
-        """Decode image and label, and forget them."""
+        """Decode image and label."""
         in_threads(self.dataset.load, self.records, cores)
 
     def encode_only(self, cores: int) -> None:
-        """Encode samples of the working size, and forget the bytes."""
+        """Encode samples of the working size."""
         in_threads(lambda sample: encode(sample, "png"), self.samples, cores)
 
     def one_by_one(self, cores: int) -> None:
-        """Decode, resize and encode one sample after another, in as many threads as there are cores."""
+        """Decode, resize and encode one sample after another, in a thread for each core."""
 
         def whole(record: Record) -> None:
             [unit] = dataset_source.plan_units({"train": [record]}, 1, GEOMETRY)
@@ -94,7 +93,7 @@ class Bench:
     def stage(self, workers: int) -> float:
         """Samples a second of the stage on Ray, with tar, index and receipts.
 
-        A pool takes seconds to start, so that it is what the samples beyond the first quarter take which counts.
+        A pool takes seconds to start, so the time of the first quarter of the samples is subtracted.
         """
         work = shard.Shard(Resources(workers=workers, threads=1), batch_size=8)
         units = dataset_source.plan_units({"train": self.records}, max(1, len(self.records) // 12), GEOMETRY)
@@ -110,13 +109,6 @@ class Bench:
                 seconds.append(time.perf_counter() - started)
         count = sum(len(unit.keys) for unit in units) - sum(len(unit.keys) for unit in few)
         return count / (seconds[1] - seconds[0])
-
-
-def in_threads(work: Callable[..., object], items: Iterable[object], threads: int) -> None:
-    """Do the work for each item."""
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, items):
-            pass
 
 
 def measure(bench: Bench, cores: int, rounds: int) -> dict[str, float]:
@@ -138,20 +130,20 @@ def measure(bench: Bench, cores: int, rounds: int) -> dict[str, float]:
 
 
 def measured(options: argparse.Namespace, root: Path, kind: str, cores: int) -> dict[str, float]:
-    """The same in a process of its own, which is pinned to so many cores with all that it starts."""
+    """`measure` in a process of its own, which is pinned to this number of cores with all its children."""
     available = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, available[:cores])
     command = [sys.executable, __file__, "--folder", str(root), "--kind", kind, "--rounds", str(options.rounds)]
     try:
-        told = subprocess.run([*command, "--cores", str(cores)], check=True, stdout=subprocess.PIPE).stdout
+        output = subprocess.run([*command, "--cores", str(cores)], check=True, stdout=subprocess.PIPE).stdout
     finally:
         os.sched_setaffinity(0, available)
-    found: dict[str, float] = json.loads(told)
+    found: dict[str, float] = json.loads(output)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_line(__doc__)
     parser.add_argument("--root", type=Path, help="CamVid; without it scenes are rendered")
     parser.add_argument("--samples", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,9 +1,9 @@
-"""Kills processes of a small pipeline at random moments, and compares what comes out with an undisturbed run.
+"""Kills processes of a small pipeline at random moments, and compares its stores with those of an undisturbed run.
 
-Three stages, each reading what the one before has written, on Ray or in one process. A parent kills a worker, an idle
-process of the raylet or the whole driver with SIGKILL, waits for at least one more shard, and kills again; a driver
-that is dead is started anew with the same command. When a round is done, its stores are held against those of the
-undisturbed run: every sample once, every digest equal, no fault found by verify.
+Three stages on Ray or in one process; each reads the store of the one before. A parent kills a worker, an idle process
+of the raylet or the whole driver with SIGKILL, waits for at least one more shard, and kills again; it starts a dead
+driver again with the same command. After a round it compares the stores with those of the undisturbed run: every sample
+once, every digest equal, no fault found by verify.
 
     python benchmarks/soak.py --kills 100
 """
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from measuring import command_line
 
 from pipeline.engine import (
     Dropped,
@@ -44,16 +45,16 @@ from pipeline.store import Manifest, Sample, Store, verify_store
 HEIGHT, WIDTH = 48, 96
 STORES = ("real", "layouts", "synthetic")
 TARGETS = ("worker", "worker", "idle", "driver")
-# So that a kill comes at any moment of a unit, the commit among them.
+# So that a kill comes at any moment of a unit, including its commit.
 SPREAD_SECONDS = 0.8
 POLL_SECONDS = 0.05
-# In one round, before the soak itself gives up.
+# Errors of drivers in one round before the soak fails.
 MAX_ERRORS = 5
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Images drawn from their keys; every fortieth does not read."""
+    """Random images, seeded by their keys; every fortieth cannot be read."""
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """The samples of the unit."""
@@ -69,7 +70,7 @@ class Seeds:
 
 @dataclass
 class Work:
-    """A stage that sleeps like an accelerator; subclasses say what it makes of a sample."""
+    """A stage that sleeps like an accelerator; subclasses define its outcomes."""
 
     name: str
     delay: float
@@ -85,7 +86,7 @@ class Work:
         return [outcome for sample in batch for outcome in self.outcomes(sample)]
 
     def outcomes(self, sample: Sample) -> Iterator[Outcome]:
-        """The sample as it is."""
+        """The sample unchanged."""
         yield Ok(sample)
 
 
@@ -118,7 +119,7 @@ class Vary(Work):
 
 
 def run_pipeline(root: Path, kind: ExecutorKind, units: int, samples: int, delay: float, quiet: bool = False) -> None:
-    """Do what is left of all three stages."""
+    """Run the three stages until nothing is left to do."""
     executor, budget = make_executor(kind), ErrorBudget(rate=1.0)
     real, layouts, synthetic = (
         StoreSource(str(root / name), parts)
@@ -143,12 +144,12 @@ def run_pipeline(root: Path, kind: ExecutorKind, units: int, samples: int, delay
 
 
 def receipts(root: Path) -> int:
-    """How many shards are committed in all stores."""
+    """The number of committed shards in all stores."""
     return sum(1 for _ in root.glob("*/done/*.json"))
 
 
 def victim(driver: psutil.Process, target: str) -> psutil.Process | None:
-    """A process of the run to kill, or None where there is none of that sort now."""
+    """A process of the run to kill, or None if it has none of that kind now."""
     if target == "driver":
         return driver
     found = []
@@ -184,10 +185,10 @@ def disturb(driver: subprocess.Popen[bytes], root: Path, left: int) -> Counter[s
 
 
 def round_of_kills(root: Path, options: argparse.Namespace, left: int) -> tuple[Counter[str], int]:
-    """Run the pipeline to its end, whatever happens to it meanwhile.
+    """Run the pipeline to its end while its processes are killed.
 
-    Returns the kills by target, and how many drivers ended in an error of their own: on a machine that is too busy
-    Ray does not start in time.
+    Returns the kills by target, and how many drivers ended in an error of their own: on a busy machine Ray may not
+    start in time.
     """
     kills: Counter[str] = Counter()
     errors: list[str] = []
@@ -208,7 +209,7 @@ def round_of_kills(root: Path, options: argparse.Namespace, left: int) -> tuple[
 
 
 def contents(root: Path) -> dict[str, dict[str, tuple[str, str, int, int, int]]]:
-    """What every receipt says of its shard, by store."""
+    """Digests and counts in the receipt of every shard, by store."""
     return {
         name: {
             receipt.shard: (receipt.sha256, receipt.index_sha256, receipt.samples, receipt.failures, receipt.dropped)
@@ -219,13 +220,13 @@ def contents(root: Path) -> dict[str, dict[str, tuple[str, str, int, int, int]]]
 
 
 def keys(root: Path) -> Counter[tuple[str, str]]:
-    """How often every sample stands in its store."""
+    """How often every sample is in its store."""
     return Counter((name, key) for name in STORES for key in Store.open(str(root / name)).index()["key"].to_pylist())
 
 
 def main() -> int:
-    """Kill, compare, and print the figures as JSON; 1 where anything was lost, doubled or changed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Kill, compare, and print the figures as JSON; returns 1 if anything was lost, doubled or changed."""
+    parser = command_line(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--units", type=int, default=24, help="shards of each stage")
     parser.add_argument("--samples", type=int, default=16, help="samples a shard")

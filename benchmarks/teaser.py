@@ -1,16 +1,16 @@
-"""The picture in the README: real images, their layouts, and what is painted onto them at each k.
+"""The picture in the README: real images, their layouts, and the images painted onto them at each k.
 
-    python benchmarks/teaser.py STORE [STORE ...] --output docs/images/teaser.png
+    python benchmarks/teaser.py WORKSPACE [WORKSPACE ...] --output docs/images/teaser.png
 
-Each STORE is a workspace of `lumen run` that is finished up to `generate`.
+Each WORKSPACE is one of `lumen run` that is finished up to `generate`.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from measuring import command_line
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -36,7 +36,7 @@ def row_of(workspace: Path, key: str, ks: list[int], variants: int) -> list[NDAr
 
 
 def compose(rows: list[list[NDArray[np.uint8]]], titles: list[str], width: int) -> Image.Image:
-    """Lay rows of pictures out under column titles, every picture `width` pixels wide."""
+    """Arrange rows of pictures under column titles, every picture `width` pixels wide."""
     height = max(round(width * row[0].shape[0] / row[0].shape[1]) for row in rows)
     size = ((width + GAP) * len(titles) - GAP, CAPTION + (height + GAP) * len(rows) - GAP)
     sheet = Image.new("RGB", size, "white")
@@ -53,7 +53,7 @@ def compose(rows: list[list[NDArray[np.uint8]]], titles: list[str], width: int) 
 
 def main() -> None:
     """Write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("workspaces", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=3, help="rows for each workspace")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Ray cluster inside a Slurm allocation, then one run on it:
 #   sbatch docker/slurm.sh cityscapes dataset.root=/shared/cityscapes workspace=/shared/workspaces/cityscapes
-# Submit from the checkout; it, the dataset and the workspace lie on a file system that all nodes share.
+# Submit from the checkout; the checkout, the dataset and the workspace must be on a file system that all nodes share.
 #SBATCH --job-name=lumen
 #SBATCH --output=%x-%j.log
 #SBATCH --nodes=2
@@ -17,7 +17,7 @@ source .venv/bin/activate
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # Nodes of a busy allocation start minutes apart.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
-# The path of a job's own TMPDIR is often longer than that of a socket may be.
+# The TMPDIR of a job is often longer than the path of a socket may be.
 export RAY_TMPDIR=/tmp
 
 # Each node starts Ray; the head then runs lumen, and all of them stop when it ends.

@@ -1,4 +1,4 @@
-"""Small charts as SVG text, coloured by the page's own style sheet."""
+"""Small charts as SVG; the style sheet of the page colours them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DotRow:
 
 
 def dot_chart(rows: Sequence[DotRow], unit: str) -> Markup:
-    """One line a row over a common axis; values and mean are in the axis' unit."""
+    """Chart rows over a common axis; values and means are in `unit`."""
     low, high = _padded([value for row in rows for value in row.values])
     height = 34 * len(rows) + 34
 
@@ -49,7 +49,7 @@ class Point:
 
 
 def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Markup:
-    """Points joined in their order, each with its name; both axes are percentages."""
+    """Chart named points joined in their order; both axes are in percent."""
     height, top, bottom, left = 300, 20, 48, 64
     x_low, x_high = _padded([point.x for point in points])
     y_low, y_high = _padded([point.y for point in points])
@@ -70,10 +70,10 @@ def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Mark
     for before, point, after in zip((None, *points), points, (*points[1:], None), strict=False):
         at_x, at_y = x(point.x), y(point.y)
         parts.append(f'<circle class="dot" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5.5"/>')
-        # Names near the right edge stand on the left of their points.
+        # Names near the right edge go to the left of their points.
         leftwards = at_x > _WIDTH - 90
         anchor, shift = ("end", -10) if leftwards else ("start", 10)
-        # Above, unless the trace goes up on that side and would strike the name.
+        # Above, unless the trace goes up on that side and would cross the name.
         beside = [other for other in (before, after) if other and (other.x < point.x) == leftwards]
         drop = 19 if any(other.y > point.y for other in beside) else -8
         parts.append(_text("name", at_x + shift, at_y + drop, point.name, anchor))

@@ -150,7 +150,7 @@ def _summary(
 def _recommendation(mixes: Sequence[MixSummary], baseline: str | None, images: int | None) -> str:
     others = [mix for mix in mixes if mix.difference is not None]
     if baseline is None or not others:
-        return "Nothing to compare yet: train on real only, and on at least one mix with synthetic samples."
+        return "Too few mixes to compare: train on real only, and on at least one mix with synthetic samples."
     best = max(others, key=_gain)
     if lacking := _lacking(max(mix.pairs for mix in others), images):
         return f"No recommendation: it takes {lacking}. So far {_scores(best, baseline, images)}, which may be chance."

@@ -1,4 +1,4 @@
-"""Stores as a data set of mmsegmentation."""
+"""Stores as a dataset of mmsegmentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from mmengine import fileio
 
 from augment.errors import UserError
-from downstream.mixes import Draw
+from downstream.mixes import SeededIndex
 from downstream.mmseg_import import import_mmseg, mmseg_scope
 from downstream.tar_backend import forget_indexes, member_path
 from pipeline.store import JSON, SampleReader, Store, fingerprint, taxonomy_of
@@ -31,21 +31,21 @@ LABEL = "label.png"
 
 @dataclass(frozen=True)
 class Part:
-    """Samples of one store: those of a split whose metadata has one of the values that `where` allows."""
+    """Samples of one split of a store, restricted to the metadata values in `where`."""
 
     store_url: str
     split: str
     where: Mapping[str, Sequence[JSON]] = field(default_factory=dict)
 
     def rows(self) -> pa.Table:
-        """Index rows of the labelled samples; UserError where there are none."""
+        """Index rows of the labelled samples; UserError if none are left."""
         store = Store.open(self.store_url)
         table = store.index()
         if not len(table):
             raise UserError(f"{self.store_url} holds no samples to train or measure on{_why_empty(store)}")
         for column, values in {"split": [self.split], **self.where}.items():
             if column not in table.column_names:
-                raise UserError(f"{self.store_url}: samples have no {column!r}, cannot choose by it")
+                raise UserError(f"{self.store_url}: samples have no {column!r} to select by")
             table = table.filter(pc.is_in(table[column], value_set=pa.array(values, table[column].type)))
         if f"{LABEL}:size" in table.column_names:
             table = table.filter(pc.is_valid(table[f"{LABEL}:size"]))
@@ -56,29 +56,29 @@ class Part:
 
 
 def store_digest(store_url: str) -> str:
-    """Digest of all bytes that a store holds, from its receipts."""
+    """Digest of all bytes in a store, from its receipts."""
     table = Store.open(store_url).receipt_table(["sha256"])
     return fingerprint(dict(zip(table["shard"].to_pylist(), table["sha256"].to_pylist(), strict=True)))
 
 
 def label_taxonomy(store: Store) -> Taxonomy:
-    """Classes of a store's labels; UserError where it has none, or none that is known."""
+    """Classes of a store's labels; UserError if it has none, or unknown ones."""
     try:
         taxonomy = taxonomy_of(store.manifest)
     except UserError as error:
         raise UserError(f"{store.url}: {error}") from error
     if taxonomy is None:
-        raise UserError(f"{store.url} says of no classes, so its samples have no labels: choose a labelled store")
+        raise UserError(f"{store.url} has no classes, so its samples have no labels: choose a labelled store")
     return taxonomy
 
 
 def require_learnable(part: Part) -> None:
-    """Check that the labels of a part show two classes, fewer of which a training would learn with a loss of 0.
+    """Check that the labels of a part show two classes; a training would learn one class with a loss of 0.
 
-    Labels are read only until both are found, which the first one mostly shows.
+    Labels are read until two classes are found, usually in the first one.
 
     Raises:
-        UserError: they do not.
+        UserError: they show one class or none.
     """
     store = Store.open(part.store_url)
     ignored, reader = label_taxonomy(store).ignore_index, SampleReader(store)
@@ -92,12 +92,12 @@ def require_learnable(part: Part) -> None:
     shown = f"the class {classes[found.pop()]!r} alone" if found else "no labelled pixel"
     raise UserError(
         f"{part.store_url}: the labels of split {part.split!r} show {shown}, so there is nothing to learn: "
-        "check the masks and the file of classes; of a curated store, see what curate has left"
+        "check the masks and the file of classes; for a curated store, check what curate kept"
     )
 
 
 def _why_empty(store: Store) -> str:
-    """What became of the samples of a store that holds none, as the end of a sentence."""
+    """Why an empty store lost its samples, as the end of a sentence."""
     reasons: Counter[str] = Counter()
     for receipt in store.receipts():
         reasons.update({**receipt.drop_reasons, **receipt.failure_reasons})
@@ -105,7 +105,7 @@ def _why_empty(store: Store) -> str:
 
 
 class LoadLabel(LoadAnnotations):
-    """mmsegmentation's loader of labels, which would cut ids of 16 bits to 8, with all of their bits."""
+    """mmsegmentation's label loader without its cut of 16-bit ids to 8 bits."""
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
         label = mmcv.imfrombytes(fileio.get(results["seg_map_path"]), flag="unchanged", backend=self.imdecode_backend)
@@ -114,15 +114,15 @@ class LoadLabel(LoadAnnotations):
 
 
 class StoreDataset(BaseSegDataset):
-    """Parts of stores, one after the other, as a data set whose paths the file backend ``lumen`` reads.
+    """Parts of stores, one after the other, as a dataset with paths for the file backend ``lumen``.
 
-    Items are asked for by index, or by `Draw`: then every random choice of the transforms comes from its
-    seed, whichever process makes it.
+    An item is an index, or a `SeededIndex`: then every random choice of the transforms comes from its seed, whichever
+    process makes it.
 
     Args:
-        parts: what to read; all stores share one taxonomy.
+        parts: parts to read; all stores share one taxonomy.
         pipeline: mmsegmentation transforms.
-        test_mode: whether a failing transform is an error instead of a reason to take another sample.
+        test_mode: whether a failing transform raises instead of taking another sample.
 
     Raises:
         UserError: a part has no samples, or taxonomies differ.
@@ -147,7 +147,7 @@ class StoreDataset(BaseSegDataset):
             )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One entry a sample; `ranges` then says which entries belong to which part."""
+        """One entry per sample; sets `ranges`, the entries of each part."""
         entries: list[dict[str, Any]] = []
         for part in self.parts:
             image = Store.open(part.store_url).manifest.image_format
@@ -165,9 +165,9 @@ class StoreDataset(BaseSegDataset):
             self.ranges += (range(start, len(entries)),)
         return entries
 
-    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+    def __getitem__(self, item: int | SeededIndex) -> dict[str, Any]:
         """The sample after the transforms: `inputs` uint8 [3, H, W] in BGR order, and `data_samples`."""
-        if isinstance(item, Draw):
+        if isinstance(item, SeededIndex):
             with _seeded(item.seed):
                 return super().__getitem__(item.sample)
         return super().__getitem__(item)
@@ -175,7 +175,7 @@ class StoreDataset(BaseSegDataset):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the two generators that mmcv's transforms draw from, and put them back afterwards."""
+    """Seed the two generators of mmcv's transforms, and restore them afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)

@@ -1,4 +1,4 @@
-"""How faithful and how diverse synthetic images are, by number of layout components."""
+"""Alignment and diversity of synthetic images, by number of layout components."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SCHEMA = pa.schema(
 
 
 def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: str, batch_size: int = 16) -> pa.Table:
-    """Measure the synthetic samples of a split, best one that neither judge nor adapter was trained on.
+    """Measure the synthetic samples of a split, preferably one that neither judge nor adapter was trained on.
 
     Args:
-        judge: a segmenter trained on real samples of another split; None where it is unfit to judge.
+        judge: a segmenter trained on real samples of another split; None if it is unfit.
         real_store: URL of the real store.
         synthetic_store: URL of the synthetic store, before curation.
-        split: whose samples are measured.
-        batch_size: images the judge sees at once.
+        split: split to measure.
+        batch_size: images per forward pass of the judge.
 
     Returns:
         A row for each k, ascending: k, images, sources; judge_miou, the judge's mIoU on synthetic images
         against their sources' labels; judge_miou_on_real, on the source images themselves; alignment, the
-        first divided by the second (all three null without a judge, or where no pixel is labelled); diversity, the
+        first divided by the second (all three null without a judge, or without labelled pixels); diversity, the
         mean difference of pixels between two variants of one source, 0..1 of the value range (null with one variant).
 
     Raises:
@@ -45,7 +45,7 @@ def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: 
         for url in (real_store, synthetic_store):
             require_classes(judge, Store.open(url))
     rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
-    # The columns alone do not say whether the sources are there to compare with.
+    # The real store must hold all sources.
     known = set(Part(real_store, split).rows()["key"].to_pylist())
     if missing := sorted({row["source_key"] for row in rows} - known):
         raise UserError(f"{real_store} lacks {missing[0]!r}, a source of {synthetic_store}")
@@ -77,7 +77,7 @@ def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: 
 
 
 def require_classes(judge: Judge, store: Store) -> None:
-    """Raise UserError where a judge was trained on other classes than a store's labels have."""
+    """Raise UserError if the classes of a judge and of a store's labels differ."""
     taxonomy = label_taxonomy(store)
     if taxonomy.classes != judge.classes:
         raise UserError(
@@ -89,8 +89,8 @@ def require_classes(judge: Judge, store: Store) -> None:
 def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> float | None:
     """Mean IoU (0..1) of a judge's predictions against the labels of samples, over all pixels; None without labels.
 
-    Only classes in the labels count: real images and those painted on their layouts share them, so that both means
-    are over the same classes.
+    Only classes in the labels count. Real images and those painted on their layouts share these, so both means are over
+    the same classes.
     """
     num_classes = len(judge.classes)
     confusion = np.zeros((num_classes, num_classes), np.int64)
@@ -106,7 +106,7 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items."""
+    """Split items into lists of up to `size`."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""Whether a judge has learned enough for its word to count."""
+"""Whether a judge has learned enough to be trusted."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from math import ceil
 
 from downstream.results import RunResult
 
-# A class with a lower IoU is as good as never found: chance alone reaches that for a class of a few per cent of pixels.
+# A class with a lower IoU counts as not learned: chance reaches that for a class with a few percent of the pixels.
 LEARNED_IOU = 0.05
-# Below, alignment is that of a few classes, and curation has no say in most of them; docs/method.md has the judges that
-# it was chosen by. A higher share would leave out good judges of sets with many rare classes.
+# Below, alignment covers few classes, and curation is blind to most; docs/method.md has the judges behind this number.
+# A higher share would reject good judges of datasets with many rare classes.
 MIN_SHARE = Fraction(3, 10)
-# Of the way from always answering the commonest class (0) to no mistake (1).
+# Share of the way from always predicting the most frequent class (0) to no mistake (1).
 MIN_GAIN = 0.05
 
 
 @dataclass(frozen=True)
 class Fitness:
-    """What a judge knows, by its result on held-out real images.
+    """How much a judge has learned, by its result on held-out real images.
 
     Attributes:
-        classes: classes that the labels of those images show.
-        learned: those of them with an IoU above `LEARNED_IOU`.
+        classes: number of classes in the labels of these images.
+        learned: number of these with an IoU above `LEARNED_IOU`.
         miou: mean IoU over them, 0..1.
-        majority: that of always answering the commonest class; None where its pixels were not counted.
+        majority: mean IoU of always predicting the most frequent class; None if pixels were not counted.
     """
 
     classes: int
@@ -60,12 +60,12 @@ class Fitness:
 
     @property
     def shortfall(self) -> str | None:
-        """What is missing for the judge to be believed, in words; None where nothing is."""
+        """What the judge lacks, in words; None if it is fit."""
         if self.learned < self.needed:
             return f"{self.known}, at least {self.needed} are needed"
         if self.majority is None or self.miou >= (least := self.majority + MIN_GAIN * (1 - self.majority)):
             return None
         return (
-            f"mIoU is {self.miou:.3f}, at least {least:.3f} is needed, because always answering the commonest class "
-            f"has {self.majority:.3f}"
+            f"mIoU is {self.miou:.3f}, at least {least:.3f} is needed, because always predicting the most frequent "
+            f"class gives {self.majority:.3f}"
         )

@@ -1,4 +1,4 @@
-"""Pictures for the report: a real image, its layout and label, and what was painted onto the layout."""
+"""Pictures for the report: a real image, its label and layout, and the images painted on the layout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from downstream.dataset import label_taxonomy
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import Taxonomy, colorize
 
-# Pictures are for looking at: wider ones are scaled down to keep the page small.
+# Wider pictures are scaled down to keep the page small.
 _MAX_WIDTH = 512
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the page as a data URI, and what is told of it."""
+    """One image of the page as a data URI, with its title."""
 
     source: str
     title: str
@@ -41,7 +41,7 @@ class GalleryRow:
 
 
 def gallery(real: Store, layouts: Store | None, synthetic: Store | None, split: str, sources: int) -> list[GalleryRow]:
-    """Rows for some samples of a split, evenly spaced over those that images were generated from."""
+    """Rows for some samples of a split, evenly spaced over the sources of its generated images."""
     rows = synthetic.index().to_pylist() if synthetic else []
     made = [row for row in rows if row["split"] == split] or rows
     keys = sorted({row["source_key"] for row in made}) or sorted(
@@ -63,7 +63,7 @@ def gallery(real: Store, layouts: Store | None, synthetic: Store | None, split: 
 
 
 def spaced(items: Sequence[str], count: int) -> list[str]:
-    """`count` of the items, or all where they are fewer, evenly spaced and always the same."""
+    """Evenly spaced items, `count` of them or all, always the same."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]
 
@@ -84,8 +84,8 @@ def _row(
         assert synthetic is not None
         image = synthetic.read(row["key"]).image
         assert image is not None
-        told = f"k = {row['k']}, variant {row['variant']}: {row.get('prompt', '')}"
-        generated.setdefault(row["k"], []).append(photograph(image, told))
+        title = f"k = {row['k']}, variant {row['variant']}: {row.get('prompt', '')}"
+        generated.setdefault(row["k"], []).append(photograph(image, title))
     height, width = sample.image.shape[:2]
     return GalleryRow(
         key,

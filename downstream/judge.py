@@ -49,7 +49,7 @@ class Judge:
 
     @classmethod
     def load(cls, directory: Path, device: str = "cpu") -> Judge:
-        """Load the segmenter that a finished training left in its folder; UserError where there is none."""
+        """Load the segmenter that a finished training left in its folder; UserError if it is missing."""
         if not (directory / CONFIG).is_file():
             raise UserError(f"no trained segmenter in {directory}: {CONFIG} is missing")
         content = json.loads((directory / CONFIG).read_text())

@@ -1,4 +1,4 @@
-"""What a training run sees: real and synthetic samples, in which proportion and in which order."""
+"""Mixes of real and synthetic samples: their proportion and their order."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline.store import JSON
 
 @dataclass(frozen=True)
 class Mix:
-    """How many real and synthetic samples an iteration sees, relative to one another.
+    """Proportion of real and synthetic samples in training.
 
     Attributes:
-        name: how the comparison calls it, e.g. ``real+synthetic``.
-        real: weight of the real samples; 1 and 0.5 mean the same as 2 and 1.
+        name: its name in the comparison, e.g. ``real+synthetic``.
+        real: weight of the real samples; only the ratio to `synthetic` matters.
         synthetic: weight of the synthetic samples.
         where: metadata columns of the synthetic store -> values to keep, e.g. ``{"k": [5, 10]}``.
 
@@ -49,32 +49,32 @@ class Mix:
         return synthetic / (real + synthetic)
 
 
-class Draw(NamedTuple):
-    """The index of a sample in a data set, and the seed of the augmentation it gets this time."""
+class SeededIndex(NamedTuple):
+    """The index of a sample in a dataset, and the seed of its augmentation this time."""
 
     sample: int
     seed: int
 
 
 def derived_seed(*parts: int | str) -> int:
-    """A 32-bit seed from what identifies a random event, the same in every process and Python."""
+    """A 32-bit seed from the identity of a random event, the same in every process and version of Python."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
-class MixSampler(Sampler[Draw]):
-    """Draws from real and synthetic samples in the proportion of a mix.
+class MixSampler(Sampler[SeededIndex]):
+    """Samples real and synthetic samples in the proportion of a mix.
 
-    The draw at a position depends on the seed and the position alone, so training can start anywhere. Any run
-    of n positions has the mix's share of synthetic samples, to within one. Each part is shuffled anew for
-    every pass.
+    The sample at a position depends only on the seed and the position, so training can resume anywhere. Any n
+    consecutive positions have the mix's share of synthetic samples, to within one. Each part is shuffled again for
+    every epoch.
 
     Args:
-        real: indices of the real samples in the data set.
+        real: indices of the real samples in the dataset.
         synthetic: indices of the synthetic ones.
-        share: share of synthetic draws.
+        share: share of synthetic samples.
         seed: seed of orders and augmentations.
-        positions: which draws to make, counted from 0.
+        positions: positions to sample, counted from 0.
     """
 
     def __init__(
@@ -91,20 +91,20 @@ class MixSampler(Sampler[Draw]):
         self.positions = positions
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
-    def __iter__(self) -> Iterator[Draw]:
-        return map(self.draw, self.positions)
+    def __iter__(self) -> Iterator[SeededIndex]:
+        return map(self.at, self.positions)
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def draw(self, position: int) -> Draw:
-        """The draw at a position."""
-        before, after = (floor(at * self.share) for at in (position, position + 1))
+    def at(self, position: int) -> SeededIndex:
+        """The sample at a position."""
+        before, after = (floor(end * self.share) for end in (position, position + 1))
         part, turn = ("synthetic", before) if after > before else ("real", position - before)
         indices = self.parts[part]
         epoch, place = divmod(turn, len(indices))
         index = indices[self._order(part, epoch)[place]]
-        return Draw(index, derived_seed("augmentation", self.seed, position))
+        return SeededIndex(index, derived_seed("augmentation", self.seed, position))
 
     def _order(self, part: str, epoch: int) -> np.ndarray:
         known = self._orders.get(part)

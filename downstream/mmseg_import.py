@@ -1,4 +1,4 @@
-"""Import mmsegmentation on machines where mmcv carries no compiled operators."""
+"""Import mmsegmentation where mmcv has no compiled operators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MissingOperator(RuntimeError):  # noqa: N818 - it says what is wrong
 
 
 class _MissingOps(ModuleType):
-    """Has every attribute that mmcv asks for; each is a function that says why it cannot run."""
+    """Has every attribute that mmcv looks up; each is a function that raises MissingOperator."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # Dunder look-ups come from the import system, which must see a module without them.
@@ -39,10 +39,10 @@ class _MissingOps(ModuleType):
 
 
 @contextmanager
-def _stand_in_for_missing_ops() -> Iterator[None]:
-    """Let ``import mmcv._ext`` succeed inside the block, where the real module is missing.
+def _placeholder_for_missing_ops() -> Iterator[None]:
+    """Let ``import mmcv._ext`` succeed inside the block if the real module is missing.
 
-    It must be gone afterwards: mmengine asks ``pkgutil.find_loader`` later whether the real one exists.
+    It must be gone afterwards: mmengine later checks with ``pkgutil.find_loader`` whether the real one exists.
     """
     if _COMPILED_OPS in sys.modules or importlib.util.find_spec(_COMPILED_OPS) is not None:
         yield
@@ -60,7 +60,7 @@ def _stand_in_for_missing_ops() -> Iterator[None]:
 
 @contextmanager
 def mmseg_scope() -> Iterator[None]:
-    """Build components inside the block by the names that mmsegmentation gives them."""
+    """Inside the block, registries resolve the names of mmsegmentation's components."""
     import_mmseg()
     registry = importlib.import_module("mmengine.registry")
     with registry.DefaultScope.overwrite_default_scope("mmseg"):
@@ -68,12 +68,12 @@ def mmseg_scope() -> Iterator[None]:
 
 
 def import_mmseg() -> ModuleType:
-    """Import mmsegmentation with its models, data sets, transforms and metrics registered; return ``mmseg``.
+    """Import mmsegmentation with its models, datasets, transforms and metrics registered; return ``mmseg``.
 
-    Calling it again costs nothing. ``mmcv._ext`` is not importable afterwards unless it really exists.
+    A second call costs nothing. ``mmcv._ext`` is not importable afterwards unless it really exists.
     """
-    with _lock, _stand_in_for_missing_ops(), warnings.catch_warnings():
-        # mmcv and mmseg warn about their own deprecated imports; the user can do nothing about them.
+    with _lock, _placeholder_for_missing_ops(), warnings.catch_warnings():
+        # mmcv and mmseg warn about their own deprecated imports, which the user cannot change.
         warnings.simplefilter("ignore")
         for part in _MMSEG_PARTS:
             importlib.import_module(part)

@@ -1,4 +1,4 @@
-"""Options of the trainings that show what data was worth. No torch here: the configuration imports this module."""
+"""Options of segmenters, mixes and their evaluation. No torch here: the configuration imports this module."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Iterations = Annotated[int, Field(ge=1, le=10_000_000, description="optimizer st
 
 
 class SegmenterOptions(Options):
-    """The segmenter and its training, as far as the configuration sets them."""
+    """The options of a segmenter and its training that the configuration sets."""
 
     model: str = Field(default="segformer_mit-b0", min_length=1, description="mmsegmentation model or config file")
     iterations: Iterations = Field(default=1000, description="optimizer steps, the same for every mix")
@@ -51,7 +51,7 @@ class SegmenterOptions(Options):
 
 
 class SegmenterTraining(SegmenterOptions):
-    """How one segmenter is trained: the same way for every mix, or the comparison means nothing."""
+    """All options of a segmenter's training, the same for every mix, so that results are comparable."""
 
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the iterations over which the rate rises")
     power: float = Field(default=1.0, description="of the polynomial by which the rate then falls to 0")
@@ -75,7 +75,7 @@ class SegmenterTraining(SegmenterOptions):
 
 
 class DownstreamOptions(SegmenterOptions):
-    """The model whose training shows what the data was worth."""
+    """The segmenter, and the mixes it is trained on to compare them."""
 
     mixes: Annotated[tuple[str, ...], Field(min_length=1), Distinct] = Field(
         default=("real", "synthetic", "real+synthetic"),
@@ -98,14 +98,14 @@ class DownstreamOptions(SegmenterOptions):
 
 
 class JudgeOptions(Options):
-    """The segmenter trained on real data alone, which scores synthetic data."""
+    """Training of the judge, a segmenter trained on real data alone, which scores synthetic data."""
 
     iterations: Iterations = 1000
     seed: Seed = Field(default=0, description="seed of its training")
 
 
 class EvaluateOptions(Options):
-    """What alignment, diversity and the comparison are measured on."""
+    """The split that alignment, diversity and the comparison are measured on."""
 
     split: Annotated[str, Field(min_length=1)] | None = Field(
         default="val", description="held-out split; null leaves out all stages that need labels, from judge on"

@@ -1,4 +1,4 @@
-"""One static page that shows what was generated and what it was worth."""
+"""One static page with the generated images and what they were worth."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augment.errors import UserError
 from augment.files import write_whole
+from augment.units import duration_text, size_text
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
 from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
 from downstream.fitness import Fitness
@@ -28,7 +29,7 @@ _SOURCES = 6
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Where the report reads from; whatever is not there yet is named as missing on the page.
+    """Files and stores that the report reads; the page names those that are missing.
 
     Attributes:
         workspace: folder of the run, named in the commands.
@@ -38,8 +39,8 @@ class ReportInputs:
         judge: folder of the judge.
         comparison: table of `downstream.comparison`.
         evaluation: table of `downstream.evaluation`.
-        split: split whose samples are shown first.
-        name: of the run, the title.
+        split: shows samples of this split, if it has any.
+        name: name of the run, the title.
     """
 
     workspace: Path
@@ -54,7 +55,7 @@ class ReportInputs:
 
     @classmethod
     def of_workspace(cls, workspace: Path, split: str, store_root: str | None, name: str | None) -> ReportInputs:
-        """The places where `lumen run` writes; stores lie under `store_root`, or in the workspace, which names it."""
+        """The files and stores of a workspace; the stores are under `store_root`, or in the workspace itself."""
         return cls(
             workspace,
             {name: f"{store_root or workspace}/{name}" for name in _STORES},
@@ -80,9 +81,9 @@ def build_report(
     Args:
         workspace: folder of the run.
         output: path of the page; None is ``report/index.html`` in the workspace.
-        split: split whose samples are shown.
-        store_root: URL under which the stores lie; None is in the workspace.
-        name: of the run, the title of the page; None is that of the folder.
+        split: shows samples of this split, if it has any.
+        store_root: URL of the stores' parent folder; None is the workspace.
+        name: name of the run, the title of the page; None takes the name of the folder.
 
     Raises:
         UserError: the workspace has no real store.
@@ -95,7 +96,7 @@ def build_report(
 
 
 def render(inputs: ReportInputs) -> str:
-    """The page as HTML without references to anything outside; UserError where there is no real store."""
+    """The page as HTML without external references; UserError if the real store is missing."""
     stores = {name: _open(url) for name, url in inputs.stores.items()}
     real = stores["real"]
     if real is None:
@@ -137,9 +138,9 @@ def _template() -> Any:
     )
     environment.filters["percent"] = _percent
     environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:+.1f}"
-    environment.filters["duration"] = _duration
+    environment.filters["duration"] = lambda seconds: duration_text(seconds, digits=1)
     environment.filters["counted"] = counted
-    environment.filters["bytes"] = _bytes
+    environment.filters["bytes"] = size_text
     return environment.get_template("report.html.jinja")
 
 
@@ -170,7 +171,7 @@ def _comparison_chart(table: pa.Table | None, summary: ComparisonSummary | None)
 
 
 def _class_rows(table: pa.Table | None) -> list[dict[str, Any]]:
-    """For each class with any value, its mean IoU over the seeds of each mix."""
+    """Mean IoU over the seeds of each mix, for each class that has any value."""
     if table is None:
         return []
     rows = table.to_pylist()
@@ -197,7 +198,7 @@ def _trade_off(table: pa.Table | None) -> str:
 
 
 def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, Any]]:
-    """For each k: samples looked at, kept, and the mean share of pixels believed in those kept, if they were judged."""
+    """Counts for each k: curated and kept samples, and the mean share of believed pixels in those kept, if judged."""
     if synthetic is None or curated is None:
         return []
     shards = curated.done()
@@ -219,19 +220,3 @@ def _store_row(name: str, store: Store) -> dict[str, Any]:
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

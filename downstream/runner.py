@@ -1,4 +1,4 @@
-"""mmengine's Runner, made quiet, resumable to the bit, and free of pickled checkpoints."""
+"""mmengine's Runner without console output and pickled checkpoints, resumable to the same bits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from downstream.segmenters import load_pretrained
 
 
 class StoreTrainLoop(IterBasedTrainLoop):
-    """Iterations up to a number; when resumed, the sampler already starts where training stopped."""
+    """Trains up to a number of iterations; after a resume the sampler starts where training stopped."""
 
     def run(self) -> torch.nn.Module:
         """Train until `max_iters` and return the model."""
@@ -34,7 +34,7 @@ class StoreTrainLoop(IterBasedTrainLoop):
         while self._iter < self._max_iters:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
-        # The sampler has no more to give, and a loader's processes end when they are asked for more.
+        # The sampler is exhausted, and the loader's processes end at the next request.
         if next(self.dataloader_iterator._iterator, None) is not None:
             raise AssertionError("the sampler gives more batches than there are iterations")
         self.runner.call_hook("after_train_epoch")
@@ -43,10 +43,10 @@ class StoreTrainLoop(IterBasedTrainLoop):
 
 
 class StoreRunner(Runner):
-    """A Runner that logs to its folder only and continues from a `TrainingState`.
+    """A Runner that logs only to its folder and resumes from a `TrainingState`.
 
     Args:
-        state: where to continue, or None to start.
+        state: state to resume from, or None to start.
         pretrained: weights to start from, or None for random ones.
         settings: arguments of mmengine's Runner.
     """
@@ -67,15 +67,15 @@ class StoreRunner(Runner):
         return logger
 
     def dump_config(self) -> None:
-        """Write nothing: the run's record says what it was asked."""
+        """Write nothing: the run's request.json has the options."""
 
     def _init_model_weights(self) -> None:
-        # Whatever was drawn since the Runner was made, the same seed starts from the same weights.
+        # The same seed gives the same weights, whatever random numbers were used since the Runner was made.
         torch.manual_seed(derived_seed("weights", self.seed))
         super()._init_model_weights()
 
     def load_or_resume(self) -> None:
-        """Put the weights to start from, or the state to continue from, into the model built by mmengine."""
+        """Load the pretrained weights, or the state to resume from, into the model that mmengine built."""
         if self._has_loaded:
             return
         self._has_loaded = True
@@ -89,10 +89,10 @@ class StoreRunner(Runner):
             self.logger.info(f"not in {self.pretrained}, left random: {', '.join(missing)}")
 
     def current_state(self, iteration: int, header: Mapping[str, Any]) -> TrainingState:
-        """The state after `iteration` steps, with what else the caller wants back in the header.
+        """The state after `iteration` steps, with the caller's values in the header.
 
         Raises:
-            Diverged: a weight is not finite, so that nothing could go on from here.
+            Diverged: a weight is not finite.
         """
         require_finite_weights(self.model.state_dict())
         schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
@@ -102,7 +102,7 @@ class StoreRunner(Runner):
 
     @contextmanager
     def closing_log(self) -> Iterator[None]:
-        """Close the log file after the block; mmengine would hold it open as long as the process lives."""
+        """Close the log file after the block; mmengine would hold it open until the process ends."""
         try:
             yield
         finally:
@@ -111,7 +111,7 @@ class StoreRunner(Runner):
 
 
 class StatelessRandomness(Hook):
-    """Dropout and stochastic depth depend on seed and iteration alone, so a resumed run repeats them."""
+    """Makes dropout and stochastic depth depend only on seed and iteration, so a resumed run repeats them."""
 
     priority = "VERY_HIGH"
 
@@ -129,23 +129,23 @@ class StatelessRandomness(Hook):
 
 
 class Progress(Hook):
-    """Saves the state every so often, keeps the loss curve, and reports every iteration, those of the validation too.
+    """Saves the state at intervals, keeps the loss curve, and reports every iteration, of the validation too.
 
     Args:
         path: where the state is saved.
         save_every: iterations between saves.
-        save_minutes: minutes after which the state is saved however few iterations they brought.
+        save_minutes: minutes after which the state is saved, whatever the number of iterations since.
         curve_every: iterations that one point of the loss curve averages.
         total: iterations of the whole training.
         on_step: called after every iteration.
         add_scalars: takes the points of the curve for TensorBoard.
-        state: what a curve begun earlier is taken from.
+        state: the state that the training resumes from; the curve continues its curve.
 
     Attributes:
         losses: the curve so far, (iteration, mean loss).
     """
 
-    # After the parameter schedules have stepped, so that the saved state is that of the next iteration.
+    # After the parameter schedules have stepped, so that the saved state belongs to the next iteration.
     priority = "VERY_LOW"
 
     def __init__(
@@ -172,7 +172,7 @@ class Progress(Hook):
         self._started = self._saved = time.monotonic()
 
     def before_train(self, runner: StoreRunner) -> None:  # noqa: ARG002 - mmengine passes it by name
-        """Start the clocks, which the building of model and data does not count for."""
+        """Start the clocks: building the model and the data does not count."""
         self._started = self._saved = time.monotonic()
 
     def after_train_iter(
@@ -182,7 +182,7 @@ class Progress(Hook):
         data_batch: Any = None,  # noqa: ARG002
         outputs: Any = None,
     ) -> None:
-        """Take note of one iteration; `outputs` holds its loss."""
+        """Record one iteration; `outputs` holds its loss."""
         done, now = batch_idx + 1, time.monotonic()
         loss = float(outputs["loss"])
         self._window.append(loss)
@@ -215,17 +215,17 @@ class Progress(Hook):
 
 
 class ClassIoU(IoUMetric):
-    """mmsegmentation's IoU with each class' value beside the means, unrounded, in 0..1."""
+    """mmsegmentation's IoU with the value of each class beside the means, unrounded, in 0..1."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Compare predictions with labels; raises Diverged where a prediction comes from scores that are not."""
+        """Compare predictions with labels; raises Diverged if a score is not finite."""
         require_finite_scores(sample["seg_logits"]["data"] for sample in data_samples)
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
         """`miou`, `aacc` and ``iou/<class>``, ``pixels/<class>`` in the labels, and the number of `images`.
 
-        An IoU is nan for a class in neither label nor prediction.
+        An IoU is NaN for a class in neither label nor prediction.
         """
         super().compute_metrics(results)
         intersection, union, _, labelled = (sum(areas).double() for areas in zip(*results, strict=True))

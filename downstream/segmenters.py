@@ -32,7 +32,7 @@ _SEGFORMER = {
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 IGNORE_INDEX = 255
-# The one key of what stands for a tuple in JSON.
+# The only key of the object that encodes a tuple in JSON.
 _TUPLE = "tuple"
 
 
@@ -49,12 +49,12 @@ def segmenter_config(
         model: ``segformer_mit-b0`` .. ``-b5``, the name of any config of mmsegmentation, or the path of one.
         num_classes: classes to predict.
         crop: height and width that training images are padded to.
-        decoder_channels: width of the decode head; None keeps the model's own. SegFormer's 256 take most of
-            the time of its smallest backbone.
+        decoder_channels: width of the decode head; None keeps the model's own. SegFormer's 256 take most of the
+            time with its smallest backbone.
         ignore_index: id of the pixels that are not learned.
 
     Raises:
-        UserError: there is no such model.
+        UserError: the model is unknown.
     """
     if model in _SEGFORMER:
         config = _segformer(*_SEGFORMER[model])
@@ -62,21 +62,21 @@ def segmenter_config(
         config = Config.fromfile(_config_file(model)).to_dict()["model"]
     config = _without_remote_weights(_with_local_norm(config))
     for head in _heads(config):
-        # A head that is made of others, as K-Net's, has no classes of its own.
+        # A head of several heads, such as K-Net's, has no classes of its own.
         for inner in [*_holding(head, "num_classes")] or [head]:
             inner["num_classes"] = num_classes
         if "num_classes" in head:
-            # mmsegmentation lets a head of two classes predict one channel; here every class has its own.
+            # mmsegmentation lets a head of two classes predict one channel; here every class has its own channel.
             head["out_channels"] = num_classes
         for loss in _holding(head, "class_weight"):
-            # Weights of the classes that the config was written for.
+            # These are weights of the classes that the config was written for.
             if isinstance(loss["class_weight"], list | tuple) and len(loss["class_weight"]) != num_classes:
                 del loss["class_weight"]
-        # Not every head takes it, and 255 is what all of them have by themselves.
+        # Not every head takes it, and 255 is the default of all heads.
         if ignore_index != IGNORE_INDEX:
             head["ignore_index"] = ignore_index
     if decoder_channels is not None:
-        # Of heads in a cascade, the last one decides.
+        # In a cascade, the last head decides.
         last = config["decode_head"]
         (last[-1] if isinstance(last, list | tuple) else last)["channels"] = decoder_channels
     config["data_preprocessor"] = {
@@ -92,7 +92,7 @@ def segmenter_config(
 
 
 def config_to_json(value: Any) -> Any:
-    """A config as JSON, which has no tuples, where some models accept nothing else."""
+    """Encode a config as JSON, tuples too, because some models accept nothing else."""
     if isinstance(value, Mapping):
         return {key: config_to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -111,13 +111,13 @@ def config_from_json(value: Any) -> Any:
 
 
 def require_model(model: str) -> None:
-    """Raise UserError where there is no such model; its config is not read."""
+    """Raise UserError if the model is unknown; its config is not read."""
     if model not in _SEGFORMER:
         _config_file(model)
 
 
 def build_segmenter(config: Mapping[str, Any]) -> nn.Module:
-    """The model of a config, on the CPU; its weights are drawn when ``init_weights`` is called."""
+    """Build the model of a config on the CPU; ``init_weights`` sets its random weights."""
     with mmseg_scope(), warnings.catch_warnings():
         # mmsegmentation warns of its own deprecated builders.
         warnings.simplefilter("ignore")
@@ -213,7 +213,7 @@ def _heads(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
-    """Every dict in a nested config that has a key."""
+    """Every dict with this key in a nested config."""
     if isinstance(value, dict):
         if key in value:
             yield value
@@ -225,7 +225,7 @@ def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _with_local_norm(value: Any) -> Any:
-    """Each run is one process, where synchronised batch normalisation is the plain one."""
+    """Replace synchronized batch normalization: each run is one process."""
     if isinstance(value, dict):
         swapped = {key: _with_local_norm(inner) for key, inner in value.items()}
         if swapped.get("type") in ("SyncBN", "MMSyncBN"):
@@ -237,7 +237,7 @@ def _with_local_norm(value: Any) -> Any:
 
 
 def _without_remote_weights(value: Any) -> Any:
-    """Drop what a config would download: weights come from `pretrained` or from the seed."""
+    """Drop weights that a config would download: they come from `pretrained` or from the seed."""
     if isinstance(value, dict):
         return {
             key: _without_remote_weights(inner)

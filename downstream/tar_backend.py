@@ -1,4 +1,4 @@
-"""Members of a store as files of mmengine, so that mmsegmentation's own loaders read tar shards."""
+"""A file backend of mmengine for the members of a store, so that mmsegmentation's own loaders read tar shards."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def member_path(store_url: str, key: str, extension: str) -> str:
 
 
 def parse_member_path(path: str) -> tuple[str, str, str]:
-    """Store URL, key and extension of a member path; UserError where it is none."""
+    """Store URL, key and extension of a member path; UserError if it is not one."""
     location, hash_sign, member = path.removeprefix(f"{PREFIX}://").partition("#")
     key, slash, extension = member.partition("/")
     if not path.startswith(f"{PREFIX}://") or not (location and hash_sign and key and slash and extension):
-        raise UserError(f"{path!r} is no member of a store: expected {PREFIX}://STORE#KEY/EXTENSION")
+        raise UserError(f"{path!r} is not a member of a store: expected {PREFIX}://STORE#KEY/EXTENSION")
     return unquote(location), key, extension
 
 
@@ -36,7 +36,7 @@ def _reader(store_url: str) -> SampleReader:
 
 
 def forget_indexes() -> None:
-    """Make the next read of every store look at its index again, because it may have changed."""
+    """Drop cached indexes: the next read of every store loads its index again, because it may have changed."""
     _reader.cache_clear()
 
 
@@ -48,7 +48,7 @@ class StoreBackend(BaseStorageBackend):
     """
 
     def get(self, filepath: str) -> bytes:
-        """Bytes of the member at `filepath` (see `member_path`); KeyError where there is no such member."""
+        """Bytes of the member at `filepath` (see `member_path`); KeyError if the store has no such member."""
         store_url, key, extension = parse_member_path(str(filepath))
         return _reader(store_url).read_member(key, extension)
 

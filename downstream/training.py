@@ -1,4 +1,4 @@
-"""Train and evaluate a segmenter on a mix of stores: the run that says what data was worth."""
+"""Train a segmenter on a mix of stores and evaluate it on real validation data."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ def train(
 ) -> RunResult:
     """Train a segmenter on a mix and evaluate it on real validation data.
 
-    A run that was killed continues from its last saved state to the same weights as an undisturbed one (on
-    one kind of device); a finished run is not repeated. Beside `result.json`, written last, the folder holds
-    the segmenter that `downstream.judge.Judge` loads, scalars for TensorBoard, and mmengine's log.
+    A killed run resumes from its last saved state and ends with the same weights as an undisturbed one (on the same
+    kind of device); a finished run is not repeated. Beside `result.json`, written last, the folder holds the segmenter
+    that `downstream.judge.Judge` loads, scalars for TensorBoard, and mmengine's log.
 
     Args:
-        mix: what to train on.
-        real_store: URL of the real store, also of the validation samples.
-        synthetic_store: URL of the synthetic or curated store; None where the mix has no synthetic part.
-        options: how to train.
-        seed: of weights, order and augmentation.
+        mix: proportion of real and synthetic samples.
+        real_store: URL of the real store, which also has the validation samples.
+        synthetic_store: URL of the synthetic or curated store; None for a mix without a synthetic part.
+        options: options of the training.
+        seed: seed of weights, order and augmentation.
         run_dir: folder of this run alone.
-        on_step: called after every iteration, those of the validation too.
-        train_split: split that both stores are trained on.
+        on_step: called after every iteration, of the validation too.
+        train_split: split of both stores to train on.
         val_split: split of the real store to evaluate on.
 
     Raises:
-        UserError: a store lacks what the mix needs, the splits are one, the folder holds another run, or the training
-            diverges; then what was saved before stays.
+        UserError: a store lacks samples that the mix needs, both splits are the same, the folder holds another run, or
+            the training diverges; then the last saved state stays.
     """
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
@@ -99,7 +99,7 @@ def train(
     config = segmenter_config(options.model, len(classes), crop, options.decoder_channels, taxonomy.ignore_index)
     taken = state.iteration if state else 0
     with warnings.catch_warnings(), short_sockets(), scalar_writer(run_dir, taken) as add_scalars:
-        # Deprecations inside mmengine and PyTorch; the user can do nothing about them.
+        # Deprecations inside mmengine and PyTorch, which the user cannot change.
         warnings.simplefilter("ignore")
         progress = Progress(
             run_dir / _STATE,
@@ -121,7 +121,7 @@ def train(
             default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(curve_every)},
             custom_hooks=[StatelessRandomness(seed), progress],
             randomness={"seed": seed},
-            # mmengine keeps one logger for each name in a process; two runs must not share one.
+            # mmengine keeps one logger per name in a process; two runs must not share one.
             experiment_name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
             default_scope="mmseg",
             **_schedule(options, taxonomy.ignore_index),
@@ -135,7 +135,7 @@ def train(
                 raise UserError(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
         if not metrics["val/images"] or math.isnan(metrics["val/aacc"]):
             raise UserError(
-                f"{real_store}: no pixel of split {val_split!r} is labelled, so nothing can be measured on it"
+                f"{real_store}: no pixel of split {val_split!r} is labelled, so the split cannot be evaluated on"
             )
         add_scalars(options.iterations, {"miou": metrics["val/miou"], "aacc": metrics["val/aacc"]})
     result = RunResult(
@@ -177,13 +177,13 @@ def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -
 
 
 def _claim(run_dir: Path, inputs: Mapping[str, JSON]) -> None:
-    """Take the folder for a run with these inputs; UserError where it belongs to another."""
+    """Claim the folder for a run with these inputs; UserError if it belongs to another run."""
     path = run_dir / _REQUEST
     if path.is_file():
         changes = differences(json.loads(path.read_text()), inputs)
         if changes:
             raise UserError(
-                f"{run_dir} holds a training run made from other inputs ({'; '.join(changes)}): "
+                f"{run_dir} holds a training run with other inputs ({'; '.join(changes)}): "
                 "remove it, or choose another workspace"
             )
         return
@@ -196,7 +196,7 @@ def _crop(options: SegmenterTraining, store_url: str) -> tuple[int, int]:
     if options.crop is not None:
         return options.crop
     if not geometry:
-        raise UserError(f"{store_url}: its images have no one size, so the training option crop must be given")
+        raise UserError(f"{store_url}: its images differ in size, so the training option crop is needed")
     return geometry["height"], geometry["width"]
 
 
@@ -251,9 +251,9 @@ def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: M
 
 
 def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
-    """AdamW with a linear warm-up and a polynomial decay, over the iterations of the run, then one evaluation."""
+    """AdamW with a linear warm-up and a polynomial decay over the iterations of the run, then one evaluation."""
     total = options.iterations
-    # mmengine's LinearLR never arrives at the full rate in fewer than two steps.
+    # mmengine's LinearLR never reaches the full rate in fewer than two steps.
     warmup = round(options.warmup * total)
     warmup = warmup if 2 <= warmup < total else 0
     poly = {
@@ -277,7 +277,7 @@ def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
             "paramwise_cfg": {
                 "norm_decay_mult": 0.0,
                 "bias_decay_mult": 0.0,
-                # An entry here would switch off the two rules above for what it names.
+                # An entry here would switch off the two rules above for the parameters that it names.
                 "custom_keys": {"head": {"lr_mult": 10.0}} if options.pretrained else {},
             },
         },

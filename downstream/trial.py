@@ -1,4 +1,4 @@
-"""One training step of a segmenter on random data, which shows before any work what a training would fail with."""
+"""A trial step of a segmenter on random data, which finds the errors of a training before any work."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from downstream.options import SegmenterTraining
 from downstream.segmenters import build_segmenter, config_from_json, config_to_json, load_pretrained, segmenter_config
 from pipeline.store import fingerprint
 
-# Batch normalisation behaves the same for two images as for more, so that a CPU need not take a step of all.
+# Batch normalization behaves the same for two images as for more, so the trial on a CPU takes two.
 _ENOUGH = 2
-# What a side is at least where it is tried whether images are too small.
+# Smallest side of the images in the trial that shows whether images are too small.
 _LARGE = 512
-# A multiple of the strides of all feature maps: a smaller image with the same remainder meets the same paddings.
+# A multiple of the strides of all feature maps: a smaller image with the same remainder gets the same padding.
 _STRIDES = 64
-# Packages that configs of mmsegmentation use and that are no part of it.
+# Packages that some configs of mmsegmentation need.
 _OTHER_PACKAGES = ("mmdet", "mmpretrain")
-# Settings that have passed in this process, the device, and whether it is one of this machine.
+# Settings that have passed in this process, with the device, and whether it is on this machine.
 _PASSED: set[tuple[str, str, bool]] = set()
 
 
 def require_trainable(trial: Trial) -> None:
-    """Take the step, once in a process for the same settings and files; see `Trial.require`."""
-    asked = fingerprint({**trial.options.semantic, "shape": [*trial.crop, trial.num_classes, trial.ignore_index]})
-    passed = asked, trial.device, trial.local
+    """Take the step, once per process for the same settings and files; see `Trial.require`."""
+    settings = fingerprint({**trial.options.semantic, "shape": [*trial.crop, trial.num_classes, trial.ignore_index]})
+    passed = settings, trial.device, trial.local
     if passed not in _PASSED:
         trial.require()
         _PASSED.add(passed)
@@ -50,15 +50,15 @@ def require_trainable(trial: Trial) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a training will be like, as far as a step can show.
+    """A single training step, as a trial of a whole training.
 
     Attributes:
         options: how the segmenter is trained.
-        crop: height and width of the images.
+        crop: height and width of the images in pixels.
         num_classes: classes to predict.
         ignore_index: id of the pixels that are not learned.
-        device: that it is trained on.
-        local: whether that is a device of this machine; the memory of another one is not known.
+        device: torch device of the training.
+        local: whether that is a device of this machine; the memory of other machines is unknown.
     """
 
     options: SegmenterTraining
@@ -71,12 +71,12 @@ class Trial:
     def require(self) -> None:
         """Take one step, and predict one image.
 
-        On a GPU of this machine it is the step of a training, in a process of its own, so that this one keeps no
-        memory of it. On a CPU, which also stands for the devices of a cluster, two images of a limited size stand
-        for a batch. Where the training is on this CPU, the memory of a batch is calculated from theirs.
+        On a GPU of this machine, a separate process takes the full step, so that this process keeps no GPU memory. On
+        a CPU, and for the devices of a cluster, the step takes two images of limited size. If the training is on this
+        CPU, the memory of a batch is extrapolated from them.
 
         Raises:
-            UserError: that fails; the message says with what, and which settings would do.
+            UserError: the step fails; the message gives the reason and settings that work.
         """
         if self.device == "cpu" or not self.local or not torch.cuda.is_available():
             replace(self, device="cpu").require_here(self.local and self.device == "cpu")
@@ -85,17 +85,15 @@ class Trial:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 pool.submit(self.require_here, True).result()
         except BrokenProcessPool as error:
-            raise UserError(
-                f"{self.named}: the process that tried a training step died: is its memory enough?"
-            ) from error
+            raise UserError(f"{self.named}: the process of the trial step died: is its memory enough?") from error
 
     def require_here(self, fits_here: bool) -> None:
-        """The same in this process; `fits_here` asks whether a batch fits into the memory of this machine."""
+        """Do this in the current process; `fits_here` also checks that a batch fits into the memory of this machine."""
         try:
             used = self.take_step()
         except UserError:
             raise
-        # A config may be any code, and so may raise anything.
+        # A config may run any code, and so raise anything.
         except Exception as error:
             raise UserError(self.explain(error)) from error
         if not fits_here or self.device != "cpu":
@@ -104,12 +102,13 @@ class Trial:
         needed, there = used * pixels / (self.images * math.prod(self.size)), memory_here()
         if needed > there:
             raise UserError(
-                f"{self.named}: a step takes about {needed / 2**30:.0f} GiB, and there are {there / 2**30:.0f} here: "
-                "give a smaller downstream.batch_size, or smaller images by geometry.height and geometry.width"
+                f"{self.named}: a step takes about {needed / 2**30:.0f} GiB, and this machine has "
+                f"{there / 2**30:.0f} GiB: give a smaller downstream.batch_size, or smaller images by geometry.height "
+                "and geometry.width"
             )
 
     def take_step(self) -> int:
-        """Train on one batch and predict one image; returns the bytes that the step kept for its gradients."""
+        """Train on one batch and predict one image; return the bytes that the step kept for its gradients."""
         options, (height, width) = self.options, self.size
         with mmseg_scope(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
@@ -117,11 +116,11 @@ class Trial:
             config = segmenter_config(
                 options.model, self.num_classes, self.size, options.decoder_channels, self.ignore_index
             )
-            # The judge is built from what JSON keeps of the config.
+            # The judge is built from the config after a round trip through JSON.
             model: Any = build_segmenter(config_from_json(config_to_json(config))).to(self.device).train()
             if options.pretrained is not None:
                 load_weights(model, options.pretrained)
-            # At a rate of 0 it takes its memory and leaves the weights as they are.
+            # At a rate of 0 it allocates its memory and does not change the weights.
             optimizer = torch.optim.AdamW(model.parameters(), 0.0)
             weights = {parameter.data_ptr() for parameter in model.parameters()}
             kept: dict[int, int] = {}
@@ -149,20 +148,20 @@ class Trial:
 
     @property
     def images(self) -> int:
-        """How many images the step is taken on."""
+        """Number of images in the step."""
         size = self.options.batch_size
         return size if self.device != "cpu" else min(size, _ENOUGH)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the images that the step is taken on; limited on a CPU."""
+        """Height and width of the images in the step; limited on a CPU."""
         if self.device != "cpu":
             return self.crop
         height, width = (side if side <= _LARGE else _LARGE + side % _STRIDES for side in self.crop)
         return height, width
 
     def batch(self) -> dict[str, list[Any]]:
-        """Random images, each with labels of every sort: all of some class, and one row of pixels to ignore."""
+        """Random images; each label is random except for one row of ignored pixels."""
         from mmseg.structures import SegDataSample
 
         height, width = size = self.size
@@ -175,16 +174,16 @@ class Trial:
             samples.append(SegDataSample(gt_sem_seg=PixelData(data=label), metainfo=meta))
         return {"inputs": inputs, "data_samples": samples}
 
-    # What is said of a failure
+    # Explanation of a failure
 
     @property
     def named(self) -> str:
-        """The settings that matter."""
+        """The settings behind a failure."""
         size = f"{self.crop[0]} x {self.crop[1]} pixels"
         return f"downstream.model={self.options.model} with downstream.batch_size={self.options.batch_size} at {size}"
 
     def explain(self, error: Exception) -> str:
-        """What failed and what would be right, in a line."""
+        """The failure and its remedy in one line."""
         if isinstance(error, torch.OutOfMemoryError):
             return (
                 f"{self.named}: a step does not fit into the memory of the GPU: give a smaller downstream.batch_size, "
@@ -198,13 +197,13 @@ class Trial:
                 "downstream.model, such as segformer_mit-b0"
             )
         reason = (str(error).splitlines() or [""])[0][:200]
-        # Another sort of error is a fault of the config, for whatever images.
+        # Other kinds of errors are faults of the config, whatever the images.
         remedies = self.remedies() if isinstance(error, RuntimeError | ValueError | AssertionError) else iter(())
         remedy = next(remedies, "name another downstream.model, such as segformer_mit-b0")
         return f"{self.named}: a training step fails with {type(error).__name__}: {reason}: {remedy}"
 
     def remedies(self) -> Iterator[str]:
-        """Settings with which the step does not fail."""
+        """Settings with which the step works."""
         options = self.options
         larger = tuple(max(side, _LARGE) for side in self.crop)
         others: list[tuple[bool, str, Callable[[], Trial]]] = [
@@ -235,14 +234,14 @@ class Trial:
         """Whether the step can be taken."""
         try:
             self.take_step()
-        # Models fail in whatever way they like; the fault that the user reads is that of the settings asked for.
+        # A model may raise anything; the user reads the failure of the requested settings, not of this trial.
         except Exception:
             return False
         return True
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load pretrained weights; raises UserError, which names the setting, where the file does not fit."""
+    """Load pretrained weights; raises UserError, which names the setting, if the file does not fit."""
     try:
         load_pretrained(model, path)
     except UserError as error:
@@ -250,9 +249,9 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def missing_package(error: BaseException) -> str | None:
-    """The package that is not installed and that an error comes from, if any."""
+    """The missing package behind an error, if any."""
     files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    # mmsegmentation builds a head without its base class where that class's package is missing.
+    # mmsegmentation builds a head without its base class if the package of that class is missing.
     texts = [str(error), *(Path(file).read_text(errors="ignore") for file in files if f"mmseg{os.sep}models" in file)]
     for package in _OTHER_PACKAGES:
         if find_spec(package) is None and any(f"{package}." in text for text in texts):

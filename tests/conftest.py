@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from pipeline.cli import QUIET
+from pipeline.cli.entry import QUIET
+
+if TYPE_CHECKING:
+    from pipeline.engine import Executor
 
 # How long an example takes is the machine's business.
 settings.register_profile("untimed", deadline=None)
@@ -28,6 +32,10 @@ for name in SETTINGS:
 # The servers of the tests are on this machine, and no proxy leads there.
 for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
+# Read when torch is loaded: more threads gain models this small nothing, and the tests may run two at a time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read by Ray's daemons: a worker that is idle for a second would end, and the next test start it again.
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
 # Read when Ray is imported, which test modules do.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", QUIET["RAY_DEDUP_LOGS_SKIP_REGEX"])
 
@@ -42,6 +50,14 @@ def ray_cluster() -> Iterator[None]:
     start_local(num_cpus=2)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ray_executor(ray_cluster: None) -> Executor:  # noqa: ARG001 - it runs there
+    """An executor on that cluster, for all tests that need no other; each has a process that counts attempts."""
+    from pipeline.engine import make_executor
+
+    return make_executor("ray")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def load_backbone(name: str, device: str = "cpu") -> Backbone:
         device: torch device the model runs on.
 
     Raises:
-        UserError: nothing of that name can be loaded.
+        UserError: it cannot be loaded.
     """
     if is_import_path(name):
         return load_imported(name, device)

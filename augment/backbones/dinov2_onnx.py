@@ -36,7 +36,7 @@ def onnx_path() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where the converted model is kept: in `$LUMEN_CACHE`, or in `$XDG_CACHE_HOME/lumen`, or in `~/.cache/lumen`."""
+    """Folder of the converted model, in `$LUMEN_CACHE`, else in `$XDG_CACHE_HOME/lumen`, else in `~/.cache/lumen`."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumen"
     return Path(os.environ.get("LUMEN_CACHE") or default) / "dinov2-vits14"
 
@@ -56,7 +56,7 @@ def cached_checkpoint() -> Path:
             scratch = Path(tempfile.mkdtemp(prefix=".dinov2-vits14-", dir=folder.parent))
         except OSError as error:
             raise UserError(
-                f"{folder} cannot be written ({error.strerror or error}): set LUMEN_CACHE to a folder that can"
+                f"{folder} cannot be written ({error.strerror or error}): set LUMEN_CACHE to a writable folder"
             ) from error
         try:
             convert(source, scratch)
@@ -104,8 +104,8 @@ def read_weights(source: Path) -> dict[str, torch.Tensor]:
     """Read the backbone's weights from the ONNX graph, in the names of the published Dinov2Model checkpoints.
 
     Named initializers keep their name. The matrices of linear layers were folded into nameless, transposed
-    initializers; the MatMul node that consumes one tells which layer it belongs to. The two parts of the
-    position embedding are told apart by shape.
+    initializers; the MatMul node that consumes one names its layer. The two parts of the position embedding differ
+    in shape.
     """
     import onnx
     import torch

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# In the names of transformers. Others are of one image size, have no class token, or no tokens at all.
+# Names of transformers. Other models take one image size, or have no class token, or no tokens at all.
 MODEL_TYPES = ("dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
@@ -31,7 +31,7 @@ class TransformerBackbone:
         """Load `source`, a hub id or local folder that `transformers.AutoModel` reads.
 
         Raises:
-            UserError: nothing loadable is there, or the model is no DINO vision transformer, or weights are missing.
+            UserError: it cannot be loaded, is not a DINO vision transformer, or lacks weights.
         """
         from transformers import AutoModel
 
@@ -44,8 +44,8 @@ class TransformerBackbone:
             ) from error
         if model.config.model_type not in MODEL_TYPES:
             raise UserError(
-                f"backbone {name!r}: it is a {model.config.model_type} model, and only {', '.join(MODEL_TYPES)} give "
-                "one token a patch for images of any size: use a DINOv2 or DINOv3 vision transformer"
+                f"backbone {name!r} is a {model.config.model_type} model, and only {', '.join(MODEL_TYPES)} give one "
+                "token per patch for images of any size: use a DINOv2 or DINOv3 vision transformer"
             )
         patch = getattr(model.config, "patch_size", None)
         if not isinstance(patch, int):
@@ -95,7 +95,7 @@ def clip_outliers(tokens: torch.Tensor, deviations: float = 4.0) -> torch.Tensor
 
 
 def weights_digest(model: torch.nn.Module) -> str:
-    """Sha256 over names and bytes of all weights, in hex: the revision of a model that no hub has versioned."""
+    """SHA-256 over names and bytes of all weights, in hex: the revision of a model that no hub versions."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from diffusers import UNet2DConditionModel
 
-# diffusers loads any folder as any class, and fills what is missing at random. ControlNetModel, like all its models of
-# this sort, takes `down_block_types` from the configuration and refuses these, showing the text.
+# diffusers loads any folder as any class, and initializes missing weights at random. ControlNetModel takes
+# `down_block_types` from the configuration and refuses this value, with the text in its message.
 REFUSAL = ("this is no ControlNetModel: load it with augment.lumen.adapter.LayoutControlNet.from_pretrained",)
 
 
 class LayoutEncoder(nn.Module):
-    """Embeds a layout `[B, K + 2, h, w]` (components, and two planes that tell k) into `[B, C, h, w]`.
+    """Embeds a layout `[B, K + 2, h, w]` (components, and two planes that encode k) into `[B, C, h, w]`.
 
-    Its last convolution starts at zero, so that an untrained adapter leaves the base model as it was.
+    Its last convolution starts at zero, so that an untrained adapter does not change the base model.
     """
 
     def __init__(self, num_components: int, hidden_channels: int, out_channels: int) -> None:
@@ -50,7 +50,7 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
     One set of weights serves every number of components k in 0..`num_components`: the layout's channels past k
     are zero, and k itself is an input, because zero also means "average".
 
-    A saved adapter is read by `LayoutControlNet.from_pretrained` alone: `ControlNetModel.from_pretrained` raises.
+    Only `LayoutControlNet.from_pretrained` reads a saved adapter: `ControlNetModel.from_pretrained` raises.
     """
 
     @register_to_config
@@ -88,7 +88,7 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
             timestep: `int64 [B]`.
             encoder_hidden_states: text embeddings `[B, L, D]`.
             layout: `float [B, K, h, w]`; H and W are the same whole multiple of h and w.
-            k: `int64 [B]`, components that count, 0..K.
+            k: `int64 [B]`, components to use, 0..K.
 
         Returns:
             Residuals for the down blocks, and for the middle block.
@@ -101,7 +101,7 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
         if sample.shape[-2:] != (planes.shape[-2] * factor, planes.shape[-1] * factor):
             raise UserError(
                 f"a layout of {planes.shape[-1]}x{planes.shape[-2]} cells does not fit latents of "
-                f"{sample.shape[-1]}x{sample.shape[-2]}: extract it at the size that is generated"
+                f"{sample.shape[-1]}x{sample.shape[-2]}: extract it at the size to generate"
             )
         if factor > 1:
             planes = F.interpolate(planes, scale_factor=float(factor), mode="nearest")
@@ -126,5 +126,5 @@ def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
     index = torch.arange(count, device=layout.device)
     kept = layout * (index < k[:, None]).to(layout.dtype)[:, :, None, None]
     share = k.to(layout.dtype)
-    told = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
-    return torch.cat([kept, told[:, :, None, None].expand(-1, -1, *layout.shape[2:])], dim=1)
+    encoded = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
+    return torch.cat([kept, encoded[:, :, None, None].expand(-1, -1, *layout.shape[2:])], dim=1)

@@ -34,12 +34,12 @@ SHARE_WITH_ALL_COMPONENTS = 0.3
 
 @dataclass(frozen=True)
 class Example:
-    """What one training step learns from.
+    """One training sample.
 
     Attributes:
         image: `uint8 [H, W, 3]`.
         layout: `float16 [K, h, w]`.
-        caption: what the image shows.
+        caption: text for the image.
     """
 
     image: NDArray[np.uint8]
@@ -65,8 +65,8 @@ class Batch:
     captions: list[str]
 
 
-def draw_k(generator: np.random.Generator, num_components: int) -> int:
-    """A number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
+def sample_k(generator: np.random.Generator, num_components: int) -> int:
+    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
     choice = generator.random()
     if choice < SHARE_WITHOUT_LAYOUT:
         return 0
@@ -76,7 +76,7 @@ def draw_k(generator: np.random.Generator, num_components: int) -> int:
 
 
 def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
-    """Empty some captions, most of those without a layout: guidance compares with neither layout nor words."""
+    """Empty some captions, most of those without a layout: guidance compares with a sample that has neither."""
     return [
         "" if generator.random() < (TEXT_DROPOUT if k else TEXT_DROPOUT_WITHOUT_LAYOUT) else caption
         for caption, k in zip(captions, ks, strict=True)
@@ -103,7 +103,7 @@ def denoising_loss(
     *Progressive distillation for fast sampling of diffusion models*, 2022, eq. 12 (appendix D).
 
     Args:
-        base, adapter, schedule: the models; gradients flow into whatever requires them.
+        base, adapter, schedule: the models; gradients flow into parameters that require them.
         batch: clean samples.
         with_adapter: `bool [B]`, samples that the adapter steers; all where it is None.
     """
@@ -134,13 +134,13 @@ def train_adapter(
     precision: str = "bf16",
     seed: int = 0,
 ) -> None:
-    """Train the adapter in place on a frozen base; resumes from `folder` where a run was cut off.
+    """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
     Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all).
 
     Args:
         base: frozen, on the device to train on.
-        adapter: trained; holds the averaged weights at the end.
+        adapter: gets the averaged weights at the end.
         examples: training data.
         options: length and speed.
         folder: where the run is kept.
@@ -164,7 +164,7 @@ def train_adapter(
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
-        ks = [draw_k(generator, layout.shape[1]) for _ in items]
+        ks = [sample_k(generator, layout.shape[1]) for _ in items]
         captions = drop_captions([item.caption for item in items], ks, generator)
         batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
@@ -182,7 +182,7 @@ def train_adapter(
 def write_samples(
     base: DiffusionModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
 ) -> None:
-    """Write a grid: the real images, their layouts, and what is painted onto them at k = 0, 1, 5 and all."""
+    """Write a grid: the real images, their layouts, and images painted on these at k = 0, 1, 5 and all."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]

@@ -31,7 +31,7 @@ class DiffusionModel:
     """Autoencoder, U-Net, text encoder and noise schedule of a latent diffusion model, in the names of diffusers.
 
     Attributes:
-        name: what it was loaded as.
+        name: the name it was loaded by.
         schedule: configuration of its noise schedule, for any diffusers scheduler's `from_config`.
     """
 
@@ -76,12 +76,12 @@ class DiffusionModel:
 
     @cached_property
     def prompt_limit(self) -> PromptLimit:
-        """What the text encoder takes of a prompt."""
+        """How long a prompt the text encoder takes."""
         config: Any = self.text_encoder.config
         return PromptLimit(self.tokenizer, config.max_position_embeddings)
 
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Token ids `int64 [B, L]`, padded to the length that the text encoder takes.
+        """Token ids `int64 [B, L]`, padded to the length of the text encoder.
 
         Raises:
             UserError: a prompt is longer than that; see `PromptLimit.fit`.
@@ -101,7 +101,7 @@ class DiffusionModel:
         return self.text_encoder(self.tokens(prompts))[0]
 
     def digest(self) -> str:
-        """Sha256 in hex over all weights."""
+        """SHA-256 in hex over all weights."""
         parts = torch.nn.ModuleDict({"vae": self.vae, "unet": self.unet, "text_encoder": self.text_encoder})
         return weights_digest(parts)
 
@@ -123,7 +123,7 @@ class DiffusionModel:
         pipeline.to(dtype).save_pretrained(folder)
         pipeline.to(kept)
         for path in folder.glob("*/config.json"):
-            # diffusers notes the folder that a part was loaded from, which means nothing elsewhere.
+            # diffusers records the folder that a part was loaded from, which means nothing on another machine.
             facts = json.loads(path.read_text())
             facts.pop("_name_or_path", None)
             path.write_text(json.dumps(facts, indent=2) + "\n")
@@ -134,10 +134,10 @@ def load_diffusion_model(name: str, device: str = "cpu", dtype: torch.dtype = to
 
     Args:
         name: a model of the zoo (`lumen-tiny`), or any hub id or local folder of a Stable Diffusion model.
-        device, dtype: where and in what precision it shall run.
+        device, dtype: device and precision to run it in.
 
     Raises:
-        UserError: no such model can be loaded.
+        UserError: it cannot be loaded.
     """
     from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer

@@ -1,4 +1,4 @@
-"""Pictures as tensors, tensors as pictures, and grids of them on disk."""
+"""Images as tensors, tensors as images, and image grids on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
     """Turn `float [B, 3, H, W]` in -1..1 into `uint8 [B, H, W, 3]`, rounded and clipped.
 
     Raises:
-        NotFinite: a value is NaN, which would come out black, or infinite.
+        NotFinite: a value is infinite, or NaN, which would become black.
     """
     require_finite(images, "the images")
     levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)

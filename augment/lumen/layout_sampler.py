@@ -27,10 +27,10 @@ class Request:
 
     Attributes:
         layout: `float16 [K, h, w]`.
-        k: components of it to follow, 0..K.
+        k: leading components to follow, 0..K.
         prompt: what to paint.
-        seed: what its noise is drawn from, 0..2**63 - 1.
-        negative_prompt: what guidance steers away from.
+        seed: of its noise, 0..2**63 - 1.
+        negative_prompt: guidance steers away from it.
     """
 
     layout: NDArray[np.float16]
@@ -41,7 +41,7 @@ class Request:
 
 
 class LayoutSampler:
-    """Paints images onto layouts with a frozen base model and an adapter."""
+    """Paints images on layouts with a frozen base model and an adapter."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class LayoutSampler:
         Args:
             base, adapter: on the same device.
             num_steps: denoising steps.
-            guidance_scale: 1 follows prompt and layout as trained; more pushes away from the same image without
-                layout and with the negative prompt, at twice the cost.
+            guidance_scale: 1 is no guidance; more pushes away from the prediction without layout and with the
+                negative prompt, at twice the cost.
             precision: `bf16` or `fp32`.
             layout_stride: pixels of the image that one cell of a layout covers.
         """
@@ -74,11 +74,11 @@ class LayoutSampler:
     def generate(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """Paint one image `uint8 [H, W, 3]` for every request; all layouts are of one size.
 
-        Noise comes from each request's own seed, so that an image does not depend on its batch mates.
+        Each request's own seed gives its noise, so an image does not depend on the rest of its batch.
 
         Raises:
-            UserError: a request's k is more than the layout or the adapter holds.
-            NotFinite: latents or images come out as NaN or infinite values.
+            UserError: a request's k exceeds the components of the layout or the adapter.
+            NotFinite: latents or images hold NaN or infinite values.
         """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
@@ -111,7 +111,7 @@ class LayoutSampler:
 
     def _embed(self, prompt: str) -> torch.Tensor:
         if prompt not in self._prompts:
-            # With a caption for every image they would fill the memory of the device.
+            # With one caption per image, the embeddings would fill the memory of the device.
             if len(self._prompts) >= PROMPTS_KEPT:
                 del self._prompts[next(iter(self._prompts))]
             self._prompts[prompt] = self.base.embed([prompt])[0]
@@ -120,7 +120,7 @@ class LayoutSampler:
     def _noise(self, request: Request) -> torch.Tensor:
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
         shape = (self.base.unet.config.in_channels, rows, columns)
-        # Not torch's CPU generator, which heeds the low 32 bits of a seed alone.
+        # torch's CPU generator uses only the low 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))
 
     def _predict(

@@ -66,6 +66,14 @@ class ModelOptions(Options):
     adapter_hidden_channels: int = Field(default=96, ge=8, description="width of the layout encoder")
 
 
+class CropOptions(Options):
+    """Random crops of the training images of one source."""
+
+    crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to train on")
+    smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
+    weight: float = Field(default=1.0, gt=0, description="relative frequency of this source in training steps")
+
+
 class PretrainOptions(Options):
     """A new base model with its adapter: sizes, trainings and seed."""
 

@@ -1,4 +1,4 @@
-"""What a text encoder takes of a prompt: so many tokens, and the words that its tokenizer has learned."""
+"""The limits of a text encoder: the tokens it takes, and the words that its tokenizer has learned."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from augment.lumen import zoo
 if TYPE_CHECKING:
     from augment.prompts import Prompt
 
-# A word is known to a byte-pair tokenizer where it comes in few pieces; one that it never saw is spelled out.
-LETTERS_A_PIECE = 2
+# A byte-pair tokenizer splits a word that it has learned into few pieces, and spells out an unknown one.
+LETTERS_PER_PIECE = 2
 SHORT_WORD = 2
 
 
 class PromptTooLong(ValueError):  # noqa: N818 - it names the object at fault
-    """A prompt that does not fit even when only what must be said is left of it."""
+    """Even the shortest form of the prompt does not fit."""
 
 
 @dataclass(frozen=True)
 class FittedPrompt:
-    """What is encoded of a prompt, and whether that is less than was asked for."""
+    """The text to encode, and whether it is shorter than the prompt."""
 
     text: str
     shortened: bool
 
 
 class PromptLimit:
-    """Fits prompts into what a text encoder takes, so that nothing is cut off in silence."""
+    """Shortens prompts to what a text encoder takes, so that nothing is cut off silently."""
 
     def __init__(self, tokenizer: Any, positions: int) -> None:
-        """For a CLIP tokenizer, and a text encoder with so many positions."""
+        """For a CLIP tokenizer, and a text encoder with this number of positions."""
         self._tokenizer = tokenizer
-        # A tokenizer that states no length claims to take any.
+        # A tokenizer without a length of its own claims to take any.
         self.length = min(int(tokenizer.model_max_length), positions)
         self._pieces = lru_cache(maxsize=1 << 14)(lambda word: len(tokenizer.tokenize(word)))
 
     def count(self, text: str) -> int:
-        """Tokens of a text, with those that mark its start and end."""
+        """Number of tokens of a text, including those that mark its start and end."""
         return len(self._tokenizer.tokenize(text)) + int(self._tokenizer.num_special_tokens_to_add())
 
     def fits(self, text: str) -> bool:
-        """Whether the text encoder takes all of it."""
+        """Whether the text encoder takes the whole text."""
         return self.count(text) <= self.length
 
     def fit(self, prompt: Prompt) -> FittedPrompt:
-        """The prompt, its description shortened at word boundaries as far as it must be.
+        """Shorten the description of a prompt at word boundaries until the prompt fits.
 
-        Chosen attributes and the template's own text are kept. Details of the source go first, then the words.
+        Chosen attributes and the template's own text are kept. Details of the source are dropped first, then words.
 
         Raises:
-            PromptTooLong: what must be said does not fit.
+            PromptTooLong: even the shortest form does not fit.
         """
         text = str(prompt)
         if self.fits(text):
@@ -64,16 +64,16 @@ class PromptLimit:
         raise PromptTooLong(f"the text encoder takes {self.length} tokens, and {text!r} cannot be shortened to that")
 
     def spells(self, text: str) -> bool:
-        """Whether the text has a word that the tokenizer has not learned and spells out, nearly letter by letter."""
+        """Whether the tokenizer has not learned a word of the text, and spells it nearly letter by letter."""
         words = ("".join(filter(str.isalpha, word)) for word in text.split())
-        return any(len(word) > SHORT_WORD and len(word) < LETTERS_A_PIECE * self._pieces(word) for word in words)
+        return any(len(word) > SHORT_WORD and len(word) < LETTERS_PER_PIECE * self._pieces(word) for word in words)
 
 
 def load_prompt_limit(name: str) -> PromptLimit:
-    """What the text encoder of a base model takes, without its weights; see `load_diffusion_model` for `name`.
+    """Load the limit of a base model's text encoder, without its weights; see `load_diffusion_model` for `name`.
 
     Raises:
-        UserError: there is no tokenizer or text encoder of CLIP's.
+        UserError: the model has no CLIP tokenizer or text encoder.
     """
     from transformers import CLIPTextConfig, CLIPTokenizer
 

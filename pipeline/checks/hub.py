@@ -1,4 +1,4 @@
-"""Whether a model exists: in a folder, in the cache of the model hub, or on the hub."""
+"""Check that a model exists: in a folder, in the cache of the model hub, or on the hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    # HTTPError is that of the HTTP library which this version of the hub's client uses.
+    # This is the HTTPError of the HTTP library that the installed hub client uses.
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -50,12 +50,12 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         raise UserError(f"{key}={name}: no such folder, and the hub has no such model: {remedy}") from error
     except OfflineModeIsEnabled as error:
         raise UserError(
-            f"{key}={name}: not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to ask the hub: "
-            f"unset it, or {remedy}"
+            f"{key}={name}: not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE disables the hub: unset "
+            f"it, or {remedy}"
         ) from error
     except (HTTPError, OSError) as error:
         answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{key}={name}: not in the local cache, and the hub {answer} ({reason}): {remedy}") from error
     if file not in {item.rfilename for item in found.siblings or ()}:
-        raise UserError(f"{key}={name}: that model on the hub has no {file}, so it is of another sort: {remedy}")
+        raise UserError(f"{key}={name}: that model on the hub has no {file}, so it is another kind of model: {remedy}")

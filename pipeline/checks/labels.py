@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from augment.errors import UserError
 from pipeline.checks.label_rules import (
@@ -24,6 +22,7 @@ from pipeline.checks.label_rules import (
     nothing_to_learn,
     perhaps_ignored,
 )
+from pipeline.checks.label_scan import MANY, LabelScan
 from pipeline.datasets import TRAIN_SPLIT, Dataset, Record, RecordError
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.pairing.pairs import collecting_unpaired
@@ -36,81 +35,10 @@ from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.store import Store, taxonomy_of
 from pipeline.taxonomies import Taxonomy, mapping_table
 
-# Masks of a split that are always checked, and the most that are checked where these leave a doubt or do not read.
-_FEW, _MANY, _UNREAD = 16, 2048, 256
-# Pixels of masks after which no more are read, without and with a doubt: 64 and 1024 frames of Cityscapes.
-_FEW_PIXELS, _MANY_PIXELS = 1 << 27, 1 << 31
+# Masks of a split that are tried where some do not read.
+_UNREAD = 256
 # Images of a split that are tried until one can be read.
 _IMAGES = 3
-_THREADS = 4
-
-
-@dataclass
-class LabelScan:
-    """Reads labels of a split and counts their pixels by class.
-
-    Attributes:
-        split: its name.
-        total: its labelled images.
-        pixels: of each class, int64 [C].
-        ignored: pixels without a class.
-        read: labels that were read.
-        failures: those that could not be read.
-    """
-
-    split: str
-    total: int
-    pixels: NDArray[np.int64]
-    ignored: int = 0
-    read: int = 0
-    failures: list[Failed] = field(default_factory=list)
-
-    @property
-    def tried(self) -> int:
-        """Labels that were read or could not be."""
-        return self.read + len(self.failures)
-
-    def add(self, found: Label | Failed, ignore_index: int) -> None:
-        """Count a label."""
-        if isinstance(found, Failed):
-            self.failures.append(found)
-            return
-        counts = np.bincount(found.ravel(), minlength=ignore_index + 1)
-        self.read += 1
-        self.pixels += counts[: len(self.pixels)]
-        self.ignored += int(counts[ignore_index])
-
-    def run(
-        self, load: Callable[[int], Label | Failed | None], ignore_index: int, doubtful: Callable[[], bool]
-    ) -> None:
-        """Read labels from all over the split until they are enough and no doubt is left.
-
-        Args:
-            load: gives the label at a place in the split.
-            ignore_index: of the labels.
-            doubtful: whether the labels read so far leave a doubt.
-        """
-        order = spread(self.total, _MANY)
-        with ThreadPoolExecutor(_THREADS, "label-check") as pool:
-            for start in range(0, len(order), _THREADS):
-                pixels = int(self.pixels.sum()) + self.ignored
-                enough = start >= _FEW or pixels > _FEW_PIXELS
-                if pixels > _MANY_PIXELS or (enough and not doubtful()):
-                    return
-                for found in pool.map(load, order[start : start + _THREADS]):
-                    if found is not None:
-                        self.add(found, ignore_index)
-
-    def counts(self, table: NDArray[np.unsignedinteger] | None = None, classes: int = 0) -> LabelCounts:
-        """The counts by class, or by the ``classes`` of another taxonomy that ``table`` maps the classes to."""
-        if table is None:
-            return LabelCounts(self.split, self.pixels, self.ignored, self.read, self.total)
-        mapped = table[: len(self.pixels)]
-        known = mapped < classes
-        pixels = np.zeros(classes, np.int64)
-        np.add.at(pixels, mapped[known], self.pixels[known])
-        ignored = self.ignored + int(self.pixels[~known].sum())
-        return LabelCounts(self.split, pixels, ignored, self.read, self.total)
 
 
 @dataclass
@@ -155,7 +83,7 @@ class LabelCheck:
         scans = [
             LabelScan(split, len(found), np.zeros(len(own), np.int64)) for split, found in labelled.items() if found
         ]
-        few = all(scan.total <= _MANY for scan in scans)
+        few = all(scan.total <= MANY for scan in scans)
 
         def doubtful(scan: LabelScan) -> bool:
             if scan.failures:
@@ -195,7 +123,7 @@ class LabelCheck:
         if not all_tried or not may_ignore_a_class(encoding, classes_in(counts), ignored):
             return counts, all_tried
         unused = self._unused(dataset)
-        if unused is None or any(len(records) > _MANY for records in unused.values()):
+        if unused is None or any(len(records) > MANY for records in unused.values()):
             return counts, False
         for split, records in unused.items():
             scan = LabelScan(split, len(records), np.zeros(len(encoding.taxonomy), np.int64))

@@ -21,7 +21,7 @@ def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[st
         key: of the configuration that names the model.
         name: a model of the zoo, a folder or a hub id.
         file: path below the model's top, e.g. `unet/config.json`.
-        remedy: what to give instead where there is no such file.
+        remedy: advice for a model without this file.
 
     Raises:
         UserError: the file is missing, or is no JSON object.

@@ -87,7 +87,7 @@ def require_pools(config: Config, steps: Sequence[Step], nodes: Sequence[Node]) 
 
     for step in steps:
         if step.in_workers:
-            # A training reads its data itself, so that no CPU slot is reserved to read with.
+            # A training reads its data itself, so no CPU slot is reserved for read tasks.
             reserved = coreless_slots(nodes) if step.trains else RESERVED_CPUS
             pool_size(key_of(config, step.name), step.resources, nodes, max(1, step.parts()), reserved)
 

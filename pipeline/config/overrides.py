@@ -1,48 +1,55 @@
-"""What ``key=value`` on a command line means, by the type that the schema gives the key."""
+"""Reading ``key=value`` words of a command line, by the type that the schema gives the key."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
 from augment.errors import UserError
+from pipeline.config.choices import choices, suggest
+from pipeline.config.schema import annotation_at, branches_of, is_text, section_of
+from pipeline.config.validation import unknown_key
 
 _KEY = re.compile(r"(?P<sign>\+\+?|~)?(?P<name>[A-Za-z_][\w-]*(?:[./@:][\w-]+)*)")
 _NULL = "null"
 
 
 class Overrides:
-    """Overrides as Hydra takes them.
+    """Overrides in Hydra's grammar, made from `key=value` words in which text is literal.
 
-    Hydra has a grammar of its own, in which quotes, brackets, ``=``, ``$`` and commas mean something. Where the schema
-    asks for text, a word without any such sign stands in its place and is put back by `restored`, so that a path is
-    taken letter for letter.
+    In Hydra's grammar quotes, brackets, ``=``, ``$`` and commas have a meaning. Where the schema expects text, a
+    placeholder without such characters replaces it, and `restored` puts the text back: a path is taken letter for
+    letter.
 
     Attributes:
         words: the overrides for Hydra, in their order.
+        plain: values of top-level keys that are no sections. Hydra would take such a key for a group where a folder of
+            that name is beside the recipe, so they are set in the composed configuration.
     """
 
     def __init__(self, overrides: Iterable[str], schema: type[BaseModel], folders: Sequence[Path] = ()) -> None:
-        """``folders`` hold the groups of configurations that a key may choose from.
+        """``folders`` contain the groups of configurations that a key may choose from.
 
         Raises:
-            UserError: an override is not of the form key=value, chooses what is not there, or has a value that does
-                not read as what its key takes.
+            UserError: an override is not of the form key=value, names an unknown choice, or has a value that cannot be
+                read as the type of its key.
         """
         self._texts: dict[str, str] = {}
         self._schema = schema
         self._folders = folders
-        self.words = [self._word(override) for override in overrides]
+        self.plain: dict[str, Any] = {}
+        self.words: list[str] = []
+        for override in overrides:
+            self._read(override)
 
     def restored(self, value: Any) -> Any:
-        """A composed configuration with the texts in it again."""
+        """A composed configuration, or a message about it, with the texts in place of their placeholders."""
         if isinstance(value, dict):
             return {self.restored(key): self.restored(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -52,25 +59,40 @@ class Overrides:
                 value = value.replace(word, text)
         return value
 
-    def _word(self, override: str) -> str:
+    def _read(self, override: str) -> None:
         key, equals, value = override.partition("=")
         match = _KEY.fullmatch(key)
         if match is None or not (equals or match["sign"] == "~"):
             raise UserError(f"override {override!r} is not of the form key=value")
         sign, name = match["sign"] or "", match["name"]
-        if sign == "~" or "@" in name:
-            return override
-        if (groups := self._choices(name)) is not None and not value.startswith("{"):
-            if value not in groups:
-                raise UserError(f"{name}={value}: {close_to(value, groups)}there are {', '.join(groups)}")
-            return override
-        # Any key is set, known to the recipe or not: which keys exist is for the schema alone to say.
-        return f"++{name}={self._value(name, value)}"
+        if sign == "~":
+            self.words.append(override)
+            return
+        group, at, _ = name.partition("@")
+        location = name.split(".")
+        if not at:
+            self._require_known(location)
+        is_section = section_of(annotation_at(location, self._schema)) is not None
+        known = choices(self._folders, group) if at or (is_section and len(location) == 1) else []
+        if known and value not in known and not value.startswith("{"):
+            raise UserError(f"{name}={value}: {suggest(value, known)}")
+        if at or value in known:
+            self.words.append(override)
+        elif len(location) == 1 and not is_section:
+            self.plain[name] = self._parsed(name, self._value(name, value)).value()
+        else:
+            # Sets a key whether the recipe has it or not.
+            self.words.append(f"++{name}={self._value(name, value)}")
 
-    def _choices(self, name: str) -> list[str] | None:
-        """What a group of configurations offers; None where there is no group of that name."""
-        found = [folder / name for folder in self._folders if "." not in name and (folder / name).is_dir()]
-        return sorted({path.stem for folder in found for path in folder.glob("*.yaml")}) if found else None
+    def _require_known(self, location: Sequence[str]) -> None:
+        """Raise UserError for what Hydra would misread; all other keys are validated with the whole configuration."""
+        if location[0] not in self._schema.model_fields:
+            raise UserError(unknown_key(location[:1], self._schema))
+        for depth in range(1, len(location)):
+            branches = branches_of(annotation_at(location[:depth], self._schema))
+            if any(get_origin(branch) in (tuple, list) for branch in branches) and not location[depth].isdigit():
+                parent = ".".join(location[:depth])
+                raise UserError(f"unknown key {'.'.join(location)!r}: {parent} is a list, set as {parent}=[a, b]")
 
     def _value(self, name: str, value: str) -> str:
         branches = branches_of(annotation_at(name.split("."), self._schema))
@@ -89,6 +111,10 @@ class Overrides:
         return word
 
     def _checked(self, name: str, value: str) -> str:
+        self._parsed(name, value)
+        return value
+
+    def _parsed(self, name: str, value: str) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
 
@@ -97,77 +123,21 @@ class Overrides:
             parsed = OverridesParser.create().parse_override(f"++{name}={value}")
         except HydraException as error:
             raise UserError(
-                f"{name}={value}: it does not read as {expected}; text with other signs in a list or mapping stands "
-                'in double quotes, such as ["a, b"]'
+                f"{name}={value}: expected {expected}; inside a list or mapping, put text with other characters in "
+                'double quotes, such as ["a, b"]'
             ) from error
         if parsed.is_sweep_override():
-            raise UserError(f"{name}={value}: several values make a list, such as [a, b]; expected {expected}")
-        return value
+            raise UserError(f"{name}={value}: put several values in a list, such as [a, b]; expected {expected}")
+        return parsed
 
 
 def literal(value: Any) -> Any:
-    """Plain values in which OmegaConf reads a text such as ``${HOME}`` as these letters, and not as a reference."""
+    """Plain values with references escaped, so that OmegaConf reads a text such as ``${HOME}`` letter for letter."""
     if isinstance(value, dict):
         return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list):
         return [literal(item) for item in value]
     if isinstance(value, str):
-        # A backslash in front would keep the sign as it is, and so counts too.
+        # Backslashes before the sign are escapes as well, so they are doubled.
         return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
     return value
-
-
-def close_to(name: str, known: Sequence[str]) -> str:
-    """``did you mean 'camvid'? `` where one of the known names is near, and else nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
-
-
-def fields_at(location: Sequence[str], schema: type[BaseModel]) -> dict[str, Any]:
-    """Fields of the section at `location`; empty where no section is."""
-    fields: dict[str, Any] = dict(schema.model_fields)
-    for name in location:
-        if name not in fields:
-            # The name of an entry in a mapping of sections with these fields.
-            continue
-        section = section_of(fields[name].annotation)
-        fields = dict(section.model_fields) if section else fields
-    return fields
-
-
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section inside an annotation such as `X`, `X | None` or `dict[str, X]`."""
-    if get_origin(annotation) in (Union, types.UnionType, dict):
-        return next((found for item in get_args(annotation) if (found := section_of(item))), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def annotation_at(location: Sequence[str], schema: type[BaseModel]) -> Any:
-    """The type of the value at `location`; None where the schema has no such key."""
-    annotation: Any = schema
-    for name in location:
-        branches = branches_of(annotation)
-        sections = [kind for kind in branches if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        mappings = [kind for kind in branches if get_origin(kind) is dict]
-        found = next((kind.model_fields[name].annotation for kind in sections if name in kind.model_fields), None)
-        annotation = found if found is not None else get_args(mappings[0])[1] if mappings else None
-    return annotation
-
-
-def branches_of(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, without what is said about them; none for None."""
-    if annotation is None:
-        return []
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return branches_of(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return [branch for item in get_args(annotation) for branch in branches_of(item)]
-    return [annotation]
-
-
-def is_text(kind: Any) -> bool:
-    """Whether values of this type are written as plain text."""
-    if get_origin(kind) is Literal:
-        return all(isinstance(value, str) for value in get_args(kind))
-    return isinstance(kind, type) and issubclass(kind, (str, Path))

@@ -129,32 +129,32 @@ class Watchdog:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         # When the timer was started, and when a unit last made progress.
-        self._wound = self._advanced = time.monotonic()
+        self._timer_started = self._advanced = time.monotonic()
 
     @contextmanager
     def watching(self, unit: int) -> Iterator[None]:
         """Have a unit in hand inside the context."""
         with self._lock:
             self._in_hand.add(unit)
-            self._wind()
+            self._restart_timer()
         try:
             yield
         finally:
             with self._lock:
                 self._in_hand.discard(unit)
-                self._wind()
+                self._restart_timer()
 
     def advance(self) -> None:
         """A unit in hand makes progress; cheap enough to be called at every step of a training."""
         self._advanced = time.monotonic()
-        if self._seconds is not None and self._advanced - self._wound > self._seconds / 4:
+        if self._seconds is not None and self._advanced - self._timer_started > self._seconds / 4:
             with self._lock:
-                self._wind()
+                self._restart_timer()
 
-    def _wind(self) -> None:
+    def _restart_timer(self) -> None:
         if self._seconds is None:
             return
-        self._wound = self._advanced = time.monotonic()
+        self._timer_started = self._advanced = time.monotonic()
         # First, and in one call: starting a thread releases the interpreter, and a unit that hangs may keep it.
         if self._deadly and self._in_hand:
             faulthandler.dump_traceback_later(_END_WITHOUT_REPORT * self._seconds, exit=True)

@@ -33,7 +33,7 @@ def shard_progress(
 ) -> Iterator[OnReceipt]:
     """Give a function to call with each receipt; ``done`` of the ``total`` shards were there before.
 
-    ``console`` is standard error unless given; where it is no terminal, ``report`` gets a line a shard.
+    ``console`` is standard error unless given; where it is no terminal, ``report`` gets a line for each shard.
     """
     figures = _ShardFigures(total, done)
     console = console or Console(stderr=True)

@@ -26,8 +26,8 @@ from pipeline.engine.ray_pool import CORELESS, RESERVED_CPUS
 # Rows are units and receipts, so the object store of a local cluster can be small.
 _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 
-# A wait that is longer is reported, and a host that accepts no connection in this time counts as down.
-_PATIENCE_SECONDS = 5.0
+# A cluster that takes longer to answer is reported, and a host that accepts no connection in this time counts as down.
+_ANSWER_SECONDS = 5.0
 
 # Ray gives up a start on this machine after 30 seconds, without a setting for it.
 _STARTS = 4
@@ -72,11 +72,11 @@ def connect(address: str | None, report: Callable[[str], None]) -> None:
         start_local((os.cpu_count() or 1) + RESERVED_CPUS, coreless=RESERVED_CPUS, report=report)
         return
     line = f"waiting for the Ray cluster at {address}, which does not answer; without cluster.address one starts here"
-    impatience = Timer(_PATIENCE_SECONDS, report, [line])
-    impatience.daemon = True
+    slow_answer = Timer(_ANSWER_SECONDS, report, [line])
+    slow_answer.daemon = True
     try:
         _require_listener(address)
-        impatience.start()
+        slow_answer.start()
         _init(address=address)
     except (OSError, ValueError) as error:
         raise UserError(f"cluster.address: no Ray cluster answers at {address}: {error}") from error
@@ -84,7 +84,7 @@ def connect(address: str | None, report: Callable[[str], None]) -> None:
         # Ray raises RuntimeError, classes of its own and plain Exception, as for a head that has just ended.
         raise UserError(f"cluster.address: the Ray cluster at {address} cannot be joined: {error}") from error
     finally:
-        impatience.cancel()
+        slow_answer.cancel()
 
 
 def require_cluster(address: str | None) -> None:
@@ -115,7 +115,7 @@ def _require_listener(address: str) -> None:
     host, _, port = (place or "").rpartition(":")
     if port:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
         except OSError as error:
             raise ConnectionError(f"nothing listens at {place} ({error.strerror or error})") from error
 

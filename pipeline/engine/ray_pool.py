@@ -32,7 +32,7 @@ CORELESS = "lumen_coreless_slots"
 REPORT_SECONDS = 10.0
 
 # A wait for room that is longer is reported.
-_PATIENCE_SECONDS = 5.0
+_REPORT_AFTER_SECONDS = 5.0
 
 Node = Mapping[str, float]
 
@@ -165,7 +165,7 @@ def pool_size(name: str, resources: Resources, nodes: Sequence[Node], units: int
 def report_shortage(name: str, resources: Resources, reserved: float, report: Callable[[str], None]) -> None:
     """Report what a stage waits for where all room is taken, since Ray waits silently."""
     # The workers of the previous stage are gone, but their slots take a moment to become free.
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _REPORT_AFTER_SECONDS
     while lack := shortage(resources, ray.available_resources(), reserved):
         if time.monotonic() > deadline:
             report(f"{name}: waiting for {lack}: others are using the cluster")

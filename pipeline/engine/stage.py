@@ -77,15 +77,17 @@ Outcome: TypeAlias = Ok | Dropped | Failed
 class Resources(Options):
     """What one worker of a stage takes; never part of a fingerprint."""
 
-    num_cpus: float = Field(default=1, gt=0, description="CPU slots a worker")
-    num_gpus: float = Field(default=0, ge=0, description="accelerators a worker; any makes it run there")
-    workers: Literal["auto"] | Positive = Field(default="auto", description="workers; auto is the most that fit")
-    threads: Positive | None = Field(default=None, description="compute threads a worker; null shares the cores out")
-    batch_size: Positive = Field(default=8, description="samples a forward pass")
+    num_cpus: float = Field(default=1, gt=0, description="CPU slots per worker")
+    num_gpus: float = Field(default=0, ge=0, description="accelerators per worker; above 0 the stage runs on them")
+    workers: Literal["auto"] | Positive = Field(default="auto", description="how many; auto is the most that fit")
+    threads: Positive | None = Field(
+        default=None, description="compute threads per worker; null divides the cores among the workers"
+    )
+    batch_size: Positive = Field(default=8, description="samples per forward pass")
     unit_timeout: PositiveFloat | None = Field(
         default=None,
-        description="seconds without a finished shard after which a worker counts as hung and is replaced (a serial "
-        "run cannot replace it: it warns and waits); null waits for ever",
+        description="seconds without a finished shard, or a step of a training, after which a worker counts as hung "
+        "and is replaced (a serial run only warns); null waits for ever",
     )
     setup_timeout: PositiveFloat | None = Field(
         default=None,
@@ -135,8 +137,8 @@ class Source(Protocol):
         """
 
 
-class UnitTask(Protocol[R_co]):
-    """Runs in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
+class Task(Protocol):
+    """Work that an executor sends to its workers. The task is pickled to them, and its result, which is small, back."""
 
     @property
     def name(self) -> str:
@@ -149,23 +151,16 @@ class UnitTask(Protocol[R_co]):
     def setup(self) -> None:
         """Called once in each worker, before the first unit."""
 
+
+class UnitTask(Task, Protocol[R_co]):
+    """A task that an executor runs for each unit."""
+
     def run(self, unit: WorkUnit) -> R_co:
         """Do the unit. Called again for the same unit where a worker was lost."""
 
 
-class TrainingTask(Protocol[R_co]):
-    """Trains in the workers for each unit. The task is pickled to them, and its result, which is small, back."""
-
-    @property
-    def name(self) -> str:
-        """The stage, as the user knows it."""
-
-    @property
-    def resources(self) -> Resources:
-        """What one training takes; it counts as hung after ``unit_timeout`` seconds without a step."""
-
-    def setup(self) -> None:
-        """Called once in each worker, before the unit."""
+class TrainingTask(Task, Protocol[R_co]):
+    """A task that an executor trains for each unit; it counts as hung after ``unit_timeout`` seconds without a step."""
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
         """Train the unit, and call ``on_step`` after every step.

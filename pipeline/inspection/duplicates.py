@@ -21,7 +21,7 @@ _BITS_SET = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
 
 @dataclass(frozen=True)
-class Twin:
+class NearDuplicate:
     """An image, and the one of a split that is most like it, ``distance`` of 64 bits away."""
 
     key: str
@@ -95,7 +95,7 @@ def _portions(lengths: NDArray[np.int64]) -> Iterator[slice]:
 
 def closest(
     keys: Sequence[str], splits: Sequence[str], hashes: NDArray[np.uint64], distance: int = DISTANCE
-) -> list[Twin]:
+) -> list[NearDuplicate]:
     """For each image and each split, the image of that split which is most like it, if one is near.
 
     ``hashes`` are uint64 [N]. Pairs across splits come first, then by distance, splits and keys. One image has at most
@@ -109,7 +109,7 @@ def closest(
     for image in by_key.tolist():
         members.setdefault((int(hash_of[image]), int(split_of[image])), []).append(image)
     neighbours = _neighbours(values, distance)
-    twins = []
+    found = []
     for image in by_key.tolist():
         own = int(hash_of[image])
         for split, name in enumerate(names.tolist()):
@@ -123,9 +123,9 @@ def closest(
                 default=None,
             )
             if best is not None:
-                twins.append(Twin(keys[image], splits[image], best[1], name, best[0]))
+                found.append(NearDuplicate(keys[image], splits[image], best[1], name, best[0]))
     return sorted(
-        twins, key=lambda twin: (twin.split == twin.other_split, twin.distance, twin.split, twin.other_split, twin.key)
+        found, key=lambda pair: (pair.split == pair.other_split, pair.distance, pair.split, pair.other_split, pair.key)
     )
 
 

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from pipeline.checks.label_rules import LabelCounts, ignored_class, nothing_labelled, nothing_to_learn, perhaps_ignored
 from pipeline.datasets import TRAIN_SPLIT
-from pipeline.inspection.duplicates import DISTANCE, Twin, closest
+from pipeline.inspection.duplicates import DISTANCE, NearDuplicate, closest
 from pipeline.inspection.examine import Examine, Findings, examined
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics
 from pipeline.inspection.subject import Subject
@@ -26,14 +26,14 @@ class Report:
     Attributes:
         subject: what was inspected.
         splits: statistics of each split.
-        twins: each image with the nearest one of each split, pairs across splits first; see `closest`.
+        near_duplicates: each image with the nearest one of each split, pairs across splits first; see `closest`.
         distance: how many of 64 bits near-duplicates may differ in.
         flat: images of almost no contrast, which are not compared.
     """
 
     subject: Subject
     splits: dict[str, Statistics]
-    twins: Sequence[Twin]
+    near_duplicates: Sequence[NearDuplicate]
     distance: int
     flat: int
 
@@ -46,9 +46,9 @@ class Report:
         return total
 
     @property
-    def twins_by_split(self) -> Counter[tuple[str, str]]:
+    def pairs_of_splits(self) -> Counter[tuple[str, str]]:
         """How many images of the first split have a near-duplicate in the second; across splits first."""
-        counts = Counter((twin.split, twin.other_split) for twin in self.twins)
+        counts = Counter((pair.split, pair.other_split) for pair in self.near_duplicates)
         return Counter(dict(sorted(counts.items(), key=lambda item: (item[0][0] == item[0][1], item[0]))))
 
     @property
@@ -138,9 +138,9 @@ class Report:
                 "not_compared": self.flat,
                 "counts": [
                     {"split": split, "other_split": other, "images": count}
-                    for (split, other), count in self.twins_by_split.items()
+                    for (split, other), count in self.pairs_of_splits.items()
                 ],
-                "images": [asdict(twin) for twin in self.twins],
+                "images": [asdict(pair) for pair in self.near_duplicates],
             },
         }
 
@@ -165,6 +165,6 @@ def inspect(
         found[split_of[unit.shard]].merge(findings)
     images = [(key, split, value) for split, of_split in found.items() for key, value in of_split.hashes.items()]
     hashes = np.array([value for *_, value in images], np.uint64)
-    twins = closest([key for key, *_ in images], [split for _, split, _ in images], hashes, distance)
+    pairs = closest([key for key, *_ in images], [split for _, split, _ in images], hashes, distance)
     flat = sum(of_split.flat for of_split in found.values())
-    return Report(subject, {split: of_split.statistics for split, of_split in found.items()}, twins, distance, flat)
+    return Report(subject, {split: of_split.statistics for split, of_split in found.items()}, pairs, distance, flat)

@@ -34,7 +34,7 @@ def ranked(counts: Counter[_Value]) -> list[tuple[_Value, int]]:
 
 @dataclass
 class ValueCounts:
-    """How often each value of an attribute occurs; ``counts`` is None where there are more than ``MOST_VALUES``."""
+    """How often each value of an attribute occurs; ``counts`` is None for more than ``MOST_VALUES`` values."""
 
     counts: Counter[str] | None = field(default_factory=Counter)
 

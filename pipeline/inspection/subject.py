@@ -191,13 +191,15 @@ def subjects_of(
         if not is_kind(target):
             raise UserError(f"{target!r} is no kind of dataset: give one of {', '.join(kinds())} before {root}")
         return {target: dataset_subject(target, root, split, limit, settings)}
-    if Store.left_at(target):
+    if Store.traces_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
     if is_kind(target):
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
     # Layouts have no pixels and labels to count.
-    stores = {name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.left_at(url)}
+    stores = {
+        name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.traces_at(url)
+    }
     if not stores:
         raise UserError(
             f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "

@@ -12,7 +12,7 @@ from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics,
 from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
-_MOST_SIZES, _MOST_VALUES, _MOST_TWINS, _MOST_NAMES = 5, 8, 5, 3
+_MOST_SIZES, _MOST_VALUES, _MOST_PAIRS, _MOST_NAMES = 5, 8, 5, 3
 # A set of 3,688 classes can lack thousands of them, and their names would fill twenty screens.
 _MOST_CLASSES, _MOST_EXAMPLES = 20, 8
 
@@ -27,7 +27,7 @@ def lines_of(report: Report) -> Iterator[str]:
     )
     yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
     yield from _faults(report)
-    yield from _twins(report)
+    yield from _near_duplicates(report)
     yield from _contents(total)
     if subject.taxonomy and total.labelled:
         yield from _classes(report, total, subject.taxonomy)
@@ -72,19 +72,19 @@ def _faults(report: Report) -> Iterator[str]:
         yield "  no file is missing or unreadable"
 
 
-def _twins(report: Report) -> Iterator[str]:
+def _near_duplicates(report: Report) -> Iterator[str]:
     """Near-duplicates, those across splits first: they let a segmenter be evaluated on what it was trained on."""
     yield f"near-duplicates (at most {report.distance} of 64 bits of a difference hash apart)"
-    if not report.twins:
+    if not report.near_duplicates:
         yield "  none"
     if report.flat:
         yield f"  not compared: {report.flat} images of almost no contrast"
-    for (split, other), count in report.twins_by_split.items():
+    for (split, other), count in report.pairs_of_splits.items():
         samples = report.splits[split].samples
         yield f"  {count} of {samples} images of {split} have one in {other}"
-        found = [twin for twin in report.twins if (twin.split, twin.other_split) == (split, other)]
+        found = [pair for pair in report.near_duplicates if (pair.split, pair.other_split) == (split, other)]
         if split != other:
-            yield from (f"    {twin.key} ~ {twin.other} ({twin.distance} bits)" for twin in found[:_MOST_TWINS])
+            yield from (f"    {pair.key} ~ {pair.other} ({pair.distance} bits)" for pair in found[:_MOST_PAIRS])
 
 
 def _contents(total: Statistics) -> Iterator[str]:

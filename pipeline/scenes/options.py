@@ -8,7 +8,7 @@ from augment.options import Options, Seed
 
 
 class RenderOptions(Options):
-    """Scenes that `dataset.kind: rendered` renders into `<workspace>/scenes`, unless they are there."""
+    """Scenes that `dataset.kind: rendered` renders into `<workspace>/scenes` if the folder does not have them."""
 
     train: int = Field(default=64, ge=1, le=100_000, description="training scenes")
     val: int = Field(default=16, ge=1, le=100_000, description="validation scenes")

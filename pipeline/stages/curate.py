@@ -276,14 +276,14 @@ class Curate:
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         """Judge a batch of pairs."""
-        from augment.filtering import mask_unreliable, reliable_share
+        from augment.filtering import holds_nan, mask_unreliable, reliable_share
 
         assert self._judge is not None and self._scale is not None
         images, labels = stack_pairs(batch)
         losses = self._judge.loss(images, labels)
         outcomes: list[Outcome] = []
         for sample, label, loss in zip(batch, labels, losses, strict=True):
-            if np.isnan(loss[label != self.ignore_index]).any():
+            if holds_nan(loss, label, self.ignore_index):
                 outcomes.append(Failed(sample.key, "not finite: the judge's loss of its pixels holds NaN"))
                 continue
             reliable = self._scale.reliable(loss, label, self.ignore_index)

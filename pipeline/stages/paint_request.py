@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from augment.lumen.prompt_limit import FittedPrompt
-from augment.prompts import PromptOptions, draw_domain, expand
+from augment.prompts import PromptOptions, choose_domain, expand
 from pipeline.datasets.table import BOXES
 from pipeline.stages.dataset_source import CONTENT, REGION
 from pipeline.stages.descriptions import caption_of, content_attributes
@@ -75,7 +75,7 @@ class PaintRequest:
         assert sample.layout is not None
         generator = np.random.default_rng(stable_seed("prompt", seed, sample.key, variant))
         template = prompts.templates[int(generator.integers(len(prompts.templates)))]
-        chosen = draw_domain(prompts.domains, generator)
+        chosen = choose_domain(prompts.domains, generator)
         description = caption_of(sample, chosen, classes, generator)
         attributes = {**content_attributes(sample), **chosen}
         prompt = expand(template, attributes, description)

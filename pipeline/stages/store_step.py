@@ -162,7 +162,7 @@ class StoreStep(Step):
     def require_own(self) -> None:
         """Raise UserError if a folder that is not a store is in the store's place."""
         folder = Path(self.url)
-        if "://" in self.url or not folder.is_dir() or Store.left_at(self.url):
+        if "://" in self.url or not folder.is_dir() or Store.traces_at(self.url):
             return
         if any(not path.name.startswith(".") for path in folder.iterdir()):
             raise UserError(f"{folder} exists and is not a store: move it away or take another --workspace")

@@ -1,4 +1,4 @@
-"""Patience with object stores: what is worth another try, how long to wait, and when to give up."""
+"""Retries with backoff for object stores: which errors are worth a retry, how long to wait, when to give up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.store.errors import StoreUnavailable
 
 R = TypeVar("R")
 
-# Waits are drawn from 0 to a bound that doubles, so that many workers do not come back all at once.
+# Waits are random, from 0 to a bound that doubles, so that many workers do not come back all at once.
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 20.0
 GIVE_UP_AFTER = 300.0
@@ -23,8 +23,8 @@ _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 NOT_IMPLEMENTED = 501
 _PERMANENT = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 _PERMANENT_ERRNO = frozenset({errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENOSPC, errno.EROFS})
-# What the network libraries beneath fsspec's file systems call a connection that broke. They are no dependency
-# of this package, and some of these are no OSError.
+# Errors of broken connections in the network libraries of fsspec's file systems. By name, because these libraries are
+# not dependencies of this package; some of the errors are no OSError.
 _BROKEN_CONNECTION = frozenset(
     {
         "ClientPayloadError",
@@ -39,12 +39,12 @@ _BROKEN_CONNECTION = frozenset(
 )
 
 
-def patiently(what: str, function: Callable[..., R], *args: Any, **options: Any) -> R:
-    """The result of ``function(*args, **options)``, tried again while it fails for a passing reason.
+def with_backoff(what: str, function: Callable[..., R], *args: Any, **options: Any) -> R:
+    """The result of ``function(*args, **options)``, tried again while it fails with a transient error.
 
-    ``what`` names the operation and its object in errors. FileNotFoundError, FileExistsError and other errors
-    that no wait can cure are raised as they are, a refusal (401, 403, no credentials) as UserError. Raises
-    StoreUnavailable after ``GIVE_UP_AFTER`` seconds.
+    ``what`` names the operation and its object in errors. FileNotFoundError, FileExistsError and other permanent
+    errors are raised unchanged, a refusal (401, 403, no credentials) as UserError. Raises StoreUnavailable after
+    ``GIVE_UP_AFTER`` seconds.
     """
     retrying = Retrying(
         retry=retry_if_exception(is_transient),
@@ -64,7 +64,7 @@ def patiently(what: str, function: Callable[..., R], *args: Any, **options: Any)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same operation may succeed later: 5xx, slow down, timeouts, dropped connections, short reads."""
+    """Whether the same operation may succeed later: 5xx, SlowDown, timeouts, dropped connections, short reads."""
     status = status_of(error)
     if status is not None:
         return (status >= 500 and status != NOT_IMPLEMENTED) or status in _TRANSIENT_STATUS
@@ -78,7 +78,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an answer that became this exception or one that it was raised from."""
+    """The HTTP status behind this exception or one that it was raised from; None without one."""
     for cause in _causes(error):
         response = getattr(cause, "response", None)
         if isinstance(response, Mapping):

@@ -1,4 +1,4 @@
-"""One spelling for every JSON value, so that equal values have equal bytes and equal digests."""
+"""Canonical JSON and digests: equal values have equal bytes and equal digests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fingerprint(value: JSON) -> str:
 
 
 def list_fingerprint(values: Iterable[JSON]) -> str:
-    """The ``fingerprint`` of the list of these values, of which memory holds one at a time."""
+    """The ``fingerprint`` of the list of these values; memory holds one at a time."""
     digest = hashlib.sha256(b"[")
     for position, value in enumerate(values):
         digest.update((b"," if position else b"") + canonical_json(value))
@@ -47,9 +47,9 @@ def file_sha256(path: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """A SHA-256 that tells a file of weights from others, as 64 hexadecimal digits.
+    """A SHA-256 that identifies a file of weights, as 64 hexadecimal digits.
 
-    Above 64 MiB it is of the size, the first and the last mebibyte alone, which takes no time at any size.
+    Above 64 MiB it covers only the size, the first and the last MiB, which is fast at any size.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

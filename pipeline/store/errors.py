@@ -1,4 +1,4 @@
-"""What can be wrong with a store or with a sample on its way into one."""
+"""Errors of stores, and of samples that are being written to one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class InvalidSample(ValueError):  # noqa: N818 - it names the object at fault
 
 
 class CorruptStore(Exception):  # noqa: N818 - it names the object at fault
-    """Bytes on disk that are not what the store's own records say."""
+    """Bytes on disk differ from the store's own records."""
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - it names the fault
-    """An object store that kept failing for longer than it is waited for.
+    """An object store failed for longer than the limit of the retries.
 
-    No OSError, because those make single samples fail, and this is no sample's fault.
+    Not an OSError, because an OSError fails single samples, and this is no sample's fault.
     """
 
 
 class FingerprintMismatch(UserError):  # noqa: N818 - it names the fault
-    """A store made from other inputs than the ones asked for."""
+    """A store was made from other inputs than the requested ones."""

@@ -1,4 +1,4 @@
-"""The parquet tables beside the shards: where each member lies, and what failed."""
+"""The parquet tables beside the shards: the position of each member, and the samples that failed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def index_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def merge_tables(tables: Sequence[pa.Table]) -> pa.Table:
-    """All rows of several index tables, columns that differ in type brought to one, absent ones null."""
+    """All rows of several index tables; columns that differ in type get a common one, absent columns are null."""
     if not tables:
         return index_table([])
     types: dict[str, set[pa.DataType]] = {}
@@ -97,7 +97,7 @@ def _kind(value: Any) -> pa.DataType:
 
 
 def as_text(value: Any) -> str:
-    """A scalar as it stands in a string column: strings as they are, anything else as JSON."""
+    """A scalar as a string column holds it: strings unchanged, anything else as JSON."""
     return value if isinstance(value, str) else canonical_json(value).decode("utf-8")
 
 

@@ -1,9 +1,8 @@
-"""Which shards a store should have: `inventory.json`, by which a lost shard is told from one not made yet.
+"""Which shards a store should have: `inventory.json` separates a lost shard from one that is not made yet.
 
-Shards are committed in any order, so that a number which is missing says nothing. A run notes before its first unit
-which shards it was ``asked`` for, and after its last that all of them were ``made``, once and for all: whatever run
-extends the store afterwards, one of those that has no receipt is lost. ``verify`` reads it, and whatever tells a store
-that lacks shards from one that has changed.
+Shards are committed in any order, so a gap in their numbers means nothing. Before its first unit a run notes the
+shards that it plans (``asked``), and after its last that all of them were ``made``. That stays noted whatever run
+extends the store afterwards: a shard that was made and has no receipt is lost.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from pipeline.store.errors import CorruptStore
 from pipeline.store.location import Location
 from pipeline.store.paths import INVENTORY, done_path
 
-# By name, the first and the last number of every stretch without a gap, in order: a million shards are a few numbers.
-Stretches: TypeAlias = Mapping[str, list[list[int]]]
+# By name, the first and last number of every range without a gap, in order: a million shards take a few numbers.
+Ranges: TypeAlias = Mapping[str, list[list[int]]]
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The shards that the last run was asked for, and those that were all there at the end of a run."""
+    """The shards that the last run planned, and those that a run has completed."""
 
-    asked: Stretches = field(default_factory=dict)
-    made: Stretches = field(default_factory=dict)
+    asked: Ranges = field(default_factory=dict)
+    made: Ranges = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The bytes of the file, sealed by their own digest."""
+        """The bytes of the file, which hold their own digest."""
         content = self._content()
         return canonical_json({**content, "digest": fingerprint(content)})
 
@@ -54,49 +53,51 @@ class Inventory:
 
 
 def note_asked(location: Location, shards: Iterable[str]) -> None:
-    """Note which shards a run is to leave there; raises CorruptStore where the inventory is damaged."""
+    """Note the shards that a run plans; raises CorruptStore where the inventory is damaged."""
     found = read_inventory(location)
-    _replace(location, found, Inventory(stretches(shards), found.made))
+    _replace(location, found, Inventory(ranges_of(shards), found.made))
 
 
 def note_made(location: Location) -> None:
-    """Note that all shards that were asked for are there; raises CorruptStore where the inventory is damaged."""
+    """Note that all planned shards are made; raises CorruptStore where the inventory is damaged."""
     found = read_inventory(location)
-    _replace(location, found, Inventory(found.asked, stretches(chain(names(found.asked), names(found.made)))))
+    _replace(
+        location, found, Inventory(found.asked, ranges_of(chain(shard_names(found.asked), shard_names(found.made))))
+    )
 
 
 def read_inventory(location: Location) -> Inventory:
-    """The inventory of a store, an empty one where no run has written any; raises CorruptStore, naming the file."""
+    """The inventory of a store, empty where no run has written one; raises CorruptStore, naming the file."""
     try:
         return Inventory.from_bytes(location.read(INVENTORY))
     except FileNotFoundError:
         return Inventory()
     except CorruptStore as error:
-        raise CorruptStore(f"{location.url}/{INVENTORY}: {error}; remove it, the next run writes it anew") from error
+        raise CorruptStore(f"{location.url}/{INVENTORY}: {error}; remove it, the next run writes it again") from error
 
 
 def is_whole(location: Location, shards: Collection[str]) -> bool:
-    """Whether ``shards``, those there are, are all that were asked for or made; raises CorruptStore."""
+    """Whether ``shards``, the committed ones, are all that were planned or made; raises CorruptStore."""
     inventory, listed = read_inventory(location), set(shards)
-    return listed.issuperset(chain(names(inventory.asked), names(inventory.made)))
+    return listed.issuperset(chain(shard_names(inventory.asked), shard_names(inventory.made)))
 
 
-def lost(location: Location, inventory: Inventory, shards: Collection[str]) -> Iterator[str]:
-    """A line for each shard that was there at the end of a run and is not among ``shards``, those there are."""
+def lost_shards(location: Location, inventory: Inventory, shards: Collection[str]) -> Iterator[str]:
+    """A line for each shard that was made and is not among ``shards``, the committed ones."""
     listed = set(shards)
-    for shard in names(inventory.made):
-        # Looked for once more: a retry that goes on meanwhile replaces receipts.
+    for shard in shard_names(inventory.made):
+        # Checked again: a concurrent retry replaces receipts.
         if shard not in listed and not location.exists(done_path(shard)):
             yield f"{done_path(shard)}: missing, though the shard was made; lumen run makes it again"
 
 
-def stretches(shards: Iterable[str]) -> dict[str, list[list[int]]]:
-    """Names of shards in any order as stretches of numbers."""
+def ranges_of(shards: Iterable[str]) -> dict[str, list[list[int]]]:
+    """Names of shards, in any order, as ranges of numbers."""
     found: dict[str, list[list[int]]] = {}
     for shard in shards:
         name, _, digits = shard.rpartition("-")
         runs, number = found.setdefault(name, []), int(digits)
-        # Plans count upwards, so that a stretch grows and no list of all numbers is ever held.
+        # Plans count upwards, so a range grows and no list of all numbers is ever held.
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
@@ -104,13 +105,13 @@ def stretches(shards: Iterable[str]) -> dict[str, list[list[int]]]:
     return {name: _joined(runs) for name, runs in found.items()}
 
 
-def size(found: Stretches) -> int:
-    """How many shards these stretches hold."""
+def count_shards(found: Ranges) -> int:
+    """The number of shards in these ranges."""
     return sum(last - first + 1 for runs in found.values() for first, last in runs)
 
 
-def names(found: Stretches) -> Iterator[str]:
-    """The shards of these stretches, sorted by name and number."""
+def shard_names(found: Ranges) -> Iterator[str]:
+    """The shards of these ranges, sorted by name and number."""
     for name, runs in sorted(found.items()):
         for first, last in runs:
             for number in range(first, last + 1):

@@ -1,10 +1,10 @@
 """All receipts of a store as one table, without opening a million files each time.
 
-Receipts are the truth. Once there are many, they are folded into ``done/<sha256>.parquet``, a cache that is named
-after its own bytes: a row a receipt, with the stamp (inode, size and time, or whatever the object store tells) that
-the receipt's file had. A listing of ``done`` then says which rows still hold. Receipts that are not in it, or that
-have another stamp by now, are read one by one; rows whose receipt is gone are left out; a ledger that does not
-match its name is ignored, and replaced at the next folding. Losing it loses nothing.
+Receipts are the truth. Once they are many, they are folded into ``done/<sha256>.parquet``, a cache that is named
+after its own bytes: one row for each receipt, with the stamp (inode, size and time, or the listing of the object store)
+of the receipt's file. A listing of ``done`` then shows which rows are still valid. Receipts without a row, or with
+another stamp, are read one by one; rows without a receipt are left out; a ledger that does not match its name is
+ignored, and replaced at the next folding. Losing it loses nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pipeline.store.location import Location
 from pipeline.store.paths import done_path
 from pipeline.store.receipt import Receipt, stored_fields
 
-# Fewer than this are read faster than the bookkeeping would be worth.
+# Fewer are read faster without a ledger.
 FOLD_AT_LEAST = 1000
-# A folding rewrites the whole ledger, so that it waits until this share of the receipts is new.
+# A folding rewrites the whole ledger, so it waits until this share of the receipts is new.
 FOLD_SHARE = 1 / 8
 
 _CHUNK = 8192
@@ -41,7 +41,7 @@ def _type_of(annotation: str) -> pa.DataType:
 
 
 _SCHEMA = pa.schema([("stamp", pa.int64()), *((item.name, _type_of(str(item.type))) for item in stored_fields())])
-# They are held as JSON.
+# Columns that hold JSON.
 _MAPPINGS = ("failure_reasons", "drop_reasons")
 
 
@@ -101,7 +101,7 @@ def fold(location: Location) -> bool:
     try:
         folded = _folded(location, _SCHEMA.names)
         kept = folded.filter(pc.is_in(folded["shard"], current["shard"]))
-        # In whatever order they were listed, and part by part to disk: to sort them would hold all of them twice.
+        # In the order of the listing, and part by part to disk: sorting would hold all of them twice.
         with scratch.open("wb") as stream:
             with pq.ParquetWriter(stream, _SCHEMA, compression="zstd") as writer:
                 for part in (kept, *_read_receipts(location, unread, stamps, _SCHEMA)):
@@ -116,16 +116,16 @@ def fold(location: Location) -> bool:
 
 
 def ledger_path(name: str) -> str:
-    """Where the ledger of that digest lies."""
+    """The path of the ledger with that digest."""
     return f"done/{name}.parquet"
 
 
 def ledger_faults(location: Location, receipts: Mapping[str, Receipt]) -> Iterator[str]:
-    """A line for each ledger that is damaged, and for each of its rows that contradicts the receipt it was made of."""
+    """A line for each damaged ledger, and for each of its rows that contradicts its receipt."""
     for name in location.names("done", ".parquet"):
         folded = _read_ledger(location, name, _SCHEMA.names)
         if folded is None:
-            yield f"{ledger_path(name)}: not the table that its name is the sha256 of"
+            yield f"{ledger_path(name)}: its sha256 is not its name"
             continue
         current, _, _ = _current(location, folded)
         for row in receipts_of(current):
@@ -142,7 +142,7 @@ def _load(location: Location, columns: Sequence[str]) -> pa.Table:
 
 
 def _current(location: Location, folded: pa.Table) -> tuple[pa.Table, list[str], list[int]]:
-    """The rows that still hold, and shard and stamp of the receipts that are not among them."""
+    """The rows that are still valid, and shard and stamp of the receipts that are not among them."""
     shards, stamps = location.stamps("done", ".json")
     listed, stamp = pa.array(shards, pa.string()), pa.array(stamps, pa.int64())
     del shards, stamps
@@ -153,9 +153,9 @@ def _current(location: Location, folded: pa.Table) -> tuple[pa.Table, list[str],
 
 
 def _folded(location: Location, columns: Sequence[str]) -> pa.Table:
-    """These columns of the ledger; no rows where there is none that matches its name.
+    """These columns of the ledger; no rows where no ledger matches its name.
 
-    Two are there only while one replaces the other, and then either will do.
+    Two exist only while one replaces the other, and then either will do.
     """
     for name in location.names("done", ".parquet"):
         if (table := _read_ledger(location, name, columns)) is not None:

@@ -19,7 +19,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from augment.errors import UserError
-from pipeline.store.backoff import NOT_IMPLEMENTED, patiently, status_of
+from pipeline.store.backoff import NOT_IMPLEMENTED, status_of, with_backoff
 from pipeline.store.errors import CorruptStore
 
 R = TypeVar("R")
@@ -33,17 +33,17 @@ class Location:
     """A root directory; every path below is relative to it.
 
     A name becomes visible only with all its bytes: on a local disk by rename, elsewhere by one upload. Elsewhere
-    every operation is tried again while it fails for a passing reason (see ``retry``), and then raises
+    every operation is repeated while it fails with a transient error (see ``backoff``), and then raises
     StoreUnavailable; a refusal is a UserError.
     """
 
     def __init__(self, url: str) -> None:
         if "://" not in url:
-            # By its letters: fsspec takes `::` in a path for a chain of file systems.
+            # Without parsing: fsspec reads `::` in a path as a chain of file systems.
             self.fs, root = LocalFileSystem(), str(LocalFileSystem._strip_protocol(url))
         else:
             try:
-                # Other processes write here, so that a listing kept from before would be wrong.
+                # Other processes write here, so a cached listing would be wrong.
                 self.fs, root = url_to_fs(url, use_listings_cache=False)
             except (ImportError, ValueError) as error:
                 raise UserError(f"cannot open {url}: {error}") from error
@@ -58,7 +58,7 @@ class Location:
     def exists(self, path: str) -> bool:
         """Whether the file is there."""
         if self.is_local:
-            return os.path.exists(self.full(path))  # noqa: PTH110 - asked for every receipt of a run
+            return os.path.exists(self.full(path))  # noqa: PTH110 - called for every receipt of a run
         try:
             self._call("look at", path, self.fs.info, self.full(path))
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class Location:
         """The sorted names in a directory that end with ``suffix``, without it; none where it is absent."""
         try:
             if self.is_local:
-                found = os.listdir(self.full(directory))  # noqa: PTH208 - names alone, of a million files
+                found = os.listdir(self.full(directory))  # noqa: PTH208 - only names, of a million files
             else:
                 paths = self._call("list", directory, self.fs.ls, self.full(directory), detail=False)
                 found = [path.rstrip("/").rsplit("/", 1)[-1] for path in paths]
@@ -90,7 +90,7 @@ class Location:
         return [name[: -len(suffix)] for name, _ in found], stamps
 
     def entries(self, directory: str) -> list[tuple[str, bool]]:
-        """What lies in a directory, sorted: each name, and whether it is a directory; nothing where it is absent."""
+        """The sorted entries of a directory: each name, and whether it is a directory; empty where it is absent."""
         try:
             if self.is_local:
                 with os.scandir(self.full(directory)) as found:
@@ -111,7 +111,7 @@ class Location:
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises FileNotFoundError."""
         if self.is_local:
-            with open(self.full(path), "rb", buffering=0) as stream:  # noqa: PTH123 - a million receipts come by here
+            with open(self.full(path), "rb", buffering=0) as stream:  # noqa: PTH123 - reads a million receipts
                 return stream.read()
         return bytes(self._call("read", path, self.fs.cat_file, self.full(path)))
 
@@ -120,11 +120,11 @@ class Location:
         return int(self._call("look at", path, self.fs.info, self.full(path))["size"])
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
-        """All bytes of each file, fetched concurrently where that is of use; raises FileNotFoundError."""
+        """All bytes of each file, fetched concurrently where that is faster; raises FileNotFoundError."""
         return self._each(self.read, paths)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each (offset, size) of one file, a ranged read each; fewer where the file ends before."""
+        """The bytes of each (offset, size) of one file, one ranged read each; fewer where the file ends earlier."""
         full = self.full(path)
         starts = [offset for offset, _ in ranges]
         ends = [offset + size for offset, size in ranges]
@@ -150,9 +150,9 @@ class Location:
             copy.unlink(missing_ok=True)
 
     def scratch(self, name: str) -> Path:
-        """A fresh path on a local disk for bytes that are not to be seen yet.
+        """A fresh path on a local disk for bytes that are not visible yet.
 
-        Its name says which process owns it, so that ``sweep`` can tell what a killed one left behind.
+        Its name holds the process that owns it, so that ``sweep`` finds the files of killed processes.
         """
         unique = f"{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
         directory = self._scratch_folder()
@@ -160,7 +160,7 @@ class Location:
         return directory / unique
 
     def publish(self, scratch: Path, path: str) -> None:
-        """Give a finished scratch file its final name, replacing what stood there."""
+        """Give a finished scratch file its final name, replacing any file of that name."""
         if self.is_local:
             target = Path(self.full(path))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ class Location:
             scratch.unlink()
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a whole file, replacing what stood there."""
+        """Write a whole file, replacing any file of that name."""
         if not self.is_local:
             self._upload(path, self.fs.pipe_file, self.full(path), data)
             return
@@ -184,10 +184,10 @@ class Location:
             scratch.unlink(missing_ok=True)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write a whole file unless one of that name is there; False where one is that holds other bytes.
+        """Write a whole file unless one of that name exists; False where the existing one holds other bytes.
 
-        Atomic on object stores by a conditional upload, where they know one: S3, Google Cloud Storage and Azure
-        do. A local caller holds ``locked``.
+        Atomic on object stores with conditional uploads: S3, Google Cloud Storage and Azure. A local caller holds
+        ``locked``.
         """
         if self.is_local:
             return self._create_unless_seen(path, data)
@@ -198,7 +198,7 @@ class Location:
                 return self._create_unless_seen(path, data)
             if not isinstance(error, FileExistsError) and status_of(error) != _PRECONDITION_FAILED:
                 raise
-            # What stands there is our own where an earlier try arrived and its answer did not.
+            # The existing file is our own where an earlier try arrived and its answer did not.
             return self.read(path) == data
         return True
 
@@ -219,7 +219,7 @@ class Location:
             with suppress(FileNotFoundError):
                 self._call("remove", "", self.fs.rm, self.root, recursive=True)
             return
-        # Whatever cannot be removed is told, but for what somebody else removes meanwhile.
+        # Only files that another process removes at the same time may be missing; every other error is raised.
         while os.path.lexists(self.root):
             with suppress(FileNotFoundError):
                 shutil.rmtree(self.root)
@@ -261,7 +261,7 @@ class Location:
     def _call(self, doing: str, path: str, function: Callable[..., R], *args: Any, **options: Any) -> R:
         if self.is_local:
             return function(*args, **options)
-        return patiently(f"cannot {doing} {self.url}/{path}", function, *args, **options)
+        return with_backoff(f"cannot {doing} {self.url}/{path}", function, *args, **options)
 
     def _upload(self, path: str, function: Callable[..., object], *args: Any, **options: Any) -> None:
         try:
@@ -293,7 +293,7 @@ def _stamp(parts: object) -> int:
 
 def _is_orphan(scratch_name: str) -> bool:
     rest, *owner = scratch_name.rsplit(".", 3)
-    # Scratch files of other machines, and files of somebody else.
+    # Scratch files of other machines, and files of other programs.
     if len(owner) < 3 or not owner[0].isdigit() or not rest.endswith(f".{socket.gethostname()}"):
         return False
     try:

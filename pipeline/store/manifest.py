@@ -1,4 +1,4 @@
-"""What a store is, and from what it was made."""
+"""The manifest of a store: its kind, classes and geometry, and the inputs that it was made from."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Manifest:
 
     ``inputs`` holds everything that changes the samples (semantic config, model revisions, upstream digests)
     and nothing else; with the other fields it makes the fingerprint. ``geometry`` is {"height", "width"} in
-    pixels, or empty where sizes vary. ``taxonomy`` is what `pipeline.taxonomies.taxonomy_entry` says of the classes
-    of the labels: their name, or all of them as JSON where no name is known everywhere; None without labels.
+    pixels, or empty where sizes vary. ``taxonomy`` is the `pipeline.taxonomies.taxonomy_entry` of the labels: its
+    name, or all classes as JSON where it has no built-in name; None without labels.
     """
 
     kind: str
@@ -78,32 +78,32 @@ class Manifest:
 
 
 def taxonomy_of(manifest: Manifest) -> Taxonomy | None:
-    """What the ids in a store's labels mean; None for a store without labels.
+    """The taxonomy of a store's labels; None for a store without labels.
 
-    Raises UserError for a name that is not known and for an object that is no taxonomy.
+    Raises UserError for an unknown name and for an object that is no taxonomy.
     """
     return None if manifest.taxonomy is None else taxonomy_of_entry(manifest.taxonomy)
 
 
-def differences(stored: JSON, asked: JSON, path: str = "", name: Callable[[str], str] = str) -> list[str]:
-    """One line for each leaf in which two JSON values differ: ``path: stored X, asked Y``, digests cut to 8 digits.
+def differences(stored: JSON, requested: JSON, path: str = "", name: Callable[[str], str] = str) -> list[str]:
+    """One line for each leaf in which two JSON values differ: ``path: stored X, requested Y``, digests cut to 8 digits.
 
-    ``name`` gives the words that stand for a path.
+    ``name`` gives the words to show for a path.
     """
-    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+    if isinstance(stored, Mapping) and isinstance(requested, Mapping):
         lines: list[str] = []
-        for key in sorted({*stored, *asked}):
+        for key in sorted({*stored, *requested}):
             inner = f"{path}.{key}" if path else key
-            if key not in asked:
-                lines.append(f"{name(inner)}: stored {_short(stored[key])}, not asked for")
+            if key not in requested:
+                lines.append(f"{name(inner)}: stored {_short(stored[key])}, not requested")
             elif key not in stored:
-                lines.append(f"{name(inner)}: not stored, asked {_short(asked[key])}")
+                lines.append(f"{name(inner)}: not stored, requested {_short(requested[key])}")
             else:
-                lines.extend(differences(stored[key], asked[key], inner, name))
+                lines.extend(differences(stored[key], requested[key], inner, name))
         return lines
-    if canonical_json(stored) == canonical_json(asked):
+    if canonical_json(stored) == canonical_json(requested):
         return []
-    return [f"{name(path)}: stored {_short(stored)}, asked {_short(asked)}"]
+    return [f"{name(path)}: stored {_short(stored)}, requested {_short(requested)}"]
 
 
 def _short(value: JSON, limit: int = 60) -> str:

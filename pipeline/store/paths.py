@@ -1,13 +1,13 @@
-"""Where the files of a store lie, relative to its root.
+"""The paths of the files of a store, relative to its root.
 
-On a local disk a committer holds a lock and renames, so that a shard's files have one name each. An object store
+On a local disk a committer holds a lock and renames, so a shard's files have one name each. An object store
 has neither: there two attempts at a shard may upload at the same time, and may differ in bytes. So each attempt
 uploads under names of its own, ``<shard>.<attempt>.tar`` and so on, and only then creates the receipt, which names
-the attempt, on the condition that there is none (``If-None-Match: *``). Whoever comes second is told so, returns
-the receipt that stands, and removes its own files. Hence a receipt always matches the bytes it speaks of, without
-a clock or a lease, whatever is killed, delayed or repeated; and files that no receipt names are nobody's, which
-``Store.sweep`` removes once their shard has a receipt. (Where an object store knows no such condition the last
-receipt stands, and still names its own files.)
+the attempt, on the condition that none exists (``If-None-Match: *``). The second attempt gets an error, returns
+the existing receipt, and removes its own files. So a receipt always matches its bytes, without a clock or a lease,
+whatever is killed, delayed or repeated. Files that no receipt names belong to nobody, and ``Store.sweep`` removes
+them once their shard has a receipt. (On an object store without such a condition the last receipt wins, and
+still names its own files.)
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SHARD_NAME = re.compile(r"[A-Za-z0-9_-]+-\d{6,}")
 
 
 def tar_path(shard: str, attempt: str = "") -> str:
-    """The samples."""
+    """The tar of the samples."""
     return f"shards/{_name(shard, attempt)}.tar"
 
 
 def index_path(shard: str, attempt: str = "") -> str:
-    """A row for each sample of the tar."""
+    """The index: a row for each sample of the tar."""
     return f"index/{_name(shard, attempt)}.parquet"
 
 
 def quarantine_path(shard: str, attempt: str = "") -> str:
-    """A row for each sample that is not in the tar."""
+    """The quarantine: a row for each sample that failed."""
     return f"quarantine/{_name(shard, attempt)}.parquet"
 
 

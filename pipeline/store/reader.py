@@ -19,7 +19,7 @@ class SampleReader:
     """Reads samples by key with ranged reads, straight from the tar shards.
 
     ``members`` limits ``read`` to these extensions (such as "png" and "json"); None reads all. The index is
-    read once, so samples committed later are not seen. Raises CorruptStore where a key stands in two shards.
+    read once, so samples committed later are not seen. Raises CorruptStore where two shards have the same key.
     A copy sent to another process reads the index again there.
     """
 
@@ -33,7 +33,7 @@ class SampleReader:
         self._rows = {key: row for row, key in enumerate(self.keys)}
         if len(self._rows) < len(self.keys):
             twice = next(key for row, key in enumerate(self.keys) if self._rows[key] != row)
-            raise CorruptStore(f"{store.url}: key {twice} stands there twice")
+            raise CorruptStore(f"{store.url}: key {twice} is there twice")
         self._extents = {
             name.removesuffix(":offset"): (
                 self.index[name].to_pylist(),
@@ -62,12 +62,11 @@ class SampleReader:
         return decode(key, self.read_members(key))
 
     def samples(self, split: str | None = None) -> Iterator[Sample]:
-        """Every sample in the order of the keys, or those whose metadata name this split; reads one at a time."""
-        splits = self.index["split"].to_pylist() if split is not None and "split" in self.index.column_names else []
-        chosen = (
-            self.keys if split is None else [key for key, of in zip(self.keys, splits, strict=False) if of == split]
-        )
-        return map(self.read, chosen)
+        """Every sample in the order of the keys, or those of one split; reads one at a time."""
+        if split is None:
+            return map(self.read, self.keys)
+        splits = zip(self.keys, self.index["split"].to_pylist(), strict=True)
+        return map(self.read, [key for key, found in splits if found == split])
 
     def read_members(self, key: str) -> dict[str, bytes]:
         """The bytes of the members that ``read`` decodes, by extension; raises KeyError for an unknown key."""
@@ -87,8 +86,8 @@ class SampleReader:
         return self._read(row, [extension])[0]
 
     def _read(self, row: int, extensions: list[str]) -> list[bytes]:
-        # The tar header in front of a member names it: a shard that was made again after this index was read does not
-        # pass for the old one, even where a member of the same size lies there now.
+        # The tar header in front of a member names it. It shows where a shard was made again after this index was read,
+        # even if a member of the same size is at that offset now.
         ranges = [
             (self._extents[ext][0][row] - BLOCKSIZE, self._extents[ext][1][row] + BLOCKSIZE) for ext in extensions
         ]

@@ -1,4 +1,4 @@
-"""The receipt of a shard: the commit, and all that ``status`` needs."""
+"""The receipt of a shard: it is the commit, and holds all that ``status`` needs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline.store.canonical import canonical_json, fingerprint
 from pipeline.store.errors import CorruptStore
 from pipeline.store.paths import index_path, quarantine_path, tar_path
 
-# Metadata of a field that lives as long as the run.
+# Metadata of a field that is not written to the file.
 NOT_STORED = {"stored": False}
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a committed shard holds.
+    """The content of a committed shard in figures.
 
-    The digests are of the files as they lie in the store; ``quarantine_sha256`` is None without failures.
+    The digests are of the files in the store; ``quarantine_sha256`` is None without failures.
     ``seconds`` is the time the shard took and ``finished`` the Unix time of its commit. ``failure_reasons``
     and ``drop_reasons`` count by kind. ``store`` is the fingerprint of the store and ``unit`` that of the
-    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk. ``notes`` count what
-    a worker noted of its samples for the summary of the run, and are not stored.
+    work unit. ``attempt`` is part of the names of the shard's files, and empty on a local disk. ``notes`` count
+    the notes of a worker on its samples, for the summary of the run, and are not stored.
     """
 
     shard: str
@@ -47,21 +47,21 @@ class Receipt:
 
     @property
     def tar_path(self) -> str:
-        """Where the samples lie."""
+        """The path of the samples."""
         return tar_path(self.shard, self.attempt)
 
     @property
     def index_path(self) -> str:
-        """Where the index lies."""
+        """The path of the index."""
         return index_path(self.shard, self.attempt)
 
     @property
     def quarantine_path(self) -> str:
-        """Where the failures lie, if there are any."""
+        """The path of the failures, if any."""
         return quarantine_path(self.shard, self.attempt)
 
     def to_bytes(self) -> builtins.bytes:
-        """The bytes of ``done/<shard>.json``, sealed by their own digest."""
+        """The bytes of ``done/<shard>.json``, which hold their own digest."""
         content = {item.name: getattr(self, item.name) for item in stored_fields()}
         if not self.attempt:
             del content["attempt"]
@@ -69,12 +69,12 @@ class Receipt:
 
     @classmethod
     def from_bytes(cls, data: builtins.bytes) -> Receipt:
-        """The receipt of these bytes; raises CorruptStore unless ``to_bytes`` has sealed them."""
+        """The receipt of these bytes; raises CorruptStore unless their digest is right."""
         try:
             fields = json.loads(data)
             digest = fields.pop("digest")
             receipt = cls(**fields)
-            # Cutting the seal out again costs a quarter of writing the content anew, of a million receipts.
+            # Cutting the digest out costs a quarter of writing the content again, which counts for a million receipts.
             content = data.replace(f'"digest":"{digest}",'.encode(), b"", 1)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptStore(f"not a receipt ({error})") from error

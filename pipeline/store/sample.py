@@ -1,4 +1,4 @@
-"""One sample of a store, and what became of one that was not written."""
+"""One sample of a store, and the record of one that was not written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.store.errors import InvalidSample
 
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 RESERVED_METADATA = frozenset({"key", "shard"})
-# Metadata that is False where an image among labelled ones has no label of its own, so that none is missed.
+# Metadata that is False for an image without a label among labelled ones, so that `verify` does not expect one.
 LABELLED = "labelled"
 
 
@@ -25,7 +25,7 @@ class Sample:
     ``image`` is uint8 [H, W, 3] RGB, ``label`` uint8 or uint16 [H, W] of train ids (255 = ignored),
     ``layout`` float16 [K, h, w], ``instances`` uint16 [H, W] with 0 where there is no object. ``key`` uses letters,
     digits, ``_`` and ``-`` only. Scalar metadata becomes columns of the index, so the names ``key`` and ``shard``
-    and names with a colon are taken. Raises InvalidSample.
+    and names with a colon are reserved. Raises InvalidSample.
     """
 
     key: str

@@ -22,9 +22,9 @@ from pipeline.store.receipt import Receipt
 from pipeline.store.sample import Failure, Sample, kind_of
 from pipeline.store.writer import ShardWriter
 
-# Small files that are read together.
+# How many small files are read together.
 _FILES_AT_ONCE = 256
-# What of a row of the quarantine a `Failure` holds.
+# The columns of the quarantine that make a `Failure`.
 _FAILURE = ["key", "stage", "reason", "traceback"]
 
 
@@ -62,19 +62,19 @@ class Store:
 
     @staticmethod
     def is_at(url: str) -> bool:
-        """Whether there is a store at the URL: its manifest, that is."""
+        """Whether the URL has a store: its manifest."""
         return Location(url).exists(MANIFEST)
 
     @staticmethod
-    def left_at(url: str) -> bool:
-        """Whether there is a store at the URL, or receipts of one that has lost its manifest."""
+    def traces_at(url: str) -> bool:
+        """Whether the URL has a store, or receipts of one that has lost its manifest."""
         return Store.is_at(url) or bool(Location(url).names("done", ".json"))
 
     @staticmethod
     def remove(url: str) -> None:
-        """Remove whatever lies at the URL; receipts go first, so that half a removal leaves no half a store.
+        """Remove everything at the URL, in an order in which an interrupted removal leaves no part of a store.
 
-        Before them goes the inventory, by which they would be missed.
+        The inventory goes first, so that `verify` misses no shard, then the receipts.
         """
         location = Location(url)
         location.remove(INVENTORY)
@@ -129,19 +129,19 @@ class Store:
         return totals(self.location)
 
     def fold(self) -> bool:
-        """Fold receipts into the ledger where many are new, which makes reading them fast; see ``ledger``."""
+        """Fold receipts into the ledger if many are new, which makes reading them fast; see ``ledger``."""
         return fold(self.location)
 
     def note_asked(self, shards: Iterable[str]) -> None:
-        """Note which shards a run is to leave here; see ``inventory``."""
+        """Note the shards that a run plans; see ``inventory``."""
         note_asked(self.location, shards)
 
     def note_made(self) -> None:
-        """Note that they are all here, so that ``verify`` misses one that is lost from now on."""
+        """Note that all of them are made, so that ``verify`` reports one that is lost later."""
         note_made(self.location)
 
     def is_whole(self) -> bool:
-        """Whether no shard is missing that the last run was asked for, or that was there at the end of any."""
+        """Whether no shard is missing that the last run planned, or that any run completed."""
         return is_whole(self.location, self.done())
 
     def index(self) -> pa.Table:
@@ -153,7 +153,7 @@ class Store:
         return merge_tables(list(self._index_tables())).sort_by([("shard", "ascending"), ("key", "ascending")])
 
     def shard_keys(self) -> Iterator[tuple[str, list[str]]]:
-        """Each committed shard, sorted, with the sorted keys of its samples; memory holds few shards at a time."""
+        """Each committed shard, in order, with the sorted keys of its samples; memory holds few shards at a time."""
         for shard, table in zip(self.attempts(), self._index_tables(["key"]), strict=True):
             yield shard, sorted(table["key"].to_pylist())
 
@@ -163,7 +163,7 @@ class Store:
         return merge_tables([quarantine_table("", ()), *self._tables(paths)])
 
     def example_failure(self) -> Failure | None:
-        """The first failure of the commonest kind, or None where nothing failed; reads one quarantine file."""
+        """The first failure of the most common kind, or None where nothing failed; reads one quarantine file."""
         table = self.receipt_table(["failures", "failure_reasons", "attempt"])
         failed = table.filter(pc.greater(table["failures"], 0)).to_pylist()
         by_shard = [(row, Counter(json.loads(row["failure_reasons"]))) for row in failed]
@@ -192,7 +192,7 @@ class Store:
         """Write a whole shard from a stream of samples; memory holds one sample at a time.
 
         ``failures`` and ``dropped`` are read after the samples are exhausted, so they may grow meanwhile.
-        ``started`` is a ``time.monotonic()``. Nothing is left behind where ``samples`` or a sample raises.
+        ``started`` is a ``time.monotonic()``. Where ``samples`` or a sample raises, no file is left.
         """
         started = time.monotonic() if started is None else started
         with self.writer(shard) as writer:
@@ -209,9 +209,9 @@ class Store:
             self.location.remove_many([receipt.quarantine_path, receipt.index_path, receipt.tar_path])
 
     def sweep(self) -> int:
-        """Remove what killed or beaten attempts have left; returns how many files.
+        """Remove the files of killed attempts, and of those that came second; returns how many.
 
-        Those are scratch files of processes of this machine that are gone, and on object stores the files of
+        Those are scratch files of processes of this machine that have ended, and on object stores the files of
         attempts at shards that another attempt has committed.
         """
         left = self.location.sweep()
@@ -222,7 +222,7 @@ class Store:
         return left
 
     def _orphans(self) -> Iterator[str]:
-        # Listed before the receipts are read: an attempt that is missing there is beaten, not yet to be committed.
+        # Listed before the receipts are read: an attempt that they do not name came second, and is not about to commit.
         suffixes = {"shards": ".tar", "index": ".parquet", "quarantine": ".parquet"}
         listed = [(folder, suffix, self.location.names(folder, suffix)) for folder, suffix in suffixes.items()]
         committed = self.attempts()

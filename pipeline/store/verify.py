@@ -1,4 +1,4 @@
-"""Does a store hold what its records say?"""
+"""Verifying a store: every file against the store's own records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.store.canonical import file_sha256
 from pipeline.store.codec import IMAGE_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
-from pipeline.store.inventory import Inventory, lost, names, read_inventory, size
+from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
 from pipeline.store.manifest import LAYOUTS, Manifest, taxonomy_of
@@ -34,13 +34,13 @@ from pipeline.taxonomies import Taxonomy
 
 @dataclass(frozen=True)
 class StoreFindings:
-    """What was looked at in a store, and what is wrong with it.
+    """The result of verifying a store.
 
     Attributes:
         faults: one line each, naming the file; empty where all is well.
-        shards, samples: how many have been looked at.
-        asked: shards that the last run was asked for; 0 where the store was written by none.
-        unmade: how many of those have not been made yet, which is no fault.
+        shards, samples: how many were checked.
+        asked: shards that the last run planned; 0 where no run has written the store.
+        unmade: how many of those are not made yet, which is no fault.
     """
 
     faults: Sequence[str]
@@ -56,12 +56,12 @@ def verify_store(url: str, threads: int | None = None) -> list[str]:
 
 
 def examine_store(url: str, threads: int | None = None) -> StoreFindings:
-    """Look at every byte of a store, in so many threads; None is one for each core.
+    """Check every byte of a store in ``threads`` threads; None is one for each core.
 
-    Every file is hashed again; every member is found where the index says and decoded; images and labels are
+    Every file is hashed again; every member is at the place in the index and decodes; images and labels are
     paired, have the store's geometry and only ids of its taxonomy or its ignore index; neural layouts are finite; no
-    key is doubled; no shard is gone that was there when a run ended; a ledger agrees with the receipts. What has no
-    receipt does not exist and is not looked at. Raises UserError where there is no store.
+    key is doubled; no shard is missing that a run completed; a ledger agrees with the receipts. Files without a
+    receipt are not part of the store and are not checked. Raises UserError where there is no store.
     """
     location = Location(url)
     if not location.exists(MANIFEST):
@@ -81,7 +81,7 @@ def examine_store(url: str, threads: int | None = None) -> StoreFindings:
     faults.extend(_duplicates({shard: found.keys for shard, found in zip(shards, checked, strict=True)}))
     inventory, damage = _inventory(location)
     faults.extend(damage)
-    faults.extend(lost(location, inventory, shards))
+    faults.extend(lost_shards(location, inventory, shards))
     receipts = {found.receipt.shard: found.receipt for found in checked if found.receipt is not None}
     faults.extend(ledger_faults(location, receipts))
     return StoreFindings(
@@ -89,8 +89,8 @@ def examine_store(url: str, threads: int | None = None) -> StoreFindings:
         [" ".join(fault.split()) for fault in faults],
         len(shards),
         sum(len(found.keys) for found in checked),
-        size(inventory.asked),
-        len(set(names(inventory.asked)).difference(shards, names(inventory.made))),
+        count_shards(inventory.asked),
+        len(set(shard_names(inventory.asked)).difference(shards, shard_names(inventory.made))),
     )
 
 
@@ -103,7 +103,7 @@ def _taxonomy(manifest: Manifest) -> tuple[Taxonomy | None, list[str]]:
 
 @dataclass(frozen=True)
 class _Checked:
-    """What was found in one shard: its receipt, unless that is damaged, the keys of its tar, and the faults."""
+    """The findings in one shard: its receipt, None where that is damaged, the keys of its tar, and the faults."""
 
     receipt: Receipt | None
     keys: list[str]
@@ -122,7 +122,7 @@ def _check_shard(store: Store, shard: str, taxonomy: Taxonomy | None) -> _Checke
         faults.append(f"{done_path(shard)}: the receipt of another store ({receipt.store[:12]})")
     try:
         with store.location.fetched(receipt.tar_path) as tar:
-            # Bytes that are known to be wrong are not worth a decoder's opinion.
+            # Files with a wrong digest need not be decoded.
             if damage := list(_check_digests(store.location, receipt, tar)):
                 return _Checked(receipt, [], [*faults, *damage])
             sample_faults, keys = _check_samples(store, receipt, tar, taxonomy)
@@ -188,7 +188,7 @@ def _samples(tar: Path) -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
                     raise CorruptStore(f"{entry.name} is not a file")
                 extension = entry.name.partition(".")[2]
                 if extension in members:
-                    raise CorruptStore(f"{entry.name} stands there twice")
+                    raise CorruptStore(f"{entry.name} is there twice")
                 members[extension] = (entry.offset_data, content.read())
             yield key, members
 
@@ -249,7 +249,7 @@ def _duplicates(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for key, count in sorted(counts.items()):
         if count > 1:
             shards = ", ".join(shard for shard, shard_keys in keys.items() if key in shard_keys)
-            yield f"{key}: stands there {count} times, in {shards}"
+            yield f"{key}: is there {count} times, in {shards}"
 
 
 def _inventory(location: Location) -> tuple[Inventory, list[str]]:

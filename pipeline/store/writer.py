@@ -1,4 +1,4 @@
-"""Writing one shard: streamed to scratch, then made visible all at once."""
+"""Writing one shard: streamed to a scratch file, then made visible at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.store.tar import TarStream
 
 
 class ShardWriter:
-    """A shard in the making, used as a context manager; without ``commit`` it leaves nothing behind."""
+    """A shard that is being written, used as a context manager; without ``commit`` it leaves no file."""
 
     def __init__(self, location: Location, manifest: Manifest, shard: str) -> None:
         self._location = location
@@ -76,7 +76,7 @@ class ShardWriter:
         """Publish tar, index and quarantine, and the receipt last.
 
         ``dropped`` holds a reason for each sample left out on purpose. Where another attempt has committed
-        this shard first, its receipt is returned and this attempt vanishes.
+        this shard first, its receipt is returned and the files of this attempt are removed.
         """
         sha256 = self._tar.finish()
         self._stream.flush()

@@ -12,15 +12,15 @@ Groups = dict[str, tuple[str, ...]]
 # Ignored: "sign symbol" holds traffic lights and advertisements too, "bicyclist" is rider and bicycle in one.
 CAMVID_GROUPS: Groups = {
     "sky": ("sky",),
-    # With walls, arches and tunnels, which few pixels are.
+    # Includes walls, arches and tunnels, which have few pixels.
     "building": ("building",),
     "pole": ("pole",),
     "road": ("road",),
     "sidewalk": ("pavement",),
-    # With some verges, which would be terrain.
+    # Includes some verges, which would be "terrain".
     "vegetation": ("tree",),
     "fence": ("fence",),
-    # With trucks and buses, which are few beside the cars.
+    # Includes the trucks and buses, which are few.
     "car": ("car",),
     "person": ("pedestrian",),
 }

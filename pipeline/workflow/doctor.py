@@ -20,7 +20,6 @@ PACKAGES = (
     "mmsegmentation",
     "mmengine",
     "pyarrow",
-    "webdataset",
 )
 MINIMUM_FREE_BYTES = 5 << 30
 

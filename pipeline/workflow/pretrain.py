@@ -11,8 +11,8 @@ from pydantic import Field
 
 from augment.errors import UserError
 from augment.files import write_whole
-from augment.lumen.options import REPORTING_KEYS, PretrainOptions
-from augment.options import AbsolutePath, Name, Options
+from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
+from augment.options import AbsolutePath, Name
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
 from pipeline.engine import training_progress
 from pipeline.stages.fit import BackboneOptions
@@ -30,14 +30,11 @@ if TYPE_CHECKING:
 REQUEST = "request.json"
 
 
-class SourceConfig(Options):
-    """Training images and how crops are cut from them."""
+class SourceConfig(CropOptions):
+    """A dataset of training images, the size of their crops, and how to cut these."""
 
     dataset: DatasetOptions
     geometry: SizeOptions
-    crops_per_image: int = Field(default=1, ge=1, le=1000, description="crops of each image to learn from")
-    smallest: float = Field(default=0.6, gt=0, le=1, description="smallest crop, as a share of the largest")
-    weight: float = Field(default=1.0, gt=0, description="how often a step draws from this source")
 
 
 class PretrainConfig(PretrainOptions):
@@ -49,11 +46,11 @@ class PretrainConfig(PretrainOptions):
     device: str = Field(default="cpu", description="torch device")
     threads: int | None = Field(default=None, ge=1, description="compute threads; null takes torch's default")
     backbone: BackboneOptions
-    sources: dict[str, SourceConfig] = Field(min_length=1, description="what to learn from; train splits only")
+    sources: dict[str, SourceConfig] = Field(min_length=1, description="training images, of train splits only")
 
 
 def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
-    """Do what is left of a pretraining; see `augment.lumen.pretrain`."""
+    """Start or resume a pretraining; see `augment.lumen.pretrain`."""
     import torch
 
     from augment.backbones import LayeredBackbone, load_backbone
@@ -78,10 +75,10 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
 
 
 def device_of(name: str) -> torch.device:
-    """The torch device of that name.
+    """The torch device of this name.
 
     Raises:
-        UserError: torch knows none, or has none here.
+        UserError: torch does not know it, or this machine has no such device.
     """
     import torch
 
@@ -90,53 +87,51 @@ def device_of(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"device={name!r}: {reason}; give cpu, or cuda where there is a GPU") from error
+        raise UserError(f"device={name!r}: {reason}; give cpu, or cuda on a machine with a GPU") from error
     return device
 
 
 def require_free_destination(folder: Path) -> None:
-    """Check that the finished model would replace nothing but a model.
+    """Check that the destination is free or holds an older model, which the new one replaces.
 
     Raises:
         UserError: the folder holds something else.
     """
     if folder.exists() and not (folder / "model_index.json").is_file() and any(folder.iterdir()):
-        raise UserError(
-            f"destination={folder} holds something other than a model: name a folder of its own for this one"
-        )
+        raise UserError(f"destination={folder} holds something other than a model: name a new folder")
 
 
 def request_of(config: PretrainConfig) -> dict[str, JSON]:
-    """What a workspace is begun with: all but where and how fast, and how long the diffusion is trained."""
+    """The options that a workspace keeps: all but paths, device, threads, reporting, and the steps of the diffusion."""
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
     lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
     return config.model_dump(mode="json", exclude={**places, **lengths})
 
 
 def require_same_request(config: PretrainConfig) -> None:
-    """Hold a workspace to what it was begun with.
+    """Check that the configuration is the one that the workspace was started with.
 
     Raises:
-        UserError: it was begun with another configuration.
+        UserError: it is another one.
     """
     path = config.workspace / REQUEST
     if path.exists():
         changed = differences(json.loads(path.read_text()), request_of(config))
         if changed:
             raise UserError(
-                f"{config.workspace} was begun with another configuration ({'; '.join(changed)}): "
+                f"{config.workspace} was started with another configuration ({'; '.join(changed)}): "
                 "give another workspace, or remove this one"
             )
 
 
 def keep_request(config: PretrainConfig) -> None:
-    """Write down what the workspace is begun with."""
+    """Record the configuration that the workspace is started with."""
     config.workspace.mkdir(parents=True, exist_ok=True)
     write_whole(config.workspace / REQUEST, json.dumps(request_of(config), indent=2) + "\n")
 
 
 def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None]) -> ImageSource:
-    """Read the train split of a dataset into memory; scenes that are to be rendered are rendered first."""
+    """Read the train split of a dataset into memory; render scenes first, if it is a rendered one."""
     from augment.lumen.pretrain import CaptionedImage, ImageSource
     from pipeline.stages.dataset_source import select
     from pipeline.stages.rendering import render_once
@@ -151,11 +146,4 @@ def read_source(config: SourceConfig, scenes: Path, report: Callable[[str], None
     records = select(listing.records, config.dataset.limit)[TRAIN_SPLIT]
     report(f"reading {len(records)} images of {dataset.name}")
     images = [CaptionedImage(dataset.load(record).image, record.attributes) for record in records]
-    return ImageSource(
-        images,
-        config.geometry.height,
-        config.geometry.width,
-        config.crops_per_image,
-        config.smallest,
-        config.weight,
-    )
+    return ImageSource(images, config.geometry.height, config.geometry.width, config)

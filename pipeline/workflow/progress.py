@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from augment import units
 from pipeline.engine import top_reasons
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep
@@ -246,19 +247,10 @@ def known(number: int | None) -> str:
 
 
 def size_text(size: int | None) -> str:
-    """A number of bytes, in units of 1024."""
-    if size is None:
-        return "-"
-    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.3g} {units[0]}"
+    """A number of bytes, or a dash if it is unknown."""
+    return "-" if size is None else units.size_text(size)
 
 
 def duration(seconds: float | None) -> str:
-    """A time span in hours, minutes and seconds."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    """A time span, or a dash if it is unknown."""
+    return "-" if seconds is None else units.duration_text(seconds)

@@ -39,11 +39,11 @@ def verify(path: str) -> Verified:
     Raises:
         UserError: there is neither a store nor a workspace.
     """
-    if Store.left_at(path):
+    if Store.traces_at(path):
         found = examine_store(path)
         return Verified([store_line(path.rstrip("/").rpartition("/")[-1], found)], [], found.faults)
     space = Workspace.at(Path(path))
-    stores = {name: url for name, url in stores_in(space).items() if Store.left_at(url)}
+    stores = {name: url for name, url in stores_in(space).items() if Store.traces_at(url)}
     artifacts = [item for item in artifacts_in(space) if record_path(item).is_file() or must_have_record(item)]
     if not stores and not artifacts:
         raise UserError(f"{path} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run")

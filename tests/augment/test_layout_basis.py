@@ -89,7 +89,7 @@ def test_a_saved_basis_is_the_same_and_a_tampered_one_is_refused(tmp_path: Path)
 
 @pytest.mark.parametrize("num_components", [0, 7, 100])
 def test_too_many_components_are_refused(num_components: int) -> None:
-    with pytest.raises(UserError, match=r"ask for 1\.\.6"):
+    with pytest.raises(UserError, match=r"give 1\.\.6"):
         basis_of(vectors(7, 100), num_components)
 
 

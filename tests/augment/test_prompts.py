@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
-from augment.prompts import Description, Prompt, caption, describe, draw_domain, expand
+from augment.prompts import Description, Prompt, caption, choose_domain, describe, expand
 
 
 def test_caption_names_what_is_known_and_nothing_else() -> None:
@@ -66,7 +66,7 @@ def test_every_caption_is_drawn_and_nothing_where_there_is_none() -> None:
 def test_every_value_of_a_domain_is_drawn() -> None:
     values = ("day", "dusk", "night")
     generator = np.random.default_rng(0)
-    drawn = {draw_domain({"time_of_day": values}, generator)["time_of_day"] for _ in range(50)}
+    drawn = {choose_domain({"time_of_day": values}, generator)["time_of_day"] for _ in range(50)}
     assert drawn == set(values)
 
 

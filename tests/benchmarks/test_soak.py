@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("kills", "serial_share"), [(6, 0.0), (6, 1.0)], ids=["ray", "serial"])
-def test_a_run_that_is_killed_again_and_again_loses_and_doubles_nothing(kills: int, serial_share: float) -> None:
+def test_a_run_that_is_killed_repeatedly_loses_and_doubles_nothing(kills: int, serial_share: float) -> None:
     arguments = ["--kills", str(kills), "--units", "8", "--samples", "8", "--serial-share", str(serial_share)]
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "soak.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)

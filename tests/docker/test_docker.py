@@ -1,4 +1,4 @@
-"""The deployment files against what they must fit: Ray's own schema, the pinned versions, the recipes."""
+"""The deployment files fit Ray's own schema, the pinned versions and the recipes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def lumen_commands() -> Iterator[tuple[str, list[str]]]:
-    """Every ``lumen run`` that a deployment file starts or tells the user to type, as file and arguments."""
+    """Every ``lumen run`` in a deployment file or its comments, as file and arguments."""
     for name in ("ray-cluster.yaml", "rayjob.yaml"):
         for command in re.findall(r"lumen run ([^'\n]+)", (DOCKER / name).read_text()):
             yield name, shlex.split(command)
@@ -67,7 +67,7 @@ def test_the_job_runs_the_pinned_ray_and_mounts_what_it_names() -> None:
             assert container["resources"]["limits"] == container["resources"]["requests"]
 
 
-def test_the_job_gives_each_worker_what_the_stages_ask_for() -> None:
+def test_the_job_gives_each_worker_what_the_stages_request() -> None:
     job = load("rayjob.yaml")
     arguments = shlex.split(job["spec"]["entrypoint"])[2:]
     config = load_config(arguments[0], arguments[1:])

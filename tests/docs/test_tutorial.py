@@ -23,7 +23,7 @@ def cells(kind: str) -> list[dict[str, Any]]:
 
 
 def shows(code: str) -> bool:
-    """Whether a cell prints or ends in an expression, whose value a notebook shows."""
+    """Whether a cell prints, or ends in an expression that a notebook shows."""
     last = ast.parse(code).body[-1]
     return isinstance(last, ast.Expr) or "print" in code
 

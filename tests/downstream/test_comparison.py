@@ -122,4 +122,4 @@ def test_tables_and_results_of_before_images_were_counted_are_still_read() -> No
 
 @pytest.mark.parametrize("only", ["real", "synthetic"])
 def test_one_mix_alone_is_no_comparison(only: str) -> None:
-    assert "nothing to compare" in summarize(comparison_table(runs(**{only: [0.5, 0.6]}))).recommendation
+    assert "Too few mixes to compare" in summarize(comparison_table(runs(**{only: [0.5, 0.6]}))).recommendation

@@ -15,7 +15,7 @@ from mmengine.fileio import get, get_text
 
 from augment.errors import UserError
 from downstream.dataset import Part, StoreDataset, store_digest
-from downstream.mixes import Draw
+from downstream.mixes import SeededIndex
 from downstream.tar_backend import member_path, parse_member_path
 from pipeline.store import Manifest, Sample, SampleReader, Store
 from pipeline.taxonomies import taxonomy_entry, taxonomy_of_classes
@@ -67,7 +67,7 @@ def test_any_url_survives_in_a_path_that_mmengine_takes(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/data/a.png", "lumen://store", "lumen://store#key", "lumen://#a/png"])
 def test_other_paths_are_refused(path: str) -> None:
-    with pytest.raises(UserError, match="no member of a store"):
+    with pytest.raises(UserError, match="not a member of a store"):
         parse_member_path(path)
 
 
@@ -157,7 +157,7 @@ def test_a_users_classes_are_known_from_the_store_alone(tmp_path: Path) -> None:
 
 def test_a_store_without_classes_is_named(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path / "bare"), Manifest("layouts", None, {}))
-    with pytest.raises(UserError, match=r"bare says of no classes"):
+    with pytest.raises(UserError, match=r"bare has no classes"):
         StoreDataset([Part(store.url, "train")], PLAIN)
 
 
@@ -173,13 +173,13 @@ def test_augmentation_follows_the_seed_of_the_draw_and_nothing_else(real_store: 
     dataset = StoreDataset([Part(real_store, "train")], pipeline)
     np.random.seed(1)
     random.seed(1)
-    first = dataset[Draw(3, 77)]["inputs"].numpy()
+    first = dataset[SeededIndex(3, 77)]["inputs"].numpy()
     state = np.random.get_state()[1].copy()
-    others = [dataset[Draw(3, seed)]["inputs"].numpy() for seed in range(5)]
+    others = [dataset[SeededIndex(3, seed)]["inputs"].numpy() for seed in range(5)]
     np.testing.assert_array_equal(np.random.get_state()[1], state)
     np.random.seed(2)
     random.seed(2)
-    np.testing.assert_array_equal(dataset[Draw(3, 77)]["inputs"].numpy(), first)
+    np.testing.assert_array_equal(dataset[SeededIndex(3, 77)]["inputs"].numpy(), first)
     assert len({other.tobytes() for other in others}) == 5
 
 

@@ -43,7 +43,7 @@ def test_always_answering_the_commonest_class_is_never_fit(pixels: list[int]) ->
 
 def test_two_classes_of_which_one_is_rare() -> None:
     """One of the classes is not enough where it is the commonest."""
-    assert "always answering the commonest class has 0.475" in (
+    assert "always predicting the most frequent class gives 0.475" in (
         Fitness.of(result([0.95, 0.0], [95, 5])).shortfall or ""
     )
     assert Fitness.of(result([0.96, 0.3], [95, 5])).shortfall is None

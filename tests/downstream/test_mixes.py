@@ -1,4 +1,4 @@
-"""Proportions, order and independence of the draws of a mix."""
+"""Proportions, order and independence of what a mix samples."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from downstream.mixes import Draw, Mix, MixSampler
+from downstream.mixes import Mix, MixSampler, SeededIndex
 
 REAL, SYNTHETIC = range(7), range(7, 20)
 shares = st.tuples(st.integers(0, 12), st.integers(1, 12)).map(lambda ab: Fraction(min(ab), max(ab)))
 
 
-def draws(share: Fraction, seed: int = 0, start: int = 0, stop: int = 200) -> list[Draw]:
+def sampled(share: Fraction, seed: int = 0, start: int = 0, stop: int = 200) -> list[SeededIndex]:
     return list(MixSampler(REAL, SYNTHETIC, share, seed, range(start, stop)))
 
 
 @given(shares, st.integers(0, 10**6), st.integers(1, 64))
 def test_every_batch_has_the_share_of_synthetic_samples_to_within_one(share: Fraction, start: int, size: int) -> None:
-    synthetic = sum(draw.sample in SYNTHETIC for draw in draws(share, start=start, stop=start + size))
+    synthetic = sum(item.sample in SYNTHETIC for item in sampled(share, start=start, stop=start + size))
     assert abs(synthetic - size * share) < 1
 
 
 @given(shares, st.integers(0, 150))
-def test_training_resumed_anywhere_draws_the_same(share: Fraction, start: int) -> None:
-    assert draws(share)[start:] == draws(share, start=start)
+def test_training_resumed_anywhere_samples_the_same(share: Fraction, start: int) -> None:
+    assert sampled(share)[start:] == sampled(share, start=start)
 
 
 def test_each_pass_over_a_part_sees_every_sample_once_in_a_new_order() -> None:
-    order = [draw.sample for draw in draws(Fraction(0), stop=3 * len(REAL))]
+    order = [item.sample for item in sampled(Fraction(0), stop=3 * len(REAL))]
     passes = [order[i : i + len(REAL)] for i in range(0, len(order), len(REAL))]
     assert all(Counter(one) == Counter(REAL) for one in passes)
     assert len({tuple(one) for one in passes}) > 1
 
 
 def test_seeds_change_order_and_augmentation() -> None:
-    first, second = draws(Fraction(1, 2), seed=0), draws(Fraction(1, 2), seed=1)
+    first, second = sampled(Fraction(1, 2), seed=0), sampled(Fraction(1, 2), seed=1)
     assert [d.sample for d in first] != [d.sample for d in second]
     assert not {d.seed for d in first} & {d.seed for d in second}
     assert len({d.seed for d in first}) == len(first)
@@ -47,7 +47,7 @@ def test_seeds_change_order_and_augmentation() -> None:
 
 def test_a_position_is_augmented_alike_in_every_mix() -> None:
     """Mixes are compared under common random numbers, so that they differ in the data alone."""
-    assert [d.seed for d in draws(Fraction(0))] == [d.seed for d in draws(Fraction(1, 2))]
+    assert [d.seed for d in sampled(Fraction(0))] == [d.seed for d in sampled(Fraction(1, 2))]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def workspace(real_store: str, synthetic_store: str, tmp_path: Path) -> Path:
 
 
 def add_judge(workspace: Path, learned: int) -> None:
-    """A judge that knows so many of 4 classes, and was evaluated on 16 images."""
+    """A judge that has learned this many of 4 classes, and was evaluated on 16 images."""
     iou = {name: 0.5 if number < learned else 0.0 for number, name in enumerate(("road", "sky", "car", "pole"))}
     inputs = {"splits": ["train", "val"]}
     pixels = dict.fromkeys(iou, 100)
@@ -186,9 +186,7 @@ def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path)
     image, label = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
     curated.write_shard("train-k01-000000", [Sample("a", image, label, metadata=kept)])
     text = text_of(build_report(workspace).read_text())
-    reason = (
-        "The judge is unfit to judge: 1 of 4 classes have an IoU above 0.05, at least 2 are needed, on 16 real images"
-    )
+    reason = "The judge is unfit: 1 of 4 classes have an IoU above 0.05, at least 2 are needed, on 16 real images"
     assert reason in text
     assert "judge.iterations" in text and "--redo judge" in text
     assert "no alignment: the judge is unfit" in text
@@ -201,7 +199,7 @@ def test_page_says_that_a_judge_is_unfit_and_shows_no_alignment(workspace: Path)
 def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
     add_judge(workspace, learned=3)
     text = text_of(build_report(workspace).read_text())
-    assert "one judge: on real images 3 of 4 classes have an IoU above 0.05" in text
+    assert "with one judge. On real images, 3 of 4 classes have an IoU above 0.05" in text
     assert "unfit" not in text
 
 
@@ -224,6 +222,6 @@ def test_seeds_and_images_stand_beside_each_figure_and_few_are_marked(workspace:
 def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
     write_table(comparison_table([run for run in _runs(30) if run.seed == 0]), workspace / "comparison.parquet")
     page = build_report(workspace).read_text()
-    assert "+4.4 (one seed) takes two seeds" in text_of(page)
+    assert "+4.4 (one seed) needs two seeds" in text_of(page)
     assert '<span class="few" title="fewer than 2: may be chance">1</span>' in page
     assert "No recommendation: it takes at least 2 seeds" in page

@@ -136,7 +136,7 @@ def test_seed_and_mix_change_the_result(real_store: str, synthetic_store: str, t
 
 
 def test_folder_of_another_run_is_refused(finished: Path, real_store: str) -> None:
-    with pytest.raises(UserError, match=r"options\.learning_rate: stored 0\.003, asked 0\.1"):
+    with pytest.raises(UserError, match=r"options\.learning_rate: stored 0\.003, requested 0\.1"):
         train(REAL, real_store, None, OPTIONS.model_copy(update={"learning_rate": 0.1}), 0, finished)
     assert json.loads((finished / "request.json").read_text())["options"]["learning_rate"] == 0.003
 

@@ -94,7 +94,7 @@ def test_a_cpu_steps_on_images_of_a_limited_size(monkeypatch: pytest.MonkeyPatch
     # The memory is that of the images asked for, not of those.
     monkeypatch.setattr(downstream.trial, "memory_here", lambda: 2**28)
     replace(TRIAL, crop=(504, 32)).require()
-    with pytest.raises(UserError, match=r"GiB, and there are 0 here: give a smaller downstream\.batch_size"):
+    with pytest.raises(UserError, match=r"GiB, and this machine has 0 GiB: give a smaller downstream\.batch_size"):
         replace(TRIAL, crop=(504_000, 32)).require()
 
 

@@ -12,14 +12,35 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline.cli import build_parser, guarded, parse
+from pipeline.cli import guarded
+from pipeline.cli.parsing import COMMANDS, build_command_parser, build_parser, parse
+
+# Packages that importing the command line must not need, and what a machine without them runs.
+HEAVY = ["torch", "numpy", "pyarrow", "pydantic", "ray", "hydra", "omegaconf", "fsspec", "msgspec", "PIL"]
 
 
-def test_overrides_may_stand_anywhere() -> None:
-    options, overrides = parse(["run", "a=1", "quickstart", "--until", "fit", "b.c=[1,2]", "--executor", "serial"])
-    assert (options.config, overrides) == ("a=1", ["quickstart", "b.c=[1,2]"])
-    options, overrides = parse(["run", "quickstart", "--until", "fit", "b.c=[1,2]", "--redo", "shard", "d=4"])
-    assert (options.config, options.until, options.redo, overrides) == (
+def without(packages: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run `lumen` in a process that finds neither the packages nor their metadata, as where they are not installed."""
+    program = (
+        "import sys, importlib.metadata as metadata\n"
+        f"sys.modules.update(dict.fromkeys({packages}))\n"
+        "found = metadata.Distribution.from_name\n"
+        "def from_name(name):\n"
+        f"    if name in {packages}: raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.Distribution.from_name = from_name\n"
+        "from pipeline.cli import main\n"
+        f"main({arguments})\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_overrides_are_accepted_anywhere() -> None:
+    found = parse(["run", "a=1", "quickstart", "--until", "fit", "b.c=[1,2]", "--executor", "serial"])
+    assert (found.options.config, found.overrides) == ("a=1", ["quickstart", "b.c=[1,2]"])
+    found = parse(["run", "quickstart", "--until", "fit", "b.c=[1,2]", "--redo", "shard", "d=4"])
+    options = found.options
+    assert (options.config, options.until, options.redo, found.overrides) == (
         "quickstart",
         "fit",
         "shard",
@@ -28,27 +49,36 @@ def test_overrides_may_stand_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "parts"),
     [
-        (["run"], "CONFIG"),
-        (["run", "quickstart", "--nonsense"], "--nonsense"),
-        (["run", "quickstart", "--until", "sleep"], "sleep"),
-        (["status", "a", "b"], "b"),
-        (["dance"], "dance"),
-        ([], "COMMAND"),
+        (["run"], ["lumen run: ", "CONFIG"]),
+        (["run", "quickstart", "--nonsense"], ["lumen run: unrecognized argument --nonsense (see lumen run --help)"]),
+        (["run", "quickstart", "--untl", "fit"], ["argument --untl, did you mean --until? (see lumen run --help)"]),
+        (["run", "quickstart", "--seed=3"], ["argument --seed=3, did you mean seed=3? (see lumen run --help)"]),
+        (["run", "quickstart", "--until", "sleep"], ["lumen run: ", "sleep", "generate"]),
+        (["status", "a", "b"], ["lumen status: unrecognized argument b (see lumen status --help)"]),
+        (["status", "a", "--jsn"], ["lumen status: unrecognized argument --jsn, did you mean --json?"]),
+        (["doctor", "a=b"], ["lumen doctor: unrecognized argument a=b (see lumen doctor --help)"]),
+        (["--nonsense", "run"], ["lumen: unrecognized argument --nonsense (see lumen --help)"]),
+        (["--verson"], ["lumen: unrecognized argument --verson, did you mean --version?"]),
+        (["dance"], ["lumen: unknown command 'dance': the commands are run, plan, ", "doctor"]),
+        (["verfy", "a"], ["lumen: unknown command 'verfy': did you mean 'verify'? the commands are "]),
+        ([], ["lumen: name a COMMAND (see lumen --help)"]),
     ],
     ids=str,
 )
-def test_wrong_usage_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_one_line_that_names_the_help_of_its_command(
+    arguments: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         guarded(arguments)
     assert stop.value.code == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert [part for part in parts if part not in message] == []
     assert message.count("\n") == 1
 
 
-def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         guarded(["--version"])
     assert stop.value.code == 0
@@ -131,6 +161,20 @@ def test_run_names_its_workspace_and_the_report_only_where_that_is_of_this_run(
     assert not [line for line in lines if "report" in line]
 
 
+def test_a_workspace_is_run_with_its_own_configuration(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (copied / "config.yaml").read_bytes()
+    assert guarded(["plan", str(copied), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert guarded(["run", str(copied), "--until", "generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quickstart in {copied}"
+    assert [line.split() for line in lines[1:]] == [[line.split()[0], "done"] for line in lines[1:]]
+    assert (copied / "config.yaml").read_bytes() == before
+    assert guarded(["plan", str(copied), "generate.variants=9", "--until", "generate", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1]["units"] == 72
+
+
 def test_verify_exits_with_0_or_1(generated: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["verify", str(generated)]) == 0
     assert "no fault" in capsys.readouterr().out
@@ -157,21 +201,9 @@ def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("scenes/gtFine/val/*/*_gtFine_labelIds.png"))) == 1
 
 
-def test_doctor_tells_of_missing_packages() -> None:
-    """In a process that finds neither the packages nor their metadata, as where they are not installed."""
+def test_doctor_reports_missing_packages() -> None:
     packages = ["torch", "pyarrow", "ray"]
-    program = (
-        "import sys, importlib.metadata as metadata\n"
-        f"sys.modules.update(dict.fromkeys({packages}))\n"
-        "found = metadata.Distribution.from_name\n"
-        "def from_name(name):\n"
-        f"    if name in {packages}: raise metadata.PackageNotFoundError(name)\n"
-        "    return found(name)\n"
-        "metadata.Distribution.from_name = from_name\n"
-        "from pipeline.cli import main\n"
-        "main(['doctor'])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = without(packages, ["doctor"])
     assert (done.returncode, done.stderr) == (1, "")
     lines = {line.split(":")[0].split(None, 1)[1]: line for line in done.stdout.splitlines()}
     for package in packages:
@@ -179,7 +211,18 @@ def test_doctor_tells_of_missing_packages() -> None:
     assert {"python", "cpu", "gpu", "lumen-tiny", "disk"} <= set(lines)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["verify", "--help"]], ids=str)
+def test_help_needs_no_heavy_package(arguments: list[str]) -> None:
+    done = without(HEAVY, arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_command_has_help() -> None:
     text = build_parser().format_help()
-    for command in ("run", "plan", "status", "verify", "quarantine", "retry", "report", "render", "doctor"):
-        assert re.search(rf"^    {command}\s", text, re.MULTILINE), command
+    assert {"run", "plan", "status", "verify", "quarantine", "retry", "report", "render", "doctor"} <= set(COMMANDS)
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^  {name}\s+{re.escape(command.help)}$", text, re.MULTILINE), name
+        parser, module = build_command_parser(name)
+        assert parser.prog == f"lumen {name}"
+        assert callable(module.run)
+        assert parser.format_help().startswith(f"usage: lumen {name}")

@@ -1,9 +1,9 @@
 """A small autoencoder with stride 8: its encoder in closed form, its decoder learned.
 
-The encoder writes each 8 x 8 patch in the principal components of all patches. No linear encoder loses less, and it
+The encoder projects each 8 x 8 patch on the principal components of all patches. No linear encoder loses less, and it
 needs no training. All capacity goes to the decoder, which sees a patch's neighbours and so restores more than the
 components hold. Components are scaled by the root of their standard deviation, half way to unit variance: coarse
-structure then outlives fine texture under noise, and a diffusion model settles it first.
+structure then survives more noise than fine texture, and a diffusion model decides it first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import nn
 
 from augment.layout_basis import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
-from augment.lumen.pretrain.images import random_crop
 from augment.lumen.trainer import Trainer
 from augment.stride import STRIDE
 
@@ -45,7 +44,7 @@ def new_autoencoder(sources: Sequence[ImageSource], latent_channels: int, seed: 
     """An `AutoencoderTiny` with a finished encoder and an untrained decoder.
 
     Args:
-        sources: images whose patches the encoder's components are fitted on.
+        sources: images; the encoder's components are fitted on their patches.
         latent_channels: components to keep, at most 48.
         seed: of the crops.
     """
@@ -125,27 +124,28 @@ def train_decoder(
     device: torch.device,
     on_step: OnStep,
 ) -> None:
-    """Train the decoder in place on random crops; resumes from `folder` where a run was cut off.
+    """Train the decoder in place on random crops; an interrupted run resumes from `folder`.
 
     The loss is the mean absolute error of the pixels, of the levels of a Laplacian pyramid of them, and of the
-    features of a foundation model: early layers tell texture from blur, late ones what a thing is. The latents get
-    noise, because those of a diffusion model are never exact and a decoder that trusts the finest of them paints
-    grain. Writes sample grids to `samples/` (rows: real, restored).
+    features of a foundation model: early layers separate texture from blur, late ones represent content. The latents
+    get noise, because those of a diffusion model are never exact, and a decoder that relies on their finest components
+    paints grain. Writes sample grids to `samples/` (rows: real, restored).
 
     Args:
-        sources: what to learn from; each step draws its batch from one of them.
+        sources: training images; each step takes its batch from one of them.
         model: with a finished encoder.
-        backbone: whose features are compared.
+        backbone: gives the features to compare.
         options, seed, folder, device, on_step: see `Trainer`.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
     model.encoder.requires_grad_(False)
-    shares = np.array([source.weight for source in sources]) / sum(source.weight for source in sources)
+    weights = [source.options.weight for source in sources]
+    shares = np.array(weights) / sum(weights)
 
     def batch(generator: np.random.Generator, count: int) -> Tensor:
         source = sources[int(generator.choice(len(sources), p=shares))]
-        picks = [source.images[i].pixels for i in generator.integers(len(source.images), size=count)]
-        crops = [random_crop(pixels, source.height, source.width, source.smallest, generator) for pixels in picks]
+        picks = [source.images[i] for i in generator.integers(len(source.images), size=count)]
+        crops = [source.random_crop(image, generator) for image in picks]
         return to_unit(np.stack(crops)).to(device, memory_format=torch.channels_last)
 
     def restored(target: Tensor, noise: float = 0.0) -> Tensor:
@@ -185,8 +185,8 @@ def laplacian_loss(output: Tensor, target: Tensor, levels: int = 3) -> Tensor:
 def feature_loss(backbone: LayeredBackbone, output: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
     """Mean absolute error of a backbone's features of two batches `[B, 3, H, W]` in -1..1.
 
-    Both are cut at the same random offset below one latent cell, so that the decoder cannot serve the backbone's
-    patch grid, which would otherwise be its own.
+    Both are cut at the same random offset of less than one latent cell. Otherwise the patch grids of backbone and
+    decoder would always coincide, and the decoder could fit that grid alone.
     """
     top, left = generator.integers(STRIDE, size=2)
     height, width = target.shape[2] - STRIDE, target.shape[3] - STRIDE

@@ -1,7 +1,7 @@
 """A small text-to-image U-Net and its layout adapter, trained together from scratch.
 
-A frozen base is right where a big one exists. Here the base is as small as the adapter, so that both learn at once:
-part of every batch is painted without the adapter, which keeps the base a model of its own.
+A big base is best kept frozen. Here the base is as small as the adapter, so both learn at once: part of every batch is
+predicted without the adapter, so that the base also works alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from augment.lumen.adapter_training import (
     Batch,
     Example,
     denoising_loss,
-    draw_k,
     drop_captions,
+    sample_k,
     training_schedule,
     write_samples,
 )
@@ -46,7 +46,7 @@ class LatentSet:
         latents: `float16 [N, C, H, W]`, of unit variance over all channels.
         layouts: `float16 [N, K, H, W]`.
         captions: N texts.
-        weight: how often a step draws from this set, against the others.
+        weight: relative frequency of this set in training steps.
     """
 
     latents: Tensor
@@ -77,7 +77,7 @@ def new_schedule() -> dict[str, Any]:
     """Noise schedule of a new base: velocity prediction and zero terminal signal.
 
     Lin et al., *Common diffusion noise schedules and sample steps are flawed*, 2024: without a last step of pure
-    noise the brightness of an image is fixed by the data's mean, and no night scene is ever dark.
+    noise, the mean of the data fixes the brightness of an image, and night scenes are never dark.
     """
     from diffusers import DDIMScheduler
 
@@ -104,11 +104,11 @@ def train_diffusion(
     folder: Path,
     on_step: OnStep,
 ) -> None:
-    """Train U-Net, text encoder and adapter in place; resumes from `folder` where a run was cut off.
+    """Train U-Net, text encoder and adapter in place; an interrupted run resumes from `folder`.
 
     Args:
-        base, adapter: new models; the base's autoencoder is trained already and stays as it is.
-        sets: training samples; a step draws its batch from one of them.
+        base, adapter: new models; the base's autoencoder is already trained and does not change.
+        sets: training samples; a step takes its batch from one of them.
         shown: examples of each size for the sample grids, `samples/<step>-<index>.png`.
         options, seed, folder, on_step: see `Trainer`.
     """
@@ -122,7 +122,7 @@ def train_diffusion(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         part = sets[int(generator.choice(len(sets), p=shares))]
         picks = torch.from_numpy(generator.integers(len(part.captions), size=options.batch_size))
-        ks = [draw_k(generator, part.layouts.shape[1]) for _ in picks]
+        ks = [sample_k(generator, part.layouts.shape[1]) for _ in picks]
         captions = drop_captions([part.captions[int(pick)] for pick in picks], ks, generator)
         with_adapter = torch.from_numpy(generator.random(options.batch_size) >= SHARE_WITHOUT_ADAPTER)
         batch = Batch(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from augment.lumen.options import CropOptions
+
 
 @dataclass(frozen=True)
 class CaptionedImage:
@@ -27,37 +29,36 @@ class ImageSource:
     """Training images and how crops are cut from them.
 
     Attributes:
-        images: what to learn from.
+        images: training images.
         height, width: size of a crop in pixels, multiples of 8.
-        crops_per_image: crops of each image that the diffusion model learns from.
-        smallest: smallest part of an image to cut, as a share (0..1) of the largest window.
-        weight: how often a training step draws from this source, against the others.
+        options: how to cut the crops, and how often a step uses them.
     """
 
     images: Sequence[CaptionedImage]
     height: int
     width: int
-    crops_per_image: int = 1
-    smallest: float = 0.6
-    weight: float = 1.0
+    options: CropOptions
 
     def crops(self, seed: int, turns: int | None = None) -> Iterator[NDArray[np.uint8]]:
-        """Crops `uint8 [height, width, 3]`: one of every image a turn, for `turns` or else `crops_per_image` turns."""
-        for turn in range(turns or self.crops_per_image):
+        """Crops `uint8 [height, width, 3]`: one of every image per turn, in `turns` or `crops_per_image` turns."""
+        for turn in range(turns or self.options.crops_per_image):
             for index, image in enumerate(self.images):
-                generator = np.random.default_rng((seed, turn, index))
-                yield random_crop(image.pixels, self.height, self.width, self.smallest, generator)
+                yield self.random_crop(image, np.random.default_rng((seed, turn, index)))
+
+    def random_crop(self, image: CaptionedImage, generator: np.random.Generator) -> NDArray[np.uint8]:
+        """A random crop `uint8 [height, width, 3]` of one image."""
+        return random_crop(image.pixels, self.height, self.width, self.options.smallest, generator)
 
 
 def random_crop(
     image: NDArray[np.uint8], height: int, width: int, smallest: float, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Cut a random part of the target's aspect ratio, mirror it half of the time, and resize it.
+    """Cut a random part with the target's aspect ratio, mirror it half of the time, and resize it.
 
     Args:
         image: `uint8 [H, W, 3]`.
         height, width: size of the result in pixels.
-        smallest: smallest part to cut, as a share (0..1) of the largest window that fits.
+        smallest: smallest crop, as a share (0..1) of the largest window that fits.
         generator: source of randomness.
 
     Returns:

@@ -204,7 +204,7 @@ def _encode(
             save_file(encoded, scratch)
     tensors = load_file(cache)
     captions = [texts[i % len(texts)] for i in range(len(pixels))]
-    return LatentSet(tensors["latents"], tensors["layouts"], captions, source.weight)
+    return LatentSet(tensors["latents"], tensors["layouts"], captions, source.options.weight)
 
 
 def _in_phase(phase: str, on_step: OnStep) -> OnStep:

@@ -20,10 +20,10 @@ def train_tokenizer(captions: Iterable[str], length: int, folder: Path, vocabula
     Any text can be encoded: all single bytes are in the vocabulary.
 
     Args:
-        captions: what to learn merges from.
+        captions: texts to learn merges from.
         length: tokens that a prompt is padded or cut to.
         folder: receives `vocab.json`, `merges.txt` and the configuration.
-        vocabulary: most tokens to have.
+        vocabulary: tokens at most.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
@@ -44,7 +44,7 @@ def train_tokenizer(captions: Iterable[str], length: int, folder: Path, vocabula
     tokenizer.train_from_iterator(sorted(set(captions)), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     learned = [token for token, _ in sorted(model["vocab"].items(), key=lambda item: item[1])]
-    # Every byte must also exist as the end of a word, whether the captions hold it or not.
+    # Every byte must also exist as the end of a word, even if no caption has it.
     tokens = list(dict.fromkeys([*alphabet, *(byte + "</w>" for byte in alphabet), *learned, START, END]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))

@@ -90,11 +90,11 @@ def _lamp_light(scenery: Scenery, raster: Raster, light: Light) -> Array | None:
 
 
 def _shine(u: Array, v: Array, ids: NDArray[np.int32], map_x: Array, map_y: Array, rng_seed: float) -> Array:
-    """Light from behind lit windows: the panes of those facade cells where someone is at home."""
+    """Light from behind lit windows: the panes of the facade cells with someone at home, a random part of all."""
     panes = cv2.remap(load_atlas().shine, map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (1 / 255)
     cell = np.floor(u) * 0.7548777 + np.floor(v) * 0.5698403 + (ids & 7) * 0.1 + rng_seed
     chance = np.mod(cell * 17.31, 1.0)
-    # Shop windows, the brightest panes of the atlas, are lit whoever is at home.
+    # Shop windows, the brightest panes of the atlas, are always lit.
     return panes * np.clip((chance - 0.6 + (panes > 0.72)) * 3, 0, 1)
 
 

@@ -55,5 +55,5 @@ def render_shadow(scenery: Scenery, light: Light, height: int, width: int) -> Ar
     soft = max(width / 260, 0.5)
     near = cv2.GaussianBlur(close, (0, 0), soft).astype(np.float32) / 255
     far = cv2.GaussianBlur(cast, (0, 0), 0.4 * soft).astype(np.float32) / 255
-    # Contact shade keeps out skylight too, so it counts even where no sun shines.
+    # Contact shadows block skylight too, so they count without sun.
     return np.clip(0.92 * far + near * (1.0 if sunny else 0.9), 0, 1.15).astype(np.float32)

@@ -11,4 +11,4 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 """Coordinates, colours and light."""
 
 Ints: TypeAlias = NDArray[np.int32]
-"""Face numbers, and what is counted by face."""
+"""Numbers of faces, and counts by face."""

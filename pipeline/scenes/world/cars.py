@@ -61,7 +61,7 @@ class CarMesh:
     """A car of one shape before it is painted, in drawing order, about its middle and heading along z.
 
     corners: [F,14,3]. color: [F,3] and paint: [F], so that a face shows color + paint * (the car's paint).
-    normals: [F,3], nan where the faces' own count. glow: [F]. tail: bool [F], the lamps that brakes light up.
+    normals: [F,3], nan for the faces' own. glow: [F]. tail: bool [F], the lamps that light up on braking.
     """
 
     corners: Array

@@ -11,7 +11,6 @@ from pipeline.scenes.world.mesh import Faces, Lamp, Scenery, make_faces
 from pipeline.scenes.world.shapes import box, capsules, disc
 from pipeline.scenes.world.street import KERB
 
-_METAL = np.array([[0.42, 0.43, 0.44], [0.22, 0.24, 0.25], [0.55, 0.56, 0.56], [0.16, 0.22, 0.19]], np.float32)
 _RED, _BLUE, _WHITE = (0.72, 0.08, 0.1), (0.08, 0.24, 0.6), (0.9, 0.9, 0.88)
 _YELLOW, _BLACK = (0.92, 0.72, 0.1), (0.06, 0.06, 0.06)
 

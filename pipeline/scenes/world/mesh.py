@@ -26,9 +26,10 @@ class Faces:
     uv: texture coordinates of three corners, [F,3,2] or [3,2] in tiles, v upwards: the first three of a quad,
     those a third of the way apart of a rounder outline. None lays the tile flat at `metres` a tile.
     normals: [F,3], or None to derive them. center: a point inside the closed body, for leaving out faces
-    turned away, or None to draw both sides. glow: light given off, as a multiple of the face colour.
+    turned away, or None to draw both sides. glow: emitted light, as a multiple of the face colour.
     lit_when_dark: it glows only when lamps are on. Both are one for all or one a face [F].
-    layer: "solid", "ground" (takes shadows, may be wet) or "veil" (labels what is seen through it).
+    layer: "solid", "ground" (takes shadows, may be wet) or "veil" (changes the label of the pixels behind it, not
+    their colour).
     """
 
     points: Array
@@ -105,7 +106,7 @@ class Solid:
 
 @dataclass(frozen=True)
 class Lamp:
-    """A light that is on in the dark: where it hangs, its sRGB colour, its strength and reach in metres."""
+    """A light that is on in the dark: its position, sRGB colour, strength, and reach in metres."""
 
     position: tuple[float, float, float]
     color: tuple[float, float, float]

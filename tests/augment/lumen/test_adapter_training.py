@@ -13,7 +13,7 @@ from augment.backbones import load_backbone
 from augment.layout_basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
-from augment.lumen.adapter_training import Batch, Example, denoising_loss, draw_k, train_adapter, training_schedule
+from augment.lumen.adapter_training import Batch, Example, denoising_loss, sample_k, train_adapter, training_schedule
 from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
@@ -53,7 +53,7 @@ def test_training_moves_the_adapter_and_leaves_the_base_alone(tmp_path: Path) ->
 
 def test_every_k_has_its_share_of_the_training() -> None:
     generator = np.random.default_rng(0)
-    counts = np.bincount([draw_k(generator, 20) for _ in range(20_000)], minlength=21) / 20_000
+    counts = np.bincount([sample_k(generator, 20) for _ in range(20_000)], minlength=21) / 20_000
     assert counts[0] == pytest.approx(0.1, abs=0.01)
     assert counts[20] == pytest.approx(0.31, abs=0.02)
     assert (counts[1:20] > 0.005).all()

@@ -9,6 +9,7 @@ from diffusers import AutoencoderTiny
 
 from augment.backbones import load_backbone
 from augment.lumen.grids import to_unit
+from augment.lumen.options import CropOptions
 from augment.lumen.pretrain import CaptionedImage, ImageSource
 from augment.lumen.pretrain.autoencoder import feature_loss, new_autoencoder, patches
 from pipeline.scenes import render_scene
@@ -16,7 +17,9 @@ from pipeline.scenes import render_scene
 
 @pytest.fixture(scope="module")
 def source() -> ImageSource:
-    return ImageSource([CaptionedImage(render_scene(seed, 64, 128).image, {}) for seed in range(8)], 48, 96)
+    return ImageSource(
+        [CaptionedImage(render_scene(seed, 64, 128).image, {}) for seed in range(8)], 48, 96, CropOptions()
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a run looks at before any work: the cheapest first, all of it once, and what it found is reported."""
+"""A run makes each of its checks once before any work, the cheapest first, and reports the findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Configure = Callable[..., Config]
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows by one each time that the labels are looked at, which finds something to report."""
+    """Grows by one each time that the labels are checked; the check has something to report."""
     found: list[str] = []
     original = LabelCheck.run
 
@@ -50,7 +50,7 @@ def test_what_is_missing_before_the_stage_to_redo_is_found_before_anything_is_re
     assert Store.is_at(str(copied / "layouts"))
 
 
-def test_resources_are_looked_at_before_the_labels(
+def test_resources_are_checked_before_the_labels(
     configure: Configure, tmp_path: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource_checks, "gpus_here", lambda: 0)

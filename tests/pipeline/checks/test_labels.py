@@ -1,4 +1,4 @@
-"""Labels that nothing can be learnt from are refused before any work, by plan, run and inspect alike."""
+"""Plan, run and inspect all refuse labels without anything to learn, before any work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(root: Path, classes: str, masks: dict[str, Sequence[Sequence[int]]], 
 
 
 def looked_at(root: Path, *overrides: str) -> list[str]:
-    """What the look at a folder finds worth a remark; raises UserError as a run would."""
+    """The remarks of the label check on a folder; raises UserError as a run would."""
     config = load_config(
         "own", [f"dataset.root={root}", f"workspace={root / 'space'}", "cluster.executor=serial", *overrides]
     )
@@ -47,7 +47,7 @@ def looked_at(root: Path, *overrides: str) -> list[str]:
 
 
 def refused(root: Path, space: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
-    """What plan and run say when they refuse a folder: the same, in one line, before anything is written."""
+    """The message of plan and run for a folder that they refuse: the same line, before anything is written."""
     said = []
     for command in ("plan", "run"):
         assert guarded([command, "own", f"dataset.root={root}", "--workspace", str(space), *overrides]) == 2
@@ -99,7 +99,7 @@ def test_it_is_refused_where_no_segmenter_is_trained_too(tmp_path: Path, capsys:
         assert "'object' (1)" in capsys.readouterr().err
 
 
-def test_255_that_is_said_to_be_no_class_is_believed(tmp_path: Path) -> None:
+def test_255_that_is_declared_to_be_no_class_is_accepted(tmp_path: Path) -> None:
     masks = {"train": [[0, 1, 255]] * 2, "val": [[0, 1, 255]]}
     root = folder(tmp_path / "data", "background\ncat\ndog\n", masks)
     [remark] = looked_at(root, "dataset.folder={ignore_index: 255}")
@@ -116,7 +116,7 @@ def test_255_that_is_said_to_be_no_class_is_believed(tmp_path: Path) -> None:
     ignored=st.booleans(),
     data=st.data(),
 )
-def test_classes_that_a_small_part_of_a_set_lacks_are_remarked_and_not_refused(
+def test_classes_missing_in_a_small_part_of_a_set_are_reported_and_not_refused(
     tmp_path_factory: pytest.TempPathFactory, count: int, present: set[int], ignored: bool, data: st.DataObject
 ) -> None:
     shown = sorted(value for value in present if value < count)
@@ -151,21 +151,21 @@ def test_a_limit_may_leave_the_last_class_out(tmp_path: Path) -> None:
         ({"train": [[0, 1, 255]] * 9}, ["dataset.held_out={share: 0.3}"]),
     ],
 )
-def test_masks_that_a_run_leaves_aside_are_looked_at_too_where_255_may_be_the_last_class(
+def test_masks_that_a_run_does_not_use_are_checked_too_if_255_may_be_the_last_class(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], masks: dict[str, Sequence[Sequence[int]]], overrides: list[str]
 ) -> None:
     root = folder(tmp_path / "data", "a\nb\nc\n", masks)
     message = refused(root, tmp_path / "space", capsys, *overrides)
     assert "have the values 0, 1 and 255" in message
     assert f"the {sum(map(len, masks.values()))} masks checked" in message
-    # One that shows the class says that 255 is another thing.
+    # A mask with the class shows that 255 is something else.
     split = sorted(masks)[-1]
     path = max((root / "masks" / split).iterdir())
     save(path, np.resize(np.asarray([0, 1, 2], np.uint8), SHAPE))
     looked_at(root, *overrides)
 
 
-def test_255_beside_several_absent_classes_is_remarked_by_run_and_inspect(
+def test_255_with_several_absent_classes_is_reported_by_run_and_inspect(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     masks = {"train": [[0, 1, 3, 255]] * 4, "val": [[0, 1, 3, 255]] * 2}
@@ -199,7 +199,7 @@ def test_a_training_split_with_nothing_to_learn_is_refused_with_the_remedy(
     code, text = inspected(root, capsys)
     assert code == 1
     assert expected in text
-    # Images can be generated from such a set, where nothing is to be learnt from its labels.
+    # Images can be generated from such a set if no stage trains on its labels.
     looked_at(root, "evaluate.split=null", "dataset.folder={ignore_index: 255}")
 
 
@@ -229,7 +229,7 @@ def test_masks_with_wrong_ids_are_refused_with_the_sentence_that_names_them(
     assert "5 x unknown label id" in text
 
 
-def test_as_many_bad_masks_are_refused_as_a_run_would_not_bear(tmp_path: Path) -> None:
+def test_more_bad_masks_than_a_run_allows_are_refused(tmp_path: Path) -> None:
     few: list[list[int]] = [[0, 1]] * 20
     few[3] = few[7] = [0, 9]
     root = folder(tmp_path / "data", "sky\nroad\n", {"train": few, "val": [[0, 1]]})

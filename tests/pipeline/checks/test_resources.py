@@ -1,4 +1,4 @@
-"""Resources that there are not are missed by plan and run alike, before any work, without a cluster being started."""
+"""Plan and run both refuse requests for missing resources, before any work and without starting a cluster."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from augment.errors import UserError
 from pipeline.checks import resources as resource_checks
 from pipeline.checks.resources import require_resources, require_room
-from pipeline.cli import guarded
 from pipeline.config import Config
+from tests.pipeline.checks.refusal import refusal
 from tests.pipeline.workflow.test_run import kept
 
 Configure = Callable[..., Config]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "expected"),
     [
         (["cluster.stages.generate.num_gpus=1"], "cluster.stages.generate.num_gpus=1: this machine has no GPU"),
         (["cluster.default.num_gpus=2"], "cluster.default.num_gpus=2: this machine has no GPU"),
@@ -32,22 +32,19 @@ Configure = Callable[..., Config]
     ],
 )
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_what_this_machine_has_not_is_refused(
+def test_resources_that_this_machine_lacks_are_refused(
     configure: Configure,
     tmp_path: Path,
     command: str,
     overrides: list[str],
-    told: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(resource_checks, "gpus_here", lambda: 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
-    assert guarded([command, recipe, *overrides]) == 2
-    message = capsys.readouterr().err
-    assert told in message
-    assert message.count("\n") == 1
+    assert expected in refusal(command, recipe, overrides, capsys)
     assert not (tmp_path / "new").exists()
 
 
@@ -56,7 +53,7 @@ def test_gpu_cluster_settings_alone_on_a_machine_without_one(
 ) -> None:
     monkeypatch.setattr(resource_checks, "gpus_here", lambda: 0)
     config = configure(tmp_path, "cluster=gpu", "cluster.executor=ray", "cluster.address=null")
-    # The CPUs that the recipe asks for are not the matter here.
+    # This test is not about the CPUs that the recipe requests.
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     with pytest.raises(UserError, match=r"cluster\.stages\.extract\.num_gpus=1: this machine has no GPU"):
         require_resources(config, {"shard": 1, "extract": 1, "report": 1})
@@ -65,7 +62,7 @@ def test_gpu_cluster_settings_alone_on_a_machine_without_one(
     require_resources(config, {"extract": 1})
 
 
-def test_plan_misses_a_cluster_that_does_not_answer(
+def test_plan_refuses_a_cluster_that_does_not_answer(
     configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import ray
@@ -73,10 +70,8 @@ def test_plan_misses_a_cluster_that_does_not_answer(
     if ray.is_initialized():
         pytest.skip("a cluster of the test session is up, which is joined instead")
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
-    assert guarded(["plan", recipe, "cluster.executor=ray", "cluster.address=127.0.0.1:1"]) == 2
-    message = capsys.readouterr().err
+    message = refusal("plan", recipe, ["cluster.executor=ray", "cluster.address=127.0.0.1:1"], capsys)
     assert "cluster.address: no Ray cluster answers at 127.0.0.1:1" in message
-    assert message.count("\n") == 1
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -87,7 +82,7 @@ def test_stage_that_no_node_of_the_cluster_can_hold_is_refused_before_any_work(
     with pytest.raises(UserError, match=r"cluster\.stages\.generate: the cluster has 2 CPU and 0 GPU slots"):
         require_room(config, {"shard": 1, "generate": 1}, print)
     require_room(config, {"shard": 1, "fit": 1, "report": 1}, print)
-    # A training needs no slot to read with beside it.
+    # A training needs no further slot for read tasks.
     both = configure(tmp_path, "cluster.executor=ray", "cluster.default.num_cpus=2")
     require_room(both, {"adapt": 1, "judge": 1}, print)
     with pytest.raises(UserError, match=r"cluster\.default: the cluster has 2 CPU"):

@@ -112,16 +112,124 @@ def test_what_does_not_read_is_answered_in_our_words(key: str, value: str) -> No
         assert [word for word in JARGON if word in str(error).lower().replace(value.lower(), "")] == []
 
 
-def test_a_group_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^dataset=camvidd: did you mean 'camvid'\? there are ade20k, .*, rendered$"):
-        load_config("own", ["dataset=camvidd"])
+# A recipe's text or overrides of one, and the whole message or its beginning.
+KINDS = "choose from ade20k, ade20k-full, bdd100k, bdd100k-100k, camvid, camvid-32, cityscapes, "
+GROUPS = "choose from backbone, cluster, dataset, downstream, generator, pretrain"
+RECIPES = [
+    (
+        "defaults: [{dataset: citiscapes}]",
+        "its defaults list names 'dataset/citiscapes', which does not exist: did you",
+    ),
+    ("defaults: [{dataset: moon}]", f"its defaults list names 'dataset/moon', which does not exist: {KINDS}"),
+    ("defaults: [{dataset@x: moon}]", f"its defaults list names 'dataset/moon', which does not exist: {KINDS}"),
+    ("defaults: [{datasett: camvid}]", "its defaults list names the group 'datasett', which does not exist: did you"),
+    ("defaults: [{moon: camvid}]", f"its defaults list names the group 'moon', which does not exist: {GROUPS}"),
+    ("defaults: [dataset]", f"its defaults list names 'dataset' without a choice: write '- dataset: NAME'; {KINDS}"),
+    (
+        "defaults: [quickstrat]",
+        "its defaults list names 'quickstrat', which does not exist: did you mean 'quickstart'",
+    ),
+    (
+        "defaults: [quickstart, override datasett: camvid]",
+        "its defaults list overrides 'datasett', which no earlier entry chooses: did you mean 'dataset'? " + GROUPS,
+    ),
+    (
+        "defaults: [quickstart, dataset: camvid]",
+        "its defaults list chooses dataset twice: write '- override dataset: camvid' for the second",
+    ),
+    ("defaults: [quickstart, _self_, _self_]", "its defaults list names _self_ twice"),
+    ("defaults: [mine]", "it includes itself, through its defaults list"),
+    ("defaults: quickstart", "its defaults list cannot be read: an entry is '- GROUP: NAME', '- RECIPE' or '- _self_'"),
+    ("defaults: [{dataset: 3}]", "its defaults list cannot be read: an entry is "),
+    ("defaults: [[quickstart]]", "its defaults list cannot be read: an entry is "),
+    ("defaults: [{dataset: camvid, backbone: dinov2-small}]", "its defaults list cannot be read: an entry is "),
+    ("defaults: [{dataset: '${x}'}]", "its defaults list refers to ${x}, which is not set"),
+    ("defaults: [quickstart, _self_]\ngenerate: [1]", "a key has a list in one file and a section of keys in another"),
+    ("defaults: [quickstart, _self_]\nname: ${x}", "name: it refers to the key 'x', which does not exist"),
+    ("defaults: [quickstart, _self_]\nname: ${oc.env:UNSET_9}", "name: environment variable 'UNSET_9' not found"),
+    ("defaults: [quickstart, _self_]\nname: ${x", "name: '${x' does not read as a reference; write \\${ where ${"),
+    ("name: mine\nworkspace: ???", "workspace is ???: give it a value"),
+    ("generate: {ks: [1,}", "line 1, column 19: expected the node content, but found '}'"),
+    ("name: a\nname: b", "line 2, column 1: found duplicate key name"),
+    ("- a", "it must hold keys and values, such as 'name: mine'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), RECIPES, ids=[text for text, _ in RECIPES])
+def test_a_mistake_in_a_recipe_is_answered_in_our_words(text: str, message: str, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text("defaults:\n  - dataset: citiscapes\n  - _self_\nname: mine\n")
-    with pytest.raises(UserError, match=r"^mine\.yaml: .*dataset/citiscapes.*did you mean 'cityscapes'\? there are "):
+    recipe.write_text(text + "\n")
+    with pytest.raises(UserError) as error:
         load_config(str(recipe))
+    found = str(error.value)
+    assert found.startswith(f"mine.yaml: {message}")
+    assert "\n" not in found
+    assert [word for word in JARGON if word in found.lower()] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset=camvidd", "dataset=camvidd: did you mean 'camvid'? " + KINDS),
+        ("+dataset=camvidd", "dataset=camvidd: did you mean 'camvid'? " + KINDS),
+        ("dataset@dataset=camvidd", "dataset@dataset=camvidd: did you mean 'camvid'? " + KINDS),
+        ("dataset=", "dataset=: " + KINDS),
+        ("dataset=[camvid,coco]", "dataset=[camvid,coco]: did you mean 'camvid'? " + KINDS),
+        ("clusterr=gpu", "unknown key 'clusterr': did you mean 'cluster'? the keys are adapt, backbone"),
+        ("pretrain=lumen-tiny", "unknown key 'pretrain': the keys are adapt"),
+        ("hydra.run.dir=x", "unknown key 'hydra': the keys are adapt"),
+        ("generate.ks.x=3", "unknown key 'generate.ks.x': generate.ks is a list, set as generate.ks=[a, b]"),
+        ("generate.ks.9=3", "quickstart.yaml: generate.ks.9=3: there is no such entry to set; give the whole value"),
+        ("generate=3", "generate=3: expected a section of keys and values"),
+        ("~datasett", "quickstart.yaml: ~datasett: the recipe has no datasett to remove"),
+        ("~dataset=coco", "quickstart.yaml: ~dataset=coco: the recipe has no dataset=coco to remove"),
+        ("~seed=3", "quickstart.yaml: ~seed=3: seed is 0; write ~seed to remove it"),
+        ("generate.variants=${x}", "quickstart.yaml: generate.variants: it refers to the key 'x', which does not"),
+    ],
+)
+def test_a_mistake_in_an_override_is_answered_in_our_words(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config("quickstart", [override])
+    assert str(error.value).startswith(message)
+    rest = str(error.value).removeprefix(message)
+    assert [word for word in JARGON if word in rest.lower()] == []
+
+
+def test_a_group_is_replaced_only_where_the_recipe_chooses_one(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
     recipe.write_text("name: mine\n")
-    with pytest.raises(UserError, match=r"mine\.yaml: the recipe chooses no dataset that dataset=camvid could replace"):
+    with pytest.raises(UserError, match=r"^mine\.yaml: its defaults list chooses no dataset to replace: write \+"):
         load_config(str(recipe), ["dataset=camvid"])
+
+
+def test_folders_beside_a_recipe_are_no_groups(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("defaults: [quickstart, _self_]\n")
+    assert load_config(str(recipe), [f"workspace={tmp_path / 'space'}"]).workspace == tmp_path / "space"
+
+
+def test_a_file_that_a_recipe_names_is_named_where_it_is_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "bad.yaml").write_text("kind: [a\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("defaults: [quickstart, override dataset: bad, _self_]\n")
+    with pytest.raises(UserError, match=r"^mine\.yaml: line 2, column 1 of dataset/bad\.yaml: expected"):
+        load_config(str(recipe))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("quikstart", "no recipe 'quikstart': did you mean 'quickstart'? choose from camvid, cityscapes, own"),
+        ("pretrain/lumentiny", "no recipe 'pretrain/lumentiny': did you mean 'pretrain/lumen-tiny'? choose from"),
+        ("", "{} is a folder without config.yaml: give a workspace that lumen run has written, the path"),
+    ],
+)
+def test_a_recipe_that_does_not_exist(recipe: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        load_config(recipe or str(tmp_path))
+    assert str(error.value).startswith(message.format(tmp_path))
 
 
 def test_all_commands_read_a_folder_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

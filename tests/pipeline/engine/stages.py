@@ -1,4 +1,7 @@
-"""Real stages, sources and tasks for the engine tests, each with one trait."""
+"""Real stages, sources and tasks for the engine tests, each with one trait.
+
+Every Ray worker imports this module, so that torch, which takes most of a worker's start, is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from augment.errors import UserError
 from pipeline.engine import Dropped, Failed, Ok, Outcome, Resources, WorkUnit
@@ -32,7 +34,7 @@ def plan(units: int) -> list[WorkUnit]:
 
 @dataclass(frozen=True)
 class Noise:
-    """A source of images drawn from their keys; those in ``unreadable`` fail."""
+    """A source of images seeded by their keys; those in ``unreadable`` fail."""
 
     unreadable: frozenset[str] = frozenset()
 
@@ -48,7 +50,7 @@ class Noise:
 
 @dataclass
 class Variants:
-    """Two variants of each sample; fails on, drops or miswrites the keys it is told to; logs each unit."""
+    """Two variants of each sample; fails on, drops or miswrites the given keys; logs each unit."""
 
     log: str = ""
     fails: frozenset[str] = frozenset()
@@ -158,7 +160,12 @@ class LosesDevice(Variants):
 class Threads(Task):
     """Reports the number of torch threads that a unit sees."""
 
+    def setup(self) -> None:
+        import torch  # noqa: F401 - in a Ray worker this is the first import
+
     def run(self, unit: WorkUnit) -> tuple[str, int]:
+        import torch
+
         return unit.shard, torch.get_num_threads()
 
 
@@ -214,12 +221,20 @@ class SetupDies(Task):
 
 @dataclass
 class FillsMemory(Variants):
-    """Runs out of memory above ``fits`` samples, as torch tells it; notes in ``log`` how many it gets."""
+    """Runs out of memory above ``fits`` samples, with the error of torch; notes in ``log`` how many it gets."""
 
     fits: int = 1
-    error: type[Exception] = torch.OutOfMemoryError
+    error: type[Exception] | None = None
+
+    def setup(self) -> None:
+        super().setup()
+        if self.error is None:
+            import torch
+
+            self.error = torch.OutOfMemoryError
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:  # noqa: ARG002
+        assert self.error is not None
         if self.log:
             with Path(self.log).open("a") as stream:
                 stream.write(f"{len(batch)}\n")

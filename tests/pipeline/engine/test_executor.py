@@ -26,9 +26,8 @@ KINDS = ["serial", "ray"]
 
 
 def executor_of(kind: str, request: pytest.FixtureRequest) -> Executor:
-    if kind == "ray":
-        request.getfixturevalue("ray_cluster")
-    return make_executor(kind)  # type: ignore[arg-type]
+    executor: Executor = request.getfixturevalue("ray_executor") if kind == "ray" else make_executor("serial")
+    return executor
 
 
 @pytest.fixture(params=KINDS)
@@ -90,12 +89,11 @@ def test_a_worker_sets_its_own_torch_threads(
     assert [threads for _, (_, threads) in results] == [found]
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_lost_worker_is_replaced_and_its_unit_run_again_and_told_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def test_a_lost_worker_is_replaced_and_reported_and_its_unit_run_again(
+    ray_executor: Executor, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = stages.DiesOnce(marker=str(tmp_path / "died"))
-    results = list(make_executor("ray").map(task, stages.plan(4)))
+    results = list(ray_executor.map(task, stages.plan(4)))
     assert caplog.messages == ["train-000001: run again, 1 of its workers were lost before"]
     assert "(raylet)" not in capfd.readouterr().out
     assert sorted(shard for _, (shard, _) in results) == [unit.shard for unit in stages.plan(4)]
@@ -111,12 +109,11 @@ def test_a_unit_that_kills_every_worker_ends_the_run_and_is_named() -> None:
         list(RayExecutor(max_attempts=2).map(stages.AlwaysDies(), stages.plan(2)))
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_lost_device_costs_its_worker_and_no_sample(tmp_path: Path) -> None:
+def test_a_lost_device_costs_its_worker_and_no_sample(ray_executor: Executor, tmp_path: Path) -> None:
     units = stages.plan(3)
     lost = Store.create(str(tmp_path / "lost"), stages.MANIFEST)
     stage = stages.LosesDevice(marker=str(tmp_path / "died"))
-    run_store_stage(stage, stages.Noise(), lost, units, make_executor("ray"), ErrorBudget(), print)
+    run_store_stage(stage, stages.Noise(), lost, units, ray_executor, ErrorBudget(), print)
     whole = Store.create(str(tmp_path / "whole"), stages.MANIFEST)
     run_store_stage(stages.Variants(), stages.Noise(), whole, units, make_executor("serial"), ErrorBudget(), print)
     assert Path(stage.marker).exists()
@@ -148,14 +145,15 @@ def test_both_executors_write_the_same_bytes(tmp_path: Path, request: pytest.Fix
     assert sum(samples for _, _, _, samples, *_ in contents[0]) == 2 * (20 - 3)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize(
     "resources",
     [Resources(workers=2), Resources(num_cpus=2, workers=1), Resources(num_cpus=2), Resources(num_gpus=1)],
 )
-def test_a_pool_that_would_take_the_last_slot_is_refused_before_it_starts(resources: Resources) -> None:
+def test_a_pool_that_would_take_the_last_slot_is_refused_before_it_starts(
+    ray_executor: Executor, resources: Resources
+) -> None:
     with pytest.raises(UserError, match=r"probe: the cluster has 2 CPU and 0 GPU slots .* the stage asks for"):
-        list(make_executor("ray").map(stages.Task(resources=resources), stages.plan(2)))
+        list(ray_executor.map(stages.Task(resources=resources), stages.plan(2)))
 
 
 def test_no_cluster_is_a_users_mistake() -> None:

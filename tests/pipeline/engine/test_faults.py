@@ -12,7 +12,7 @@ from pipeline.engine.faults import Attempts, Lanes
 RUN = 1
 
 # The second unit finds the interpreter taken, for good, while its timer is being started.
-TAKEN_WHILE_WINDING = """
+HELD_WHILE_STARTING = """
 import re, threading
 from pipeline.engine.faults import Watchdog
 
@@ -95,8 +95,8 @@ def test_a_unit_alone_shares_its_worker_with_none_and_others_share_it() -> None:
     assert len(seen) == 40
 
 
-def test_worker_ends_where_the_interpreter_is_taken_while_the_watch_is_wound() -> None:
-    command = [sys.executable, "-c", TAKEN_WHILE_WINDING]
+def test_worker_ends_where_code_holds_the_interpreter_while_the_timer_starts() -> None:
+    command = [sys.executable, "-c", HELD_WHILE_STARTING]
     done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Timeout" in done.stderr

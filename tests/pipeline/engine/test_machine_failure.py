@@ -1,4 +1,4 @@
-"""What a machine can do to a run: workers that hang or die, and disks that are full."""
+"""Failures of the machine: workers that hang or die, and disks that are full."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_set_up_that_kills_every_worker_ends_the_run_and_is_named() -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_set_up_that_hangs_ends_the_run_and_tells_where() -> None:
+def test_a_set_up_that_hangs_ends_the_run_and_says_where() -> None:
     task = stages.SetupHangs(resources=Resources(setup_timeout=4))
     with pytest.raises(UnitFailed, match="setting up probe: hung: it did not end within 4 s") as raised:
         list(RayExecutor().map(task, stages.plan(5)))
@@ -92,7 +92,7 @@ def test_a_set_up_that_hangs_once_costs_its_worker_and_no_unit(tmp_path: Path) -
     assert Path(task.marker).exists()
 
 
-def test_a_serial_run_tells_of_a_set_up_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_serial_run_warns_of_a_set_up_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
     class Slow(stages.Task):
         def setup(self) -> None:
             for _ in range(600):
@@ -105,7 +105,7 @@ def test_a_serial_run_tells_of_a_set_up_that_takes_too_long(caplog: pytest.LogCa
     assert "in setup" in caplog.text
 
 
-def test_a_serial_run_tells_of_a_unit_that_takes_too_long(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_serial_run_warns_of_a_unit_that_takes_too_long(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Slow(stages.Variants):
         def process(self, unit, batch):  # type: ignore[no-untyped-def]
             for _ in range(600):
@@ -136,7 +136,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", ["serial", "ray"])
-def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
+def test_a_full_disk_is_reported_in_one_line_and_the_run_goes_on_once_there_is_room(
     small_disk: Path, whole: Store, kind: str, request: pytest.FixtureRequest
 ) -> None:
     if kind == "ray":

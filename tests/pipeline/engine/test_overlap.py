@@ -43,7 +43,7 @@ def test_reading_goes_no_further_ahead_than_its_depth() -> None:
         assert len(taken) == 1 + 4 + 1
 
 
-def test_what_the_source_raises_comes_after_what_it_gave() -> None:
+def test_an_error_of_the_source_comes_after_its_items() -> None:
     def source() -> Iterator[int]:
         yield 1
         raise OSError("gone")
@@ -54,7 +54,7 @@ def test_what_the_source_raises_comes_after_what_it_gave() -> None:
             next(items)
 
 
-def test_what_the_sink_raises_ends_the_writer() -> None:
+def test_an_error_of_the_sink_ends_the_writer() -> None:
     written: list[int] = []
 
     def sink(item: int) -> None:

@@ -49,7 +49,7 @@ def test_units_made_on_demand_are_those_of_a_plan_in_columns(units: list[WorkUni
         assert one.fingerprints().to_pylist() == other.fingerprints().to_pylist()
 
 
-def test_a_plan_on_demand_makes_no_unit_before_it_is_asked_for() -> None:
+def test_a_plan_on_demand_makes_no_unit_before_access() -> None:
     made: list[int] = []
 
     def make(row: int) -> WorkUnit:

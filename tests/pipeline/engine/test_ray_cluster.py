@@ -60,7 +60,7 @@ def test_wait_for_a_slow_cluster_is_reported(monkeypatch: pytest.MonkeyPatch) ->
         lines.append(line)
         reported.set()
 
-    monkeypatch.setattr(ray_cluster, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(ray_cluster, "_ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(ray_cluster, "_init", lambda **_: reported.wait(30))
     with socket.create_server(("", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
@@ -82,7 +82,7 @@ def test_wait_for_room_that_others_hold_is_reported(monkeypatch: pytest.MonkeyPa
         lines.append(line)
         ray.kill(other)
 
-    monkeypatch.setattr(ray_pool, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(ray_pool, "_REPORT_AFTER_SECONDS", 1.0)
     results = list(make_executor("ray", report=report).map(stages.Task(), stages.plan(2)))
     assert lines == ["probe: waiting for 2 CPU slots (1 free): others are using the cluster"]
     assert len(results) == 2

@@ -1,4 +1,4 @@
-"""Prometheus finds what a stage did at the metrics endpoint of the node."""
+"""The metrics endpoint of a node counts the work of a stage for Prometheus."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def exposed(stage: str) -> dict[str, float]:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_the_endpoint_of_a_node_tells_what_a_stage_did(tmp_path: Path) -> None:
+def test_the_endpoint_of_a_node_counts_the_work_of_a_stage(tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client", reason="the metrics endpoint of Ray comes with the cluster extra")
     store = Store.create(str(tmp_path), stages.MANIFEST)
     stage = stages.Variants(name="counted", fails=frozenset({"k001"}), drops=frozenset({"k007"}))

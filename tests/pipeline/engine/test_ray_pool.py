@@ -1,4 +1,4 @@
-"""How large a pool a cluster holds."""
+"""The size of a pool on a cluster, and the threads of its workers."""
 
 from __future__ import annotations
 

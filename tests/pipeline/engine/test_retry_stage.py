@@ -1,4 +1,4 @@
-"""What failed is run again; what comes out is what would have come out had nothing failed."""
+"""A retry runs only failed samples, and a recovered store equals one without failures."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_store_whose_faults_are_mended_equals_one_that_had_none(tmp_path: Path, kind: str) -> None:
+def test_a_recovered_store_equals_one_without_faults(tmp_path: Path, kind: str) -> None:
     drops = frozenset({"k000", "k017"})
     broken = stages.Variants(fails=BAD, drops=drops, unwritable=frozenset({"k008"}), batch_size=2)
     store = store_of(tmp_path / "store", broken, stages.Noise(frozenset({"k019"})))
@@ -109,7 +109,7 @@ def test_only_what_failed_is_read_and_processed_and_whole_shards_are_not_touched
     assert before.items() <= files(store).items()
 
 
-def test_what_fails_again_stays_and_what_is_mended_goes(tmp_path: Path) -> None:
+def test_samples_that_fail_again_stay_and_recovered_ones_leave_the_quarantine(tmp_path: Path) -> None:
     store = store_of(tmp_path / "store", stages.Variants(fails=BAD))
     some = frozenset({"k003", "k011"})
     summary = retry(store, stages.Variants(fails=some))
@@ -124,7 +124,7 @@ def test_what_fails_again_stays_and_what_is_mended_goes(tmp_path: Path) -> None:
     assert files(store) == before
 
 
-def test_nothing_in_quarantine_is_nothing_to_do(tmp_path: Path) -> None:
+def test_a_store_without_quarantine_stays_unchanged(tmp_path: Path) -> None:
     store = store_of(tmp_path / "store", stages.Variants())
     before = files(store)
     assert str(retry(store, stages.Variants())) == "generate: nothing is in quarantine"

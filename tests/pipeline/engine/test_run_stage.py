@@ -1,4 +1,4 @@
-"""A run makes what is missing, once, and stops where too much fails."""
+"""A run makes each missing shard once, and stops where too much fails."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_stopped_run_has_shards_left_to_make_and_a_finished_one_misses_what_is
     assert faults_and_unmade() == ([], 0)
 
 
-def test_an_executor_that_loses_a_unit_without_a_word_does_not_end_a_run_well(tmp_path: Path) -> None:
+def test_a_run_fails_where_the_executor_loses_a_unit_silently(tmp_path: Path) -> None:
     class Forgetful(SerialExecutor):
         def map(self, task, units, at_fault=raise_at_fault):  # type: ignore[no-untyped-def]
             return super().map(task, units[:-1], at_fault)
@@ -276,7 +276,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     assert not list((tmp_path / "store/.scratch").glob("*"))
 
 
-def test_a_run_of_which_nothing_is_left_stops_however_few_failed(tmp_path: Path) -> None:
+def test_a_run_in_which_every_sample_fails_stops_whatever_the_budget(tmp_path: Path) -> None:
     units = stages.plan(1)
     stage = stages.Variants(fails=frozenset(units[0].keys))
     with pytest.raises(

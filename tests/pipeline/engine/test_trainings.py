@@ -1,4 +1,4 @@
-"""A training ends with its result, whatever happens to its workers, and is stopped by nothing but a missing step."""
+"""A training ends with its result, whatever happens to its workers; only a missing step stops it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ class Steps:
 
 @pytest.fixture(params=["serial", "ray"])
 def executor(request: pytest.FixtureRequest) -> Executor:
-    if request.param == "ray":
-        request.getfixturevalue("ray_cluster")
-    return make_executor(request.param)
+    executor: Executor = request.getfixturevalue("ray_executor") if request.param == "ray" else make_executor("serial")
+    return executor
 
 
 def test_each_training_gives_its_result_and_reports_its_last_step(executor: Executor, tmp_path: Path) -> None:
@@ -82,32 +81,29 @@ def test_training_that_loses_its_workers_without_a_step_ends_the_run_and_is_name
         list(RayExecutor(max_attempts=2).train(task, trainings.units(2), Steps()))
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_training_whose_workers_end_before_they_begin_ends_the_run_and_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_training, "_MOST_LOSSES", 1)
     with pytest.raises(UnitFailed, match="run-000000: lost worker: 2 workers ended before they took a step"):
-        list(RayExecutor().train(trainings.Unloadable(str(tmp_path)), trainings.units(1), Steps()))
+        list(ray_executor.train(trainings.Unloadable(str(tmp_path)), trainings.units(1), Steps()))
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_training_without_a_step_for_the_timeout_hangs_and_says_where(tmp_path: Path) -> None:
+def test_training_without_a_step_for_the_timeout_hangs_and_says_where(ray_executor: Executor, tmp_path: Path) -> None:
     task = trainings.Stalls(str(tmp_path), resources=Resources(unit_timeout=2))
     with pytest.raises(UnitFailed, match="run-000000: hung: no step was taken within 2 s") as raised:
-        list(RayExecutor().train(task, trainings.units(1), Steps()))
+        list(ray_executor.train(task, trainings.units(1), Steps()))
     assert "time.sleep(600)" in raised.value.traceback
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_training_that_is_interrupted_leaves_no_worker(tmp_path: Path) -> None:
+def test_training_that_is_interrupted_leaves_no_worker(ray_executor: Executor, tmp_path: Path) -> None:
     import ray
 
     def interrupt(_unit: WorkUnit, _step: TrainingStep) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(RayExecutor().train(trainings.Stalls(str(tmp_path)), trainings.units(2), interrupt))
+        list(ray_executor.train(trainings.Stalls(str(tmp_path)), trainings.units(2), interrupt))
     deadline = time.monotonic() + 60
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < deadline, "the trainings still hold their slots"

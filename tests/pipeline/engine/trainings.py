@@ -1,4 +1,4 @@
-"""Real trainings for the engine tests, each with one trait; a file stands for the checkpoint."""
+"""Real trainings for the engine tests, each with one trait; a file is the checkpoint."""
 
 from __future__ import annotations
 

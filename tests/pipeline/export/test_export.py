@@ -1,4 +1,4 @@
-"""An export is whole or not there, says what it is made of, and takes what it is asked for."""
+"""An export is complete or absent, lists its samples, and contains the requested splits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_table_names_the_image_and_all_metadata_of_every_sample(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["cityscapes", "folder"])
 @pytest.mark.parametrize("kind", ["real", "synthetic"])
-def test_reader_tells_of_each_image_what_the_store_does(tmp_path: Path, name: FormatName, kind: str) -> None:
+def test_reader_gives_the_metadata_of_the_store_for_each_image(tmp_path: Path, name: FormatName, kind: str) -> None:
     boxes = (Box("car", 1, 2.5, 3, 4), Box("tram", 0, 0, 9, 9))
     facts = {"captions": ["a street", "cars"], "boxes": [asdict(box) for box in boxes], "k": 5, "prompt": "a street"}
     made = [
@@ -68,24 +68,24 @@ def test_split_and_limit_choose_from_all_over_and_change_no_name(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["--split", "test"], "--split test: the store has train, val"),
         (["--limit", "0"], "--limit 0"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(
-    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_option_is_reported_in_one_line(
+    tmp_path: Path, options: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_store(tmp_path / "store", TEN)
     assert guarded(["export", str(tmp_path / "store"), str(tmp_path / "out"), "--format", "folder", *options]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
-def test_destination_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
+def test_destination_that_is_not_empty_is_left_unchanged(tmp_path: Path) -> None:
     write_store(tmp_path / "store", TEN)
     (tmp_path / "thesis.tex").write_text("years of work")
     for place in (tmp_path, tmp_path / "thesis.tex"):
@@ -132,7 +132,7 @@ def without_label(key: str, split: str) -> Sample:
 
 
 @pytest.mark.parametrize(
-    ("samples", "told"),
+    ("samples", "expected"),
     [
         ([*TEN, without_label("val_z", "val")], "1 of 6 samples of split 'val' have no label"),
         ([without_label("train_z", "train")], "1 of 1 samples of split 'train' have no label"),
@@ -140,12 +140,12 @@ def without_label(key: str, split: str) -> Sample:
     ],
 )
 def test_cityscapes_export_that_could_not_be_read_back_is_refused(
-    tmp_path: Path, samples: list[Sample], told: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, samples: list[Sample], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_store(tmp_path / "store", samples)
     assert guarded(["export", str(tmp_path / "store"), str(tmp_path / "out"), "--format", "cityscapes"]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert "--format folder" in message
     assert message.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -161,11 +161,11 @@ def test_folder_export_says_how_to_read_what_is_labelled_in_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_store(tmp_path / "store", [*TEN, without_label("val_z", "val"), without_label("test_z", "test")])
-    for split, told in (("train", False), ("test", False), ("val", True)):
+    for split, expected in (("train", False), ("test", False), ("val", True)):
         command = ["export", str(tmp_path / "store"), str(tmp_path / split), "--format", "folder", "--split", split]
         assert guarded(command) == 0
         output = capsys.readouterr()
-        assert ("dataset.folder.partly_labelled=true" in output.out + output.err) == told
+        assert ("dataset.folder.partly_labelled=true" in output.out + output.err) == expected
 
 
 def test_splits_that_are_labelled_as_a_whole_or_not_at_all_are_not_labelled_in_part(tmp_path: Path) -> None:

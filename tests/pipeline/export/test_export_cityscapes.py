@@ -41,7 +41,7 @@ def test_real_frames_come_back_with_key_image_label_and_attributes(tmp_path: Pat
         assert {"medium": "photo", "weather": "rain"}.items() <= record.attributes.items()
 
 
-def test_keys_of_another_shape_become_numbered_frames_that_the_table_leads_back_from(tmp_path: Path) -> None:
+def test_other_keys_become_numbered_frames_and_the_table_maps_them_back(tmp_path: Path) -> None:
     keys = [f"train_{city}_000000_000019_k05_v01" for city in ("ulm", "aachen", "jena")]
     facts = {"source_dataset": "city scapes 2", "prompt": "a street"}
     write_store(tmp_path / "s", [sample(key, "train", **facts) for key in keys], kind="synthetic")
@@ -116,7 +116,7 @@ def test_camvid_comes_back_pixel_by_pixel(tmp_path: Path, camvid_root: Path) -> 
         np.testing.assert_array_equal(exported.load(record).label, made.label)
 
 
-def test_classes_beyond_those_of_cityscapes_come_back_with_their_names(tmp_path: Path) -> None:
+def test_other_classes_than_those_of_cityscapes_come_back_with_their_names(tmp_path: Path) -> None:
     label = np.random.default_rng(0).choice([*range(150), 255], (16, 24)).astype(np.uint8)
     image = np.zeros((16, 24, 3), np.uint8)
     sample = Sample("train_a", image, label, metadata={"split": "train", "dataset": "ade20k"})

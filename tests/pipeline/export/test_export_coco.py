@@ -123,7 +123,7 @@ def test_our_reader_finds_the_masks_of_pycocotools(exported: Path) -> None:
         assert sorted(numbers) == [number for number in np.unique(frame.instances) if number] != []
 
 
-def test_things_that_nobody_told_apart_are_a_crowd(tmp_path: Path) -> None:
+def test_things_without_separate_objects_are_a_crowd(tmp_path: Path) -> None:
     write_store(tmp_path / "store", [sample("val_a", "val", objects=0)])
     export_store(str(tmp_path / "store"), str(tmp_path / "out"), "coco")
     content = json.loads((tmp_path / "out/annotations/panoptic_val.json").read_text())
@@ -141,15 +141,15 @@ def test_boxes_are_objects_and_their_categories_follow_the_classes(tmp_path: Pat
     write_store(tmp_path / "store", [sample("val_a", "val", objects=0, boxes=boxes)])
     export_store(str(tmp_path / "store"), str(tmp_path / "out"), "coco")
     objects = COCO(str(tmp_path / "out/annotations/instances_val.json"))
-    told = [
+    found = [
         (objects.cats[entry["category_id"]]["name"], entry["bbox"], entry["area"]) for entry in objects.anns.values()
     ]
-    assert told == [("car", [1.5, 2.0, 10.0, 4.0], 40.0), ("scooter", [0.0, 0.0, 2.0, 3.0], 6.0)]
+    assert found == [("car", [1.5, 2.0, 10.0, 4.0], 40.0), ("scooter", [0.0, 0.0, 2.0, 3.0], 6.0)]
     assert objects.anns[1]["category_id"] == CITYSCAPES.classes.index("car") + 1
     assert objects.anns[2]["category_id"] == len(CITYSCAPES) + 1
 
 
-def test_a_set_that_names_no_things_tells_all_its_objects_apart(tmp_path: Path) -> None:
+def test_a_set_that_names_no_things_has_objects_of_every_class(tmp_path: Path) -> None:
     made = sample("val_a", "val", CAMVID)
     write_store(tmp_path / "store", [made], taxonomy="camvid")
     export_store(str(tmp_path / "store"), str(tmp_path / "out"), "coco")

@@ -144,7 +144,7 @@ def test_coco_gives_labels_and_objects_back(content: Content) -> None:
     with exported(content, "coco") as folder:
         for _, frame, made in read_again(content, folder, "coco"):
             if made.label is not None and content.taxonomy is not None:
-                # Only what has a class that is told apart is an object there.
+                # Only classes of things have objects there.
                 things = [content.taxonomy.classes.index(name) for name in names_of_things(content)]
                 expected = np.where(np.isin(made.label, things), numbers(made.instances), 0)
                 np.testing.assert_array_equal(numbers(frame.instances), expected)

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from pipeline.inspection.duplicates import DISTANCE, MOST_DISTANCE, Twin, closest, distances, image_hash, near_pairs
+from pipeline.inspection.duplicates import (
+    DISTANCE,
+    MOST_DISTANCE,
+    NearDuplicate,
+    closest,
+    distances,
+    image_hash,
+    near_pairs,
+)
 
 Picture = NDArray[np.uint8]
 
@@ -122,33 +130,33 @@ def test_a_large_set_takes_no_quadratic_number_of_comparisons(monkeypatch: pytes
     assert compared < 50_000**2 / 2 / 500
 
 
-def test_the_nearest_of_each_split_is_told_across_splits_first() -> None:
+def test_the_nearest_of_each_split_is_reported_across_splits_first() -> None:
     images = [("t1", "train", 0b0000), ("t2", "train", 0b0001), ("v1", "val", 0b0011), ("v2", "val", 0b0001 << 40)]
     keys, splits, values = zip(*images, strict=True)
     assert closest(keys, splits, np.array(values, np.uint64), 1) == [
-        Twin("t1", "train", "v2", "val", 1),
-        Twin("t2", "train", "v1", "val", 1),
-        Twin("v1", "val", "t2", "train", 1),
-        Twin("v2", "val", "t1", "train", 1),
-        Twin("t1", "train", "t2", "train", 1),
-        Twin("t2", "train", "t1", "train", 1),
+        NearDuplicate("t1", "train", "v2", "val", 1),
+        NearDuplicate("t2", "train", "v1", "val", 1),
+        NearDuplicate("v1", "val", "t2", "train", 1),
+        NearDuplicate("v2", "val", "t1", "train", 1),
+        NearDuplicate("t1", "train", "t2", "train", 1),
+        NearDuplicate("t2", "train", "t1", "train", 1),
     ]
 
 
-def test_many_equal_images_are_told_once_each() -> None:
+def test_many_equal_images_are_reported_once_each() -> None:
     keys = [f"k{number:04d}" for number in range(3000)]
     splits = ["val" if number == 7 else "train" for number in range(3000)]
-    twins = closest(keys, splits, np.full(3000, 5, np.uint64), DISTANCE)
-    assert twins[0] == Twin("k0000", "train", "k0007", "val", 0)
-    assert len(twins) == 2999 + 1 + 2999
-    assert all(twin.key != twin.other for twin in twins)
+    found = closest(keys, splits, np.full(3000, 5, np.uint64), DISTANCE)
+    assert found[0] == NearDuplicate("k0000", "train", "k0007", "val", 0)
+    assert len(found) == 2999 + 1 + 2999
+    assert all(pair.key != pair.other for pair in found)
 
 
 def test_equal_images_do_not_hide_the_near_one_of_another_split() -> None:
     keys, splits = ["a", "b", "c"], ["train", "train", "val"]
-    twins = closest(keys, splits, np.array([0, 0, 3], np.uint64), 2)
-    assert Twin("c", "val", "a", "train", 2) in twins
-    assert Twin("a", "train", "c", "val", 2) in twins
+    found = closest(keys, splits, np.array([0, 0, 3], np.uint64), 2)
+    assert NearDuplicate("c", "val", "a", "train", 2) in found
+    assert NearDuplicate("a", "train", "c", "val", 2) in found
 
 
 def test_copies_of_real_frames_are_found_and_the_splits_share_none(camvid_root: Path) -> None:
@@ -166,8 +174,8 @@ def test_copies_of_real_frames_are_found_and_the_splits_share_none(camvid_root: 
         hashes.append(hash_of(edit(Image.open(path).convert("RGB"))))
         splits.append("planted")
         keys.append(name)
-    twins = closest(keys, splits, np.array(hashes, np.uint64))
-    assert {twin.key for twin in twins if (twin.split, twin.other_split) == ("planted", "val")} == set(planted)
-    assert [twin for twin in twins if {twin.split, twin.other_split} == {"train", "val"}] == []
-    alike = sum((twin.split, twin.other_split) == ("train", "train") for twin in twins)
+    found = closest(keys, splits, np.array(hashes, np.uint64))
+    assert {pair.key for pair in found if (pair.split, pair.other_split) == ("planted", "val")} == set(planted)
+    assert [pair for pair in found if {pair.split, pair.other_split} == {"train", "val"}] == []
+    alike = sum((pair.split, pair.other_split) == ("train", "train") for pair in found)
     assert alike < 0.1 * splits.count("train")

@@ -1,4 +1,4 @@
-"""`lumen inspect` counts what is there, tells what is missing, and refuses nothing that it can describe."""
+"""`lumen inspect` counts the contents, reports what is missing, and refuses nothing that it can describe."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def test_the_count_is_that_of_a_loop_over_the_files(camvid_root: Path) -> None:
         total += 1
         sizes[label.shape] += 1
         for index in range(12):
-            found = int((label == index).sum())
-            pixels[index] += found
-            seen[index] += found > 0
-    told = json.loads(json.dumps(report.to_json()))["total"]
-    assert told["samples"] == told["labelled"] == total == 468
-    assert told["sizes"] == [{"height": h, "width": w, "images": n} for (h, w), n in sizes.items()]
+            count = int((label == index).sum())
+            pixels[index] += count
+            seen[index] += count > 0
+    found = json.loads(json.dumps(report.to_json()))["total"]
+    assert found["samples"] == found["labelled"] == total == 468
+    assert found["sizes"] == [{"height": h, "width": w, "images": n} for (h, w), n in sizes.items()]
     of_classes = sum(pixels[index] for index in range(11))
     for index, name in enumerate(CAMVID.classes):
-        assert told["classes"][name]["pixels"] == pixels[index]
-        assert told["classes"][name]["images"] == seen[index]
-        assert told["classes"][name]["share"] == pytest.approx(pixels[index] / of_classes)
-    assert told["ignored"]["pixels"] == pixels[11]
-    assert told["attributes"]["time_of_day"] == {"day": 406, "dusk": 62}
+        assert found["classes"][name]["pixels"] == pixels[index]
+        assert found["classes"][name]["images"] == seen[index]
+        assert found["classes"][name]["share"] == pytest.approx(pixels[index] / of_classes)
+    assert found["ignored"]["pixels"] == pixels[11]
+    assert found["attributes"]["time_of_day"] == {"day": 406, "dusk": 62}
     assert report.splits["train"].samples == 367
     assert report.is_sound
 
@@ -69,21 +69,21 @@ def test_the_order_of_equal_counts_does_not_depend_on_who_ended_first() -> None:
     for height, weather in ((8, "snow"), (16, "fog"), (4, "rain")):
         parts.append(Statistics(0))
         parts[-1].add(Sample(weather, np.zeros((height, 4, 3), np.uint8), metadata={"weather": weather}), 255)
-    told = []
+    found = []
     for order in (parts, parts[::-1]):
         total = Statistics(0)
         for part in order:
             total.merge(part)
-        told.append(json.dumps(total.to_json(None)))
-    assert told[0] == told[1]
-    assert list(json.loads(told[0])["attributes"]["weather"]) == ["fog", "rain", "snow"]
+        found.append(json.dumps(total.to_json(None)))
+    assert found[0] == found[1]
+    assert list(json.loads(found[0])["attributes"]["weather"]) == ["fog", "rain", "snow"]
 
 
 def test_flat_images_are_counted_and_not_compared(tmp_path: Path) -> None:
     for split, grey in (("train", 0), ("val", 128)):
         write_camvid_image(tmp_path, split, "0", np.full((16, 24, 3), grey, np.uint8), np.zeros((16, 24), np.uint8))
     report = inspect(dataset_subject("camvid", str(tmp_path)), workers=1)
-    assert (report.flat, list(report.twins)) == (2, [])
+    assert (report.flat, list(report.near_duplicates)) == (2, [])
     assert "  not compared: 2 images of almost no contrast" in lines_of(report)
 
 
@@ -94,8 +94,8 @@ def test_a_half_extracted_set_is_described(tmp_path: Path, capsys: Output) -> No
     (tmp_path / "train" / "0005.png").write_bytes(b"no image")
     (tmp_path / "train" / "0000.png").write_bytes(b"")
     assert guarded(["inspect", "camvid", str(tmp_path), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)["camvid"]
-    assert told["unpaired"] == [
+    found = json.loads(capsys.readouterr().out)["camvid"]
+    assert found["unpaired"] == [
         {
             "split": "train",
             "images": 5,
@@ -104,13 +104,13 @@ def test_a_half_extracted_set_is_described(tmp_path: Path, capsys: Output) -> No
             "labels_without_image": ["0002.png"],
         }
     ]
-    assert not told["sound"]
-    assert {kind: row["images"] for kind, row in told["splits"]["train"]["unreadable"].items()} == {
+    assert not found["sound"]
+    assert {kind: row["images"] for kind, row in found["splits"]["train"]["unreadable"].items()} == {
         "empty image": 1,
         "unidentified image": 1,
     }
-    assert told["splits"]["train"]["samples"] == 3
-    assert told["splits"]["val"]["labelled"] == 3
+    assert found["splits"]["train"]["samples"] == 3
+    assert found["splits"]["val"]["labelled"] == 3
     assert guarded(["inspect", "camvid", str(tmp_path)]) == 1
     text = capsys.readouterr().out
     assert "2 images without a label (0001.png, 0004.png), expected" in text
@@ -139,7 +139,7 @@ def test_a_reader_refuses_again_after_an_inspection(tmp_path: Path) -> None:
         open_dataset("camvid", tmp_path).records("train")
 
 
-def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -> None:
+def test_a_copy_in_another_split_is_reported_first(tmp_path: Path, capsys: Output) -> None:
     write_tree(tmp_path, {"train": 4, "val": 2})
     noise = Image.fromarray(random_image(np.random.default_rng(9), 12, 16))
     noise.resize((240, 180), Image.Resampling.BICUBIC).save(tmp_path / "train" / "0007.png")
@@ -147,12 +147,12 @@ def test_a_copy_in_another_split_is_told_first(tmp_path: Path, capsys: Output) -
     for split, name, size in (("train", "0007", (180, 240)), ("val", "0009", (240, 320))):
         Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{split}annot" / f"{name}.png")
     assert guarded(["inspect", "camvid", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["camvid"]["near_duplicates"]
-    assert told["counts"] == [
+    found = json.loads(capsys.readouterr().out)["camvid"]["near_duplicates"]
+    assert found["counts"] == [
         {"split": "train", "other_split": "val", "images": 1},
         {"split": "val", "other_split": "train", "images": 1},
     ]
-    assert {row["key"] for row in told["images"]} == {"train_0007", "val_0009"}
+    assert {row["key"] for row in found["images"]} == {"train_0007", "val_0009"}
     assert guarded(["inspect", "camvid", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "  1 of 3 images of val have one in train" in lines
@@ -199,12 +199,12 @@ def test_objects_boxes_and_captions_of_a_store_are_counted(tmp_path: Path) -> No
         "train-000000",
         [Sample("a", image, label, metadata=metadata, instances=instances), Sample("b", image, label)],
     )
-    told = inspect(store_subject(store.url)).to_json()["total"]
-    assert isinstance(told, dict)
-    assert told["instances"] == {"images": 1, "objects": 2}
-    assert told["boxes"] == {"car": 2}
-    assert told["captioned"] == 1
-    assert told["attributes"] == {"weather": {"rain": 1}}
+    found = inspect(store_subject(store.url)).to_json()["total"]
+    assert isinstance(found, dict)
+    assert found["instances"] == {"images": 1, "objects": 2}
+    assert found["boxes"] == {"car": 2}
+    assert found["captioned"] == 1
+    assert found["attributes"] == {"weather": {"rain": 1}}
 
 
 def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) -> None:
@@ -216,12 +216,12 @@ def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) ->
     assert not report.is_sound
 
 
-def test_all_stores_of_a_workspace_are_told_by_name(generated: Path, capsys: Output) -> None:
+def test_all_stores_of_a_workspace_are_reported_by_name(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert list(told) == ["real", "synthetic"]
-    assert told["synthetic"]["total"]["attributes"]["k"] == {"0": 14, "4": 14}
-    assert told["real"]["splits"]["train"]["samples"] == 5
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["real", "synthetic"]
+    assert found["synthetic"]["total"]["attributes"]["k"] == {"0": 14, "4": 14}
+    assert found["real"]["splits"]["train"]["samples"] == 5
     assert guarded(["inspect", str(generated / "real"), "--split", "val"]) == 0
     assert "real in" in (text := capsys.readouterr().out)
     assert "2 samples (val 2)" in text
@@ -290,7 +290,7 @@ def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["nowhere"], "neither a store"),
         (["camvid"], "give its folder too"),
@@ -303,7 +303,7 @@ def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_users_mistake_is_one_line(
-    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
@@ -312,7 +312,7 @@ def test_a_users_mistake_is_one_line(
         code = stop.code
     assert code == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1
 
 
@@ -331,7 +331,7 @@ def test_a_dataset_without_training_images_lacks_something(tmp_path: Path, capsy
     assert guarded(["inspect", "camvid", str(tmp_path), "--split", "val"]) == 0
 
 
-def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> None:
+def test_objects_and_missing_labels_of_cityscapes_are_reported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 3), ("test", 2)):
         for number in range(count):
@@ -347,7 +347,7 @@ def test_objects_and_missing_labels_of_cityscapes_are_told(tmp_path: Path) -> No
     assert (report.total.with_instances, report.total.instances) == (2, 4)
 
 
-def test_an_image_of_ade20k_without_its_annotation_is_told(tmp_path: Path) -> None:
+def test_an_image_of_ade20k_without_its_annotation_is_reported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         ids = rng.integers(0, 151, (16, 24), dtype=np.uint8)
@@ -356,7 +356,7 @@ def test_an_image_of_ade20k_without_its_annotation_is_told(tmp_path: Path) -> No
     assert any("1 images without a label (b.jpg)" in line for line in lines_of(report))
 
 
-def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: Path, capsys: Output) -> None:
+def test_a_plain_folder_is_inspected_in_the_folders_of_its_settings(tmp_path: Path, capsys: Output) -> None:
     for number in range(3):
         save(tmp_path / "photos" / f"{number}.png", random_image(np.random.default_rng(number), 16, 24))
     assert guarded(["inspect", "folder", str(tmp_path), "dataset.folder.images=photos"]) == 0
@@ -365,23 +365,25 @@ def test_a_plain_folder_is_looked_at_where_its_things_are_said_to_lie(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["folder", "nowhere", "dataset.folder.image=x"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.image=x", "nowhere"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.image=x"], "unknown key 'dataset.folder.image': did you mean"),
         (["folder", "dataset.folder.images=x"], "give its folder too"),
-        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': of a dataset that is looked at only"),
+        (["folder", "nowhere", "generate.ks=[1]"], "'generate.ks=[1]': after its folder, an inspection takes only"),
         (["cityscapes", "nowhere", "dataset.folder.images=x"], "'cityscapes' takes no folder section"),
     ],
     ids=str,
 )
-def test_a_wrong_setting_is_told_before_anything_is_looked_for(arguments: list[str], told: str, capsys: Output) -> None:
+def test_a_wrong_setting_is_reported_before_anything_is_read(
+    arguments: list[str], expected: str, capsys: Output
+) -> None:
     assert guarded(["inspect", *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-def test_names_of_many_classes_that_are_never_there_are_counted(tmp_path: Path, capsys: Output) -> None:
+def test_names_of_many_absent_classes_are_counted(tmp_path: Path, capsys: Output) -> None:
     names = [f"class number {number} of a large set" for number in range(3000)]
     save(tmp_path / "images/train/a.png", random_image(np.random.default_rng(0), 16, 24))
     save(tmp_path / "masks/train/a.png", np.arange(2, dtype=np.uint16)[None].repeat(16, axis=0).repeat(12, axis=1))

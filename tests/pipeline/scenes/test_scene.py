@@ -1,4 +1,4 @@
-"""What a rendered scene promises: the same bytes again, labels free of the weather, labels that fit."""
+"""Rendered scenes: the same bytes again, labels independent of the weather, labels that fit the image."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_light_and_weather_never_change_labels() -> None:
             assert np.abs(one - other).mean() > 2.0
 
 
-def test_naming_the_drawn_conditions_changes_nothing() -> None:
-    drawn = render_scene(8, 64, 128)
-    named = render_scene(8, 64, 128, **drawn.attributes)  # type: ignore[arg-type]
-    assert named.image.tobytes() == drawn.image.tobytes()
+def test_naming_the_sampled_conditions_changes_nothing() -> None:
+    sampled = render_scene(8, 64, 128)
+    named = render_scene(8, 64, 128, **sampled.attributes)  # type: ignore[arg-type]
+    assert named.image.tobytes() == sampled.image.tobytes()
 
 
 def test_night_is_darker_than_day() -> None:
@@ -107,7 +107,7 @@ def test_pixels_and_labels_share_their_edges() -> None:
         ((0, 64, 64, "day", "hail"), "weather"),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments: tuple[object, ...], word: str) -> None:
+def test_mistakes_are_reported_in_one_line(arguments: tuple[object, ...], word: str) -> None:
     with pytest.raises(UserError, match=word) as error:
         render_scene(*arguments)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)

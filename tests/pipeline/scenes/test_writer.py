@@ -80,7 +80,7 @@ def test_two_processes_write_the_same_bytes_as_one(root: Path, tmp_path: Path) -
     assert _digests(tmp_path) == _digests(root)
 
 
-def test_interrupted_rendering_is_taken_up_again(root: Path, tmp_path: Path) -> None:
+def test_interrupted_rendering_is_resumed(root: Path, tmp_path: Path) -> None:
     part = Path(shutil.copytree(root, tmp_path / "part"))
     missing = sorted(part.glob("leftImg8bit/train/*/*.png"))[1]
     missing.unlink()
@@ -91,18 +91,20 @@ def test_interrupted_rendering_is_taken_up_again(root: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("counts", "seed", "told"),
+    ("counts", "seed", "expected"),
     [(COUNTS, 5, "seed 4, not 5"), ({"train": 4, "val": 2}, 4, "train 3, not 4")],
     ids=["seed", "count"],
 )
-def test_other_scenes_are_not_mixed_with_those_there(root: Path, counts: dict[str, int], seed: int, told: str) -> None:
+def test_other_scenes_are_not_mixed_with_existing_ones(
+    root: Path, counts: dict[str, int], seed: int, expected: str
+) -> None:
     before = _digests(root)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=expected):
         write_dataset(root, counts, seed, height=48, width=96, workers=1)
     assert _digests(root) == before
 
 
-def test_scenes_are_not_mixed_with_a_dataset_of_somebody_else(tmp_path: Path) -> None:
+def test_scenes_are_not_mixed_with_another_dataset(tmp_path: Path) -> None:
     (tmp_path / "leftImg8bit").mkdir()
     with pytest.raises(UserError, match="not empty"):
         write_dataset(tmp_path, COUNTS, seed=4, height=48, width=96, workers=1)

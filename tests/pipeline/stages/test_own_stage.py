@@ -50,7 +50,7 @@ def test_other_options_and_a_changed_source_are_noticed(recipe: list[str], capsy
     assert guarded(["run", *recipe, "--until", "blur"]) == 0
     capsys.readouterr()
     assert guarded(["run", *recipe, "--until", "blur", "blur.radius=3"]) == 2
-    assert "blur.radius: stored 2, asked 3.0" in capsys.readouterr().err
+    assert "blur.radius: stored 2, requested 3.0" in capsys.readouterr().err
     assert guarded(["run", *recipe, "--until", "shard", "--redo", "shard", "seed=1", "shard.samples_per_shard=1"]) == 0
     capsys.readouterr()
     assert guarded(["run", *recipe, "--until", "blur", "blur.typo=3"]) == 2

@@ -77,7 +77,7 @@ def test_a_step_is_done_when_every_planned_shard_is_and_goes_on_where_the_plan_g
 def test_other_inputs_are_refused_with_both_ways_out(tmp_path: Path, tools: Tools) -> None:
     url = str(tmp_path / "store")
     step(url, stages.plan(1)).run(tools)
-    with pytest.raises(FingerprintMismatch, match=r"\(k: stored 4, asked 8.*another --workspace.*--redo generate"):
+    with pytest.raises(FingerprintMismatch, match=r"\(k: stored 4, requested 8.*another --workspace.*--redo generate"):
         step(url, stages.plan(1), inputs={"k": 8}).is_done()
 
 

@@ -1,4 +1,4 @@
-"""An S3 API on loopback behind a proxy that counts what passes and, when told to, lets it fail."""
+"""An S3 API on loopback behind a proxy that counts the requests and can make them fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
 
 @dataclass(frozen=True)
 class Request:
-    """What the client asked for, ``range`` as in the header, ``conditional`` if only where nothing is there yet."""
+    """A request of the client; ``range`` as in the header, ``conditional`` if it must not replace anything."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Request:
 class Proxy:
     """Passes requests on to ``upstream`` (host, port), or does to them what ``fault`` returns.
 
-    ``fault`` is asked for every request and names one of FAULTS or None: an answer with that status, an answer
+    ``fault`` is called with every request and returns one of FAULTS or None: an answer with that status, an answer
     that is late, a connection closed before the request is passed on, after it, or in the middle of the answer.
     """
 
@@ -48,11 +48,11 @@ class Proxy:
 
     def seeded(self, rate: float, seed: int = 0) -> None:
         """From now on let this share of the requests fail, in every way."""
-        draw = random.Random(seed)
+        generator = random.Random(seed)
 
         def fault(_: Request) -> str | None:
             with self.lock:
-                return draw.choice(FAULTS) if draw.random() < rate else None
+                return generator.choice(FAULTS) if generator.random() < rate else None
 
         self.fault = fault
 

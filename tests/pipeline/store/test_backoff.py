@@ -1,4 +1,4 @@
-"""What passes by itself is waited for; what does not is told at once, in one line."""
+"""Transient errors are retried; permanent ones are raised at once, in one line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from augment.errors import UserError
-from pipeline.store import StoreUnavailable
-from pipeline.store import backoff as retry
+from pipeline.store import StoreUnavailable, backoff
 
 
 class ClientError(Exception):
@@ -46,11 +45,11 @@ def failing(error: Exception, times: int) -> tuple[Callable[[], str], list[int]]
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "FIRST_WAIT", 0.001)
 
 
-PASSING = [
+TRANSIENT = [
     ClientError(500),
     ClientError(503),
     ClientError(429),
@@ -62,7 +61,7 @@ PASSING = [
     EOFError("short read"),
     OSError(errno.EIO, "unknown"),
 ]
-LASTING = [
+PERMANENT = [
     FileNotFoundError("gone"),
     FileExistsError("there"),
     raised_from(OSError(errno.EINVAL, "precondition failed"), ClientError(412)),
@@ -72,28 +71,28 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_passes_is_tried_again(error: Exception) -> None:
+@pytest.mark.parametrize("error", TRANSIENT, ids=repr)
+def test_transient_errors_are_retried(error: Exception) -> None:
     function, calls = failing(error, times=3)
-    assert retry.patiently("cannot read x", function) == "done"
+    assert backoff.with_backoff("cannot read x", function) == "done"
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_does_not_pass_in_time_is_told_in_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "GIVE_UP_AFTER", 0.05)
+@pytest.mark.parametrize("error", TRANSIENT, ids=repr)
+def test_an_error_that_lasts_too_long_becomes_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "GIVE_UP_AFTER", 0.05)
     function, calls = failing(error, times=10**9)
     with pytest.raises(StoreUnavailable, match=r"^cannot read x: gave up after [0-9]+ tries: ") as raised:
-        retry.patiently("cannot read x", function)
+        backoff.with_backoff("cannot read x", function)
     assert "\n" not in str(raised.value)
     assert len(calls) > 1
 
 
-@pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_what_no_wait_can_cure_is_raised_at_once(error: Exception) -> None:
+@pytest.mark.parametrize("error", PERMANENT, ids=repr)
+def test_permanent_errors_are_raised_at_once(error: Exception) -> None:
     function, calls = failing(error, times=10**9)
     with pytest.raises(type(error)) as raised:
-        retry.patiently("cannot read x", function)
+        backoff.with_backoff("cannot read x", function)
     assert raised.value is error
     assert len(calls) == 1
 
@@ -103,8 +102,8 @@ def test_what_no_wait_can_cure_is_raised_at_once(error: Exception) -> None:
     [raised_from(PermissionError("Forbidden"), ClientError(403)), ClientError(401), NoCredentialsError("none found")],
     ids=repr,
 )
-def test_a_refusal_is_the_users_to_mend(error: Exception) -> None:
+def test_a_refusal_is_a_users_error(error: Exception) -> None:
     function, calls = failing(error, times=10**9)
     with pytest.raises(UserError, match=r"^cannot write x: access denied, check credentials and permissions: "):
-        retry.patiently("cannot write x", function)
+        backoff.with_backoff("cannot write x", function)
     assert len(calls) == 1

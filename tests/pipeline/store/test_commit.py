@@ -193,9 +193,9 @@ def test_a_store_of_other_inputs_is_refused_with_what_differs(tmp_path: Path) ->
     with pytest.raises(FingerprintMismatch) as raised:
         Store.create(str(tmp_path), manifest(inputs=asked))
     message = str(raised.value)
-    assert "inputs.backbone.stride: stored 8, asked 16" in message
-    assert "inputs.seed: not stored, asked 1" in message
-    assert 'inputs.split: stored "train", not asked for' in message
+    assert "inputs.backbone.stride: stored 8, requested 16" in message
+    assert "inputs.seed: not stored, requested 1" in message
+    assert 'inputs.split: stored "train", not requested' in message
     assert "k_max" not in message
     assert "choose another workspace" in message
     assert "remove this store" in message
@@ -224,7 +224,7 @@ def test_a_shard_name_has_an_index(tmp_path: Path) -> None:
         store.write_shard("train", [])
 
 
-def test_files_that_are_nobodys_scratch_stay_where_they_are(tmp_path: Path) -> None:
+def test_sweep_leaves_files_that_are_no_scratch(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path / "store"), manifest())
     scratch = tmp_path / "store" / ".scratch"
     scratch.mkdir(exist_ok=True)

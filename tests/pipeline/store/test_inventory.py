@@ -9,25 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.store import CorruptStore, Store
-from pipeline.store.inventory import Inventory, lost, names, read_inventory, size, stretches
+from pipeline.store.inventory import Inventory, count_shards, lost_shards, ranges_of, read_inventory, shard_names
 from tests.pipeline.store.samples import manifest
 
 SHARDS = st.lists(st.tuples(st.sampled_from(["train", "val", "train-k05-v01"]), st.integers(0, 12)))
 
 
 @given(SHARDS)
-def test_stretches_hold_exactly_the_shards_they_were_made_of(pairs: list[tuple[str, int]]) -> None:
-    found = stretches(f"{name}-{number:06d}" for name, number in pairs)
-    assert list(names(found)) == [f"{name}-{number:06d}" for name, number in sorted(set(pairs))]
-    assert size(found) == len(set(pairs))
+def test_ranges_hold_exactly_the_shards_they_were_made_from(pairs: list[tuple[str, int]]) -> None:
+    found = ranges_of(f"{name}-{number:06d}" for name, number in pairs)
+    assert list(shard_names(found)) == [f"{name}-{number:06d}" for name, number in sorted(set(pairs))]
+    assert count_shards(found) == len(set(pairs))
     assert Inventory.from_bytes(Inventory(found, found).to_bytes()) == Inventory(found, found)
 
 
-def test_a_plan_without_gaps_is_one_stretch_a_name_however_long() -> None:
-    assert stretches(f"train-{number:06d}" for number in range(3000)) == {"train": [[0, 2999]]}
+def test_a_plan_without_gaps_is_one_range_for_each_name() -> None:
+    assert ranges_of(f"train-{number:06d}" for number in range(3000)) == {"train": [[0, 2999]]}
 
 
-def test_what_was_made_stays_when_less_or_more_is_asked_for(tmp_path: Path) -> None:
+def test_made_shards_stay_noted_whatever_a_later_run_plans(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path), manifest())
     store.note_asked(["train-000000", "train-000001"])
     assert read_inventory(store.location).made == {}
@@ -35,7 +35,7 @@ def test_what_was_made_stays_when_less_or_more_is_asked_for(tmp_path: Path) -> N
     store.note_asked(["train-000001", "train-000002"])
     assert read_inventory(store.location) == Inventory({"train": [[1, 2]]}, {"train": [[0, 1]]})
     store.note_made()
-    assert list(names(read_inventory(store.location).made)) == [f"train-{number:06d}" for number in range(3)]
+    assert list(shard_names(read_inventory(store.location).made)) == [f"train-{number:06d}" for number in range(3)]
 
 
 def test_no_bit_of_it_can_flip_unseen(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_receipt_that_a_retry_puts_back_while_verify_looks_is_not_missed(tmp_p
     store.note_asked(["train-000000", "train-000001"])
     store.note_made()
     listed_in_between: list[str] = []
-    faults = list(lost(store.location, read_inventory(store.location), listed_in_between))
+    faults = list(lost_shards(store.location, read_inventory(store.location), listed_in_between))
     assert [fault.partition(":")[0] for fault in faults] == ["done/train-000001.json"]
 
 
@@ -76,4 +76,4 @@ def test_a_removal_that_is_cut_short_leaves_no_shard_to_be_missed(
     with pytest.raises(KeyboardInterrupt):
         Store.remove(store.url)
     assert store.done() == set()
-    assert list(names(read_inventory(store.location).made)) == []
+    assert list(shard_names(read_inventory(store.location).made)) == []

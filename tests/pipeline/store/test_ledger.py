@@ -113,14 +113,14 @@ def test_a_lost_or_damaged_ledger_changes_nothing_and_is_replaced(store: Store, 
         changed = table.set_column(column, "samples", pc.add(table["samples"], 1))
         damaged = {"cut": whole[:-9], "flipped": bytes(flipped), "changed": table_to_bytes(changed)}
         store.location.write(path, damaged[loss])
-        assert verify_store(store.url) == [f"{path}: not the table that its name is the sha256 of"]
+        assert verify_store(store.url) == [f"{path}: its sha256 is not its name"]
     assert store.receipts() == plain
     assert store.fold()
     assert store.receipts() == plain
     assert verify_store(store.url) == []
 
 
-def test_verify_holds_the_ledger_against_the_receipts(tmp_path: Path) -> None:
+def test_verify_compares_the_ledger_with_the_receipts(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path), manifest())
     receipt = store.write_shard(SHARDS[0], camvid_like(["a"]))
     done = tmp_path / "done" / f"{SHARDS[0]}.json"

@@ -1,4 +1,4 @@
-"""A store says what its labels mean, whether or not that has a name."""
+"""A store names the classes of its labels, or holds them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_verify_knows_the_ids_of_a_users_classes(tmp_path: Path, taxonomy: Taxon
 def test_other_classes_make_another_store(tmp_path: Path) -> None:
     store_of(tmp_path, HARBOUR, [0])
     renamed = taxonomy_of_classes("harbour", ["boat", "sea", "quay"], things=["boat"])
-    with pytest.raises(FingerprintMismatch, match=r"taxonomy\.classes: stored .*ship.*, asked .*boat"):
+    with pytest.raises(FingerprintMismatch, match=r"taxonomy\.classes: stored .*ship.*, requested .*boat"):
         store_of(tmp_path, renamed, [0])
 
 
@@ -62,7 +62,7 @@ def test_other_classes_make_another_store(tmp_path: Path) -> None:
         ([1], r"not a taxonomy: \[1\] is no JSON object"),
     ],
 )
-def test_what_is_no_taxonomy_is_reported(tmp_path: Path, entry: object, said: str) -> None:
+def test_an_object_that_is_no_taxonomy_is_reported(tmp_path: Path, entry: object, said: str) -> None:
     store = Store.create(str(tmp_path), manifest(taxonomy=entry))
     with pytest.raises(UserError, match=said):
         taxonomy_of(Store.open(store.url).manifest)

@@ -12,8 +12,7 @@ import pytest
 
 from augment.errors import UserError
 from pipeline.cli import guarded
-from pipeline.store import Failure, SampleReader, Store, StoreUnavailable, verify_store
-from pipeline.store import backoff as retry
+from pipeline.store import Failure, SampleReader, Store, StoreUnavailable, backoff, verify_store
 from tests.pipeline.store.object_store import FAULTS, Proxy, Request
 from tests.pipeline.store.samples import assert_same, camvid_like, manifest
 
@@ -61,7 +60,7 @@ def test_a_member_costs_one_ranged_read_of_its_own_bytes_and_header(proxy: Proxy
     assert (len(data), proxy.body_bytes) == (size, size + BLOCKSIZE)
 
 
-def test_of_two_attempts_whose_bytes_differ_one_stands_whole(proxy: Proxy, bucket: str) -> None:
+def test_two_attempts_with_different_bytes_leave_one_whole_shard(proxy: Proxy, bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     reached, release = threading.Event(), threading.Event()
 
@@ -92,7 +91,7 @@ def test_many_attempts_at_once_settle_on_one_receipt(bucket: str) -> None:
     assert verify_store(store.url) == []
 
 
-def test_a_receipt_whose_answer_was_lost_is_still_ones_own(proxy: Proxy, bucket: str) -> None:
+def test_a_receipt_is_ones_own_even_if_the_answer_to_its_upload_is_lost(proxy: Proxy, bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     lost: list[Request] = []
 
@@ -109,7 +108,7 @@ def test_a_receipt_whose_answer_was_lost_is_still_ones_own(proxy: Proxy, bucket:
     assert verify_store(store.url) == []
 
 
-def test_a_store_that_knows_no_conditional_upload_still_keeps_the_first_receipt(proxy: Proxy, bucket: str) -> None:
+def test_a_store_without_conditional_uploads_still_keeps_the_first_receipt(proxy: Proxy, bucket: str) -> None:
     proxy.fault = lambda request: "501" if request.conditional else None
     store = Store.create(f"{bucket}/real", manifest())
     receipt = store.write_shard(SHARD, camvid_like(SHARDS[SHARD], seed=1))
@@ -119,7 +118,7 @@ def test_a_store_that_knows_no_conditional_upload_still_keeps_the_first_receipt(
     assert verify_store(store.url) == []
 
 
-def test_sweep_removes_what_beaten_attempts_left_and_nothing_else(bucket: str) -> None:
+def test_sweep_removes_only_the_files_of_attempts_that_came_second(bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     receipt = store.write_shard(SHARD, camvid_like(["a"]), [Failure("b", "shard", "wrong mode: CMYK")])
     for path in (f"shards/{SHARD}.dead.tar", f"index/{SHARD}.dead.parquet", "shards/train-000001.live.tar"):
@@ -154,7 +153,7 @@ def test_verify_reports_a_flipped_byte_and_a_missing_file(
     assert capsys.readouterr().out.startswith(f"{name}/{SHARD}")
 
 
-def test_a_refusal_is_told_at_once(proxy: Proxy, bucket: str) -> None:
+def test_a_refusal_is_reported_at_once(proxy: Proxy, bucket: str) -> None:
     store = Store.create(f"{bucket}/real", manifest())
     proxy.requests.clear()
     proxy.fault = lambda _: "403"
@@ -172,7 +171,7 @@ def test_an_outage_that_does_not_end_is_one_clear_error(
     proxy: Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store.create(f"{bucket}/real", manifest())
-    monkeypatch.setattr(retry, "GIVE_UP_AFTER", 0.5)
+    monkeypatch.setattr(backoff, "GIVE_UP_AFTER", 0.5)
     proxy.fault = lambda _: "503"
     with pytest.raises(StoreUnavailable, match="gave up after"):
         store.write_shard(SHARD, camvid_like(["a"]))

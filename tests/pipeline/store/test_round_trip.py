@@ -159,7 +159,17 @@ def test_a_store_at_another_file_system_has_the_same_bytes(tmp_path: Path) -> No
     assert remote.done() == set()
 
 
-def test_a_reader_reads_only_the_members_asked_for_and_travels_by_pickle(tmp_path: Path) -> None:
+def test_a_reader_gives_all_samples_or_those_of_a_split(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "store"), FREE)
+    for split, keys in (("val", ("a", "d")), ("train", ("c", "b"))):
+        store.write_shard(f"{split}-000000", [Sample(key, metadata={"split": split}) for key in keys])
+    reader = SampleReader(store)
+    assert [sample.key for sample in reader.samples()] == reader.keys
+    assert [sample.key for sample in reader.samples("train")] == ["b", "c"]
+    assert not list(reader.samples("test"))
+
+
+def test_a_reader_reads_only_the_requested_members_and_can_be_pickled(tmp_path: Path) -> None:
     samples = camvid_like(["a"])
     store = Store.create(str(tmp_path), manifest())
     store.write_shard("train-000000", samples)
@@ -215,7 +225,7 @@ IMAGE = np.zeros((4, 6, 3), np.uint8)
         ({"metadata": {"png:size": 1}}, "bad metadata name"),
     ],
 )
-def test_what_no_store_can_hold_is_no_sample(fields: dict[str, Any], kind: str) -> None:
+def test_content_that_no_store_can_hold_is_no_sample(fields: dict[str, Any], kind: str) -> None:
     with pytest.raises(InvalidSample, match=f"^{kind}: "):
         Sample(**{"key": "a", **fields})
 
@@ -231,7 +241,7 @@ def test_what_no_store_can_hold_is_no_sample(fields: dict[str, Any], kind: str) 
         (Sample("a", label=IMAGE[..., 0]), "wrong size"),
     ],
 )
-def test_a_refused_sample_leaves_the_shard_as_if_it_had_not_been(tmp_path: Path, sample: Sample, kind: str) -> None:
+def test_a_refused_sample_does_not_change_the_shard(tmp_path: Path, sample: Sample, kind: str) -> None:
     store = Store.create(str(tmp_path), manifest())
     with store.writer("train-000000") as writer:
         writer.add(Sample("good"))

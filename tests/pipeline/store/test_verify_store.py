@@ -202,7 +202,7 @@ IMAGE = np.zeros((16, 24, 3), np.uint8)
         (Sample("x", IMAGE, LABEL + 11), "shards/train-000002.tar: x: label ids [11] are not in camvid"),
         (Sample("x", IMAGE), "shards/train-000002.tar: x: image without label"),
         (Sample("x", label=LABEL), "shards/train-000002.tar: x: label without image"),
-        (Sample("a", IMAGE, LABEL), "a: stands there 2 times, in train-000000, train-000002"),
+        (Sample("a", IMAGE, LABEL), "a: is there 2 times, in train-000000, train-000002"),
     ],
 )
 def test_samples_that_break_the_contract_are_reported(tmp_path: Path, sample: Sample, fault: str) -> None:

@@ -54,7 +54,7 @@ def test_every_id_becomes_a_class_or_is_ignored(source: Taxonomy, target: Taxono
     assert (len(table), table.dtype) == (source.ignore_index + 1, target.dtype)
     assert target.is_id[table].all()
     assert (table[len(source) :] == target.ignore_index).all()
-    # Where the table names a class twice, one of the two would be forgotten.
+    # If a table names a class twice, one of the two is lost.
     listed = [name for names in groups.values() for name in names]
     assert sorted(listed) == sorted(set(listed))
     assert {name for name, there in named(source, target).items() if there} == set(listed)
@@ -70,7 +70,7 @@ def test_what_has_one_name_in_both_is_one_class(source: Taxonomy, target: Taxono
 
 
 @pytest.mark.parametrize("taxonomy", [*TAXONOMIES.values(), WIDE], ids=lambda taxonomy: taxonomy.name)
-def test_a_set_in_its_own_classes_stays_what_it_is(taxonomy: Taxonomy) -> None:
+def test_a_set_in_its_own_classes_stays_unchanged(taxonomy: Taxonomy) -> None:
     ids = np.array([*range(len(taxonomy)), taxonomy.ignore_index], taxonomy.dtype)
     assert translate(ids, taxonomy, taxonomy).tolist() == ids.tolist()
 
@@ -80,8 +80,8 @@ def test_bdd100k_is_in_the_classes_of_cityscapes_already() -> None:
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=3), elements=st.integers(0, 150)))
-def test_each_pixel_is_translated_by_itself(drawn: np.ndarray) -> None:
-    label = np.where(drawn == 150, 255, drawn).astype(np.uint8)
+def test_each_pixel_is_translated_by_itself(label_map: np.ndarray) -> None:
+    label = np.where(label_map == 150, 255, label_map).astype(np.uint8)
     there = named(ADE20K, CITYSCAPES)
     expected = [
         255 if value == 255 or (name := there[ADE20K.classes[value]]) is None else CITYSCAPES.classes.index(name)
@@ -93,7 +93,7 @@ def test_each_pixel_is_translated_by_itself(drawn: np.ndarray) -> None:
         assert translated.ravel().tolist() == expected
 
 
-def test_what_an_expert_would_say() -> None:
+def test_mappings_that_an_expert_expects() -> None:
     ade, coco, camvid, camvid32 = (named(source, CITYSCAPES) for source in (ADE20K, COCO_STUFF, CAMVID, CAMVID32))
     assert (ade["van"], ade["minibike"], ade["streetlight"], ade["grass"]) == ("car", "motorcycle", "pole", "terrain")
     assert (ade["floor"], ade["signboard"], ade["water"]) == (None, None, None)
@@ -110,14 +110,14 @@ def test_the_32_classes_of_camvid_are_among_the_11_but_for_those_that_segnet_lea
     assert set(there.values()) - {None} == set(CAMVID.classes)
 
 
-def test_camvid_by_way_of_its_11_classes_says_nothing_else() -> None:
+def test_camvid_through_its_11_classes_gives_the_same() -> None:
     direct, through = (
         mapping_table(CAMVID32, CITYSCAPES),
         mapping_table(CAMVID, CITYSCAPES)[mapping_table(CAMVID32, CAMVID)],
     )
     both = (direct != 255) & (through != 255)
     differs = [CAMVID32.classes[number] for number in np.flatnonzero(both & (direct != through))]
-    # What the 11 classes lump together; their pixels are few.
+    # Classes that the 11 merge; their pixels are few.
     assert differs == ["train", "wall"]
 
 
@@ -126,7 +126,7 @@ def test_an_id_that_the_source_does_not_have_is_named() -> None:
         translate(np.array([[0, 11, 200]], np.uint8), CAMVID, CITYSCAPES)
 
 
-def test_where_there_is_no_way_those_that_there_are_are_named() -> None:
+def test_an_unknown_mapping_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"camvid32 labels have no counterpart in ade20k: .* become camvid or citysc"):
         mapping_table(CAMVID32, ADE20K)
     said = r"cityscapes labels have no counterpart in camvid: they can stay as they are; camvid32 can become camvid$"
@@ -139,7 +139,7 @@ def test_where_there_is_no_way_those_that_there_are_are_named() -> None:
         mapping_table(mine, ADE20K)
 
 
-def test_a_table_cannot_be_changed_by_who_asks_for_it() -> None:
+def test_a_table_cannot_be_changed_by_its_caller() -> None:
     with pytest.raises(ValueError, match="read-only"):
         mapping_table(CAMVID, CITYSCAPES)[0] = 3
 

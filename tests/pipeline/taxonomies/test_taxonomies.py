@@ -1,4 +1,4 @@
-"""Classes and colours against those of others, and the ids of label maps against their taxonomy."""
+"""Classes and colours are those of other libraries, and ids of label maps are checked against their taxonomy."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_generated_colours_differ_and_leave_black_to_what_is_ignored() -> None:
     palette = distinct_palette(4000)
     assert len({*palette, (0, 0, 0)}) == 4001
     assert palette[:3] == ((128, 0, 0), (0, 128, 0), (128, 128, 0))
-    # More classes later do not recolour those there are.
+    # More classes do not change the colours of the first ones.
     assert distinct_palette(7) == palette[:7]
 
 
@@ -45,7 +45,7 @@ def test_a_taxonomy_comes_back_from_json_as_it_was(classes: list[str], data: st.
 
 
 @pytest.mark.parametrize("name", TAXONOMIES)
-def test_what_a_name_stands_for_is_written_as_its_name(name: str) -> None:
+def test_a_known_taxonomy_is_written_as_its_name(name: str) -> None:
     assert taxonomy_entry(TAXONOMIES[name]) == name
     assert taxonomy_of_entry(name) is TAXONOMIES[name]
 
@@ -57,6 +57,6 @@ def test_other_classes_under_a_known_name_are_written_whole() -> None:
     assert taxonomy_of_entry(entry) == impostor != CITYSCAPES
 
 
-def test_an_unknown_name_is_told_with_those_there_are() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown taxonomy 'moon' .*ade20k, camvid, camvid32, cityscapes, coco-stuff"):
         taxonomy_of_entry("moon")

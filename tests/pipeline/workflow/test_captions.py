@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from augment.captioning import Captioner
+from augment.lumen import adapter_training
 from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.stages.step import StageName
@@ -36,10 +37,15 @@ FEW = (
 
 
 @pytest.fixture(scope="module")
-def captioned(configure: Configure, tmp_path_factory: pytest.TempPathFactory) -> Configured:
-    """The configuration of such a run in the workspace given."""
+def captioned(configure: Configure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configured]:
+    """The configuration of such a run in the workspace given; its trainings of the adapter paint no samples."""
     model = save_small_captioner(tmp_path_factory.mktemp("captioner"))
-    return lambda space: configure(space, *FEW, f"captions={{model: {model}, max_new_tokens: 6, prompt: a photo of}}")
+    with pytest.MonkeyPatch.context() as patch:
+        # Most of what a training of one step takes, and nothing that these tests look at.
+        patch.setattr(adapter_training, "write_samples", lambda *_: None)
+        yield lambda space: configure(
+            space, *FEW, f"captions={{model: {model}, max_new_tokens: 6, prompt: a photo of}}"
+        )
 
 
 @pytest.fixture(scope="module")

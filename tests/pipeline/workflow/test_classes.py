@@ -80,7 +80,7 @@ def test_without_a_wish_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Pat
 
 def test_other_classes_make_another_store_and_that_is_told(camvid: Path, tmp_path: Path) -> None:
     sharded(shard_step("camvid", camvid, tmp_path / "a"))
-    with pytest.raises(FingerprintMismatch, match=r"taxonomy: stored \"camvid\", asked \"cityscapes\""):
+    with pytest.raises(FingerprintMismatch, match=r"taxonomy: stored \"camvid\", requested \"cityscapes\""):
         sharded(shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
 
 

@@ -1,4 +1,4 @@
-"""`lumen pretrain` makes, from nothing, a model that diffusers and this project load."""
+"""`lumen pretrain` trains, from scratch, a model that diffusers and this project load."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_model_is_loaded_by_diffusers_unaided(folder: Path) -> None:
     assert image.shape == (1, 64, 64, 3)
 
 
-def test_saved_model_does_not_tell_where_it_was_made(folder: Path) -> None:
+def test_saved_model_does_not_contain_its_path(folder: Path) -> None:
     for path in (folder / "model").rglob("*.json"):
         assert str(folder) not in path.read_text()
 
@@ -77,7 +77,7 @@ def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
 
 def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["pretrain", str(folder / "smallest.yaml"), "model.latent_channels=6"]) == 2
-    assert "model.latent_channels: stored 4, asked 6" in capsys.readouterr().err
+    assert "model.latent_channels: stored 4, requested 6" in capsys.readouterr().err
 
 
 def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,16 +223,16 @@ def test_other_inputs_are_refused_and_named(generated: Path, configure: Configur
 @pytest.mark.parametrize(
     ("stage", "overrides", "told"),
     [
-        ("shard", ["geometry.width=128"], "geometry.width: stored 64, asked 128"),
+        ("shard", ["geometry.width=128"], "geometry.width: stored 64, requested 128"),
         (
             "fit",
             ["layout.k_max=2", "generate.ks=[2]", "generator.adapter=null", "layout.basis=own", "adapt.steps=1"],
-            "layout.k_max: stored 4, asked 2",
+            "layout.k_max: stored 4, requested 2",
         ),
-        ("adapt", ["adapt.steps=1"], "adapt.steps: stored 0, asked 1"),
-        ("generate", ["generator.num_steps=3"], "(generator.num_steps: stored 2, asked 3"),
-        ("judge", ["judge.seed=1"], "judge.seed: stored 0, asked 1"),
-        ("curate", ["curate.tolerance=2"], "curate.tolerance: stored 1.25, asked 2.0"),
+        ("adapt", ["adapt.steps=1"], "adapt.steps: stored 0, requested 1"),
+        ("generate", ["generator.num_steps=3"], "(generator.num_steps: stored 2, requested 3"),
+        ("judge", ["judge.seed=1"], "judge.seed: stored 0, requested 1"),
+        ("curate", ["curate.tolerance=2"], "curate.tolerance: stored 1.25, requested 2.0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -298,7 +298,7 @@ def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.Capt
     command = ["plan", str(generated / "config.yaml"), f"workspace={generated}"]
     assert guarded(command) == 0
     assert guarded([*command, "seed=1"]) == 2
-    assert "seed: stored 0, asked 1" in capsys.readouterr().err
+    assert "seed: stored 0, requested 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_later_stage_of_other_inputs_is_refused_before_an_earlier_one_works(
 ) -> None:
     config = changed(base, finished, {"generate.variants": 2, "judge.iterations": 50})
     for attempt in (lambda: progress(steps_of(config)), lambda: run(config, Selection(), lambda _: None)):
-        with pytest.raises(UserError, match=r"judge\.iterations: stored 1000, asked 50"):
+        with pytest.raises(UserError, match=r"judge\.iterations: stored 1000, requested 50"):
             attempt()
     assert not work.begun
 

@@ -60,7 +60,7 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     assert not (copied / "scale").exists()
     table = pq.read_table(copied / "evaluation.parquet")
     assert table["alignment"].null_count == len(table) == 2
-    assert (copied / "report" / "index.html").read_text().count("The judge is unfit to judge:") == 1
+    assert (copied / "report" / "index.html").read_text().count("The judge is unfit:") == 1
     assert verify(str(copied)).faults == []
     record = read_record(copied / "judge")
     assert record is not None and "classes have an IoU above" in str(record.facts["unfit"])

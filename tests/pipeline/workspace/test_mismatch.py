@@ -34,7 +34,7 @@ def test_keys_come_before_contents_and_digests_are_short() -> None:
     stored = {"inputs": {"layouts": THEN, "real": THEN, "seed": 0}}
     asked = {"inputs": {"layouts": NOW, "real": NOW, "seed": 1}}
     assert describe_changes(GenerateStep.input_names, stored, asked) == (
-        "seed: stored 0, asked 1; "
-        'what the store of layouts holds: stored "aaaaaaaa", asked "bbbbbbbb"; '
-        'what the real store holds: stored "aaaaaaaa", asked "bbbbbbbb"'
+        "seed: stored 0, requested 1; "
+        'what the store of layouts holds: stored "aaaaaaaa", requested "bbbbbbbb"; '
+        'what the real store holds: stored "aaaaaaaa", requested "bbbbbbbb"'
     )

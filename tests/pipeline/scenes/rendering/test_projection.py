@@ -35,7 +35,7 @@ def test_yaw_turns_right_and_pitch_up() -> None:
 
 @settings(max_examples=200)
 @given(arrays(np.float32, (5, 3), elements=st.floats(-40, 40, width=32)))
-def test_clipped_polygons_lie_in_view(points: np.ndarray) -> None:
+def test_clipped_polygons_are_in_view(points: np.ndarray) -> None:
     clipped = clip_polygon(points)
     if len(clipped):
         x, y, z = clipped.T
