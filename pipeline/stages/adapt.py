@@ -34,7 +34,6 @@ from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
     from augment.lumen.adapter_training import Example
-    from augment.lumen.options import AdaptOptions
     from augment.lumen.prompt_limit import PromptLimit
     from augment.progress import OnStep
 

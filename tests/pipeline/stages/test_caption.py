@@ -62,7 +62,7 @@ def test_run_with_a_model_prompts_with_its_captions(tmp_path: Path, configure: C
 def test_recipe_without_a_model_has_no_such_stage(tmp_path: Path, configure: Configure) -> None:
     assert "caption" not in [step.name for step in steps_of(configure(tmp_path))]
     for selection in (Selection(only="caption"), Selection(until="caption")):
-        with pytest.raises(UserError, match=r"caption is no stage of this run: captions\.model is null"):
+        with pytest.raises(UserError, match=r"caption is not a stage of this run: captions\.model is null"):
             run(configure(tmp_path), selection, print)
 
 
@@ -76,7 +76,7 @@ def test_image_of_which_the_model_says_nothing_is_quarantined() -> None:
     told, failed = stage.process(WorkUnit("train-000000", ("a", "b")), batch)
     assert isinstance(told, Ok)
     assert told.sample.metadata["captions"] == ["a road"]
-    assert failed == Failed("b", "empty caption: the model says nothing of it")
+    assert failed == Failed("b", "empty caption: the model wrote nothing about the image")
 
 
 def test_captions_of_people_and_model_are_joined_and_none_are_needed(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_other_images_are_told_by_their_number(plain: Callable[..., Config], pho
 @pytest.mark.parametrize("stage", ["judge", "report"])
 def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Config], stage: StageName) -> None:
     for selection in (Selection(until=stage), Selection(only=stage)):
-        with pytest.raises(UserError, match=rf"^{stage} is no stage of this run: evaluate\.split is null"):
+        with pytest.raises(UserError, match=rf"^{stage} is not a stage of this run: evaluate\.split is null"):
             run(plain(), selection, print)
 
 
