@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import DOCS
 
-PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(DOCS.glob("*.ipynb"))]
+PAGES = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md")), *sorted(DOCS.glob("*.ipynb"))]
 _LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]+))?\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
