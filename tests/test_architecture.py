@@ -97,8 +97,13 @@ def test_rooms_import_from_their_own_layer_and_those_below() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
+    # Those in functions and for types count too, but that the stages name the type of the whole configuration.
+    found = {
+        module: {other for other in others if module.startswith("pipeline.config") or other != "pipeline.config"}
+        for module, others in imports(in_functions=True, for_types=True).items()
+    }
     try:
-        TopologicalSorter(imports(in_functions=False, for_types=False)).prepare()
+        TopologicalSorter(found).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from augment.options import Options
 from pipeline.config.choices import suggest
-from pipeline.config.choices import suggest
 from pipeline.engine import ExecutorKind, Resources
 from pipeline.stages.registry import stage_names
 

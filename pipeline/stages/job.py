@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from augment.options import Options
 from pipeline.stages.images import RealImages
 from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from augment.options import Options
     from pipeline.config import Config
-    from pipeline.stages.step import Step
 
-S = TypeVar("S", bound="Step")
-Section = TypeVar("Section", bound="Options")
+AnyStep = TypeVar("AnyStep")
+Section = TypeVar("Section", bound=Options)
 
 
 @dataclass
 class Job:
     """What every step of a run is made of.
 
-    What it has looked up it remembers: make a new one after results were removed.
+    It remembers what it has looked up, so a run that removes results makes a new one.
     """
 
     config: Config
-    _steps: dict[type[Any], Any] = field(default_factory=dict, repr=False)
+    _steps: dict[Callable[[Job], Any], Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -38,12 +38,11 @@ class Job:
         """The images of the dataset that the run uses."""
         return RealImages(self.config, self.workspace)
 
-    def step(self, kind: type[S]) -> S:
-        """The step of that class."""
+    def step(self, kind: Callable[[Job], AnyStep]) -> AnyStep:
+        """The step of that class, the same one each time."""
         if kind not in self._steps:
             self._steps[kind] = kind(self)
-        found = self._steps[kind]
-        assert isinstance(found, kind)
+        found: AnyStep = self._steps[kind]
         return found
 
     def section(self, name: str, kind: type[Section]) -> Section:
