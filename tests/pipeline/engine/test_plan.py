@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.engine import Plan, PlanOnDemand, WorkUnit, remaining
 from pipeline.engine.plan import unit_blocks
-from pipeline.stages import generate
+from pipeline.stages.generate import generation_units
 from pipeline.store import FingerprintMismatch, Store
 from tests.pipeline.engine import stages
 from tests.pipeline.store.samples import VALUES
@@ -76,9 +76,9 @@ def test_blocks_hold_every_unit_once_and_in_order(units: list[WorkUnit], most: i
 def test_more_ks_and_variants_leave_exactly_the_new_units(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path), stages.MANIFEST)
     sources = {"train-000000": ("a", "b"), "train-000001": ("c",), "val-000000": ("d",)}
-    for unit in generate.plan(sources, ["train"], ks=[4, 8], variants=1):
+    for unit in generation_units(sources, ["train"], ks=[4, 8], variants=1):
         store.write_shard(unit.shard, [], unit=unit.fingerprint)
-    more = generate.plan(sources, ["train", "val"], ks=[8, 2, 4], variants=2)
+    more = generation_units(sources, ["train", "val"], ks=[8, 2, 4], variants=2)
     left = remaining(store, more)
     assert list(left) == [unit for unit in more if unit.shard not in store.done()]
     assert len(left) == 3 * 3 * 2 - 2 * 2
