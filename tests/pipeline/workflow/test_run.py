@@ -332,7 +332,7 @@ def test_changed_setting_of_the_same_recipe_is_not_said_to_be_another(
 
 def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
     before = files(copied)
-    with pytest.raises(UserError, match=r"8 shards that are not asked for.*--redo generate"):
+    with pytest.raises(UserError, match=r"8 shards that are not requested.*--redo generate"):
         run(configure(copied, "generate.ks=[4]"), Selection(until="generate"), print)
     assert files(copied) == before
 
