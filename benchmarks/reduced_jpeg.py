@@ -12,7 +12,6 @@ import os
 import statistics
 import tempfile
 import time
-from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def main() -> None:
             dataset = open_dataset("folder", folder)
             decoded = dataset.load(dataset.records("train")[0], reduced.at_least).reduction
             rounds = [
-                (rate(folder, replace(reduced, reduced_jpeg=False)), rate(folder, reduced))
+                (rate(folder, reduced.model_copy(update={"reduced_jpeg": False})), rate(folder, reduced))
                 for _ in range(options.rounds)
             ]
         full, less = (statistics.median(rates) for rates in zip(*rounds, strict=True))

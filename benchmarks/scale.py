@@ -37,7 +37,7 @@ def plan_of(units: int) -> Plan:
         f"train-{shard:06d}": tuple(f"scene_{shard:06d}_{row:03d}" for row in range(KEYS))
         for shard in range(units // (len(KS) * VARIANTS))
     }
-    return generate.plan(sources, ["train"], KS, VARIANTS)
+    return generate.generation_units(sources, ["train"], KS, VARIANTS)
 
 
 def write_receipts(store: Store, plan: Plan) -> None:
