@@ -75,7 +75,7 @@ def root_and_settings(root: str | None, overrides: Sequence[str]) -> tuple[str |
 
 
 def dataset_settings(target: str, root: str | None, settings: Sequence[str]) -> DatasetOptions | None:
-    """The dataset that `dataset.KEY=VALUE` words describe; None where there are none."""
+    """The dataset that `dataset.KEY=VALUE` words describe; None without such words."""
     from pipeline.config.compose import settings_of
     from pipeline.config.validation import validate
     from pipeline.datasets import TRAIN_SPLIT, DatasetOptions

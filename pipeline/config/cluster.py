@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from augment.options import Options
+from pipeline.config.choices import suggest
 from pipeline.engine import ExecutorKind, Resources
 from pipeline.stages.registry import stage_names
 
 
 def _known_stage(name: str) -> str:
     if name not in (known := stage_names()):
-        raise ValueError(f"{name!r} is not a stage; the stages are {', '.join(known)}")
+        raise ValueError(suggest(name, known, "the stages are"))
     return name
 
 

@@ -61,7 +61,7 @@ def find_recipe(recipe: str) -> Path:
     """The file of a recipe: a name in `configs/`, the path of a YAML file, or a workspace with its configuration.
 
     Raises:
-        UserError: there is none.
+        UserError: no such file exists.
     """
     folder = Path(recipe)
     for path in (configs_dir() / f"{recipe}.yaml", folder, folder / KEPT_CONFIG):

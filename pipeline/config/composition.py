@@ -25,7 +25,7 @@ _MEANINGS = (
     (r"must be a DictConfig", "it must hold keys and values, such as 'name: mine'"),
     (r"Cannot merge", "a key has a list in one file and a section of keys in another"),
     (r"Error resolving interpolation '(.*)'", r"its defaults list refers to \1, which is not set"),
-    (r"Error merging override \+\+(.*)=(.*)", r"\1=\2: there is no such entry to set; give the whole value"),
+    (r"Error merging override \+\+(.*)=(.*)", r"\1=\2: this entry does not exist; give the whole value"),
 )
 
 

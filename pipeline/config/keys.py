@@ -76,7 +76,7 @@ def _key(name: str, field: Mapping[str, Any], is_required: bool, models: Mapping
 
 
 def _reference(node: Mapping[str, Any]) -> tuple[str, bool]:
-    """The model inside a type, and whether the type maps names to it; an empty name where there is none."""
+    """The model inside a type, and whether the type maps names to it; an empty name for a type without a model."""
     if "$ref" in node:
         return node["$ref"].rpartition("/")[-1], False
     for branch in node.get("anyOf", ()):

@@ -1,4 +1,4 @@
-"""A recipe composes, and every mistake in it is told in one line that names key, value and remedy."""
+"""A recipe composes, and every mistake in it is reported in one line with key, value and remedy."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "told"), MISTAKES, ids=lambda value: str(value[0]))
-def test_mistake_is_told_in_one_line(overrides: list[str], told: list[str]) -> None:
+@pytest.mark.parametrize(("overrides", "parts"), MISTAKES, ids=lambda value: str(value[0]))
+def test_mistake_is_reported_in_one_line(overrides: list[str], parts: list[str]) -> None:
     with pytest.raises(UserError) as error:
         load_config("quickstart", overrides)
     message = str(error.value)
     assert "\n" not in message
-    assert [part for part in told if part not in message] == []
+    assert [part for part in parts if part not in message] == []
 
 
 @pytest.mark.parametrize("wrong", ["geometry.heigth=96", "dataset.rot=/data", "cluster.stages.genrate.workers=2"])
-def test_an_unknown_key_is_told_before_what_is_missing(wrong: str) -> None:
+def test_an_unknown_key_is_reported_before_missing_ones(wrong: str) -> None:
     key = wrong.partition("=")[0].removesuffix(".workers")
     with pytest.raises(UserError, match=rf"^unknown key '{key}': .*; dataset\.root: "):
         load_config("camvid", [wrong])
@@ -120,7 +120,7 @@ def test_broken_mix_expressions_are_refused(wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "parts"),
     [
         (["camvid", "dataset.root=/no/such/folder"], "/no/such/folder"),
         (["quickstart", "geometry.heigth=96"], "geometry.heigth"),
@@ -128,15 +128,15 @@ def test_broken_mix_expressions_are_refused(wrong: str) -> None:
         (["quickstart", "geometry.height=100"], "multiple of 8"),
     ],
 )
-def test_command_line_tells_a_mistake_in_one_line_and_exits_with_2(
-    arguments: list[str], told: str, tmp_path: Path
+def test_command_line_reports_a_mistake_in_one_line_and_exits_with_2(
+    arguments: list[str], parts: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "run", *arguments]
     options = ["--workspace", str(tmp_path / "space"), "--executor", "serial"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert told in done.stderr
+    assert parts in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "space").exists()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from augment.errors import UserError
-from pipeline.config.compose import validate
+from pipeline.config.validation import validate
 from pipeline.datasets import Geometry, Mode, RecordError, Tiles
 from pipeline.datasets.geometry import Region
 from tests.pipeline.datasets.geometries import any_geometry, geometry_of, source_sizes, tilings
