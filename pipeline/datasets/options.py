@@ -16,7 +16,7 @@ from pipeline.datasets.intake import HeldOut, Intake, Listing
 from pipeline.datasets.readers.coco import CocoOptions
 from pipeline.datasets.readers.folder_options import FolderOptions
 from pipeline.datasets.record import TRAIN_SPLIT
-from pipeline.datasets.registry import KindOptions, open_dataset, portable_kind, require_kind
+from pipeline.datasets.registry import KindOptions, kinds, open_dataset, portable_kind, require_kind
 from pipeline.datasets.sampling_options import SamplingOptions
 from pipeline.scenes.options import RenderOptions
 from pipeline.taxonomies import TAXONOMIES
@@ -46,7 +46,8 @@ class DatasetOptions(Options):
     """Where the real images and their labels come from."""
 
     kind: DatasetKind = Field(
-        description="layout of the dataset on disk, or the reader of your own, as my_package.my_module:MyDataset"
+        description=f"layout of the dataset on disk, one of {', '.join(kinds())}; or the import path of a reader of "
+        "your own, as my_package.my_module:MyDataset"
     )
     root: Url | None = Field(
         default=None,
