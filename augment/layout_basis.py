@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from augment.errors import NotFinite, UserError
+from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,7 +215,8 @@ def extract_layouts(
     Raises:
         UserError: the size is not a multiple of 8, or the basis is of another backbone.
     """
-    return basis.project(backbone.features(images))[:, :num_components].cpu().numpy().astype(np.float16)
+    features = backbone.features(images, STRIDE)
+    return basis.project(features)[:, :num_components].cpu().numpy().astype(np.float16)
 
 
 def layout_picture(layout: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from pipeline.taxonomies import Taxonomy
 
 # How many names a message lists; of the others it gives the number.
 _NAMES = 3
-WITHOUT_LABELS = "evaluate.split=null leaves out every stage that trains on labels"
+WITHOUT_LABELS = "or set evaluate.split=null to leave out every stage that trains on labels"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class HeldOut(Options):
     def divided(self, records: Sequence[Record]) -> dict[str, list[Record]]:
         """The records of ``train``, divided; each side has at least one group.
 
-        Raises UserError for fewer than two groups, and for an image whose path the pattern does not match.
+        Raises UserError for fewer than two groups, and for a path that the pattern does not match.
         """
         groups: dict[str, list[Record]] = {}
         for record in records:

@@ -51,7 +51,7 @@ class SamplingOptions(Options):
                 f"give one of rare_class, per_class, keys and fraction, not {' and '.join(given) or 'none'}"
             )
         if info.context != DONE and self.named is not None and not self.named:
-            raise ValueError("keys: there are none")
+            raise ValueError("keys: the list is empty")
         return self
 
     @property

@@ -121,7 +121,7 @@ class PlanOnDemand(Plan):
 
     @classmethod
     def over(cls, shards: Sequence[str], make: Callable[[int], WorkUnit]) -> PlanOnDemand:
-        """The plan of ``make(row)`` for each row, whose shard is ``shards[row]``."""
+        """The plan of ``make(row)`` for each row; its shard is ``shards[row]``."""
         columns = {"shard": pa.array(shards, pa.string()), "row": pa.array(range(len(shards)), pa.int64())}
         return cls(pa.record_batch(columns), make)
 

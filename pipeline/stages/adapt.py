@@ -215,10 +215,7 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        import torch
-
-        from augment.loading import load_whole
-        from augment.lumen.adapter import LayoutControlNet
+        from augment.lumen.adapter import LayoutControlNet, load_adapter
         from augment.lumen.adapter_training import train_adapter
         from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.trainer import CHECKPOINT
@@ -231,7 +228,7 @@ class Adapt:
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
-            adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32)
+            adapter = load_adapter(Path(self.adapter))
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
         train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step, self.precision, self.seed)
         if examples.shortened:

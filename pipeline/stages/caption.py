@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class CaptionOptions(Options):
-    """Section `captions`: captions of the real images by a model, in addition to those that the dataset has."""
+    """Captions of the real images by a model, in addition to those that the dataset has."""
 
     model: ModelName | None = Field(
         default=None, description="hub id or folder of an image-to-text model such as BLIP; null is none"

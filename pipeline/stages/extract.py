@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from augment.stride import STRIDE
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.fit import FitStep, require_reachable_backbone
 from pipeline.stages.reading import StoreSource
@@ -92,13 +91,14 @@ class Extract:
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         """Layouts `float16 [k_max, H / 8, W / 8]` of a batch of images of one size."""
+        from augment.layout_basis import extract_layouts
+
         assert self._model is not None and self._basis is not None
         images = np.stack([sample.image for sample in batch if sample.image is not None])
-        layouts = self._basis.project(self._model.features(images, STRIDE))[:, : self.k_max]
-        arrays = layouts.cpu().numpy().astype(np.float16)
+        layouts = extract_layouts(images, self._model, self._basis, self.k_max)
         return [
             Ok(Sample(sample.key, layout=layout, metadata=sample.metadata))
             if np.isfinite(layout).all()
             else Failed(sample.key, "not finite: its layout holds NaN or exceeds float16")
-            for sample, layout in zip(batch, arrays, strict=True)
+            for sample, layout in zip(batch, layouts, strict=True)
         ]

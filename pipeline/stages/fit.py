@@ -43,7 +43,7 @@ USED, OWN = "layouts", "own"
 
 
 class BackboneOptions(Options):
-    """Section `backbone`: the frozen foundation model that gives the features of layouts."""
+    """The frozen foundation model that gives the features of layouts."""
 
     name: ModelName = Field(
         description="'dinov2-vits14' (no hub needed), a hub id, a folder, or 'module:class' of a backbone of your own"
@@ -51,7 +51,7 @@ class BackboneOptions(Options):
 
 
 class LayoutOptions(Options):
-    """Section `layout`: the neural layout."""
+    """The neural layout."""
 
     k_max: int = Field(default=24, ge=1, le=128, description="components stored; every k used is at most this")
     basis: Literal["adapter", "own"] = Field(

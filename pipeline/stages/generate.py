@@ -43,7 +43,7 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Dis
 
 
 class GenerateOptions(Options):
-    """Section `generate`: which synthetic images are made of each real one."""
+    """Which synthetic images are made of each real one."""
 
     ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
@@ -227,15 +227,12 @@ class Generate:
 
     def setup(self) -> None:
         """Load base model and adapter."""
-        import torch
-
-        from augment.loading import load_whole
-        from augment.lumen.adapter import LayoutControlNet
+        from augment.lumen.adapter import load_adapter
         from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.layout_sampler import LayoutSampler
 
         base = load_diffusion_model(self.base, self.device)
-        adapter = load_whole(LayoutControlNet, Path(self.adapter), torch_dtype=torch.float32).to(self.device)
+        adapter = load_adapter(Path(self.adapter), self.device)
         self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:

@@ -34,7 +34,7 @@ BASE_NAMES = {
 
 
 class GeneratorOptions(Options):
-    """Section `generator`: the diffusion model and how it is sampled."""
+    """The diffusion model and how it is sampled."""
 
     base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
     adapter: ModelName | None = Field(

@@ -24,7 +24,7 @@ from pipeline.workspace.artifact import discard
 
 
 class ShardOptions(Options):
-    """Section `shard`: how samples are stored."""
+    """How samples are stored."""
 
     samples_per_shard: int = Field(
         default=256, ge=1, le=100_000, description="samples in a shard, which is the work unit of every stage"

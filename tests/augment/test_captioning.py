@@ -32,11 +32,11 @@ def test_caption_depends_on_the_image_and_not_on_its_batch(model: str, prompt: s
     assert all(set(caption.split()) <= set(CAPTION_WORDS) for caption in together)
 
 
-def test_caption_is_no_longer_than_asked(model: str) -> None:
+def test_caption_is_no_longer_than_requested(model: str) -> None:
     assert max(len(caption.split()) for caption in Captioner(model, max_new_tokens=3).describe(IMAGES)) <= 3
 
 
-def test_what_is_no_captioner_is_told_in_one_line(tmp_path: Path) -> None:
+def test_other_models_are_refused_in_one_line(tmp_path: Path) -> None:
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=9, **small)).save_pretrained(tmp_path / "text")
     (tmp_path / "empty").mkdir()

@@ -10,7 +10,7 @@ from augment.files import write_whole, written_whole
 
 
 @pytest.mark.parametrize("content", ["text ü\r\n", b"\0bytes"])
-def test_content_is_written_as_it_is(tmp_path: Path, content: str | bytes) -> None:
+def test_content_is_written_unchanged(tmp_path: Path, content: str | bytes) -> None:
     write_whole(tmp_path / "file", content)
     assert (tmp_path / "file").read_bytes() == (content.encode() if isinstance(content, str) else content)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -81,7 +81,7 @@ def test_scale_survives_a_round_trip_through_json(tmp_path: Path) -> None:
     assert LossScale.load(tmp_path / "scale.json") == scale
 
 
-def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"tolerance\n.*greater than or equal to 1 .*input_value=0\.5"):
         CurateOptions(tolerance=0.5)
     with pytest.raises(UserError, match=r"no loss scale at .*scale\.json"):

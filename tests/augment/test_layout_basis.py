@@ -99,7 +99,7 @@ def test_features_of_another_backbone_are_refused() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_picture_has_the_size_asked_for(k: int) -> None:
+def test_picture_has_the_requested_size(k: int) -> None:
     picture = layout_picture(np.zeros((k, 3, 4), np.float16), 24, 32)
     assert picture.shape == (24, 32, 3)
     assert (picture == 128).all()

@@ -1,4 +1,4 @@
-"""Captions and prompts say what is asked for."""
+"""Captions and prompts say what is requested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_caption_names_what_is_known_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "told"),
+    ("attributes", "expected"),
     [
         ({"medium": "photo", "scene": "airport terminal"}, "a photo of an airport terminal"),
         ({"medium": "synthetic", "scene": "highway"}, "a synthetic image of a highway"),
@@ -26,15 +26,15 @@ def test_caption_names_what_is_known_and_nothing_else() -> None:
         ({"scene": "highway", "weather": "snow", "time_of_day": "night"}, "a photo of a highway, night, snow"),
     ],
 )
-def test_caption_names_the_scene(attributes: dict[str, str], told: str) -> None:
-    assert caption(attributes) == told
+def test_caption_names_the_scene(attributes: dict[str, str], expected: str) -> None:
+    assert caption(attributes) == expected
 
 
 CLASSES = ("road", "building", "car", "sky", "person")
 
 
 @pytest.mark.parametrize(
-    ("attributes", "drawn", "captions", "classes", "told"),
+    ("attributes", "chosen", "captions", "classes", "expected"),
     [
         ({"medium": "photo", "weather": "rain"}, {"weather": "snow"}, ["a cat"], CLASSES, "a cat, snow"),
         ({"medium": "photo", "weather": "rain"}, {"weather": "snow"}, [], CLASSES, "a photo of a street, snow"),
@@ -51,23 +51,23 @@ CLASSES = ("road", "building", "car", "sky", "person")
     ],
 )
 def test_image_is_described_by_the_best_that_is_known_of_it(
-    attributes: dict[str, str], drawn: dict[str, str], captions: list[str], classes: list[str], told: str
+    attributes: dict[str, str], chosen: dict[str, str], captions: list[str], classes: list[str], expected: str
 ) -> None:
-    assert str(describe(attributes, drawn, captions, classes, np.random.default_rng(0))) == told
+    assert str(describe(attributes, chosen, captions, classes, np.random.default_rng(0))) == expected
 
 
-def test_every_caption_is_drawn_and_nothing_where_there_is_none() -> None:
+def test_every_caption_is_sampled_and_without_captions_nothing() -> None:
     generator, untouched = np.random.default_rng(0), np.random.default_rng(0)
     describe({"weather": "rain"}, {}, [], CLASSES, generator)
     assert generator.bit_generator.state == untouched.bit_generator.state
     assert {str(describe({}, {}, ["one", "two", "three"], [], generator)) for _ in range(40)} == {"one", "two", "three"}
 
 
-def test_every_value_of_a_domain_is_drawn() -> None:
+def test_every_value_of_a_domain_is_chosen() -> None:
     values = ("day", "dusk", "night")
     generator = np.random.default_rng(0)
-    drawn = {choose_domain({"time_of_day": values}, generator)["time_of_day"] for _ in range(50)}
-    assert drawn == set(values)
+    chosen = {choose_domain({"time_of_day": values}, generator)["time_of_day"] for _ in range(50)}
+    assert chosen == set(values)
 
 
 def test_template_that_names_what_is_not_known_is_refused() -> None:
@@ -80,7 +80,7 @@ LONG = ["a group of people, standing at a crossing"]
 
 
 @pytest.mark.parametrize(
-    ("attributes", "drawn", "captions", "forms"),
+    ("attributes", "chosen", "captions", "forms"),
     [
         (
             {"weather": "clear"},
@@ -100,13 +100,13 @@ LONG = ["a group of people, standing at a crossing"]
     ],
 )
 def test_what_is_chosen_is_in_every_shorter_form_of_a_prompt_and_no_word_is_cut(
-    attributes: dict[str, str], drawn: dict[str, str], captions: list[str], forms: list[str]
+    attributes: dict[str, str], chosen: dict[str, str], captions: list[str], forms: list[str]
 ) -> None:
-    description = describe(attributes, drawn, captions, CLASSES, np.random.default_rng(0))
+    description = describe(attributes, chosen, captions, CLASSES, np.random.default_rng(0))
     prompt = expand("{caption}", {}, description)
     shorter = list(prompt.shorter(100))
     assert list(dict.fromkeys(shorter)) == forms
-    assert all(value in form for value in drawn.values() for form in shorter)
+    assert all(value in form for value in chosen.values() for form in shorter)
     assert sorted(shorter, key=len, reverse=True) == shorter
 
 

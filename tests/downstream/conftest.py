@@ -1,4 +1,4 @@
-"""Small stores with learnable content: coloured regions whose colour tells the class."""
+"""Small stores with learnable content: coloured regions, one colour for each class."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_metadata_chooses_samples(synthetic_store: str) -> None:
     assert keys == [f"val-{seed}_k05_v01" for seed in range(100, 104)]
 
 
-def test_empty_parts_and_unknown_columns_are_told(real_store: str) -> None:
+def test_empty_parts_and_unknown_columns_are_refused(real_store: str) -> None:
     with pytest.raises(UserError, match="no labelled samples of split 'test'"):
         StoreDataset([Part(real_store, "test")], PLAIN)
     with pytest.raises(UserError, match="have no 'weather'"):
@@ -183,7 +183,7 @@ def test_augmentation_follows_the_seed_of_the_draw_and_nothing_else(real_store: 
     assert len({other.tobytes() for other in others}) == 5
 
 
-def test_a_store_made_anew_is_not_read_by_an_old_index(tmp_path: Path) -> None:
+def test_a_store_made_again_is_not_read_by_an_old_index(tmp_path: Path) -> None:
     url, digests = str(tmp_path / "s"), set()
     for seeds in ((0, 1, 2), (9,)):
         shutil.rmtree(url, ignore_errors=True)

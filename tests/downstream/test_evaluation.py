@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_definitions(judge: Judge, real_store: str, syn
     assert table[0]["diversity"] > table[1]["diversity"]
 
 
-def test_one_variant_has_no_diversity_and_a_missing_source_is_told(
+def test_one_variant_has_no_diversity_and_a_missing_source_is_named(
     judge: Judge, real_store: str, tmp_path: Path
 ) -> None:
     store = Store.create(str(tmp_path / "s"), Manifest("synthetic", "camvid", {"height": 32, "width": 48}))

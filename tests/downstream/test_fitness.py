@@ -25,7 +25,7 @@ def test_three_of_eleven_classes_are_too_few() -> None:
     assert Fitness.of(result([0.7, 0.5, 0.3, 0.06, *[0.05] * 7], [40, 30, 10, *[2] * 8])).shortfall is None
 
 
-def test_classes_that_no_label_shows_are_not_asked_for() -> None:
+def test_classes_that_no_label_shows_are_not_needed() -> None:
     # The third is predicted somewhere, and so has an IoU, of 0.
     fitness = Fitness.of(result([0.9, 0.5, 0.0, None], [50, 50, 0, 0]))
     assert (fitness.learned, fitness.classes, fitness.shortfall) == (2, 2, None)

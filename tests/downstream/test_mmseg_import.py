@@ -1,4 +1,4 @@
-"""mmsegmentation imports without mmcv's compiled operators, and nothing of the stand-in stays behind."""
+"""mmsegmentation imports without mmcv's compiled operators, and no placeholder is left behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ else:
 """
 
 
-def test_import_leaves_no_stand_in_and_missing_operators_say_so() -> None:
+def test_import_leaves_no_placeholder_and_missing_operators_say_so() -> None:
     # In a process of its own: here mmseg may be imported already.
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

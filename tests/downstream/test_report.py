@@ -204,7 +204,7 @@ def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "few"), [(16, True), (30, False)])
-def test_seeds_and_images_stand_beside_each_figure_and_few_are_marked(workspace: Path, images: int, few: bool) -> None:
+def test_seeds_and_images_are_beside_each_figure_and_few_are_marked(workspace: Path, images: int, few: bool) -> None:
     write_table(comparison_table(_runs(images)), workspace / "comparison.parquet")
     rows = [{"k": 1, "images": images, "sources": images, "alignment": 0.5, "diversity": 0.1}]
     write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), workspace / "evaluation.parquet")

@@ -48,7 +48,7 @@ def test_our_segformer_is_that_of_mmsegmentation() -> None:
     }
 
 
-def test_unknown_models_are_told_apart() -> None:
+def test_unknown_models_are_refused() -> None:
     with pytest.raises(UserError, match="no model 'segformr'"):
         segmenter_config("segformr", 3, (32, 32))
     with pytest.raises(UserError, match=r"no mmsegmentation config at nowhere/x\.py"):

@@ -194,7 +194,7 @@ def test_ignored_pixels_neither_teach_nor_count(finished: Path) -> None:
 
 
 def test_classes_of_sixteen_bits_are_learned_like_any_others(real_store: str, finished: Path, tmp_path: Path) -> None:
-    # The classes of CamVid stand at the end of many others, where 8 bits do not reach.
+    # The classes of CamVid come after many others, where 8 bits do not reach.
     names = (*(f"other {number}" for number in range(300)), *CAMVID.classes)
     wide = taxonomy_of_classes("wide", names)
     store = Store.create(str(tmp_path / "s"), Manifest("real", taxonomy_entry(wide), {"height": 32, "width": 48}))

@@ -47,7 +47,7 @@ def test_one_class_ignored_by_sixteen_bits_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("requested", "said"),
     [
         (trial("pspnet_r18-d8_4xb2-80k_cityscapes-512x1024", 1), "give a downstream.batch_size of 2 or more"),
         (trial("deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024", 1), "give a downstream.batch_size of 2 or more"),
@@ -65,15 +65,16 @@ def test_one_class_ignored_by_sixteen_bits_passes() -> None:
     ],
     ids=lambda value: value.options.model.split("_")[0] if isinstance(value, Trial) else "",
 )
-def test_what_would_fail_is_refused_in_a_line_with_the_remedy(asked: Trial, said: str) -> None:
+def test_failing_settings_are_refused_in_one_line_with_the_remedy(requested: Trial, said: str) -> None:
     with pytest.raises(UserError) as error:
-        asked.require()
+        requested.require()
     message = str(error.value)
     assert said.split("GiB: ")[-1] in message
     assert "\n" not in message
-    if asked.options.model != "no-such-model":
+    if requested.options.model != "no-such-model":
         assert (
-            f"downstream.model={asked.options.model} with downstream.batch_size={asked.options.batch_size}" in message
+            f"downstream.model={requested.options.model} with downstream.batch_size={requested.options.batch_size}"
+            in message
         )
 
 
@@ -91,7 +92,7 @@ def test_a_cpu_steps_on_images_of_a_limited_size(monkeypatch: pytest.MonkeyPatch
     replace(TRIAL, crop=(8000, 32)).require()
     # 8000 and 512 have the same remainder by 64.
     assert taken == [(3, 512, 32)] * 2
-    # The memory is that of the images asked for, not of those.
+    # The memory is that of the requested images, not of those.
     monkeypatch.setattr(downstream.trial, "memory_here", lambda: 2**28)
     replace(TRIAL, crop=(504, 32)).require()
     with pytest.raises(UserError, match=r"GiB, and this machine has 0 GiB: give a smaller downstream\.batch_size"):

@@ -86,7 +86,7 @@ def read_label_ids(tree: Tree, path: str) -> NDArray[np.uint8 | np.uint16]:
 
 
 def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
-    """Read a label whose classes are colours, RGB uint8 [H, W, 3], exactly as stored; a palette file gives its colours.
+    """Read a label that stores classes as colours, RGB uint8 [H, W, 3], unchanged; a palette file gives its colours.
 
     Raises RecordError for a file that cannot be read, has no colours or transparent parts, or is compressed with loss.
     """
@@ -94,7 +94,7 @@ def read_label_colors(tree: Tree, path: str) -> NDArray[np.uint8]:
 
 
 def read_label_bytes(tree: Tree, path: str) -> NDArray[np.uint8]:
-    """Read a label whose pixels are four bytes, saved as RGBA, uint8 [H, W, 4], exactly as stored.
+    """Read a label of four bytes a pixel, saved as RGBA, uint8 [H, W, 4], unchanged.
 
     Raises RecordError for a file that cannot be read, has other channels, or is compressed with loss.
     """
@@ -136,8 +136,8 @@ def _read_channels(tree: Tree, path: str, modes: tuple[str, ...], mode: str, exp
         require_lossless(file, where)
         deep = (tiff is not None and tiff.is_deep) or (file.format == "PNG" and deep_channels(data) is not None)
         if file.mode not in modes or deep:
-            said = "16 bits a channel" if deep else f"mode {file.mode}"
-            raise RecordError(f"wrong label mode: {where} has {said}: expected {expected}")
+            found = "16 bits a channel" if deep else f"mode {file.mode}"
+            raise RecordError(f"wrong label mode: {where} has {found}: expected {expected}")
         pixels = np.array(file.convert(mode))
         if mode == "RGB" and file.mode == "RGBA":
             require_even(np.array(file)[..., 3:], file.mode, where)

@@ -6,10 +6,10 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.datasets.files.opencv import decoded_channels
 from pipeline.datasets.record import RecordError, Role
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -93,12 +93,8 @@ def deep_channels(data: bytes) -> NDArray[np.uint16] | None:
     """
     if data[_DEPTH] != 16 or not data[_COLOUR_TYPE] & (_COLOURED | _WITH_ALPHA):
         return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("its pixels do not decode")
-    # OpenCV's order is blue, green, red.
-    pixels[..., :3] = pixels[..., 2::-1]
-    return np.asarray(pixels if data[_COLOUR_TYPE] & _COLOURED else pixels[..., [0, 3]], np.uint16)
+    channels = decoded_channels(data)
+    return channels if data[_COLOUR_TYPE] & _COLOURED else channels[..., [0, 3]]
 
 
 def stated_bits(data: bytes, samples: NDArray[np.uint16]) -> int | None:

@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 from itertools import islice
 
-import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from pipeline.datasets.files.opencv import decoded_channels
 from pipeline.datasets.record import RecordError, Role
 
 # Pillow reads no pixels of the last one.
@@ -33,9 +33,8 @@ _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
 _MOST_PAGES = 64
 _NAMES = {_SIGNED: "signed integers", _FLOAT: "floating-point values"}
 
-# Both log oddities such as unknown tags; faults that keep a file from being read raise errors.
+# It logs oddities such as unknown tags; faults that keep a file from being read raise errors.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,7 @@ class TiffPage:
             return pixels
         decodes = page.compression in _OF_OPENCV and page.planarconfig == _CONTIGUOUS
         if decodes and page.photometric == _RGB and page.samplesperpixel in (3, 4):
-            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            if decoded is None:
-                raise ValueError("its pixels do not decode")
-            # OpenCV's order is blue, green, red.
-            decoded[..., :3] = decoded[..., 2::-1]
-            return np.asarray(decoded, np.uint16)
+            return decoded_channels(data)
         return None
 
     @property

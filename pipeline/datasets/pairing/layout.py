@@ -21,7 +21,7 @@ def require_layout(tree: Tree, splits: Callable[[], list[str]], what: str, expec
     """Raise UserError unless the root is a folder with splits, saying ``what`` it is not and what was ``expected``."""
     require_root(tree, expected)
     if not splits():
-        raise UserError(f"{tree} is no {what}: expected {expected}, found {tree.found_in()}")
+        raise UserError(f"{tree} is not {what}: expected {expected}, found {tree.found_in()}")
 
 
 def require_split(split: str, splits: list[str], folder: str) -> None:

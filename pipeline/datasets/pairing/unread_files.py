@@ -76,7 +76,7 @@ def check_unread(
     """Refuse a split with files that have the name of an image or a label and are not read as one.
 
     ``images`` and ``labels`` are the paths of those that are read, by name. Raises UserError that names such files:
-    images of which none with that name is read, and labels that belong to an image without one. Inside
+    images without a readable one of that name, and labels of images that have no other. Inside
     ``collecting_unread`` it raises nothing.
     """
     # Where images and labels share a folder, a file is meant as an image only if a label has its name.

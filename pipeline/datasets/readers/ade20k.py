@@ -41,7 +41,7 @@ class Ade20k(Dataset):
 
     def __post_init__(self) -> None:
         expected = "images/training/*.jpg and annotations/training/*.png"
-        require_layout(self.tree, self.splits, "ADE20K folder", expected)
+        require_layout(self.tree, self.splits, "an ADE20K folder", expected)
 
     def splits(self) -> list[str]:
         """``train`` and ``val``, as far as they are on disk."""

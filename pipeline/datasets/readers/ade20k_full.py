@@ -68,7 +68,7 @@ class Ade20kFull(Dataset):
 
     def __post_init__(self) -> None:
         expected = f"{ROOT}/training/<kind of scene>/<scene>/*.jpg with *{LABEL_SUFFIX}"
-        require_layout(self.tree, self.splits, "full ADE20K folder", expected)
+        require_layout(self.tree, self.splits, "a full ADE20K folder", expected)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

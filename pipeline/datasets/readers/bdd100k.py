@@ -108,7 +108,7 @@ class Bdd100k(Dataset):
         require_root(self.tree, f"images/{self.subset}/")
         if not self.splits():
             raise UserError(
-                f"{self.tree} is no BDD100K folder: expected images/{self.subset}/train/*.jpg, found "
+                f"{self.tree} is not a BDD100K folder: expected images/{self.subset}/train/*.jpg, found "
                 f"{self.tree.found_in('images' if 'images' in self.tree.folders() else '')}"
             )
 
@@ -208,11 +208,11 @@ def number_objects(masks: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 
 def _attributes(found: _Described | None) -> dict[str, str]:
-    said = found.attributes if found and found.attributes else _Attributes()
+    stated = found.attributes if found and found.attributes else _Attributes()
     words = {
-        "weather": WEATHERS.get(said.weather, said.weather),
-        "scene": SCENES.get(said.scene, said.scene),
-        "time_of_day": TIMES_OF_DAY.get(said.timeofday, said.timeofday),
+        "weather": WEATHERS.get(stated.weather, stated.weather),
+        "scene": SCENES.get(stated.scene, stated.scene),
+        "time_of_day": TIMES_OF_DAY.get(stated.timeofday, stated.timeofday),
     }
     return {name: word for name, word in words.items() if word != UNKNOWN}
 

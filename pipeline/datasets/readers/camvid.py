@@ -44,7 +44,7 @@ class CamVid(Dataset):
     taxonomy: Taxonomy = CAMVID
 
     def __post_init__(self) -> None:
-        require_layout(self.tree, self.splits, "CamVid folder", "train/*.png and trainannot/*.png")
+        require_layout(self.tree, self.splits, "a CamVid folder", "train/*.png and trainannot/*.png")
 
     def splits(self) -> list[str]:
         """Names of the folders that have a ``<name>annot`` beside them or a usual split's name, sorted."""

@@ -59,7 +59,7 @@ class CamVid32(Dataset):
 
     def __post_init__(self) -> None:
         expected = f"{ALL_IMAGES}/ and {ALL_LABELS}/, or train/ and train{LABEL_FOLDER_SUFFIX}/"
-        require_layout(self.tree, self.splits, "folder of CamVid with 32 classes", expected)
+        require_layout(self.tree, self.splits, "a folder of CamVid with 32 classes", expected)
 
     def splits(self) -> list[str]:
         """Names of the splits: those that have a list, all usual ones, or those that have a folder; sorted."""

@@ -58,7 +58,7 @@ class Cityscapes(Dataset):
 
     def __post_init__(self) -> None:
         expected = f"leftImg8bit/<split>/<city>/*{IMAGE_SUFFIX} and {self.annotation}/"
-        require_layout(self.tree, self.splits, "Cityscapes folder", expected)
+        require_layout(self.tree, self.splits, "a Cityscapes folder", expected)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

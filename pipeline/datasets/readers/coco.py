@@ -97,7 +97,7 @@ class Coco(Dataset):
     def __post_init__(self) -> None:
         files = f"annotations/{PANOPTIC}_<split>.json, {INSTANCES}_<split>.json or {CAPTIONS}_<split>.json"
         places = f"{FOLDERS['train']}/** or images/{FOLDERS['train']}/**, or those of another split"
-        require_layout(self.tree, self.splits, "COCO folder", f"{files}, and {places}; or <split>/{BESIDE}")
+        require_layout(self.tree, self.splits, "a COCO folder", f"{files}, and {places}; or <split>/{BESIDE}")
 
     @cached_property
     def taxonomy(self) -> Taxonomy | None:

@@ -48,7 +48,7 @@ class CocoStuff(Dataset):
 
     def __post_init__(self) -> None:
         expected = f"train2017/*.jpg or images/train2017/*.jpg, and {LABEL_ROOTS[0]}"
-        require_layout(self.tree, self.splits, "COCO-Stuff folder", expected)
+        require_layout(self.tree, self.splits, "a COCO-Stuff folder", expected)
 
     def splits(self) -> list[str]:
         """``test``, ``train``, ``unlabeled`` and ``val``, as far as they are on disk."""

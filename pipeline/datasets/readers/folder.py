@@ -70,7 +70,7 @@ class Folder(Dataset):
         require_root(self.tree, pattern)
         if not self.splits():
             raise UserError(
-                f"{self.tree} is no plain folder of images: expected {pattern}, found {self.tree.found_in()}; "
+                f"{self.tree} is not a plain folder of images: expected {pattern}, found {self.tree.found_in()}; "
                 f"if images are elsewhere, set dataset.folder.images, such as '{SPLIT}' or '.'"
             )
         masked = [split for split in self.splits() if self._has_masks(split)]

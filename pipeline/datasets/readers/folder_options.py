@@ -53,6 +53,6 @@ class FolderOptions(Options):
         default=None,
         ge=0,
         le=65535,
-        description="value in masks that is no class; null is 255, or 65535 where there are more than 255 classes",
+        description="value of pixels without a class; null is 255, or 65535 for more than 255 classes",
     )
     partly_labelled: bool = Field(default=False, description="whether images of a split may lack masks")

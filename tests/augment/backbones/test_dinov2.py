@@ -48,7 +48,7 @@ def test_converted_model_agrees_with_the_graph_it_came_from() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (96, 64)])
-def test_features_lie_on_the_latent_grid(backbone: TransformerBackbone, height: int, width: int) -> None:
+def test_features_are_on_the_latent_grid(backbone: TransformerBackbone, height: int, width: int) -> None:
     images = np.zeros((1, height, width, 3), np.uint8)
     assert backbone.features(images).shape == (1, 384, height // 8, width // 8)
     assert backbone.features(images, stride=16).shape == (1, 384, height // 16, width // 16)
@@ -59,8 +59,8 @@ def test_features_of_a_mirrored_street_are_the_mirrored_features(backbone: Trans
     image = render_scene(seed=3, height=96, width=192).image
     features = backbone.features(np.stack([image, image[:, ::-1]]))
     mirrored = torch.cosine_similarity(features[0], features[1].flip(-1), dim=0).mean()
-    as_it_is = torch.cosine_similarity(features[0], features[1], dim=0).mean()
-    assert mirrored > as_it_is + 0.1
+    unmirrored = torch.cosine_similarity(features[0], features[1], dim=0).mean()
+    assert mirrored > unmirrored + 0.1
 
 
 def test_size_that_does_not_divide_is_refused_and_not_cropped(backbone: TransformerBackbone) -> None:
@@ -83,6 +83,6 @@ def test_outlier_tokens_are_scaled_back_and_others_left_alone() -> None:
     torch.testing.assert_close(clipped[0, :7], tokens[0, :7])
 
 
-def test_unknown_backbone_is_told_in_one_line() -> None:
+def test_unknown_backbone_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match=r"^backbone '/nowhere'.*give a hub id or a folder[^\n]*$"):
         load_backbone("/nowhere")

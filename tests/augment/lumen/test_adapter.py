@@ -53,7 +53,7 @@ def test_components_past_k_do_not_count_and_those_before_do(adapter: LayoutContr
     assert not torch.allclose(residuals(adapter, before, 2), expected, atol=1e-3)
 
 
-def test_k_is_told_apart_from_components_that_are_zero(adapter: LayoutControlNet) -> None:
+def test_k_differs_from_components_that_are_zero(adapter: LayoutControlNet) -> None:
     silent = torch.zeros(1, K, 8, 8)
     heard(adapter)
     assert not torch.allclose(residuals(adapter, silent, 1), residuals(adapter, silent, K), atol=1e-3)

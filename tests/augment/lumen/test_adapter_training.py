@@ -25,7 +25,7 @@ K = 4
 
 
 def examples(count: int = 6) -> list[Example]:
-    """Images whose halves are as bright as the first component of their layout says."""
+    """Images with two halves, each as bright as the first component of the layout there."""
     generator = np.random.default_rng(0)
     result = []
     for _ in range(count):

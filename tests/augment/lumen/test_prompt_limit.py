@@ -28,9 +28,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
 
 @given(WORDS, st.sampled_from(["{caption}", "at {time_of_day}: {caption}"]))
 def test_what_is_encoded_fits_and_says_what_was_chosen(words: list[str], template: str) -> None:
-    drawn = {"time_of_day": "night", "weather": "rain"}
-    description = describe({"medium": "photo"}, drawn, [" ".join(words)], [], np.random.default_rng(0))
-    prompt = expand(template, drawn, description)
+    chosen = {"time_of_day": "night", "weather": "rain"}
+    description = describe({"medium": "photo"}, chosen, [" ".join(words)], [], np.random.default_rng(0))
+    prompt = expand(template, chosen, description)
     fitted = LIMIT.fit(prompt)
     assert LIMIT.count(fitted.text) <= 16
     assert fitted.text.endswith("night, rain")

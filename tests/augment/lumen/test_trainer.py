@@ -146,7 +146,7 @@ def test_rate_rises_stays_and_falls_to_zero(tmp_path: Path) -> None:
     assert trainer.rate(99) == pytest.approx(0.05)
 
 
-def test_every_k_is_drawn_and_small_ones_more_often() -> None:
+def test_every_k_is_sampled_and_small_ones_more_often() -> None:
     generator = np.random.default_rng(0)
     counts = np.bincount([log_uniform_int(generator, 1, 20) for _ in range(20_000)], minlength=21)
     assert counts[0] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,22 @@ from augment.errors import UserError
 from pipeline.checks import resources as resource_checks
 from pipeline.checks.resources import require_resources, require_room
 from pipeline.config import Config
+from pipeline.stages.job import Job
+from pipeline.stages.registry import STEPS
+from pipeline.stages.step import Step
 from tests.pipeline.checks.refusal import refusal
 from tests.pipeline.workflow.test_run import kept
 
 Configure = Callable[..., Config]
+
+
+def steps(config: Config, **parts: int) -> list[Step]:
+    """The steps of a run with these names, each with this number of pieces of work."""
+    job = Job(config)
+    found = [job.step(kind) for kind in STEPS if kind.name in parts]
+    for step in found:
+        step.parts = partial(parts.__getitem__, step.name)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -56,10 +69,10 @@ def test_gpu_cluster_settings_alone_on_a_machine_without_one(
     # This test is not about the CPUs that the recipe requests.
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     with pytest.raises(UserError, match=r"cluster\.stages\.extract\.num_gpus=1: this machine has no GPU"):
-        require_resources(config, {"shard": 1, "extract": 1, "report": 1})
-    require_resources(config, {"shard": 1, "report": 1})
+        require_resources(config, steps(config, shard=1, extract=1, report=1))
+    require_resources(config, steps(config, shard=1, report=1))
     monkeypatch.setattr(resource_checks, "gpus_here", lambda: 1)
-    require_resources(config, {"extract": 1})
+    require_resources(config, steps(config, extract=1))
 
 
 def test_plan_refuses_a_cluster_that_does_not_answer(
@@ -80,15 +93,15 @@ def test_stage_that_no_node_of_the_cluster_can_hold_is_refused_before_any_work(
 ) -> None:
     config = configure(tmp_path, "cluster.executor=ray", "cluster.stages.generate.num_gpus=1")
     with pytest.raises(UserError, match=r"cluster\.stages\.generate: the cluster has 2 CPU and 0 GPU slots"):
-        require_room(config, {"shard": 1, "generate": 1}, print)
-    require_room(config, {"shard": 1, "fit": 1, "report": 1}, print)
+        require_room(config, steps(config, shard=1, generate=1), print)
+    require_room(config, steps(config, shard=1, fit=1, report=1), print)
     # A training needs no further slot for read tasks.
     both = configure(tmp_path, "cluster.executor=ray", "cluster.default.num_cpus=2")
-    require_room(both, {"adapt": 1, "judge": 1}, print)
+    require_room(both, steps(both, adapt=1, judge=1), print)
     with pytest.raises(UserError, match=r"cluster\.default: the cluster has 2 CPU"):
-        require_room(both, {"extract": 1}, print)
+        require_room(both, steps(both, extract=1), print)
     # More workers than pieces of work are not started.
     many = configure(tmp_path, "cluster.executor=ray", "cluster.default.workers=8")
-    require_room(many, {"generate": 1, "judge": 1}, print)
+    require_room(many, steps(many, generate=1, judge=1), print)
     with pytest.raises(UserError, match=r"cluster\.default: the cluster has 2 CPU.* asks for 8: lower its resources"):
-        require_room(many, {"generate": 8}, print)
+        require_room(many, steps(many, generate=8), print)

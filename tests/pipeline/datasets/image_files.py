@@ -50,7 +50,7 @@ def tiff(tags: Mapping[int, Sequence[int]], strips: Sequence[bytes]) -> bytes:
 
 
 def packed_tiff(samples: np.ndarray, bits: int) -> bytes:
-    """Grey samples [H, W] of so many bits, packed without gaps, as an uncompressed TIFF file."""
+    """Grey samples [H, W] of ``bits`` bits, packed without gaps, as an uncompressed TIFF file."""
     height, width = samples.shape
     flags = np.unpackbits(samples.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=-1)[..., 16 - bits :]
     body = np.packbits(flags.reshape(height, -1), axis=1).tobytes()

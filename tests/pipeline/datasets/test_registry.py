@@ -14,7 +14,7 @@ from pipeline.config.compose import load_config
 from pipeline.datasets import DatasetOptions, RecordError, kinds, open_dataset, register_dataset, registry
 from pipeline.engine import WorkUnit
 from pipeline.inspection.subject import subjects_of
-from pipeline.stages import shard
+from pipeline.stages.dataset_source import DatasetSource, plan_units
 from pipeline.store import Sample
 from tests.pipeline.datasets.own_reader import Scans
 from tests.pipeline.datasets.trees import random_image, save
@@ -37,7 +37,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     register_dataset("scans", Scans)
 
 
-def read(source: shard.DatasetSource, unit: WorkUnit) -> list[str]:
+def read(source: DatasetSource, unit: WorkUnit) -> list[str]:
     return [sample.key for sample in source.read(unit) if isinstance(sample, Sample) and sample.label is not None]
 
 
@@ -53,8 +53,8 @@ def test_another_process_reads_what_a_users_reader_lists(kind: str, root: Path) 
         "train": ["train_0", "train_1"],
         "val": ["val_2"],
     }
-    [unit, _] = shard.plan(listing.records, 2)
-    source = shard.DatasetSource(options.kind, str(root), decoding=options.decoding)
+    [unit, _] = plan_units(listing.records, 2)
+    source = DatasetSource(options.kind, str(root), decoding=options.decoding)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(read, source, unit).result() == ["train_0", "train_1"]
 

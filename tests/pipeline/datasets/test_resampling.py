@@ -151,7 +151,7 @@ def test_a_tile_is_resized_as_the_whole_would_be() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     whole = resize_image(image, Region(0, 0, 64, 64), (32, 32))
     part = resize_image(image, Region(16, 32, 32, 32), (16, 16))
-    # Pixels beyond a tile's edge count as in the whole, so that no seam shows where tiles are put together.
+    # Pixels outside a tile's edge count as in the whole, so that no seam shows where tiles are put together.
     np.testing.assert_array_equal(part, whole[16:, 8:24])
 
 
@@ -233,7 +233,7 @@ def test_a_label_of_another_size_is_refused() -> None:
 @given(any_geometry, st.sampled_from([2, 4, 8]), st.integers(0, 99))
 def test_what_was_decoded_smaller_keeps_its_place(geometry: Geometry, reduction: int, seed: int) -> None:
     geometry = geometry.model_copy(update={"resample": "bilinear"})
-    # The last row and column of the smaller image stand for less of the larger one than the others do.
+    # The last row and column of the smaller image cover less of the larger one than the others do.
     size = (241, 257)
     label = blocks(np.random.default_rng(seed), size)
     rows, columns = (np.minimum(np.arange(0, side, reduction) + reduction // 2, side - 1) for side in size)

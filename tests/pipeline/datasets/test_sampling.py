@@ -37,29 +37,29 @@ def test_probabilities_are_those_of_the_formula() -> None:
     shares = np.array([0.9, 0.08, 0.015, 0.005])
     weights = [2.718281828459045 ** ((1 - share) / 0.05) for share in shares]
     np.testing.assert_allclose(rare_class_probabilities(shares, 0.05), np.array(weights) / sum(weights), rtol=1e-9)
-    # The road of a street scene at DAFormer's temperature: no overflow, and never drawn.
+    # The road of a street scene at DAFormer's temperature: no overflow, and never chosen.
     assert rare_class_probabilities(np.array([0.37, 0.001]), 0.01)[0] < 1e-15
     np.testing.assert_allclose(rare_class_probabilities(np.array([1.0, 0.0]), 1e-4), [0, 1])
 
 
 def test_classes_are_drawn_as_often_as_the_formula_says() -> None:
-    # Each image shows one class, so that the image drawn first tells which class was.
+    # Each image shows one class, so that the first image shows the class that was chosen.
     images = [60, 25, 10, 5]
     pixels = np.repeat(np.diag([100, 40, 20, 10]), images, axis=0)
     counts = ClassCounts(tuple(f"k{row:03d}" for row in range(100)), pixels)
     shares = pixels.sum(axis=0) / pixels.sum()
-    drawn = [counts.among(rare_class_sample(counts, 1, 0.4, seed)).pixels.argmax() for seed in range(4000)]
-    observed = np.bincount(drawn, minlength=4)
+    chosen = [counts.among(rare_class_sample(counts, 1, 0.4, seed)).pixels.argmax() for seed in range(4000)]
+    observed = np.bincount(chosen, minlength=4)
     expected = 4000 * rare_class_probabilities(shares, 0.4)
     assert chisquare(observed, expected).pvalue > 1e-3
-    # Drawing images instead, without regard to classes, is told apart by the same test.
+    # The same test detects a choice of images that ignores classes.
     assert chisquare(observed, 4000 * np.array(images) / 100).pvalue < 1e-9
 
 
 def test_images_of_a_class_are_equally_likely() -> None:
     counts = ClassCounts(tuple("abcdefgh"), np.array([[1]] * 8))
-    drawn = [next(iter(rare_class_sample(counts, 1, seed=seed))) for seed in range(4000)]
-    assert chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-3
+    chosen = [next(iter(rare_class_sample(counts, 1, seed=seed))) for seed in range(4000)]
+    assert chisquare(np.unique(chosen, return_counts=True)[1]).pvalue > 1e-3
 
 
 def test_rare_classes_are_all_represented_where_chance_would_miss_them() -> None:
@@ -158,5 +158,5 @@ def test_a_name_of_several_splits_needs_its_split() -> None:
     with pytest.raises(UserError, match=r"^'a\.png' is in several splits: give train_a or val_a$"):
         named_sample(keys, ["a.png"])
     assert named_sample(keys, ["val_a.png"]) == {"val_a"}
-    # What stands there literally goes first: the image train/train_a is another one.
+    # The literal name goes first: the image train/train_a is another one.
     assert named_sample({"train": ["train_a", "train_train_a"]}, ["train_a"]) == {"train_a"}

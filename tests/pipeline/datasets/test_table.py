@@ -1,4 +1,4 @@
-"""The table of what is known of each image: what is written there is what readers tell."""
+"""The table of the images: readers return what is written in it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_marks_of_editors_and_other_spellings_of_paths_are_understood(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ("{", "line 2: .*truncated"),
         ({"text": "a cat"}, "line 2: .*file_name"),
@@ -85,8 +85,8 @@ def test_marks_of_editors_and_other_spellings_of_paths_are_understood(tmp_path: 
         ({"file_name": "b.png", "metadata": {"a:b": "c"}}, "line 2: 'a:b' cannot be the name of an attribute"),
     ],
 )
-def test_line_that_is_wrong_is_named(tmp_path: Path, row: Mapping[str, Any] | str, told: str) -> None:
-    with pytest.raises(UserError, match=rf"metadata\.jsonl, {told}"):
+def test_line_that_is_wrong_is_named(tmp_path: Path, row: Mapping[str, Any] | str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"metadata\.jsonl, {message}"):
         read_table(write(tmp_path, {"file_name": "a.png"}, row))
 
 

@@ -35,7 +35,7 @@ def write_cityscapes_image(
 ) -> None:
     """One image ``<city>_<sequence>_<frame>`` with the files that the official archives put beside it.
 
-    Without ``instance_ids`` no object is told apart.
+    Without ``instance_ids`` it has no single objects.
     """
     city = identity.split("_")[0]
     save(root / "leftImg8bit" / split / city / f"{identity}_leftImg8bit.png", image)

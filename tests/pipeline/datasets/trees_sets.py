@@ -81,7 +81,7 @@ def write_ade20k_full_image(
 def write_bdd100k_image(
     root: Path, subset: str, split: str, name: str, image: Array, train_ids: Array | None = None
 ) -> Array:
-    """One image of the 10k or the 100k, with what lies beside a mask in the archive of labels."""
+    """One image of the 10k or the 100k, with the files beside a mask in the archive of labels."""
     labels = root / "labels" / "sem_seg"
     if train_ids is not None:
         save(labels / "masks" / split / f"{name}.png", train_ids)

@@ -253,7 +253,7 @@ def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: p
         ("dataset.sampling={fraction: 0.5, splits: [night]}", "night"),
         ("generate.sampling={fraction: 0.5, splits: [night]}", "night"),
         ("dataset.sampling={keys: nowhere.txt}", "nowhere.txt cannot be read"),
-        ("dataset.sampling={keys: []}", "there are none"),
+        ("dataset.sampling={keys: []}", "the list is empty"),
         ("generate.sampling={keys: [a, 17]}", "generate.sampling.keys: 17 is no text: write every key in quotes"),
     ],
 )

@@ -104,7 +104,7 @@ def test_what_was_mended_and_retried_comes_out_as_if_nothing_had_failed(
     mend()
     capsys.readouterr()
     assert guarded(["retry", str(config.workspace), stage]) == 0
-    told = re.search(r"to make that anew, lumen run .* --redo (\w+)", capsys.readouterr().out)
+    told = re.search(r"to make that again, lumen run .* --redo (\w+)", capsys.readouterr().out)
     assert told is not None
     run(config, Selection(until=until, redo=told[1]), print)  # type: ignore[arg-type]
     assert contents(config.workspace) == expected

@@ -516,7 +516,7 @@ def test_what_was_made_before_a_retry_is_told_until_it_is_made_anew(
 
     assert guarded(["retry", str(copied), "shard"]) == 0
     remedy = f"lumen run {copied / 'config.yaml'} --redo fit"
-    line = f"real changed after basis, layouts had been made of it: to make that anew, {remedy}"
+    line = f"real changed after basis, layouts had been made from it: to make that again, {remedy}"
     assert capsys.readouterr().out.splitlines()[-1] == line
     assert told_of(copied, capsys).count(line) == 2
     assert guarded(["run", *remedy.split()[2:], "--until", "extract"]) == 0

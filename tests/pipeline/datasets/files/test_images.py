@@ -45,7 +45,7 @@ def rng() -> np.random.Generator:
 def test_a_turned_photograph_is_read_upright(tmp_path: Path, rgb: np.ndarray, orientation: int, undo) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    # What the camera stored: the scene after the inverse of the turn that the tag asks for.
+    # What the camera stored: the scene after the inverse of the tag's turn.
     stored = np.ascontiguousarray(undo(rgb))
     Image.fromarray(stored).save(tmp_path / "photo.png", exif=exif)
     np.testing.assert_array_equal(read_image(Tree(tmp_path), "photo.png"), rgb)

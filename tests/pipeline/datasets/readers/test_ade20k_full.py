@@ -153,8 +153,8 @@ def test_scenes_are_those_of_the_folders_and_other_images_are_not_seen(
 def test_a_class_beyond_the_release_is_told_with_its_file(
     tmp_path: Path, image: np.ndarray, objects: np.ndarray
 ) -> None:
-    beyond = np.full(SHAPE, NUM_CLASSES + 1)
-    write_ade20k_full_image(tmp_path, STREET, "a", image, seg_png(beyond, objects))
+    too_large = np.full(SHAPE, NUM_CLASSES + 1)
+    write_ade20k_full_image(tmp_path, STREET, "a", image, seg_png(too_large, objects))
     dataset = open_dataset("ade20k-full", tmp_path)
     with pytest.raises(RecordError, match=r"^unknown label id: .*street/a_seg\.png has ids \[3689\] \(60 pixels\)"):
         dataset.load(dataset.records("train")[0])

@@ -219,12 +219,12 @@ def test_an_unknown_id_and_another_size_are_told_with_their_file(
 ) -> None:
     write_bdd100k_image(tmp_path, "10k", "train", "small", image, train_ids[1:])
     train_ids[0, 0] = 19
-    write_bdd100k_image(tmp_path, "10k", "train", "beyond", image, train_ids)
+    write_bdd100k_image(tmp_path, "10k", "train", "unknown", image, train_ids)
     dataset = open_dataset("bdd100k", tmp_path)
-    beyond, small = dataset.records("train")
+    unknown, small = dataset.records("train")
     with pytest.raises(
-        RecordError, match=r"^unknown label id: .*beyond\.png has ids \[19\] \(1 pixels\): .*0\.\.18, 255"
+        RecordError, match=r"^unknown label id: .*unknown\.png has ids \[19\] \(1 pixels\): .*0\.\.18, 255"
     ):
-        dataset.load(beyond)
+        dataset.load(unknown)
     with pytest.raises(RecordError, match=r"^size mismatch: .*small\.jpg is 20x16 .*small\.png is 19x16"):
         dataset.load(small)

@@ -61,8 +61,8 @@ def test_an_unknown_colour_is_told_with_its_file_and_pixels(
     colors[4, 0] = (255, 255, 255)
     write_camvid32_image(tmp_path, "0006R0_f00930", image, colors)
     dataset = open_dataset("camvid-32", tmp_path)
-    told = r"^unknown label colour: .*0006R0_f00930_L\.png has \(1, 2, 3\), \(255, 255, 255\) \(3 pixels\)"
-    with pytest.raises(RecordError, match=told):
+    message = r"^unknown label colour: .*0006R0_f00930_L\.png has \(1, 2, 3\), \(255, 255, 255\) \(3 pixels\)"
+    with pytest.raises(RecordError, match=message):
         dataset.load(dataset.records("train")[0])
 
 
@@ -126,8 +126,8 @@ def test_a_half_extracted_set_is_counted(tmp_path: Path, image: np.ndarray, colo
         write_camvid32_image(tmp_path, name, image, colors)
     dataset = open_dataset("camvid-32", tmp_path)
     (tmp_path / "LabeledApproved_full/0006R0_f00930_L.png").unlink()
-    told = r"1 of its images have no label: expected .*/LabeledApproved_full/\*_L\.png, found 2 images and 1 labels"
-    with pytest.raises(UserError, match=told):
+    message = r"1 of its images have no label: expected .*/LabeledApproved_full/\*_L\.png, found 2 images and 1 labels"
+    with pytest.raises(UserError, match=message):
         dataset.records("train")
     for name in ("0006R0_f00930", "0006R0_f00960"):
         (tmp_path / f"701_StillsRaw_full/{name}.png").unlink()

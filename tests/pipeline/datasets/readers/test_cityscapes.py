@@ -115,11 +115,11 @@ def test_train_ids_serve_where_label_ids_are_absent(
 
 
 def test_attributes_lie_beside_the_images(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
-    told = {"medium": "rendered", "time_of_day": "night", "weather": "rain"}
-    write_cityscapes_image(tmp_path, "train", "lumen_000000_000000", image, label_ids, attributes=told)
+    stated = {"medium": "rendered", "time_of_day": "night", "weather": "rain"}
+    write_cityscapes_image(tmp_path, "train", "lumen_000000_000000", image, label_ids, attributes=stated)
     write_cityscapes_image(tmp_path, "train", "lumen_000000_000001", image, label_ids)
     with_them, without = open_dataset("cityscapes", tmp_path).records("train")
-    assert with_them.attributes == told
+    assert with_them.attributes == stated
     assert without.attributes == {"medium": "photo", "city": "lumen"}
 
 
@@ -127,8 +127,8 @@ def test_a_table_of_captions_takes_no_city_away(tmp_path: Path, image: np.ndarra
     write_cityscapes_image(tmp_path, "train", "ulm_000000_000019", image, label_ids)
     [record] = open_dataset("cityscapes", tmp_path).records("train")
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": record.image, "text": "two cars"}))
-    [told] = open_dataset("cityscapes", tmp_path).records("train")
-    assert (told.attributes, told.captions) == ({"medium": "photo", "city": "ulm"}, ("two cars",))
+    [record] = open_dataset("cityscapes", tmp_path).records("train")
+    assert (record.attributes, record.captions) == ({"medium": "photo", "city": "ulm"}, ("two cars",))
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"weather": 3}'])
@@ -189,12 +189,12 @@ def test_an_unknown_id_is_told_with_its_file(
     write_cityscapes_image(tmp_path, "train", "ulm_000000_000019", image, **labels)
     dataset = open_dataset("cityscapes", tmp_path)
     [record] = dataset.records("train")
-    told = (
+    message = (
         r"ulm_000000_000019_gtFine_labelIds\.png has ids \[34, 200\] \(3 pixels\): expected 0\.\.33$"
         if kind == "label ids"
         else r"labelTrainIds\.png has ids \[19, 20, .*expected 0\.\.18, 255$"
     )
-    with pytest.raises(RecordError, match=told):
+    with pytest.raises(RecordError, match=message):
         dataset.load(record)
 
 
@@ -260,7 +260,7 @@ def test_objects_are_numbered_and_groups_and_ignored_classes_are_none(
 ) -> None:
     label_ids[:] = 7
     instance_ids = label_ids.astype(np.uint16)
-    # Two cars, the first of them in two parts, a group of cars, a person, and a caravan, which no class stands for.
+    # Two cars, the first of them in two parts, a group of cars, a person, and a caravan, which belongs to no class.
     objects = {0: (26, 26001), 1: (26, 26000), 2: (26, 26001), 3: (26, 26), 4: (24, 24000), 5: (29, 29000)}
     for row, (label_id, value) in objects.items():
         label_ids[row], instance_ids[row] = label_id, value

@@ -316,10 +316,10 @@ def test_a_panoptic_file_that_contradicts_itself_is_refused(
     root: Path, change: Callable[[dict], None], fault: str
 ) -> None:
     edit(root, change)
-    with pytest.raises(UserError, match=rf"panoptic_train2017\.json.*{fault}|{fault}") as told:
+    with pytest.raises(UserError, match=rf"panoptic_train2017\.json.*{fault}|{fault}") as error:
         open_dataset("coco", root).records("train")
-    assert "\n" not in str(told.value)
-    assert "panoptic_train2017.json" in str(told.value)
+    assert "\n" not in str(error.value)
+    assert "panoptic_train2017.json" in str(error.value)
 
 
 def remove_image(root: Path) -> None:
@@ -362,9 +362,9 @@ FAULTS = [
 @pytest.mark.parametrize(("harm", "fault"), FAULTS)
 def test_what_is_missing_is_counted(root: Path, harm: Callable[[Path], None], fault: str) -> None:
     harm(root)
-    with pytest.raises(UserError, match=rf"^split 'train': {fault}") as told:
+    with pytest.raises(UserError, match=rf"^split 'train': {fault}") as error:
         open_dataset("coco", root).records("train")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("harm", [harm for harm, _ in FAULTS])
@@ -381,7 +381,7 @@ def test_inspect_describes_what_is_refused(
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "zips").mkdir()
     with pytest.raises(
-        UserError, match=r"is no COCO folder: expected annotations/panoptic_<split>\.json, .*found zips/$"
+        UserError, match=r"is not a COCO folder: expected annotations/panoptic_<split>\.json, .*found zips/$"
     ):
         open_dataset("coco", tmp_path)
 

@@ -133,7 +133,7 @@ def test_the_bucket_gives_what_the_folder_gives(root: Path, bucket: str) -> None
     np.testing.assert_array_equal(mine.label, other.label)
 
 
-@pytest.mark.parametrize("wrong", [182, 11], ids=["beyond", "never annotated"])
+@pytest.mark.parametrize("wrong", [182, 11], ids=["too large", "never annotated"])
 def test_an_id_that_is_no_class_is_told_with_its_file(root: Path, raw_ids: np.ndarray, wrong: int) -> None:
     raw_ids[0, :2] = wrong
     save(root / "stuffthingmaps_trainval2017/train2017" / f"{NAMES[0]}.png", raw_ids)

@@ -257,12 +257,12 @@ def test_a_value_beyond_the_list_is_told_with_its_file(
 ) -> None:
     mask[0, :2] = value
     dataset = open_dataset("folder", labelled(tmp_path, image, mask))
-    told = (
+    message = (
         rf"^unknown label id: .*masks/train/a\.png has ids \[{value}\] \(2 pixels\): expected 0\.\.2, 255; "
         r"give it a class of its own in classes\.csv \(columns id and name\), or set dataset\.folder\.ignore_index "
         r"to it where it is no class$"
     )
-    with pytest.raises(RecordError, match=told):
+    with pytest.raises(RecordError, match=message):
         dataset.load(dataset.records("train")[0])
 
 
@@ -289,7 +289,7 @@ def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("classes.txt", "\n \n", "names no class"),
         ("classes.txt", "road\n\ncar\n", "class 2 of 3 has no name"),
@@ -316,11 +316,11 @@ def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
     ],
 )
 def test_a_broken_file_of_classes_is_told_in_one_line(
-    tmp_path: Path, image: np.ndarray, mask: np.ndarray, name: str, content: str, told: str
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, name: str, content: str, message: str
 ) -> None:
     write_folder_image(tmp_path, "train", "a.png", image, mask)
     (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match=rf"^classes file .*/{name}: .*{told}") as error:
+    with pytest.raises(UserError, match=rf"^classes file .*/{name}: .*{message}") as error:
         open_dataset("folder", tmp_path)
     assert "\n" not in str(error.value)
 
