@@ -100,7 +100,7 @@ def test_scenes_of_somebody_else_are_not_checked_and_no_fault(space: Path) -> No
 
 def test_a_record_that_was_changed_is_not_built_upon(space: Path) -> None:
     drop_digest(space / "scenes/artifact.json")
-    with pytest.raises(CorruptStore, match="remove the artifact to make it anew"):
+    with pytest.raises(CorruptStore, match="remove the artifact, and the next run makes it again"):
         read_record(space / "scenes")
 
 
