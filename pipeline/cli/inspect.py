@@ -23,6 +23,7 @@ NOT_SETTABLE = ("kind", "root", "splits", "limit", "sampling", "taxonomy", "rend
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what to inspect, and how much of it."""
     parser.usage = f"{parser.prog} TARGET [ROOT] [dataset.key=value ...] [options]"
+    parser.epilog = "dataset.key=value says how to read the dataset, e.g. dataset.folder.mask_suffix=_mask.png"
     parser.set_defaults(takes_overrides=True)
     parser.add_argument("target", metavar="TARGET", help="a store, a workspace, or a kind of dataset")
     parser.add_argument("root", nargs="?", metavar="ROOT", help="folder or URL of the dataset, after a kind")

@@ -19,7 +19,10 @@ def add_recipe(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Add the recipe of a run and the overrides of its keys."""
     from pipeline.config.compose import recipes
 
-    parser.epilog = "key=value sets any key of the configuration, e.g. generate.variants=4 dataset=camvid"
+    parser.epilog = (
+        "key=value sets any key of the configuration, e.g. generate.variants=4 dataset=camvid; lumen config CONFIG "
+        "prints all keys"
+    )
     parser.set_defaults(takes_overrides=True)
     names = ", ".join(recipes())
     text = f"one of {names}; or the path of a YAML file, or of a workspace to use its configuration"

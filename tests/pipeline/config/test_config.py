@@ -120,7 +120,7 @@ def test_broken_mix_expressions_are_refused(wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "parts"),
+    ("arguments", "part"),
     [
         (["camvid", "dataset.root=/no/such/folder"], "/no/such/folder"),
         (["quickstart", "geometry.heigth=96"], "geometry.heigth"),
@@ -129,14 +129,14 @@ def test_broken_mix_expressions_are_refused(wrong: str) -> None:
     ],
 )
 def test_command_line_reports_a_mistake_in_one_line_and_exits_with_2(
-    arguments: list[str], parts: str, tmp_path: Path
+    arguments: list[str], part: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "run", *arguments]
     options = ["--workspace", str(tmp_path / "space"), "--executor", "serial"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert parts in done.stderr
+    assert part in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "space").exists()
 

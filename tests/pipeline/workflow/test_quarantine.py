@@ -89,7 +89,7 @@ def test_stages_are_listed_in_their_order_or_one_alone(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("stage", "expected"), [("fit", "writes no store and has no quarantine"), ("shard", "is no workspace")]
+    ("stage", "expected"), [("fit", "writes no store and has no quarantine"), ("shard", "is not a workspace")]
 )
 def test_a_quarantine_that_cannot_be_is_the_users_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, expected: str
