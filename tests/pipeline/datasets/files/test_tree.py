@@ -74,7 +74,9 @@ def test_what_is_wrong_in_a_bucket_is_told_as_in_a_folder(cityscapes: Path, buck
             tree.read(path, "image")
     with pytest.raises(UserError, match=r"^dataset root s3://.*/nowhere does not exist: it should hold leftImg8bit/"):
         open_dataset("cityscapes", f"{bucket}/nowhere")
-    with pytest.raises(UserError, match=r"no CamVid folder: .* found attributes/, empty.png, gtFine/, leftImg8bit/"):
+    with pytest.raises(
+        UserError, match=r"is not a CamVid folder: .* found attributes/, empty.png, gtFine/, leftImg8bit/"
+    ):
         open_dataset("camvid", f"{bucket}/data")
 
 

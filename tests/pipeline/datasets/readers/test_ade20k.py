@@ -94,7 +94,7 @@ def test_what_is_missing_is_counted(tmp_path: Path, image: np.ndarray, raw_ids: 
     with pytest.raises(UserError, match=r"^dataset root .*nowhere does not exist: it should hold images/training/"):
         open_dataset("ade20k", tmp_path / "nowhere")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(UserError, match=r"is no ADE20K folder: expected images/training/\*\.jpg .*found photos/$"):
+    with pytest.raises(UserError, match=r"is not an ADE20K folder: expected images/training/\*\.jpg .*found photos/$"):
         open_dataset("ade20k", tmp_path)
     write_ade20k_image(tmp_path, "training", "a", image, raw_ids)
     write_ade20k_image(tmp_path, "training", "b", image, None)

@@ -170,7 +170,9 @@ def test_a_label_in_another_form_is_told(tmp_path: Path, image: np.ndarray) -> N
 def test_what_is_missing_is_counted(
     tmp_path: Path, image: np.ndarray, indices: np.ndarray, objects: np.ndarray
 ) -> None:
-    with pytest.raises(UserError, match=r"no full ADE20K folder: expected images/ADE/training/.*found an empty folder"):
+    with pytest.raises(
+        UserError, match=r"is not a full ADE20K folder: expected images/ADE/training/.*found an empty folder"
+    ):
         open_dataset("ade20k-full", tmp_path)
     write_ade20k_full_image(tmp_path, STREET, "a", image, seg_png(indices, objects), None)
     write_ade20k_full_image(tmp_path, STREET, "b", image, None, None)

@@ -206,7 +206,7 @@ def test_wrong_roots_and_empty_splits_say_what_was_expected_where(tmp_path: Path
     with pytest.raises(UserError, match=r"nowhere does not exist: it should hold images/10k/"):
         open_dataset("bdd100k", tmp_path / "nowhere")
     write_bdd100k_image(tmp_path, "100k", "train", "a", image)
-    with pytest.raises(UserError, match=r"no BDD100K folder: expected images/10k/train/\*\.jpg, found 100k/$"):
+    with pytest.raises(UserError, match=r"is not a BDD100K folder: expected images/10k/train/\*\.jpg, found 100k/$"):
         open_dataset("bdd100k", tmp_path)
     (tmp_path / "images/100k/val").mkdir()
     dataset = open_dataset("bdd100k-100k", tmp_path)
@@ -219,12 +219,12 @@ def test_an_unknown_id_and_another_size_are_told_with_their_file(
 ) -> None:
     write_bdd100k_image(tmp_path, "10k", "train", "small", image, train_ids[1:])
     train_ids[0, 0] = 19
-    write_bdd100k_image(tmp_path, "10k", "train", "unknown", image, train_ids)
+    write_bdd100k_image(tmp_path, "10k", "train", "outside", image, train_ids)
     dataset = open_dataset("bdd100k", tmp_path)
-    unknown, small = dataset.records("train")
+    outside, small = dataset.records("train")
     with pytest.raises(
-        RecordError, match=r"^unknown label id: .*unknown\.png has ids \[19\] \(1 pixels\): .*0\.\.18, 255"
+        RecordError, match=r"^unknown label id: .*outside\.png has ids \[19\] \(1 pixels\): .*0\.\.18, 255"
     ):
-        dataset.load(unknown)
+        dataset.load(outside)
     with pytest.raises(RecordError, match=r"^size mismatch: .*small\.jpg is 20x16 .*small\.png is 19x16"):
         dataset.load(small)

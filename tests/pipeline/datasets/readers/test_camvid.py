@@ -108,7 +108,7 @@ def test_unknown_ids_are_told_with_their_file(tmp_path: Path, image: np.ndarray,
 def test_wrong_roots_and_splits_say_what_was_expected_where(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist: it should hold train/.* and trainannot/"):
         open_dataset("camvid", tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"no CamVid folder: expected train/\*\.png .*found an empty folder"):
+    with pytest.raises(UserError, match=r"is not a CamVid folder: expected train/\*\.png .*found an empty folder"):
         open_dataset("camvid", tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "trainannot").mkdir()

@@ -148,7 +148,7 @@ def test_an_id_that_is_no_class_is_told_with_its_file(root: Path, raw_ids: np.nd
 def test_what_is_missing_is_counted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
     (empty / "zips").mkdir()
-    with pytest.raises(UserError, match=r"no COCO-Stuff folder: expected train2017/\*\.jpg or .*found zips/$"):
+    with pytest.raises(UserError, match=r"is not a COCO-Stuff folder: expected train2017/\*\.jpg or .*found zips/$"):
         open_dataset("coco-stuff", empty)
     dataset = open_dataset("coco-stuff", root)
     labels = root / "stuffthingmaps_trainval2017/train2017"
