@@ -102,7 +102,7 @@ def keep_in_cache(cache: Path, name: str) -> None:
     [
         ("owner/nothing", "the hub has no such model"),
         ("owner/words", "has no config.json"),
-        ("owner/gated", "accepts its terms"),
+        ("owner/gated", "accept its terms"),
         ("owner/ill", "the hub answers with an error"),
         ("three/part/name", "no such folder, and no hub id"),
     ],
