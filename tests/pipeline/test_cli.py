@@ -194,7 +194,7 @@ def test_folder_that_is_no_workspace_is_the_users_mistake(
     assert message.count("\n") == 1
 
 
-def test_render_writes_the_scenes_it_is_asked_for(tmp_path: Path) -> None:
+def test_render_writes_the_scenes_it_is_requested(tmp_path: Path) -> None:
     sizes = ["--train", "2", "--val", "1", "--height", "64", "--width", "128", "--workers", "1"]
     assert guarded(["render", str(tmp_path / "scenes"), *sizes]) == 0
     assert len(list(tmp_path.glob("scenes/leftImg8bit/train/*/*_leftImg8bit.png"))) == 2

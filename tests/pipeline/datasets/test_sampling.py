@@ -42,7 +42,7 @@ def test_probabilities_are_those_of_the_formula() -> None:
     np.testing.assert_allclose(rare_class_probabilities(np.array([1.0, 0.0]), 1e-4), [0, 1])
 
 
-def test_classes_are_drawn_as_often_as_the_formula_says() -> None:
+def test_classes_are_sampled_as_often_as_the_formula_says() -> None:
     # Each image shows one class, so that the first image shows the class that was chosen.
     images = [60, 25, 10, 5]
     pixels = np.repeat(np.diag([100, 40, 20, 10]), images, axis=0)
@@ -91,7 +91,7 @@ def test_rare_class_samples_are_distinct_and_do_not_depend_on_the_order(
 
 @settings(max_examples=150, deadline=None)
 @given(counts=class_counts(), number=st.integers(1, 12), seed=st.integers(0, 99))
-def test_each_class_has_the_number_asked_for_or_all_there_are(counts: ClassCounts, number: int, seed: int) -> None:
+def test_each_class_has_the_number_requested_or_all_there_are(counts: ClassCounts, number: int, seed: int) -> None:
     chosen = per_class_sample(counts, number, seed)
     there = images_with(counts, frozenset(counts.keys))
     have = images_with(counts, chosen)

@@ -35,7 +35,7 @@ def write(root: Path, *rows: Mapping[str, Any] | str) -> Tree:
 
 
 @given(facts=st.lists(FACTS, min_size=1, max_size=4))
-def test_what_is_written_is_what_is_told(tmp_path_factory: pytest.TempPathFactory, facts: list[Facts]) -> None:
+def test_what_is_written_is_what_is_reported(tmp_path_factory: pytest.TempPathFactory, facts: list[Facts]) -> None:
     rows = [
         {
             "file_name": f"images/train/{number} ä.png",

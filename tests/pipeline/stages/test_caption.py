@@ -73,9 +73,9 @@ def test_image_of_which_the_model_says_nothing_is_quarantined() -> None:
 
     stage = Caption("m", 5, "", "cpu", Resources(), 2, _captioner=cast("Captioner", Mute()))
     batch = [Sample(key, np.zeros((8, 8, 3), np.uint8), metadata=METADATA) for key in "ab"]
-    told, failed = stage.process(WorkUnit("train-000000", ("a", "b")), batch)
-    assert isinstance(told, Ok)
-    assert told.sample.metadata["captions"] == ["a road"]
+    described, failed = stage.process(WorkUnit("train-000000", ("a", "b")), batch)
+    assert isinstance(described, Ok)
+    assert described.sample.metadata["captions"] == ["a road"]
     assert failed == Failed("b", "empty caption: the model wrote nothing about the image")
 
 

@@ -33,7 +33,7 @@ def test_plan_for_more_contains_the_plan_for_less(ks: list[int], others: list[in
     assert len({unit.shard for unit in small}) == len(small) == 3 * len(ks) * few
 
 
-def test_plan_leaves_out_splits_that_are_not_asked_for() -> None:
+def test_plan_leaves_out_splits_that_are_not_requested() -> None:
     assert {unit.keys for unit in generation_units(SHARDS, ["val"], [5], 1)} == {("d",)}
 
 
@@ -138,8 +138,8 @@ def test_prompt_is_one_of_the_samples_captions(small_base: Path) -> None:
     captions = ["a cat on a bed", "two cats"]
     assert described(stage(small_base, domains={}), captions=captions) == set(captions)
     templates = ("{caption}, {weather}",)
-    told = described(stage(small_base, domains={}, templates=templates), captions=["a cat"], weather="rain")
-    assert told == {"a cat, rain"}
+    expected = described(stage(small_base, domains={}, templates=templates), captions=["a cat"], weather="rain")
+    assert expected == {"a cat, rain"}
 
 
 def test_prompt_names_the_largest_classes_where_nothing_else_is_known(small_base: Path) -> None:

@@ -140,7 +140,7 @@ def test_other_images_are_refused_until_the_stage_is_redone(tmp_path: Path, conf
     assert len(keys_of(space / "real", "train")) == 4
 
 
-def test_an_image_whose_label_does_not_read_is_not_drawn(tmp_path: Path, configure: Configure) -> None:
+def test_an_image_whose_label_does_not_read_is_not_sampled(tmp_path: Path, configure: Configure) -> None:
     root, space = camvid(tmp_path / "data", {"train": 6, "val": 1}), tmp_path / "space"
     (root / "trainannot" / "004.png").write_bytes(b"")
     lines: list[str] = []
@@ -156,11 +156,13 @@ def test_counting_classes_reads_no_image(tmp_path: Path, configure: Configure) -
     run(of_camvid(configure, root, space, "dataset.sampling={per_class: 9}"), Selection(only="shard"), lines.append)
     assert len(read_counts(space / "classes.parquet").keys) == 6
     assert not [line for line in lines if "not counted" in line]
-    # The image is at fault, and is told so by the stage that reads it.
+    # The image is at fault, and the stage that reads it says so.
     assert Store.open(str(space / "real")).totals().failure_reasons == {"empty image": 1}
 
 
-def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_told(tmp_path: Path, configure: Configure) -> None:
+def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_reported(
+    tmp_path: Path, configure: Configure
+) -> None:
     root, space = camvid(tmp_path / "data", {"train": 2, "val": 1}), tmp_path / "space"
     labels = sorted((root / "trainannot").iterdir())
     whole = [path.read_bytes() for path in labels]
@@ -170,7 +172,7 @@ def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_told(tmp_path
     with pytest.raises(UserError, match=r"no label could be read .* train_000: .*000\.png"):
         run(config, Selection(only="shard"), print)
     assert not list(space.glob("*classes*"))
-    # Once they are mended the same run counts them.
+    # Once they are fixed the same run counts them.
     for path, content in zip(labels, whole, strict=True):
         path.write_bytes(content)
     run(config, Selection(only="shard"), print)
@@ -244,7 +246,7 @@ def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("dataset.sampling={}", "give one of rare_class, per_class, keys and fraction, not none"),
         ("dataset.sampling={fraction: 0.5, per_class: 3}", "not per_class and fraction"),
@@ -257,10 +259,10 @@ def test_keys_that_are_not_there_are_the_users_mistake(tmp_path: Path, capsys: p
         ("generate.sampling={keys: [a, 17]}", "generate.sampling.keys: 17 is no text: write every key in quotes"),
     ],
 )
-def test_a_wrong_sampling_is_told_in_one_line(override: str, told: str) -> None:
+def test_a_wrong_sampling_is_reported_in_one_line(override: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
         load_config("quickstart", [override])
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -53,7 +53,7 @@ def run(
     return store, run_store_stage(STAGE, source, store, units, make_executor("serial"), budget, lambda _: None)
 
 
-def test_thousands_of_bad_files_are_told_apart_and_no_good_one_is_lost(tmp_path: Path) -> None:
+def test_thousands_of_bad_files_are_distinguished_and_no_good_one_is_lost(tmp_path: Path) -> None:
     bad = 75 * len(CORRUPTIONS)
     assert bad >= 2000
     assert len({kind for kind, _ in CORRUPTIONS}) >= 12
@@ -108,7 +108,7 @@ def test_a_unit_of_fewer_keys_reads_only_those(tmp_path: Path) -> None:
     assert [sample.key for sample in source.read(some)] == [unit.keys[1], unit.keys[3]]
 
 
-def test_a_mended_file_leaves_the_dataset_what_it_was(tmp_path: Path) -> None:
+def test_a_fixed_file_leaves_the_dataset_what_it_was(tmp_path: Path) -> None:
     records = write_tree(tmp_path / "data", 2)
     path = tmp_path / "data" / records[0].image
     whole, before = path.read_bytes(), dataset_source.listing_digest({"train": records})

@@ -90,7 +90,7 @@ def test_a_shard_of_other_samples_is_refused_with_both_ways_out(tmp_path: Path, 
     assert Store.open(url).done() == {"train-000000"}
 
 
-def test_what_was_made_of_a_shard_with_failures_is_made_anew_after_a_retry(tmp_path: Path, tools: Tools) -> None:
+def test_what_was_made_of_a_shard_with_failures_is_made_again_after_a_retry(tmp_path: Path, tools: Tools) -> None:
     units = stages.plan(3)
     source, follower = step(str(tmp_path / "source"), units), step(str(tmp_path / "follower"), units, "generate")
     follower.run(tools)

@@ -1,4 +1,4 @@
-"""A run with captions whose faults were mended and retried comes out as one that had none."""
+"""A run with captions whose faults were fixed and retried comes out as one that had none."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def run_with_a_mute_model(config: Config) -> Callable[[], object]:
     ("stage", "until", "break_down"),
     [("shard", "curate", run_with_a_damaged_image), ("caption", "generate", run_with_a_mute_model)],
 )
-def test_what_was_mended_and_retried_comes_out_as_if_nothing_had_failed(
+def test_what_was_fixed_and_retried_comes_out_as_if_nothing_had_failed(
     whole: Path,
     captioned: Configured,
     tmp_path: Path,
@@ -104,8 +104,8 @@ def test_what_was_mended_and_retried_comes_out_as_if_nothing_had_failed(
     mend()
     capsys.readouterr()
     assert guarded(["retry", str(config.workspace), stage]) == 0
-    told = re.search(r"to make that again, lumen run .* --redo (\w+)", capsys.readouterr().out)
-    assert told is not None
-    run(config, Selection(until=until, redo=told[1]), print)  # type: ignore[arg-type]
+    found = re.search(r"to make that again, lumen run .* --redo (\w+)", capsys.readouterr().out)
+    assert found is not None
+    run(config, Selection(until=until, redo=found[1]), print)  # type: ignore[arg-type]
     assert contents(config.workspace) == expected
     assert verify(str(config.workspace)).faults == []

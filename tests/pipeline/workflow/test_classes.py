@@ -71,14 +71,14 @@ def test_two_sets_in_one_set_of_classes_make_one_dataset(camvid: Path, cityscape
         np.testing.assert_array_equal(reader.read(record.key).label, translate(label, CAMVID, CITYSCAPES))
 
 
-def test_without_a_wish_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Path) -> None:
+def test_without_a_request_a_store_stays_the_one_it_was(camvid: Path, tmp_path: Path) -> None:
     plain = shard_step("camvid", camvid, tmp_path / "a").plan().manifest
     named = shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=camvid").plan().manifest
     assert named.fingerprint == plain.fingerprint
     assert (plain.taxonomy, set(plain.inputs)) == ("camvid", {"dataset", "listing", "samples_per_shard", "geometry"})
 
 
-def test_other_classes_make_another_store_and_that_is_told(camvid: Path, tmp_path: Path) -> None:
+def test_other_classes_make_another_store_and_that_is_reported(camvid: Path, tmp_path: Path) -> None:
     sharded(shard_step("camvid", camvid, tmp_path / "a"))
     with pytest.raises(FingerprintMismatch, match=r"taxonomy: stored \"camvid\", requested \"cityscapes\""):
         sharded(shard_step("camvid", camvid, tmp_path / "a", "dataset.taxonomy=cityscapes"))
@@ -106,7 +106,7 @@ def test_labels_that_are_not_there_cannot_be_translated() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(TAXONOMIES) - {"cityscapes"}))
-def test_rendered_scenes_are_known_to_be_cityscapes_before_they_are_drawn(tmp_path: Path, name: str) -> None:
+def test_rendered_scenes_are_known_to_be_cityscapes_before_they_are_sampled(tmp_path: Path, name: str) -> None:
     config = load_config("quickstart", [f"workspace={tmp_path / 'a'}", f"dataset.taxonomy={name}"])
     with pytest.raises(UserError, match="cityscapes labels have no counterpart"):
         Job(config).step(ShardStep).check_settings()

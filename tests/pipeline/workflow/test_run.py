@@ -26,6 +26,7 @@ from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep
+from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.report import ReportStep
@@ -77,8 +78,8 @@ def test_synthetic_label_is_the_label_of_its_source(generated: Path) -> None:
 
 def test_synthetic_sample_tells_where_it_comes_from(generated: Path) -> None:
     table = Store.open(str(generated / "synthetic")).index()
-    told = {"source_key", "source_dataset", "split", "k", "variant", "seed", "prompt", "base", "adapter", "basis"}
-    assert told <= set(table.column_names)
+    expected = {"source_key", "source_dataset", "split", "k", "variant", "seed", "prompt", "base", "adapter", "basis"}
+    assert expected <= set(table.column_names)
     assert len(set(table["seed"].to_pylist())) == len(table)
     assert all(prompt.startswith("a rendered street") for prompt in table["prompt"].to_pylist())
     assert set(table["source_dataset"].to_pylist()) == {"rendered"}
@@ -160,7 +161,7 @@ def test_copied_workspace_stands_for_itself(generated: Path, copied: Path, capsy
     assert files(generated) == original
 
 
-def test_copied_report_is_made_anew(copied: Path, configure: Configure, tmp_path: Path) -> None:
+def test_copied_report_is_made_again(copied: Path, configure: Configure, tmp_path: Path) -> None:
     def report(workspace: Path) -> Artifact:
         config = configure(workspace)
         return Job(config).step(ReportStep).artifact()
@@ -196,12 +197,12 @@ def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Co
     assert one.step(ShardStep).plan().manifest == many.step(ShardStep).plan().manifest
     assert one.step(FitStep).artifact().fingerprint == many.step(FitStep).artifact().fingerprint
     assert one.step(ExtractStep).plan().manifest == many.step(ExtractStep).plan().manifest
-    assert one.adapter().fingerprint == many.adapter().fingerprint
-    assert one.plan_generate().manifest == many.plan_generate().manifest
+    assert one.step(AdaptStep).artifact().fingerprint == many.step(AdaptStep).artifact().fingerprint
+    assert one.step(GenerateStep).plan().manifest == many.step(GenerateStep).plan().manifest
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("seed=1", "seed"),
         ("generator.num_steps=3", "num_steps"),
@@ -210,18 +211,20 @@ def test_resources_are_no_part_of_any_fingerprint(generated: Path, configure: Co
         ("dataset.render.train=4", "train"),
     ],
 )
-def test_other_inputs_are_refused_and_named(generated: Path, configure: Configure, override: str, told: str) -> None:
+def test_other_inputs_are_refused_and_named(
+    generated: Path, configure: Configure, override: str, expected: str
+) -> None:
     before = files(generated)
     with pytest.raises(UserError) as error:
         run(configure(generated, override), Selection(until="generate"), print)
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert "--redo" in str(error.value)
     assert "\n" not in str(error.value)
     assert files(generated) == before
 
 
 @pytest.mark.parametrize(
-    ("stage", "overrides", "told"),
+    ("stage", "overrides", "expected"),
     [
         ("shard", ["geometry.width=128"], "geometry.width: stored 64, requested 128"),
         (
@@ -242,7 +245,7 @@ def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
     capsys: pytest.CaptureFixture[str],
     stage: str,
     overrides: list[str],
-    told: str,
+    expected: str,
 ) -> None:
     # A judge and a curated store that were never trained or filled: only what they were made from is asked for.
     config = configure(copied)
@@ -259,7 +262,7 @@ def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
     capsys.readouterr()
     assert guarded([*command, *overrides]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert "choose another" in message
     assert "workspace" in message
     assert f"--redo {stage}" in message
@@ -268,7 +271,7 @@ def test_every_stage_refuses_other_inputs_with_what_differs_and_both_ways_out(
     assert files(copied) == before
 
 
-def test_redo_makes_a_stage_and_what_follows_anew(copied: Path, configure: Configure) -> None:
+def test_redo_makes_a_stage_and_what_follows_again(copied: Path, configure: Configure) -> None:
     before = files(copied)
     run(configure(copied, "seed=1"), Selection(until="generate", redo="generate"), print)
     after = files(copied)
@@ -302,7 +305,7 @@ def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "expected"),
     [
         (["name=other", "seed=1"], "name, seed"),
         (["dataset.render.seed=7"], "dataset"),
@@ -312,14 +315,14 @@ def test_plan_refuses_what_run_would_refuse(generated: Path, capsys: pytest.Capt
 )
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_workspace_of_another_recipe_is_said_to_be_that_first(
-    generated: Path, capsys: pytest.CaptureFixture[str], command: str, overrides: list[str], told: str
+    generated: Path, capsys: pytest.CaptureFixture[str], command: str, overrides: list[str], expected: str
 ) -> None:
     assert guarded([command, str(generated / "config.yaml"), *overrides]) == 2
     message = capsys.readouterr().err
-    differ = "differ" if "," in told else "differs"
-    lead = f"lumen {command}: {generated} holds another run ({told} {differ}): take another --workspace. "
+    differ = "differ" if "," in expected else "differs"
+    lead = f"lumen {command}: {generated} holds another run ({expected} {differ}): take another --workspace. "
     assert message.startswith(lead)
-    assert "asked" in message
+    assert "requested" in message
     assert message.count("\n") == 1
 
 
@@ -330,7 +333,7 @@ def test_changed_setting_of_the_same_recipe_is_not_said_to_be_another(
     assert "holds another run" not in capsys.readouterr().err
 
 
-def test_what_is_not_asked_for_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
+def test_what_is_not_requested_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
     before = files(copied)
     with pytest.raises(UserError, match=r"8 shards that are not requested.*--redo generate"):
         run(configure(copied, "generate.ks=[4]"), Selection(until="generate"), print)
@@ -374,7 +377,7 @@ def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configu
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("layout.k_max=5", "k_max=4"),
         ("generator.base=lumen-tiny", "steers a base with in_channels 4"),
@@ -385,12 +388,12 @@ def test_only_refuses_a_stage_whose_predecessors_are_not_done(configure: Configu
 )
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_cannot_work_is_refused_before_anything_is_written(
-    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, override: str, told: str
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, override: str, expected: str
 ) -> None:
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
     assert guarded([command, recipe, override]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
@@ -466,7 +469,7 @@ def test_stores_may_lie_in_a_bucket_and_the_rest_here(
     assert len(again.location.names("shards", ".tar")) == 4
 
 
-def test_a_mended_image_is_retried_into_the_shard_that_was_there_without_its_fault(
+def test_a_fixed_image_is_retried_into_the_shard_that_was_there_without_its_fault(
     copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = shard_digests(copied / "real")
@@ -502,7 +505,7 @@ def told_of(space: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_what_was_made_before_a_retry_is_told_until_it_is_made_anew(
+def test_what_was_made_before_a_retry_is_reported_until_it_is_made_again(
     copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = sorted((copied / "scenes" / "leftImg8bit" / "train").glob("*/*.png"))[0]
@@ -532,7 +535,7 @@ def damage_the_basis(space: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [lose_a_shard, damage_the_basis])
-def test_what_is_lost_or_damaged_is_not_told_as_changed(
+def test_what_is_lost_or_damaged_is_not_reported_as_changed(
     copied: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     harm(copied)
@@ -541,11 +544,11 @@ def test_what_is_lost_or_damaged_is_not_told_as_changed(
     assert guarded(["verify", str(copied)]) == 1
 
 
-@pytest.mark.parametrize(("stage", "told"), [("fit", "writes no store"), ("curate", "has not been run")])
+@pytest.mark.parametrize(("stage", "expected"), [("fit", "writes no store"), ("curate", "has not been run")])
 def test_retry_refuses_a_stage_without_quarantine(
-    generated: Path, stage: str, told: str, capsys: pytest.CaptureFixture[str]
+    generated: Path, stage: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert guarded(["retry", str(generated), stage]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1

@@ -96,7 +96,7 @@ def test_only_stages_that_need_labels_refuse_a_set_without(plain: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "expected"),
     [
         ([MEASURED], "3 of 3 images of 'train' have no label"),
         (["dataset.sampling={per_class: 1}"], "dataset.sampling goes by class, and none of the 3 images of 'train'"),
@@ -111,18 +111,18 @@ def test_what_needs_labels_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str],
     command: str,
     overrides: list[str],
-    told: str,
+    expected: str,
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(OmegaConf.to_yaml(OmegaConf.create(plain(*overrides).model_dump(mode="json"))))
     assert guarded([command, str(recipe)]) == 2
     message = capsys.readouterr().err
-    assert told in message
+    assert expected in message
     assert message.count("\n") == 1
     assert not (tmp_path / "space").exists()
 
 
-def test_other_images_are_told_by_their_number(plain: Callable[..., Config], photographs: Path) -> None:
+def test_other_images_are_reported_by_their_number(plain: Callable[..., Config], photographs: Path) -> None:
     run(plain(), Selection(until="shard"), print)
     shutil.copy(photographs / "images" / "train" / "0.png", photographs / "images" / "train" / "3.png")
     with pytest.raises(UserError, match=r"the dataset's list of images: .*holds 5 samples, 6 are asked for\)"):
@@ -130,7 +130,7 @@ def test_other_images_are_told_by_their_number(plain: Callable[..., Config], pho
 
 
 @pytest.mark.parametrize("stage", ["judge", "report"])
-def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Config], stage: StageName) -> None:
+def test_a_stage_that_is_left_out_cannot_be_requested(plain: Callable[..., Config], stage: StageName) -> None:
     for selection in (Selection(until=stage), Selection(only=stage)):
         with pytest.raises(UserError, match=rf"^{stage} is not a stage of this run: evaluate\.split is null"):
             run(plain(), selection, print)
@@ -146,7 +146,7 @@ def test_a_stage_that_is_left_out_cannot_be_asked_for(plain: Callable[..., Confi
         ("null", True),
     ],
 )
-def test_labels_are_asked_for_only_of_the_images_that_sampling_takes(
+def test_labels_are_requested_only_of_the_images_that_sampling_takes(
     plain: Callable[..., Config], photographs: Path, sampling: str, refused: bool
 ) -> None:
     (photographs / "aside").rename(photographs / "masks")

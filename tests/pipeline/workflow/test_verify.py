@@ -67,7 +67,7 @@ def drop_digest(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "damage", "told"),
+    ("name", "damage", "expected"),
     [
         ("scenes/images/0.png", flip, "images/0.png has changed"),
         ("scenes/images/1.png", Path.unlink, "images/1.png is missing"),
@@ -83,12 +83,12 @@ def drop_digest(path: Path) -> None:
     ],
 )
 def test_each_fault_is_one_line_and_exit_1(
-    space: Path, name: str, damage: Callable[[Path], None], told: str, capsys: pytest.CaptureFixture[str]
+    space: Path, name: str, damage: Callable[[Path], None], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(space / name)
     assert guarded(["verify", str(space)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert told in lines[0]
+    assert expected in lines[0]
     assert lines[-1] == "1 fault"
 
 
@@ -114,7 +114,7 @@ def test_a_folder_of_something_else_is_a_users_mistake(space: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "\x00"])
-def test_a_damaged_configuration_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+def test_a_damaged_configuration_is_reported_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml is damaged: "):
         verify(str(tmp_path))

@@ -1,4 +1,4 @@
-"""A model that cannot be had is told of before anything is done, in one line."""
+"""A model that cannot be found is reported before anything is done, in one line."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def keep_in_cache(cache: Path, name: str) -> None:
 
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("owner/nothing", "the hub has no such model"),
         ("owner/words", "has no config.json"),
@@ -107,16 +107,16 @@ def keep_in_cache(cache: Path, name: str) -> None:
         ("three/part/name", "no such folder, and no hub id"),
     ],
 )
-def test_model_that_the_hub_does_not_give_is_refused(name: str, told: str) -> None:
+def test_model_that_the_hub_does_not_give_is_refused(name: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
         require(name)
     message = str(error.value)
     assert message.startswith(f"backbone.name={name}: ")
-    assert told in message
+    assert expected in message
     assert "\n" not in message
 
 
-def test_hub_that_is_out_of_reach_is_told_of_in_one_quiet_line(
+def test_hub_that_is_out_of_reach_is_reported_in_one_quiet_line(
     hub: ThreadingHTTPServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.shutdown()

@@ -110,7 +110,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, content: bytes, kind
 
 
 @pytest.mark.parametrize(("read", "shape"), [(read_image, (HEIGHT, WIDTH, 3)), (read_label_ids, (HEIGHT, WIDTH))])
-def test_a_file_of_no_kind_is_told_which_kinds_are_read(tmp_path: Path, read, shape: tuple[int, ...]) -> None:
+def test_a_file_of_no_kind_is_reported_which_kinds_are_read(tmp_path: Path, read, shape: tuple[int, ...]) -> None:
     pixels = Image.fromarray(np.zeros(shape, np.uint8))
     readable = []
     for kind in ("PNG", "JPEG", "WebP", "AVIF", "BMP", "TIFF", "GIF", "PPM"):
@@ -210,7 +210,7 @@ def test_grey_and_cmyk_photographs_are_decoded_smaller_too(tmp_path: Path, mode:
     assert np.abs(frame.image - whole.reshape(32, 2, 48, 2, 3).mean((1, 3))).mean() < 3
 
 
-def test_a_label_is_read_as_it_lies_whatever_its_orientation(tmp_path: Path) -> None:
+def test_a_label_is_read_as_it_is_stored_whatever_its_orientation(tmp_path: Path) -> None:
     ids = np.arange(6, dtype=np.uint8).reshape(2, 3)
     exif = Image.Exif()
     exif[ORIENTATION] = 6

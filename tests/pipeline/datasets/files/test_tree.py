@@ -64,7 +64,7 @@ def test_a_dataset_in_a_bucket_gives_the_shards_that_the_folder_gives(
     assert verify_store(there.url) == []
 
 
-def test_what_is_wrong_in_a_bucket_is_told_as_in_a_folder(cityscapes: Path, bucket: str) -> None:
+def test_what_is_wrong_in_a_bucket_is_reported_as_in_a_folder(cityscapes: Path, bucket: str) -> None:
     fs = S3FileSystem()
     fs.put(str(cityscapes), f"{bucket}/data", recursive=True)
     fs.pipe_file(f"{bucket}/data/empty.png", b"")

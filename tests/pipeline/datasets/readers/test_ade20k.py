@@ -80,7 +80,9 @@ def test_the_folder_above_gives_the_same_records(tmp_path: Path, image: np.ndarr
     )
 
 
-def test_an_id_beyond_the_classes_is_told_with_its_file(tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray) -> None:
+def test_an_id_beyond_the_classes_is_reported_with_its_file(
+    tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray
+) -> None:
     raw_ids[0, :3] = 151
     write_ade20k_image(tmp_path, "training", "a", image, raw_ids)
     dataset = open_dataset("ade20k", tmp_path)
@@ -113,7 +115,7 @@ def test_what_is_missing_is_counted(tmp_path: Path, image: np.ndarray, raw_ids: 
         dataset.records("train")
 
 
-def test_a_broken_line_of_scenes_is_told(tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray) -> None:
+def test_a_broken_line_of_scenes_is_reported(tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray) -> None:
     write_ade20k_image(tmp_path, "training", "a", image, raw_ids)
     (tmp_path / "sceneCategories.txt").write_text("a street\n\nb\n")
     with pytest.raises(UserError, match=r"sceneCategories\.txt: line 3 is 'b': expected an image and its scene"):

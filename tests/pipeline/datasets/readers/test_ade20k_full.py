@@ -150,7 +150,7 @@ def test_scenes_are_those_of_the_folders_and_other_images_are_not_seen(
     assert again.records("train") == records
 
 
-def test_a_class_beyond_the_release_is_told_with_its_file(
+def test_a_class_beyond_the_release_is_reported_with_its_file(
     tmp_path: Path, image: np.ndarray, objects: np.ndarray
 ) -> None:
     too_large = np.full(SHAPE, NUM_CLASSES + 1)
@@ -160,7 +160,7 @@ def test_a_class_beyond_the_release_is_told_with_its_file(
         dataset.load(dataset.records("train")[0])
 
 
-def test_a_label_in_another_form_is_told(tmp_path: Path, image: np.ndarray) -> None:
+def test_a_label_in_another_form_is_reported(tmp_path: Path, image: np.ndarray) -> None:
     write_ade20k_full_image(tmp_path, STREET, "a", image, np.zeros(SHAPE, np.uint8))
     dataset = open_dataset("ade20k-full", tmp_path)
     with pytest.raises(RecordError, match=r"^wrong label mode: .*a_seg\.png has mode L: expected 8-bit colours"):

@@ -214,7 +214,7 @@ def test_wrong_roots_and_empty_splits_say_what_was_expected_where(tmp_path: Path
         dataset.records("val")
 
 
-def test_an_unknown_id_and_another_size_are_told_with_their_file(
+def test_an_unknown_id_and_another_size_are_reported_with_their_file(
     tmp_path: Path, image: np.ndarray, train_ids: np.ndarray
 ) -> None:
     write_bdd100k_image(tmp_path, "10k", "train", "small", image, train_ids[1:])

@@ -95,7 +95,7 @@ def test_only_the_test_split_may_come_without_labels(tmp_path: Path, image: np.n
         dataset.records("train")
 
 
-def test_unknown_ids_are_told_with_their_file(tmp_path: Path, image: np.ndarray, indices: np.ndarray) -> None:
+def test_unknown_ids_are_reported_with_their_file(tmp_path: Path, image: np.ndarray, indices: np.ndarray) -> None:
     indices[0, 0] = 12
     write_camvid_image(tmp_path, "train", "a", image, indices)
     dataset = open_dataset("camvid", tmp_path)

@@ -54,7 +54,7 @@ def test_each_colour_becomes_its_class_and_void_is_ignored(
         assert (colors[frame.label == CAMVID32.classes.index(name)] == color).all()
 
 
-def test_an_unknown_colour_is_told_with_its_file_and_pixels(
+def test_an_unknown_colour_is_reported_with_its_file_and_pixels(
     tmp_path: Path, image: np.ndarray, colors: np.ndarray
 ) -> None:
     colors[3, :2] = (1, 2, 3)

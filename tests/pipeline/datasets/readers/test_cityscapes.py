@@ -181,7 +181,7 @@ def test_a_name_with_odd_characters_gets_a_safe_key_of_its_own(
 
 
 @pytest.mark.parametrize("kind", ["label ids", "train ids"])
-def test_an_unknown_id_is_told_with_its_file(
+def test_an_unknown_id_is_reported_with_its_file(
     tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, kind: str
 ) -> None:
     label_ids[0, :3] = (34, 200, 200)
@@ -209,7 +209,7 @@ def test_sixteen_bit_ids_are_not_cut_to_eight(tmp_path: Path, image: np.ndarray,
         dataset.load(dataset.records("train")[0])
 
 
-def test_a_label_of_another_size_is_told(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+def test_a_label_of_another_size_is_reported(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
     write_cityscapes_image(tmp_path, "train", "ulm_0_0", image, label_ids[:-1])
     dataset = open_dataset("cityscapes", tmp_path)
     with pytest.raises(RecordError, match=r"^size mismatch: .* is 34x12 pixels.*ulm_0_0_gtFine_labelIds\.png is 33x12"):
@@ -276,7 +276,7 @@ def test_objects_are_numbered_and_groups_and_ignored_classes_are_none(
 
 
 @pytest.mark.parametrize("value", [34, 999, 34000, 65535])
-def test_an_object_of_an_unknown_label_is_told_with_its_file(
+def test_an_object_of_an_unknown_label_is_reported_with_its_file(
     tmp_path: Path, image: np.ndarray, label_ids: np.ndarray, value: int
 ) -> None:
     instance_ids = label_ids.astype(np.uint16)
@@ -287,7 +287,7 @@ def test_an_object_of_an_unknown_label_is_told_with_its_file(
         dataset.load(dataset.records("train")[0])
 
 
-def test_instances_of_another_size_are_told(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
+def test_instances_of_another_size_are_reported(tmp_path: Path, image: np.ndarray, label_ids: np.ndarray) -> None:
     write_cityscapes_image(
         tmp_path, "train", "ulm_0_0", image, label_ids, instance_ids=label_ids[:-1].astype(np.uint16)
     )

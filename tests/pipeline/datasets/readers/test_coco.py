@@ -241,13 +241,13 @@ MAP = f"annotations/panoptic_train2017/{NAMES[0]}.png"
         (IDS[:, :5], rf"^size mismatch: .*{NAMES[0]}\.jpg is 4x6 .* but {NAMES[0]}\.png is 4x5$"),
     ],
 )
-def test_a_segment_map_that_does_not_fit_is_told_by_kind(root: Path, ids: np.ndarray, fault: str) -> None:
+def test_a_segment_map_that_does_not_fit_is_reported_by_kind(root: Path, ids: np.ndarray, fault: str) -> None:
     save(root / MAP, segment_map(ids))
     with pytest.raises(RecordError, match=fault):
         first(root)
 
 
-def test_a_segment_map_that_is_none_is_told_by_kind(root: Path) -> None:
+def test_a_segment_map_that_is_none_is_reported_by_kind(root: Path) -> None:
     dataset = open_dataset("coco", root)
     [record, _] = dataset.records("train")
     save(root / MAP, IDS.astype(np.uint16))

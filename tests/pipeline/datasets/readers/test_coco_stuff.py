@@ -134,7 +134,7 @@ def test_the_bucket_gives_what_the_folder_gives(root: Path, bucket: str) -> None
 
 
 @pytest.mark.parametrize("wrong", [182, 11], ids=["too large", "never annotated"])
-def test_an_id_that_is_no_class_is_told_with_its_file(root: Path, raw_ids: np.ndarray, wrong: int) -> None:
+def test_an_id_that_is_no_class_is_reported_with_its_file(root: Path, raw_ids: np.ndarray, wrong: int) -> None:
     raw_ids[0, :2] = wrong
     save(root / "stuffthingmaps_trainval2017/train2017" / f"{NAMES[0]}.png", raw_ids)
     dataset = open_dataset("coco-stuff", root)
@@ -165,7 +165,7 @@ def test_what_is_missing_is_counted(root: Path, tmp_path_factory: pytest.TempPat
         dataset.records("train")
 
 
-def test_broken_annotations_are_told_with_their_file(root: Path) -> None:
+def test_broken_annotations_are_reported_with_their_file(root: Path) -> None:
     file = root / "annotations/captions_train2017.json"
     whole = file.read_text()
     dataset = open_dataset("coco-stuff", root)

@@ -220,7 +220,7 @@ def test_masks_that_a_usual_split_lacks_are_missing(
 
 @pytest.mark.parametrize("classes", [True, False])
 @pytest.mark.parametrize("where", ["masks", "masks/training"])
-def test_masks_that_belong_to_no_split_are_told(
+def test_masks_that_belong_to_no_split_are_reported(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray, where: str, classes: bool
 ) -> None:
     write_folder_image(tmp_path, "train", "a.png", image)
@@ -252,7 +252,7 @@ def test_a_part_of_a_split_is_labelled_only_where_that_is_stated(
 
 
 @pytest.mark.parametrize("value", [3, 254])
-def test_a_value_beyond_the_list_is_told_with_its_file(
+def test_a_value_beyond_the_list_is_reported_with_its_file(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray, value: int
 ) -> None:
     mask[0, :2] = value
@@ -267,7 +267,9 @@ def test_a_value_beyond_the_list_is_told_with_its_file(
 
 
 @pytest.mark.parametrize("part", ["mask", "instances"])
-def test_annotations_of_another_size_are_told(tmp_path: Path, image: np.ndarray, mask: np.ndarray, part: str) -> None:
+def test_annotations_of_another_size_are_reported(
+    tmp_path: Path, image: np.ndarray, mask: np.ndarray, part: str
+) -> None:
     objects = np.zeros((HEIGHT, WIDTH), np.uint16)
     arrays = {"mask": mask, "instances": objects} | {part: np.zeros((HEIGHT, WIDTH - 1), np.uint8)}
     write_folder_image(tmp_path, "train", "a.png", image, **arrays)
@@ -277,7 +279,7 @@ def test_annotations_of_another_size_are_told(tmp_path: Path, image: np.ndarray,
         dataset.load(dataset.records("train")[0])
 
 
-def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
+def test_a_mask_of_the_pixels_before_they_are_turned_is_reported_with_the_reason(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray
 ) -> None:
     dataset = open_dataset("folder", labelled(tmp_path, image, mask))
@@ -315,7 +317,7 @@ def test_a_mask_of_the_pixels_before_they_are_turned_is_told_why(
         ("classes.json", '{"classes": ["road"], "colours": []}', "has no 'colours'"),
     ],
 )
-def test_a_broken_file_of_classes_is_told_in_one_line(
+def test_a_broken_file_of_classes_is_reported_in_one_line(
     tmp_path: Path, image: np.ndarray, mask: np.ndarray, name: str, content: str, message: str
 ) -> None:
     write_folder_image(tmp_path, "train", "a.png", image, mask)
