@@ -40,11 +40,10 @@ from pipeline.datasets.readers.folder_names import (
     without_ending,
 )
 from pipeline.datasets.readers.folder_options import FolderOptions
-from pipeline.datasets.record import Label, Record, records_of
+from pipeline.datasets.record import TRAIN_SPLIT, Label, Record, records_of
 from pipeline.taxonomies import Taxonomy
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-ONLY_SPLIT = "train"
 # Placeholder for any split: no folder has this name.
 _ANY_SPLIT = "\0"
 # In a set with masks these splits must have masks; any other split may be unlabelled.
@@ -112,7 +111,7 @@ class Folder(Dataset):
         if not place:
             if not self._exists(self.options.images):
                 return []
-            return [ONLY_SPLIT] if listed is None else listed
+            return [TRAIN_SPLIT] if listed is None else listed
         parent, _, start = before.rpartition("/")
         end, _, rest = after.partition("/")
         names = [
