@@ -43,6 +43,7 @@ class ImageSelector:
         path: path of the artifact with the class counts, if the choice depends on classes.
         stage: the stage that makes it.
         countable: gives what to count; called only if the choice depends on classes.
+        input_names: what the inputs of the class counts are called in messages; see `describe_changes`.
     """
 
     options: SamplingOptions
@@ -50,10 +51,11 @@ class ImageSelector:
     path: Path
     stage: str
     countable: Callable[[], Countable]
+    input_names: Mapping[str, str]
 
     def artifact(self) -> Artifact:
         """The class counts."""
-        return Artifact(self.path, "classes", self.countable().inputs)
+        return Artifact(self.path, "classes", self.countable().inputs, input_names=self.input_names)
 
     def is_ready(self) -> bool:
         """Whether a choice needs no label to be read."""

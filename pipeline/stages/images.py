@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 SCENES, CLASSES = "scenes", "classes.parquet"
+# What inputs that come from the dataset are called in messages.
+DATASET_NAMES = {
+    "dataset": "dataset.kind",
+    "listing": "the dataset's list of images",
+    "masks": "the classes of the dataset's masks",
+    "translation": "dataset.taxonomy",
+}
 
 
 @dataclass
@@ -114,7 +121,7 @@ class RealImages:
         if settings is None:
             return None
         path = self.workspace.artifact(CLASSES)
-        return ImageSelector(settings, "dataset.sampling", path, "shard", self._countable)
+        return ImageSelector(settings, "dataset.sampling", path, "shard", self._countable, DATASET_NAMES)
 
     def _countable(self) -> Countable:
         """The labels of the splits that are sampled."""

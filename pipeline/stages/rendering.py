@@ -12,7 +12,8 @@ from pipeline.workspace.artifact import Artifact
 
 def scenes_artifact(folder: Path, options: RenderOptions) -> Artifact:
     """The scenes that `options` describe, at `folder`."""
-    return Artifact(folder, "scenes", options.model_dump(mode="json"))
+    names = {name: f"dataset.render.{name}" for name in type(options).model_fields}
+    return Artifact(folder, "scenes", options.model_dump(mode="json"), input_names=names)
 
 
 def render_once(folder: Path, options: RenderOptions, workers: int | None, report: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from augment.options import Options
 from pipeline.checks.labels import LabelCheck
 from pipeline.engine import Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.dataset_source import listing_digest, mask_values, plan_units, translation
-from pipeline.stages.images import CLASSES, SCENES
+from pipeline.stages.images import CLASSES, DATASET_NAMES, SCENES
 from pipeline.stages.rendering import render_once
 from pipeline.stages.step import Size, Step
 from pipeline.stages.store_step import StorePlan, StoreStep
@@ -42,10 +42,7 @@ class ShardStep(StoreStep):
     input_names: ClassVar[Mapping[str, str]] = {
         "image_format": "shard.image_format",
         "samples_per_shard": "shard.samples_per_shard",
-        "dataset": "dataset.kind",
-        "listing": "the dataset's list of images",
-        "masks": "the classes of the dataset's masks",
-        "translation": "dataset.taxonomy",
+        **DATASET_NAMES,
         "sampling": "dataset.sampling",
     }
 

@@ -12,7 +12,7 @@ from pipeline.stages.image_selection import Countable, ImageSelector
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import Size
+from pipeline.stages.step import Size, contents_of
 from pipeline.store import JSON, Store
 from pipeline.workspace.content import content_digest
 
@@ -32,7 +32,7 @@ class SourceImages:
         if options is None:
             return None
         path = self._job.workspace.artifact(SOURCE_CLASSES)
-        return ImageSelector(options, "generate.sampling", path, "generate", self._countable)
+        return ImageSelector(options, "generate.sampling", path, "generate", self._countable, contents_of(ShardStep))
 
     def _countable(self) -> Countable:
         """The labels of the real store's splits that are sampled."""

@@ -43,11 +43,6 @@ class SampleReader:
             if name.endswith(":offset")
         }
 
-    @property
-    def image_ext(self) -> str:
-        """The extension of the image member."""
-        return self.store.manifest.image_format
-
     def __len__(self) -> int:
         return len(self.keys)
 

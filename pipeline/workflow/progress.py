@@ -11,7 +11,7 @@ from pipeline.engine import top_reasons
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep
 from pipeline.store import Failure, Store, Totals
-from pipeline.workflow.survey import Standing, survey, survey_so_far
+from pipeline.workflow.survey import Standing, survey_so_far
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,6 @@ class Row:
             "bytes_expected": self.bytes_expected,
         }
         return {**asdict(self), **derived}
-
-
-def progress(steps: Sequence[Step]) -> list[Row]:
-    """A row for every stage.
-
-    Raises:
-        UserError: a run would refuse to begin.
-    """
-    return rows_of(survey(steps))
 
 
 def progress_so_far(steps: Sequence[Step]) -> list[Row]:

@@ -16,12 +16,12 @@ from pipeline.config.compose import load_config
 from pipeline.datasets.sampling import ClassCounts, fraction_sample, per_class_sample, rare_class_sample
 from pipeline.stages.class_counts import read_counts, write_counts
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.progress import progress
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import read_record
 from tests.pipeline.datasets.trees import random_image, save, write_camvid_image
+from tests.pipeline.progress import progress
 
 Configure = Callable[..., Config]
 RARE = ("generate.sampling={rare_class: {samples: 3, temperature: 0.05}}", "generate.ks=[4]", "generate.variants=1")
@@ -160,9 +160,7 @@ def test_counting_classes_reads_no_image(tmp_path: Path, configure: Configure) -
     assert Store.open(str(space / "real")).totals().failure_reasons == {"empty image": 1}
 
 
-def test_where_no_label_reads_nothing_is_counted_and_the_reason_is_reported(
-    tmp_path: Path, configure: Configure
-) -> None:
+def test_if_no_label_reads_nothing_is_counted_and_the_reason_is_reported(tmp_path: Path, configure: Configure) -> None:
     root, space = camvid(tmp_path / "data", {"train": 2, "val": 1}), tmp_path / "space"
     labels = sorted((root / "trainannot").iterdir())
     whole = [path.read_bytes() for path in labels]

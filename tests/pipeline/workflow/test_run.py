@@ -35,12 +35,12 @@ from pipeline.stages.step import StageName
 from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
-from pipeline.workflow.progress import progress
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.artifact import Artifact
 from pipeline.workspace.lock import sole_run
+from tests.pipeline.progress import progress
 from tests.pipeline.store.object_store import Proxy
 
 Configure = Callable[..., Config]

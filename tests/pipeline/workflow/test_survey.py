@@ -18,10 +18,11 @@ from pipeline.config import Config
 from pipeline.stages.step import StageName
 from pipeline.store import Store
 from pipeline.workflow.kept_config import read_config
-from pipeline.workflow.progress import Row, plan_table, progress, progress_so_far, status_table
+from pipeline.workflow.progress import Row, plan_table, progress_so_far, status_table
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workspace.workspace import Workspace, read_kept_config
+from tests.pipeline.progress import progress
 from tests.pipeline.workflow.faked import Work, changed
 
 STORES = ("real", "layouts", "synthetic", "curated")

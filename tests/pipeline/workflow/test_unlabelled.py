@@ -18,12 +18,12 @@ from pipeline.stages.images import RealImages
 from pipeline.stages.step import StageName
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
-from pipeline.workflow.progress import progress
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from pipeline.workspace.workspace import Workspace
 from tests.pipeline.datasets.trees import random_image, save
+from tests.pipeline.progress import progress
 
 MEASURED = "evaluate.split=val"
 

@@ -80,9 +80,7 @@ def test_the_folder_above_gives_the_same_records(tmp_path: Path, image: np.ndarr
     )
 
 
-def test_an_id_beyond_the_classes_is_reported_with_its_file(
-    tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray
-) -> None:
+def test_an_unknown_id_is_reported_with_its_file(tmp_path: Path, image: np.ndarray, raw_ids: np.ndarray) -> None:
     raw_ids[0, :3] = 151
     write_ade20k_image(tmp_path, "training", "a", image, raw_ids)
     dataset = open_dataset("ade20k", tmp_path)

@@ -267,9 +267,7 @@ def test_a_value_beyond_the_list_is_reported_with_its_file(
 
 
 @pytest.mark.parametrize("part", ["mask", "instances"])
-def test_annotations_of_another_size_are_reported(
-    tmp_path: Path, image: np.ndarray, mask: np.ndarray, part: str
-) -> None:
+def test_annotations_of_other_sizes_fail(tmp_path: Path, image: np.ndarray, mask: np.ndarray, part: str) -> None:
     objects = np.zeros((HEIGHT, WIDTH), np.uint16)
     arrays = {"mask": mask, "instances": objects} | {part: np.zeros((HEIGHT, WIDTH - 1), np.uint8)}
     write_folder_image(tmp_path, "train", "a.png", image, **arrays)
