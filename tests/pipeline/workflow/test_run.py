@@ -426,14 +426,16 @@ def test_run_killed_in_generate_and_run_again_gives_the_same_bytes(
     shutil.rmtree(copied / "synthetic")
     config = configure(copied)
     program = (
-        "import sys; from pathlib import Path; from pipeline.workflow.run import *;"
+        "import sys; from pathlib import Path; from pipeline.workflow.kept_config import read_config;"
+        "from pipeline.workflow.run import run; from pipeline.workflow.selection import Selection;"
         "run(read_config(Path(sys.argv[1])), Selection(until='generate'), print)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(copied)], stdout=subprocess.DEVNULL)
     done = copied / "synthetic" / "done"
     deadline = time.monotonic() + 120
-    while not list(done.glob("*.json")) and time.monotonic() < deadline:
+    while not list(done.glob("*.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     part = shard_digests(copied / "synthetic")
