@@ -9,10 +9,16 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to, beside ``path``; it replaces ``path`` when the block ends without an exception."""
-    # A name of its own: two processes that write the same file must not write into one another's.
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+def written_whole(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Give a path to write to, beside ``path``; it replaces ``path`` when the block ends without an exception.
+
+    Args:
+        path: the file.
+        shared: whether several processes may write it at the same time. Each then writes to a scratch file of its own,
+            which a kill leaves behind; otherwise the next writer uses the same scratch file again.
+    """
+    own = f".{uuid.uuid4().hex[:8]}" if shared else ""
+    scratch = path.with_name(f".{path.name}{own}.tmp")
     try:
         yield scratch
         scratch.replace(path)
@@ -20,7 +26,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text as UTF-8, or bytes; a reader sees the old file or the new one, never a part."""
-    with written_whole(path) as scratch:
+def write_whole(path: Path, content: str | bytes, *, shared: bool = False) -> None:
+    """Write text as UTF-8, or bytes; a reader sees the old file or the new one, never a part. See `written_whole`."""
+    with written_whole(path, shared=shared) as scratch:
         scratch.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

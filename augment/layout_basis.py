@@ -213,7 +213,7 @@ def extract_layouts(
         `float16 [B, K, H / 8, W / 8]`; values past the range of float16 come out infinite.
 
     Raises:
-        UserError: the size is not a multiple of 8, or the basis is of another backbone.
+        UserError: the size is not a multiple of 8, or the basis has another number of channels.
     """
     features = backbone.features(images, STRIDE)
     return basis.project(features)[:, :num_components].cpu().numpy().astype(np.float16)

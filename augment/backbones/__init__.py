@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from augment.backbones.backbone import Backbone, LayeredBackbone
-from augment.backbones.imported import is_import_path, load_imported
+from augment.backbones.imported import load_imported
+from augment.import_path import is_import_path
 
 OFFLINE_DINOV2 = "dinov2-vits14"
 
-__all__ = ["OFFLINE_DINOV2", "Backbone", "LayeredBackbone", "is_import_path", "load_backbone"]
+__all__ = ["OFFLINE_DINOV2", "Backbone", "LayeredBackbone", "load_backbone"]
 
 
 def load_backbone(name: str, device: str = "cpu") -> Backbone:

@@ -113,9 +113,10 @@ def load_adapter(folder: Path, device: str = "cpu") -> LayoutControlNet:
     """Load an adapter that `LayoutControlNet.save_pretrained` wrote to `folder`, in float32.
 
     Raises:
-        UserError: weights are missing.
-        OSError, ValueError: the folder holds no such adapter.
+        UserError: the folder holds no such adapter, or weights are missing.
     """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no layout adapter; give a folder that adapt wrote")
     adapter: LayoutControlNet = load_whole(LayoutControlNet, folder, torch_dtype=torch.float32)
     return adapter.to(device)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from augment.backbones import is_import_path
 from augment.errors import UserError
 
 HUB_SECONDS = 5.0
@@ -16,7 +15,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
 
     Args:
         key: the key of the configuration that names the model.
-        name: a folder, a hub id or an import path.
+        name: a folder or a hub id.
         file: a file that every such model has; if the cache holds it, no request is made.
         own: names of models that need neither.
 
@@ -35,7 +34,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         RepositoryNotFoundError,
     )
 
-    if name in own or is_import_path(name) or Path(name).is_dir():
+    if name in own or Path(name).is_dir():
         return
     remedy = f"give a folder, a hub id or one of {', '.join(own)}" if own else "give a folder or a hub id"
     try:

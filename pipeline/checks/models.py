@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augment.backbones import OFFLINE_DINOV2
-from augment.backbones.imported import import_factory, is_import_path
 from augment.errors import UserError
+from augment.import_path import import_callable, is_import_path
 from augment.stride import STRIDE
 from pipeline.checks.model_config import read_model_config, require_writable
 
@@ -41,7 +41,7 @@ def require_backbone(name: str) -> int | None:
             require_writable("LUMEN_CACHE", cache_folder())
         return CHANNELS
     if is_import_path(name):
-        width = getattr(import_factory(name), "channels", None)
+        width = getattr(import_callable(name, "backbone"), "channels", None)
         return width if isinstance(width, int) else None
     config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
     if (kind := config.get("model_type")) not in MODEL_TYPES:

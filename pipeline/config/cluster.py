@@ -18,7 +18,7 @@ def _known_stage(name: str) -> str:
     return name
 
 
-StageName = Annotated[str, AfterValidator(_known_stage)]
+KnownStage = Annotated[str, AfterValidator(_known_stage)]
 
 
 class ClusterOptions(Options):
@@ -29,13 +29,14 @@ class ClusterOptions(Options):
         default=None, description="address of a Ray cluster, 'auto', or null for RAY_ADDRESS, else this machine"
     )
     default: Resources = Field(default=Resources(), description="resources of every stage")
-    stages: dict[StageName, Resources] = Field(
-        default={}, description="stage -> its own resources; keys that an entry does not set come from default"
+    stages: dict[KnownStage, Resources] = Field(
+        default={},
+        description=f"stage ({', '.join(stage_names())}) -> its own resources; keys that are not set come from default",
     )
 
     @field_validator("stages")
     @classmethod
-    def complete(cls, stages: dict[StageName, Resources], info: ValidationInfo) -> dict[StageName, Resources]:
+    def complete(cls, stages: dict[KnownStage, Resources], info: ValidationInfo) -> dict[KnownStage, Resources]:
         """Fill each entry from `default`, here so that the kept configuration has the values that were used."""
         default = info.data.get("default", Resources())
         return {

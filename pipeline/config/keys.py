@@ -48,10 +48,6 @@ class Section:
     meaning: str
     keys: tuple[Key, ...]
 
-    def key(self, name: str) -> Key:
-        """The key of that name."""
-        return next(key for key in self.keys if key.name == name)
-
 
 def keys_of(schema: type[BaseModel]) -> Section:
     """All keys of a configuration; single keys come before sections at its top level."""
@@ -136,5 +132,3 @@ def _ranges(node: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"each {words}" for words in _ranges(items))
     if isinstance(entry := node.get("additionalProperties"), dict):
         yield from (f"each {words}" for words in _ranges(entry))
-    if names := node.get("propertyNames", {}).get("enum"):
-        yield f"names {', '.join(names)}"

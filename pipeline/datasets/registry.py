@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from augment.errors import UserError
+from augment.import_path import call_imported, import_callable, is_import_path, source_file
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.files.decoding import Decoding
 from pipeline.datasets.files.tree import Tree
@@ -24,6 +23,7 @@ from pipeline.datasets.readers.coco_stuff import CocoStuff
 from pipeline.datasets.readers.folder import Folder
 from pipeline.datasets.readers.folder_lists import SPLIT
 from pipeline.datasets.readers.folder_options import FolderOptions
+from pipeline.store import file_digest
 
 KindOptions: TypeAlias = FolderOptions | CocoOptions
 Reader: TypeAlias = Callable[[Tree], Dataset]
@@ -45,7 +45,6 @@ _READERS: dict[str, Callable[..., Dataset]] = {
 }
 # Readers that take options as their second argument.
 _OPTIONS: dict[str, type[FolderOptions] | type[CocoOptions]] = {"folder": FolderOptions, "coco": CocoOptions}
-_IMPORT_PATH = re.compile(r"[\w.]+:[\w.]+")
 # Names that users gave their readers, with the import paths of these.
 _REGISTERED: dict[str, str] = {}
 
@@ -77,7 +76,7 @@ def register_dataset(name: str, reader: Reader | str) -> None:
         raise UserError(f"register_dataset: {name!r} is a built-in kind or has a colon in it: choose another name")
     path = reader if isinstance(reader, str) else f"{reader.__module__}:{getattr(reader, '__qualname__', '<object>')}"
     is_local = path.startswith("__main__:") or "<" in path
-    if is_local or (_imported(path) is not reader and not isinstance(reader, str)):
+    if is_local or (import_callable(path, "reader") is not reader and not isinstance(reader, str)):
         raise UserError(f"register_dataset: worker processes cannot import {path}: define it at the top of a module")
     _REGISTERED[name] = path
 
@@ -89,12 +88,18 @@ def kinds() -> list[str]:
 
 def is_kind(name: str) -> bool:
     """Whether a name is one of `kinds`, or has the form of an import path."""
-    return name in _READERS or name in _REGISTERED or _IMPORT_PATH.fullmatch(name) is not None
+    return name in _READERS or name in _REGISTERED or is_import_path(name)
 
 
 def portable_kind(kind: str) -> str:
     """The kind as any process knows it: the import path where a user has registered the name."""
     return _REGISTERED.get(kind, kind)
+
+
+def reader_inputs(kind: str) -> dict[str, str]:
+    """The digest of the module of a user's own reader, for a fingerprint; nothing for a built-in kind."""
+    path = portable_kind(kind)
+    return {"reader": file_digest(source_file(path))} if is_import_path(path) else {}
 
 
 def require_kind(kind: str) -> None:
@@ -115,7 +120,8 @@ def open_dataset(
     tree = Tree(root, archives_of(kind, Tree(root), options), decoding)
     if (taken := _OPTIONS.get(kind)) is not None:
         return reader(tree, options if isinstance(options, taken) else taken())
-    dataset: object = reader(tree)
+    path = portable_kind(kind)
+    dataset: object = call_imported(path, "reader", tree) if is_import_path(path) else reader(tree)
     if not isinstance(dataset, Dataset):
         raise UserError(f"{kind} gives a {type(dataset).__name__}: expected a subclass of pipeline.datasets.Dataset")
     return dataset
@@ -134,27 +140,9 @@ def _reader(kind: str) -> Callable[..., Dataset]:
     path = portable_kind(kind)
     if path in _READERS:
         return _READERS[path]
-    if ":" not in path:
+    if not is_import_path(path):
         raise UserError(
             f"{kind!r} is no kind of dataset: give one of {', '.join(kinds())}, or the import path of a reader of your "
             "own, such as my_package.my_module:MyDataset"
         )
-    return _imported(path)
-
-
-def _imported(path: str) -> Any:
-    """The object that an import path such as ``package.module:Class`` leads to."""
-    module, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    # A module of a user may raise anything.
-    except Exception as error:
-        raise UserError(
-            f"the reader {path} cannot be imported ({type(error).__name__}: {error}): expected module:Class of a "
-            "module that is installed, or in a folder of PYTHONPATH on every worker"
-        ) from error
-    if not callable(found):
-        raise UserError(f"the reader {path} is a {type(found).__name__}: expected a subclass of Dataset")
-    return found
+    return import_callable(path, "reader")

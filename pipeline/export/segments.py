@@ -63,5 +63,5 @@ def unique_runs(values: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray
 
 
 def to_colors(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """ImageSegment ids [H, W] below 2**24 as colours, uint8 [H, W, 3]: id = R + 256 G + 65536 B."""
+    """Segment ids [H, W] below 2**24 as colours, uint8 [H, W, 3]: id = R + 256 G + 65536 B."""
     return ids.astype("<i4", order="C").view(np.uint8).reshape(*ids.shape, 4)[..., :3]

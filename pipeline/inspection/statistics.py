@@ -28,7 +28,7 @@ MOST_EXAMPLES = 5
 
 
 def ranked(counts: Counter[_Value]) -> list[tuple[_Value, int]]:
-    """ValueCounts with their counts, the most frequent first and equally frequent ones in the order of the values."""
+    """Values with their counts, the most frequent first and equally frequent ones in the order of the values."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 

@@ -21,7 +21,7 @@ from pipeline.datasets import (
 from pipeline.datasets.files.orientation import turned_images
 from pipeline.datasets.pairing.pairs import Unpaired, collecting_unpaired
 from pipeline.datasets.pairing.unread_files import Unread, collecting_unread
-from pipeline.datasets.registry import is_kind
+from pipeline.datasets.registry import is_kind, portable_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import dataset_source
@@ -107,7 +107,7 @@ def dataset_subject(
         root,
         dataset.taxonomy,
         units,
-        dataset_source.DatasetSource(kind, root, options=options, decoding=decoding),
+        dataset_source.DatasetSource(portable_kind(kind), root, options=options, decoding=decoding),
         unpaired,
         unread=unread,
         lacks_train=lacks_train,
@@ -193,7 +193,7 @@ def subjects_of(
         return {target: dataset_subject(target, root, split, limit, settings)}
     if Store.traces_at(target):
         return {target.rstrip("/").rpartition("/")[-1]: store_subject(target, split, limit)}
-    if is_kind(target):
+    if is_kind(target) and not Path(target).is_dir():
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
     # Layouts have no pixels and labels to count.

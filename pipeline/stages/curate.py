@@ -37,6 +37,7 @@ from pipeline.stages.tools import Tools
 from pipeline.store import JSON, Manifest, Sample, stack_pairs
 from pipeline.workspace.artifact import Artifact, discard
 from pipeline.workspace.content import content_digest
+from pipeline.workspace.mismatch import content_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class CurateStep(StoreStep):
     needs_held_out = True
     input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, JudgeStep),
-        "synthetic": "what the synthetic store is made from",
+        "synthetic": content_of("the inputs of the synthetic store"),
         "image_format": "shard.image_format",
         "quantile": "curate.quantile",
         "tolerance": "curate.tolerance",

@@ -19,7 +19,7 @@ from pipeline.store import JSON, Manifest, Sample
 from pipeline.store.manifest import LAYOUTS
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.model_files import backbone_identity, basis_digest
 
 if TYPE_CHECKING:
     from augment.backbones import Backbone
@@ -53,7 +53,7 @@ class ExtractStep(StoreStep):
         real = self.job.step(ShardStep).store
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
-            "backbone": identity(self.config.backbone.name),
+            "backbone": backbone_identity(self.config.backbone.name),
             "basis": basis_digest(self.job.step(FitStep).used),
             "k_max": self.config.layout.k_max,
         }

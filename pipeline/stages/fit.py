@@ -13,6 +13,7 @@ from pydantic import Field
 
 from augment.backbones import OFFLINE_DINOV2
 from augment.errors import NotFinite, UserError
+from augment.import_path import is_import_path
 from augment.options import ModelName, Options
 from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
@@ -29,7 +30,7 @@ from pipeline.store import JSON
 from pipeline.workspace.artifact import verify_artifact
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.model_files import backbone_identity, basis_digest
 from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class FitStep(ArtifactStep):
         return {
             "real": content_digest(self.job.step(ShardStep).store),
             "split": TRAIN_SPLIT,
-            "backbone": identity(self.config.backbone.name),
+            "backbone": backbone_identity(self.config.backbone.name),
             "k_max": self.config.layout.k_max,
             "adapter_basis": adapter_basis_digest(self.config),
         }
@@ -143,7 +144,8 @@ def require_reachable_backbone(name: str) -> int | None:
     Raises:
         UserError: it is nowhere, or another sort of model.
     """
-    require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
+    if not is_import_path(name):
+        require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
     return require_backbone(name)
 
 

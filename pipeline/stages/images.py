@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from augment.errors import UserError
 from augment.prompts import DETAILS
 from pipeline.datasets import Dataset, Geometry, Listing, Record, SamplingOptions
+from pipeline.datasets.registry import reader_inputs
 from pipeline.stages.class_counts import CountClasses
 from pipeline.stages.dataset_source import (
     DatasetSource,
@@ -38,6 +39,7 @@ DATASET_NAMES = {
     "listing": "the dataset's list of images",
     "masks": "the classes of the dataset's masks",
     "translation": "dataset.taxonomy",
+    "reader": "the module of dataset.kind",
 }
 
 
@@ -133,6 +135,7 @@ class RealImages:
             "taxonomy": taxonomy_entry(self.taxonomy) if self.taxonomy else None,
             **translation(self.own_taxonomy, self.taxonomy),
             **mask_values(self.dataset),
+            **reader_inputs(self.config.dataset.kind),
         }
         settings = self.config.dataset
         labels = LabelSource(

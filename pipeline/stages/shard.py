@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from augment.options import Options
 from pipeline.checks.labels import LabelCheck
+from pipeline.datasets.registry import reader_inputs
 from pipeline.engine import Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.dataset_source import listing_digest, mask_values, plan_units, translation
 from pipeline.stages.images import CLASSES, DATASET_NAMES, SCENES
@@ -72,9 +72,8 @@ class ShardStep(StoreStep):
         """Render scenes and count classes, if that is requested and not done; report what is not read."""
         images, render = self.job.images, self.config.dataset.render
         if render is not None:
-            workers = self.resources.workers
-            count = (os.cpu_count() or 1) if workers == "auto" else workers
-            render_once(self.workspace.artifact(SCENES), render, count, tools.report)
+            workers = None if self.resources.workers == "auto" else self.resources.workers
+            render_once(self.workspace.artifact(SCENES), render, workers, tools.report)
         for line in images.unread_remarks():
             tools.report(f"shard: {line}")
         if images.selector is not None:
@@ -110,6 +109,7 @@ class ShardStep(StoreStep):
             **({"sampling": images.selector.inputs(images.candidate_keys())} if images.selector else {}),
             **translation(images.own_taxonomy, images.taxonomy),
             **mask_values(images.dataset),
+            **reader_inputs(self.config.dataset.kind),
             **self.config.dataset.decoding.fingerprint_inputs(),
             **images.geometry.fingerprint_inputs(),
         }

@@ -40,7 +40,8 @@ class Step(ABC):
         output: what its store or artifact is called in the workspace.
         title: the same in a message, such as `the real store`.
         prepared: artifacts that it makes for itself on the way.
-        lineage: which of all these are outdated when their inputs change; a run makes others again without a word.
+        lineage: those of them that are reported as outdated when their inputs have changed; a run simply makes the
+            others again.
         input_names: what its inputs are called in messages; see `describe_changes`.
         section: the section of the configuration with its own options; empty if `Config` has a field for them.
         section_options: their class.

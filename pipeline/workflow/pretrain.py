@@ -61,13 +61,13 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     device = device_of(config.device)
     require_free_destination(config.destination)
     require_same_request(config)
+    backbone = load_backbone(config.backbone.name, config.device)
+    if not isinstance(backbone, LayeredBackbone):
+        raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     sources = {
         name: read_source(source, config.workspace / f"scenes-{name}", report)
         for name, source in config.sources.items()
     }
-    backbone = load_backbone(config.backbone.name, config.device)
-    if not isinstance(backbone, LayeredBackbone):
-        raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     with sole_run(config.workspace), training_progress("pretrain", report) as watch:
         keep_request(config)
         on_step = partial(watch, "")

@@ -107,18 +107,17 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
         UserError: a dataset or a model is missing or does not fit, labels cannot be used, or a stage needs resources
             that do not exist.
     """
-    job = left[0].job
-    job.images.counts()
-    # First what takes no time.
+    # First what takes little time.
     require_resources(config, left)
-    if report is not None and joins_cluster(config):
-        require_room(config, left, report)
     for kind in STEPS:
         if not kind.left_out(config):
-            job.step(kind).check_settings()
-    remarks = [remark for step in left for remark in step.check(left)]
+            left[0].job.step(kind).check_settings()
+    if report is not None and joins_cluster(config):
+        require_room(config, left, report)
+    remarks: list[str] = []
     for step in left:
         step.check_models()
+        remarks += step.check(left)
     return remarks
 
 

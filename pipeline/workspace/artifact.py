@@ -179,7 +179,9 @@ def discard(path: Path) -> None:
         UserError: the folder is not an artifact.
     """
     require_own(path)
-    for item in (path, record_path(path), *path.parent.glob(f".{path.name}-*.partial")):
+    # The second pattern is that of a scratch file which a writer of the first one has left.
+    left = (found for pattern in (f".{path.name}-*.partial", f"..{path.name}-*") for found in path.parent.glob(pattern))
+    for item in (path, record_path(path), *left):
         if item.is_dir():
             shutil.rmtree(item)
         else:

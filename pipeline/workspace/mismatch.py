@@ -8,12 +8,12 @@ from pipeline.store import JSON
 from pipeline.store.manifest import differences
 
 # Begins the name of an input that is the content of files or of another result, which no key of the configuration sets.
-CONTENT = "what "
+CONTENT = "the content of "
 
 
 def content_of(title: str) -> str:
-    """The name of an input that is what something holds, such as `the real store` or `the files of backbone.name`."""
-    return f"{CONTENT}{title} holds"
+    """The name of an input that is the content of something, such as `the real store`."""
+    return f"{CONTENT}{title}"
 
 
 def describe_changes(names: Mapping[str, str], stored: Mapping[str, JSON], requested: Mapping[str, JSON]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augment.backbones.imported import is_import_path, source_file
 from augment.errors import UserError
+from augment.import_path import is_import_path, source_file
 from augment.lumen import zoo
 from pipeline.store import JSON, file_digest, fingerprint
 
@@ -90,9 +90,7 @@ def model_folder(name: str) -> Path:
 
 
 def identity(name: str) -> JSON:
-    """What identifies a model: the name of a hub id, with the content of a folder or of an imported module."""
-    if is_import_path(name):
-        return {"name": name, "digest": file_digest(source_file(name))}
+    """What identifies a model: the name and content of a folder, or the name alone of a hub id."""
     folder = model_folder(name)
     if not folder.is_dir():
         return {"name": name}
@@ -101,6 +99,11 @@ def identity(name: str) -> JSON:
         "name": folder.name,
         "digest": fingerprint({path.relative_to(folder).as_posix(): _model_digest(path) for path in files}),
     }
+
+
+def backbone_identity(name: str) -> JSON:
+    """The same of a backbone, which may be a user's own; of that it is the content of its module."""
+    return {"name": name, "digest": file_digest(source_file(name))} if is_import_path(name) else identity(name)
 
 
 def _model_digest(path: Path) -> str:

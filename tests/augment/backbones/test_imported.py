@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from augment.backbones import LayeredBackbone, is_import_path, load_backbone
-from augment.backbones.imported import source_file
 from augment.errors import UserError
+from augment.import_path import source_file
 from augment.layout_basis import FeatureMoments, LayoutBasis, extract_layouts
-from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import require_backbone
-from pipeline.workspace.model_files import identity
+from pipeline.stages.fit import require_reachable_backbone
+from pipeline.workspace.model_files import backbone_identity
 
 MODULE = "tests.augment.backbones.pooled_colors"
 NAME = f"{MODULE}:PooledColors"
@@ -35,7 +37,7 @@ def test_it_gives_layouts_like_any_other() -> None:
 
 
 def test_it_passes_the_checks_before_a_run() -> None:
-    require_reachable("backbone.name", NAME, "config.json", [])
+    require_reachable_backbone(NAME)
     assert require_backbone(NAME) == 6
 
 
@@ -44,18 +46,19 @@ def test_its_source_is_part_of_what_stages_depend_on(tmp_path: Path, monkeypatch
     module = tmp_path / "my_backbone.py"
     module.write_text("raise RuntimeError('an identity needs no import')\n")
     assert source_file("my_backbone:Mine") == module
-    before = identity("my_backbone:Mine")
+    before = backbone_identity("my_backbone:Mine")
     module.write_text("raise RuntimeError('other source')\n")
     assert before["name"] == "my_backbone:Mine"  # type: ignore[index, call-overload]
-    assert identity("my_backbone:Mine") != before
+    assert backbone_identity("my_backbone:Mine") != before
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("no_such_package.module:Mine", "No module named 'no_such_package'.*PYTHONPATH"),
-        (f"{MODULE}:Missing", "has no attribute 'Missing'.*'module:class'"),
-        (f"{MODULE}:NUMBER", "is not callable: name a class"),
+        (f"{MODULE}:Missing", "has no attribute 'Missing'.*module:Class"),
+        (f"{MODULE}:NUMBER", "not callable: name a class"),
+        ("math:sqrt", "cannot be called with .str, str."),
         (f"{MODULE}:Nameless", "Nameless has no name, revision, channels, features: .*Backbone lists"),
     ],
 )
@@ -69,3 +72,9 @@ def test_mistakes_are_one_line(name: str, message: str) -> None:
 def test_a_module_without_a_file_has_no_source(name: str) -> None:
     with pytest.raises(UserError, match="PYTHONPATH"):
         source_file(name)
+
+
+def test_a_module_without_a_specification_has_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "interactive", ModuleType("interactive"))
+    with pytest.raises(UserError, match="PYTHONPATH"):
+        source_file("interactive:Mine")

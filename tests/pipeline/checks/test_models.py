@@ -220,3 +220,18 @@ def test_cache_that_cannot_be_written_is_named_before_anything_is_done(
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="set LUMEN_CACHE"):
         load_backbone("dinov2-vits14")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["generator.base=foo:bar", "generator.adapter=null", "layout.basis=own", "adapt.steps=5"],
+        ["captions.model=foo:bar"],
+    ],
+    ids=["base", "captioner"],
+)
+def test_only_a_backbone_may_be_an_import_path(
+    configure: Configure, tmp_path: Path, overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    assert f"{overrides[0]}: no such folder, and no hub id" in refusal("plan", recipe, overrides, capsys)

@@ -12,8 +12,9 @@ import pytest
 from augment.errors import UserError
 from pipeline.config.compose import load_config
 from pipeline.datasets import DatasetOptions, RecordError, kinds, open_dataset, register_dataset, registry
+from pipeline.datasets.registry import reader_inputs
 from pipeline.engine import WorkUnit
-from pipeline.inspection.subject import subjects_of
+from pipeline.inspection.subject import dataset_subject, subjects_of
 from pipeline.stages.dataset_source import DatasetSource, plan_units
 from pipeline.store import Sample
 from tests.pipeline.datasets.own_reader import Scans
@@ -78,7 +79,7 @@ def test_an_unknown_id_in_a_users_mask_is_a_fault_of_one_image(root: Path) -> No
         ("places", r"'places' is no kind of dataset: give one of .*coco-stuff, coco, or the import path .*:MyDataset"),
         ("no_such.module:Mine", r"no_such\.module:Mine cannot be imported \(ModuleNotFoundError: .*PYTHONPATH"),
         ("math:sine", r"math:sine cannot be imported \(AttributeError: .*module:Class"),
-        ("math:pi", r"math:pi is a float: expected a subclass of Dataset"),
+        ("math:pi", r"math:pi is a float and not callable: name a class"),
     ],
 )
 def test_a_kind_that_nothing_reads_is_one_clear_line(kind: str, message: str, root: Path) -> None:
@@ -111,3 +112,23 @@ def test_only_a_reader_that_workers_can_import_is_registered() -> None:
 def test_what_is_no_reader_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match="builtins:str gives a str: expected a subclass"):
         DatasetOptions(kind="builtins:str", root=str(root)).open()
+
+
+def test_a_changed_reader_makes_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "my_reader.py"
+    module.write_text("raise RuntimeError('a digest needs no import')\n")
+    before = reader_inputs("my_reader:Mine")
+    module.write_text("raise RuntimeError('other source')\n")
+    assert reader_inputs("my_reader:Mine") != before
+    assert reader_inputs("cityscapes") == {}
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_name_is_read_in_other_processes_too(root: Path) -> None:
+    assert dataset_subject("scans", str(root)).source.kind == KIND  # type: ignore[attr-defined]
+
+
+def test_a_reader_that_takes_no_tree_is_one_line(root: Path) -> None:
+    with pytest.raises(UserError, match=r"reader os:getcwd cannot be called with \(Tree\)"):
+        open_dataset("os:getcwd", root)

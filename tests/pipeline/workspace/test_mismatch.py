@@ -35,6 +35,6 @@ def test_keys_come_before_contents_and_digests_are_short() -> None:
     asked = {"inputs": {"layouts": NOW, "real": NOW, "seed": 1}}
     assert describe_changes(GenerateStep.input_names, stored, asked) == (
         "seed: stored 0, requested 1; "
-        'what the store of layouts holds: stored "aaaaaaaa", requested "bbbbbbbb"; '
-        'what the real store holds: stored "aaaaaaaa", requested "bbbbbbbb"'
+        'the content of the store of layouts: stored "aaaaaaaa", requested "bbbbbbbb"; '
+        'the content of the real store: stored "aaaaaaaa", requested "bbbbbbbb"'
     )
