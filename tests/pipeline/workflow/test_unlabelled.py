@@ -125,7 +125,7 @@ def test_what_needs_labels_is_refused_before_anything_is_written(
 def test_other_images_are_reported_by_their_number(plain: Callable[..., Config], photographs: Path) -> None:
     run(plain(), Selection(until="shard"), print)
     shutil.copy(photographs / "images" / "train" / "0.png", photographs / "images" / "train" / "3.png")
-    with pytest.raises(UserError, match=r"the dataset's list of images: .*holds 5 samples, 6 are asked for\)"):
+    with pytest.raises(UserError, match=r"the dataset's list of images: .*holds 5 samples, 6 are requested\)"):
         run(plain(), Selection(until="shard"), print)
 
 
