@@ -128,3 +128,13 @@ def test_attributes_of_sources_are_checked_against_the_text_encoder_before_any_w
     said = rf"'\{{caption\}}, \{{city\}}' with frankfurt.* for 3 of {len(sources)} sources: .*leave \{{city\}} out"
     with pytest.raises(UserError, match=said):
         require_sources_fit(CITY, "lumen-tiny", sources, budget)
+
+
+def test_long_domains_are_reported_before_the_attributes_of_sources(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    templates = 'generate.prompts.templates=["a {medium} street {weather}"]'
+    domains = f'generate.prompts.domains={{weather: ["{"very " * 30}foggy"]}}'
+    message = refusal("plan", recipe, [templates, domains], capsys)
+    assert "shorten the template or the values of the domains" in message
