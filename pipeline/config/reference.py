@@ -24,6 +24,7 @@ defaults:
   - override dataset: camvid
   - _self_
 name: mine
+workspace: workspaces/mine
 dataset: {root: /data/camvid}
 generate: {ks: [1, 5], variants: 4}
 ```

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
-from pipeline.workspace.artifact import Artifact, discard, read_record
+from pipeline.workspace.artifact import Artifact, discard, read_record, require_own
 from pipeline.workspace.workspace import Workspace
 
 
@@ -86,6 +86,10 @@ class ArtifactStep(Step):
         facts: dict[str, JSON] = {}
         with self.artifact().building(facts) as path:
             return self.build(path, tools, facts)
+
+    def require_own(self) -> None:
+        """See `Step.require_own`."""
+        require_own(self.path)
 
     def reset(self) -> None:
         """Remove the artifact and the files of interrupted attempts."""

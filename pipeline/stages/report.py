@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,28 @@ class ReportStep(ArtifactStep):
             "name": self.config.name,
             "workspace": str(self.workspace.root.resolve()),
         }
+
+    def require_own(self) -> None:
+        """See `Step.require_own`; a page that `lumen report` has written is the step's own."""
+        if not self._is_page_alone():
+            super().require_own()
+
+    def run(self, tools: Tools) -> str:
+        """Make the page, in place of one that `lumen report` has written."""
+        self._remove_page()
+        return super().run(tools)
+
+    def reset(self) -> None:
+        """Remove the page."""
+        self._remove_page()
+        super().reset()
+
+    def _remove_page(self) -> None:
+        if self._is_page_alone():
+            shutil.rmtree(self.path)
+
+    def _is_page_alone(self) -> bool:
+        return self.path.is_dir() and [item.name for item in self.path.iterdir()] == [PAGE]
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:  # noqa: ARG002 - see `ArtifactStep`
         """Write the page."""

@@ -178,8 +178,12 @@ class Step(ABC):
         """Do what is left; returns what was done, in a few words."""
 
     @abstractmethod
+    def require_own(self) -> None:
+        """Raise UserError if something that the step has not made is in the place of its results."""
+
+    @abstractmethod
     def reset(self) -> None:
-        """Remove the results."""
+        """Remove the results; see `require_own`."""
 
     # What its workers take
 

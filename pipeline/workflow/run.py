@@ -56,7 +56,11 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             remarks = check(config, [*before, *looked[index:]], report)
             # Held until everything is made again: no other run may begin between the removal and that.
             held.enter_context(sole_run(config.workspace))
-            for step in steps[index_of(steps, selection.redo) :]:
+            redone = steps[index_of(steps, selection.redo) :]
+            # Before any result is removed: a refusal must not come halfway.
+            for step in redone:
+                step.require_own()
+            for step in redone:
                 step.reset()
             with naming_other_recipe(config):
                 standings = survey(chosen)

@@ -242,3 +242,24 @@ def test_curation_of_a_part_of_the_sources_is_planned_in_its_own_size(
     assert (before["generate"].units, before["curate"].units, before["curate"].samples) == (3, 1, 2)
     run(config, Selection(), lambda _: None)
     hold(before, work, whole=True)
+
+
+def test_a_page_of_the_report_command_does_not_stop_the_run(base: dict[str, Any], finished: Path) -> None:
+    """`lumen report` writes the page alone, at any time; the stage makes its own in that place."""
+    config = changed(base, finished, {})
+    page = finished / "report" / "index.html"
+    shutil.rmtree(page.parent)
+    page.parent.mkdir()
+    page.write_text("of an unfinished run")
+    run(config, Selection(), lambda _: None)
+    assert all(row.done for row in progress(steps_of(config)))
+
+
+def test_redo_refuses_before_it_removes_anything(base: dict[str, Any], finished: Path) -> None:
+    shutil.rmtree(finished / "judge")
+    (finished / "judge").mkdir()
+    (finished / "judge" / "notes.txt").write_text("of somebody else")
+    before = sorted(path for path in finished.rglob("*") if path.name != ".lock")
+    with pytest.raises(UserError, match=r"judge exists and has no artifact\.json"):
+        run(changed(base, finished, {}), Selection(redo="fit"), lambda _: None)
+    assert sorted(path for path in finished.rglob("*") if path.name != ".lock") == before
