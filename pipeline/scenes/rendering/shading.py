@@ -23,7 +23,7 @@ _FRACTIONS = np.arange(256, dtype=np.float32) / 255
 _WHITE = 0.64  # the square of a tile's mean brightness, so that a face has its own colour on average
 _COARSE = 4
 
-_SNOW_LIES = {
+_SNOW_COVERED = {
     LabelId.ROAD: 0.42, LabelId.SIDEWALK: 0.95, LabelId.TERRAIN: 1.0, LabelId.VEGETATION: 0.7, LabelId.BUILDING: 1.0,
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ def _weathered(color: Array, table: FaceTable, light: Light) -> Array:
         color = color * (1 - light.wet * (1 - soaked))
     if light.snow > 0:
         depths = np.full(len(color), 0.6, np.float32)
-        for label, depth in _SNOW_LIES.items():
+        for label, depth in _SNOW_COVERED.items():
             depths[table.label == label] = depth
         # Each clump and roof keeps a little of its own colour: a golden-ratio sequence serves as random numbers.
         uneven = np.mod(np.arange(len(color)) * 0.618034, 1.0)

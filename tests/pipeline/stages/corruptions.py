@@ -66,7 +66,7 @@ def cut_jpeg(image: Path, rng: np.random.Generator) -> None:
     image.write_bytes(data[: int(rng.integers(4, len(data) - 2))])
 
 
-def strange_id(label: Path, rng: np.random.Generator, dtype: type) -> None:
+def unknown_id(label: Path, rng: np.random.Generator, dtype: type) -> None:
     ids = np.zeros((16, 24), dtype)
     ids[rng.integers(16), rng.integers(24)] = rng.integers(12, np.iinfo(dtype).max + 1)
     label.write_bytes(encoded(ids, "PNG"))
@@ -112,8 +112,8 @@ CORRUPTIONS: list[tuple[str, Spoil]] = [
     ("wrong label mode", lambda _image, label, rng: colours(label, rng, 3, "PNG")),
     ("wrong label mode", lambda _image, label, rng: colours(label, rng, 4, "PNG")),
     ("lossy label", lambda _image, label, rng: colours(label, rng, 3, "JPEG")),
-    ("unknown label id", lambda _image, label, rng: strange_id(label, rng, np.uint8)),
-    ("unknown label id", lambda _image, label, rng: strange_id(label, rng, np.uint16)),
+    ("unknown label id", lambda _image, label, rng: unknown_id(label, rng, np.uint8)),
+    ("unknown label id", lambda _image, label, rng: unknown_id(label, rng, np.uint16)),
     ("label ids out of range", lambda _image, label, rng: wide(label, rng)),
     ("image values out of range", lambda image, _label, rng: wide(image, rng)),
     (

@@ -496,10 +496,10 @@ def test_a_fixed_image_is_retried_into_the_shard_that_was_there_without_its_faul
     assert "1 of 1 quarantined samples recovered" in capsys.readouterr().out
     assert shard_digests(copied / "real") == before
     assert Store.open(str(copied / "real")).quarantine().num_rows == 0
-    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+    assert not [line for line in remark_on(copied, capsys) if "changed after" in line]
 
 
-def told_of(space: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def remark_on(space: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What status and verify, which find no fault, say of a workspace."""
     capsys.readouterr()
     assert guarded(["status", str(space)]) == 0
@@ -517,15 +517,15 @@ def test_what_was_made_before_a_retry_is_reported_until_it_is_made_again(
     run(configure(copied), Selection(until="shard"), print)
     run(configure(copied), Selection(until="extract", redo="fit"), print)
     image.write_bytes(whole)
-    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+    assert not [line for line in remark_on(copied, capsys) if "changed after" in line]
 
     assert guarded(["retry", str(copied), "shard"]) == 0
     remedy = f"lumen run {copied / 'config.yaml'} --redo fit"
     line = f"real changed after basis, layouts had been made from it: to make that again, {remedy}"
     assert capsys.readouterr().out.splitlines()[-1] == line
-    assert told_of(copied, capsys).count(line) == 2
+    assert remark_on(copied, capsys).count(line) == 2
     assert guarded(["run", *remedy.split()[2:], "--until", "extract"]) == 0
-    assert not [line for line in told_of(copied, capsys) if "changed after" in line]
+    assert not [line for line in remark_on(copied, capsys) if "changed after" in line]
 
 
 def lose_a_shard(space: Path) -> None:
