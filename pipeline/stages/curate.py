@@ -35,7 +35,7 @@ from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, Manifest, Sample, stack_pairs
-from pipeline.workspace.artifact import Artifact, discard
+from pipeline.workspace.artifact import Artifact, discard, require_own
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
 
@@ -133,6 +133,11 @@ class CurateStep(StoreStep):
         scale = LossScale.fit(histogram, taxonomy.classes, options)
         with self.scale().building() as folder:
             scale.save(folder / SCALE)
+
+    def require_resettable(self) -> None:
+        """See `Step.require_resettable`; the loss scale is removed too."""
+        super().require_resettable()
+        require_own(self.workspace.artifact(SCALE_FOLDER))
 
     def clean(self) -> None:
         """Remove the loss scale."""

@@ -62,7 +62,8 @@ class ReportStep(ArtifactStep):
             shutil.rmtree(self.path)
 
     def _is_page_alone(self) -> bool:
-        return self.path.is_dir() and [item.name for item in self.path.iterdir()] == [PAGE]
+        # A kill may have left the scratch file of the page.
+        return self.path.is_dir() and {item.name for item in self.path.iterdir()} <= {PAGE, f".{PAGE}.tmp"}
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:  # noqa: ARG002 - see `ArtifactStep`
         """Write the page."""

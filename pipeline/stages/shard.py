@@ -20,7 +20,7 @@ from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, Manifest, Sample
 from pipeline.taxonomies import taxonomy_entry
-from pipeline.workspace.artifact import discard
+from pipeline.workspace.artifact import discard, require_own
 
 
 class ShardOptions(Options):
@@ -88,6 +88,12 @@ class ShardStep(StoreStep):
                 return
         if images.selector is not None:
             images.selector.check_prepared()
+
+    def require_resettable(self) -> None:
+        """See `Step.require_resettable`; scenes are removed too."""
+        super().require_resettable()
+        if self.job.images.is_rendered:
+            require_own(self.workspace.artifact(SCENES))
 
     def clean(self) -> None:
         """Remove scenes and class counts."""

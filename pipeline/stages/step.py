@@ -181,9 +181,13 @@ class Step(ABC):
     def require_own(self) -> None:
         """Raise UserError if something that the step has not made is in the place of its results."""
 
+    def require_resettable(self) -> None:
+        """Raise UserError if `reset` would refuse to remove something, so that a refusal comes before any removal."""
+        self.require_own()
+
     @abstractmethod
     def reset(self) -> None:
-        """Remove the results; see `require_own`."""
+        """Remove the results; see `require_resettable`."""
 
     # What its workers take
 

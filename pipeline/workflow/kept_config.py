@@ -24,7 +24,8 @@ def write_config(config: Config) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    # A run with nothing left to do writes it without holding the workspace.
+    write_whole(path, text, shared=True)
 
 
 def read_config(root: Path, *, done: bool = False) -> Config:

@@ -59,7 +59,7 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
             redone = steps[index_of(steps, selection.redo) :]
             # Before any result is removed: a refusal must not come halfway.
             for step in redone:
-                step.require_own()
+                step.require_resettable()
             for step in redone:
                 step.reset()
             with naming_other_recipe(config):

@@ -251,15 +251,17 @@ def test_a_page_of_the_report_command_does_not_stop_the_run(base: dict[str, Any]
     shutil.rmtree(page.parent)
     page.parent.mkdir()
     page.write_text("of an unfinished run")
+    page.with_name(".index.html.tmp").write_text("of a command that was killed")
     run(config, Selection(), lambda _: None)
     assert all(row.done for row in progress(steps_of(config)))
 
 
-def test_redo_refuses_before_it_removes_anything(base: dict[str, Any], finished: Path) -> None:
-    shutil.rmtree(finished / "judge")
-    (finished / "judge").mkdir()
-    (finished / "judge" / "notes.txt").write_text("of somebody else")
+@pytest.mark.parametrize("name", ["judge", "scale"])
+def test_redo_refuses_before_it_removes_anything(base: dict[str, Any], finished: Path, name: str) -> None:
+    shutil.rmtree(finished / name)
+    (finished / name).mkdir()
+    (finished / name / "notes.txt").write_text("of somebody else")
     before = sorted(path for path in finished.rglob("*") if path.name != ".lock")
-    with pytest.raises(UserError, match=r"judge exists and has no artifact\.json"):
+    with pytest.raises(UserError, match=rf"{name} exists and has no artifact\.json"):
         run(changed(base, finished, {}), Selection(redo="fit"), lambda _: None)
     assert sorted(path for path in finished.rglob("*") if path.name != ".lock") == before
