@@ -14,7 +14,7 @@ from measuring import command_line
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.layout_basis import layout_picture
+from augment.layouts.pictures import layout_picture
 from pipeline.store import SampleReader, Store
 
 GAP, CAPTION = 4, 22

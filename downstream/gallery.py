@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.layout_basis import layout_picture
+from augment.layouts.pictures import layout_picture
 from downstream.dataset import label_taxonomy
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import Taxonomy, colorize

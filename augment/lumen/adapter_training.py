@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from augment.layout_basis import layout_picture
+from augment.layouts.pictures import layout_picture
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.lumen.trainer import Trainer, log_uniform_int

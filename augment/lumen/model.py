@@ -10,7 +10,8 @@ import numpy as np
 
 from augment.backbones import Backbone, load_backbone
 from augment.errors import UserError
-from augment.layout_basis import LayoutBasis, extract_layouts
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.extraction import extract_layouts
 from augment.lumen import zoo
 from augment.lumen.adapter import load_adapter
 from augment.lumen.diffusion_model import load_diffusion_model

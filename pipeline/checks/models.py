@@ -59,7 +59,7 @@ def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
     Raises:
         UserError: it was fitted on another one.
     """
-    from augment.layout_basis import LayoutBasis
+    from augment.layouts.basis import LayoutBasis
 
     found = LayoutBasis.load(basis)
     lead = f"{BACKBONE}={name}: the basis of generator.adapter was fitted on {found.backbone!r}"

@@ -23,7 +23,7 @@ from pipeline.workspace.model_files import backbone_identity, basis_digest
 
 if TYPE_CHECKING:
     from augment.backbones import Backbone
-    from augment.layout_basis import LayoutBasis
+    from augment.layouts.basis import LayoutBasis
 
 
 class ExtractStep(StoreStep):
@@ -84,14 +84,14 @@ class Extract:
     def setup(self) -> None:
         """Load backbone and basis."""
         from augment.backbones import load_backbone
-        from augment.layout_basis import LayoutBasis
+        from augment.layouts.basis import LayoutBasis
 
         self._model = load_backbone(self.backbone, self.device)
         self._basis = LayoutBasis.load(Path(self.basis))
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         """Layouts `float16 [k_max, H / 8, W / 8]` of a batch of images of one size."""
-        from augment.layout_basis import extract_layouts
+        from augment.layouts.extraction import extract_layouts
 
         assert self._model is not None and self._basis is not None
         images = np.stack([sample.image for sample in batch if sample.image is not None])

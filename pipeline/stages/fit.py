@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     import torch
 
     from augment.backbones import Backbone
-    from augment.layout_basis import FeatureMoments, LayoutBasis
+    from augment.layouts.basis import LayoutBasis
+    from augment.layouts.moments import FeatureMoments
 
 # Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
 USED, OWN = "layouts", "own"
@@ -114,7 +115,8 @@ class FitStep(ArtifactStep):
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Fit the basis from moments merged in plan order, whatever order they came in."""
-        from augment.layout_basis import FeatureMoments, LayoutBasis
+        from augment.layouts.basis import LayoutBasis
+        from augment.layouts.moments import FeatureMoments
 
         real, backbone = self.job.step(ShardStep), self.config.backbone.name
         task = FitMoments(StoreSource(real.url, ("image",)), backbone, **self.for_model)
@@ -206,7 +208,7 @@ class FitMoments:
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
         """
-        from augment.layout_basis import FeatureMoments
+        from augment.layouts.moments import FeatureMoments
 
         assert self._model is not None
         parts = []

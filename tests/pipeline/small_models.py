@@ -9,7 +9,8 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
 
-from augment.layout_basis import FeatureMoments, LayoutBasis
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.moments import FeatureMoments
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.diffusion_model import DiffusionModel

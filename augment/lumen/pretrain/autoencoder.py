@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from augment.layout_basis import FeatureMoments
+from augment.layouts.moments import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
 from augment.lumen.trainer import Trainer
 from augment.stride import STRIDE

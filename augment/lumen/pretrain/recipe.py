@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from augment.files import written_whole
-from augment.layout_basis import FeatureMoments, LayoutBasis
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.moments import FeatureMoments
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Example

@@ -12,7 +12,9 @@ import pytest
 from augment.backbones import LayeredBackbone, is_import_path, load_backbone
 from augment.errors import UserError
 from augment.import_path import source_file
-from augment.layout_basis import FeatureMoments, LayoutBasis, extract_layouts
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.extraction import extract_layouts
+from augment.layouts.moments import FeatureMoments
 from pipeline.checks.models import require_backbone
 from pipeline.stages.fit import require_reachable_backbone
 from pipeline.workspace.model_files import backbone_identity

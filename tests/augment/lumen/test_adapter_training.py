@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from augment.backbones import load_backbone
-from augment.layout_basis import LayoutBasis
+from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.adapter_training import Batch, Example, denoising_loss, sample_k, train_adapter, training_schedule

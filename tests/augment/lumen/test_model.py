@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from augment.errors import UserError
-from augment.layout_basis import LayoutBasis
+from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.layout_sampler import Request
 from augment.lumen.model import Lumen

@@ -22,7 +22,7 @@ from transformers import (
 
 from augment.backbones import load_backbone
 from augment.errors import UserError
-from augment.layout_basis import LayoutBasis
+from augment.layouts.basis import LayoutBasis
 from pipeline.checks.models import require_backbone, require_base, require_basis_fits
 from pipeline.config import Config
 from tests.pipeline.checks.refusal import refusal

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from augment.errors import UserError
-from augment.layout_basis import FeatureMoments, LayoutBasis
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.moments import FeatureMoments
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.engine.executor import SerialExecutor
 from pipeline.stages.fit import OWN, FitMoments, FitStep, training_units

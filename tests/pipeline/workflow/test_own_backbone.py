@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
-from augment.layout_basis import LayoutBasis
+from augment.layouts.basis import LayoutBasis
 from pipeline.config import Config
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.run import Selection, run

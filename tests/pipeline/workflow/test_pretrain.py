@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from augment.layout_basis import LayoutBasis
+from augment.layouts.basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.layout_sampler import LayoutSampler, Request

@@ -1,78 +1,27 @@
-"""Neural layouts: dense features projected on the principal components of a dataset."""
+"""The components that neural layouts are written in."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from augment.errors import NotFinite, UserError
-from augment.stride import STRIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from augment.backbones.backbone import Backbone
+    from augment.layouts.moments import FeatureMoments
 
 BASIS_FILE = "basis.safetensors"
 BASIS_CONFIG = "basis.json"
-
-
-@dataclass(frozen=True)
-class FeatureMoments:
-    """Count, mean `float64 [C]` and centred second moment `float64 [C, C]` of a set of feature vectors."""
-
-    count: int
-    mean: NDArray[np.float64]
-    m2: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
-        """Moments of the rows of `features [N, C]`, accumulated in float64.
-
-        Raises:
-            NotFinite: a feature is NaN or infinite.
-        """
-        rows = np.asarray(features, dtype=np.float64)
-        if not np.isfinite(rows).all():
-            raise NotFinite(
-                f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} feature vectors hold NaN or infinite "
-                "values: the backbone's weights are damaged; get the model again"
-            )
-        mean = rows.mean(axis=0)
-        centred = rows - mean
-        return cls(len(rows), mean, centred.T @ centred)
-
-    def merge(self, other: FeatureMoments) -> FeatureMoments:
-        """Moments of the union of two disjoint sets.
-
-        Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for computing sample variances*, 1979.
-        """
-        count = self.count + other.count
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
-        m2 = self.m2 + other.m2 + np.outer(delta, delta) * (self.count * other.count / count)
-        return FeatureMoments(count, mean, m2)
-
-    @classmethod
-    def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:
-        """Merge parts in their order: a fixed order gives the same bits."""
-        return reduce(cls.merge, parts)
-
-    @property
-    def covariance(self) -> NDArray[np.float64]:
-        """Population covariance `float64 [C, C]`."""
-        return self.m2 / self.count
 
 
 @dataclass(frozen=True)
@@ -196,36 +145,3 @@ class LayoutBasis:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise NotFinite(f"{folder}: {BASIS_FILE} holds NaN or infinite values: fit the basis again")
         return basis
-
-
-def extract_layouts(
-    images: NDArray[np.uint8], backbone: Backbone, basis: LayoutBasis, num_components: int | None = None
-) -> NDArray[np.float16]:
-    """Extract the neural layouts of RGB images `uint8 [B, H, W, 3]`.
-
-    Args:
-        images: of one size, a multiple of 8.
-        backbone: the one that the basis was fitted on.
-        basis: with K components or more.
-        num_components: leading components to keep, K; None keeps all.
-
-    Returns:
-        `float16 [B, K, H / 8, W / 8]`; values past the range of float16 come out infinite.
-
-    Raises:
-        UserError: the size is not a multiple of 8, or the basis has another number of channels.
-    """
-    features = backbone.features(images, STRIDE)
-    return basis.project(features)[:, :num_components].cpu().numpy().astype(np.float16)
-
-
-def layout_picture(layout: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
-    """Show the first three components of a layout `[K, h, w]` as red, green and blue.
-
-    Returns:
-        `uint8 [height, width, 3]`; two standard deviations of the fit data fill the range.
-    """
-    planes = np.zeros((3, *layout.shape[1:]), dtype=np.float32)
-    planes[: min(3, len(layout))] = layout[:3]
-    levels = np.clip(127.5 + planes * (127.5 / 2), 0, 255).round().astype(np.uint8).transpose(1, 2, 0)
-    return np.asarray(Image.fromarray(levels).resize((width, height), Image.Resampling.NEAREST))

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.errors import NotFinite, UserError
-from augment.layout_basis import FeatureMoments, LayoutBasis, layout_picture
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.moments import FeatureMoments
+from augment.layouts.pictures import layout_picture
 
 
 def vectors(seed: int, count: int, channels: int = 6) -> np.ndarray:
