@@ -59,6 +59,12 @@ class LayoutOptions(Options):
     basis: Literal["adapter", "own"] = Field(
         default="adapter", description="the basis the adapter was trained with, or this dataset's own"
     )
+    views: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="layouts of photometric copies stored for each training image, for adapt.view_share",
+    )
 
 
 class FitStep(ArtifactStep):

@@ -226,8 +226,8 @@ def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, obje
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
-    if manifest.kind == LAYOUTS and not sample.has_finite_layout:
-        yield f"{sample.key}: its layout holds NaN or infinite values"
+    if manifest.kind == LAYOUTS:
+        yield from _check_layout(manifest, sample)
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
     for name, array in sample.planes.items():
@@ -242,6 +242,14 @@ def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None)
         known = taxonomy.is_id[ids]
         if not known.all():
             yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
+
+
+def _check_layout(manifest: Manifest, sample: Sample) -> Iterator[str]:
+    if not sample.has_finite_layout:
+        yield f"{sample.key}: its layout holds NaN or infinite values"
+    # Samples that nothing is trained on have none.
+    if sample.views is not None and len(sample.views) != (stated := manifest.inputs.get("views", 0)):
+        yield f"{sample.key}: {len(sample.views)} views of its layout, the store was made with {stated}"
 
 
 def _duplicates(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
