@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
+from pipeline.store.layout_format import LayoutFormat, rounding_error
 from pipeline.store.manifest import LAYOUTS
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
@@ -43,6 +45,7 @@ class ExtractStep(StoreStep):
         "backbone.digest": content_of("the files of backbone.name"),
         "k_max": "layout.k_max",
         "views": "layout.views",
+        "layout_format": "layout.storage",
     }
 
     def check_models(self) -> None:
@@ -64,13 +67,21 @@ class ExtractStep(StoreStep):
         }
         if views := self.config.layout.views:
             inputs["views"] = views
-        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs)
+        layout_format = self.config.layout.storage
+        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs, layout_format=layout_format)
         return plan_like(real, manifest)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
         used, layout = str(self.job.step(FitStep).used), self.config.layout
-        stage = Extract(self.config.backbone.name, used, layout.k_max, views=layout.views, **self.for_model)
+        stage = Extract(
+            self.config.backbone.name,
+            used,
+            layout.k_max,
+            views=layout.views,
+            storage=layout.storage,
+            **self.for_model,
+        )
         return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
 
 
@@ -82,6 +93,7 @@ class Extract:
         backbone, basis: name and folder.
         k_max: components to keep.
         views: layouts of photometric copies to add to each sample of the training split.
+        storage: format that the store has, whose error is noted.
     """
 
     backbone: str
@@ -91,6 +103,7 @@ class Extract:
     resources: Resources
     batch_size: int
     views: int = 0
+    storage: LayoutFormat = "float16"
     name: str = "extract"
     _model: Backbone | None = field(default=None, repr=False)
     _basis: LayoutBasis | None = field(default=None, repr=False)
@@ -113,11 +126,18 @@ class Extract:
             )
         ]
         return [
-            Ok(sample)
+            Ok(sample, self.notes(sample))
             if sample.has_finite_layout
             else Failed(sample.key, "not finite: its layout holds NaN or exceeds float16")
             for sample in made
         ]
+
+    def notes(self, sample: Sample) -> tuple[str, ...]:
+        """The largest error of its layout and views as they are stored, rounded up to hundredths."""
+        if self.storage == "float16":
+            return ()
+        error = max(rounding_error(array) for array in (sample.layout, sample.views) if array is not None)
+        return (f"layout rounded by at most {math.ceil(100 * error) / 100:.2f}",)
 
     def layouts(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Layouts `float16 [B, k_max, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`."""

@@ -40,8 +40,14 @@ class StoreSource:
         with _OPENING:
             if self._reader is None:
                 store = Store.open(self.url)
-                extensions = {"label": LABEL, "instances": INSTANCES, "layout": LAYOUT, "views": VIEWS}
-                members = [extensions.get(part, store.manifest.image_format) for part in self.parts]
+                extensions = {
+                    "image": (store.manifest.image_format,),
+                    "label": (LABEL,),
+                    "instances": (INSTANCES,),
+                    "layout": LAYOUT,
+                    "views": VIEWS,
+                }
+                members = [extension for part in self.parts for extension in extensions[part]]
                 self._reader = SampleReader(store, [METADATA, *members])
             return self._reader
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from augment.errors import UserError
 from pipeline.store.canonical import file_sha256
-from pipeline.store.codec import IMAGE_FORMATS, decode
+from pipeline.store.codec import IMAGE_FORMATS, LAYOUT_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
@@ -210,7 +210,7 @@ def _check_sample(
     wrong = sorted(name for name in {*expected, *row} if not _same(expected.get(name), row.get(name)))
     if wrong:
         yield f"{key}: the index differs in {', '.join(wrong)}"
-    yield from _check_image_format(store.manifest, key, members)
+    yield from _check_formats(store.manifest, key, members)
     yield from _check_arrays(store.manifest, sample, taxonomy)
 
 
@@ -219,10 +219,13 @@ def _same(stated: Any, indexed: Any) -> bool:
     return stated == indexed or (isinstance(indexed, str) and stated is not None and as_text(stated) == indexed)
 
 
-def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, object]) -> Iterator[str]:
+def _check_formats(manifest: Manifest, key: str, members: Mapping[str, object]) -> Iterator[str]:
     for extension in sorted(IMAGE_FORMATS & set(members)):
         if extension != manifest.image_format:
             yield f"{key}: image stored as {extension}, the store's format is {manifest.image_format}"
+    for extension in sorted(LAYOUT_FORMATS.keys() & set(members)):
+        if (found := LAYOUT_FORMATS[extension]) != manifest.layout_format:
+            yield f"{key}: {extension} is {found}, the store's format is {manifest.layout_format}"
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:

@@ -47,6 +47,11 @@ def extracted(stage: Extract, samples: list[Sample], shard: str = "train-000000"
     return [outcome.sample for outcome in outcomes if isinstance(outcome, Ok)]
 
 
+def noted(stage: Extract, samples: list[Sample]) -> dict[str, Ok]:
+    outcomes = stage.process(WorkUnit("train-000000", tuple(sample.key for sample in samples)), samples)
+    return {outcome.sample.key: outcome for outcome in outcomes if isinstance(outcome, Ok)}
+
+
 def test_views_are_layouts_of_copies_seeded_by_the_key(stage: Extract, real: list[Sample]) -> None:
     found = extracted(stage, real)
     assert [sample.key for sample in found] == [sample.key for sample in real]
@@ -99,6 +104,24 @@ def test_adapter_is_trained_on_the_layouts_of_views(
 
 def without_rate(losses: str) -> list[dict[str, float]]:
     return [{**json.loads(row), "steps_per_second": 0} for row in losses.splitlines()]
+
+
+def test_layouts_as_bytes_are_those_of_half_precision_but_for_the_error_that_is_noted(
+    stage: Extract, real: list[Sample], copied: Path, configure: Configure
+) -> None:
+    run(configure(copied, "layout.storage=uint8", "layout.views=2"), Selection(until="extract", redo="extract"), print)
+    store = Store.open(str(copied / "layouts"))
+    assert verify_store(store.url) == []
+    exact = {sample.key: sample for sample in extracted(stage, real)}
+    notes = {key: outcome.notes for key, outcome in noted(replace(stage, storage="uint8"), real).items()}
+    for sample in StoreSource(store.url, ("layout", "views")).read(WorkUnit("train-000000", tuple(exact))):
+        assert isinstance(sample, Sample)
+        [note] = notes[sample.key]
+        bound = float(note.removeprefix("layout rounded by at most "))
+        assert 0.005 < bound < 0.05
+        for name in ("layout", "views"):
+            error = getattr(sample, name).astype(np.float32) - getattr(exact[sample.key], name)
+            assert 0 < np.abs(error).max() <= bound + 5e-3
 
 
 def test_training_on_views_of_a_sample_without_any_names_it(generated: Path) -> None:
