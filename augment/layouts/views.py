@@ -28,7 +28,7 @@ def view_layouts(
 
     Args:
         images: `uint8 [B, H, W, 3]`, B of 1 or more.
-        seeds: B rows of V seeds in 0..2**32 - 1; a copy depends on its image and its seed alone.
+        seeds: B rows of V seeds in 0..2**63 - 1; a copy depends on its image and its seed alone.
         layouts_of: gives the layouts `float16 [B, K, h, w]` of images `uint8 [B, H, W, 3]`.
         threads: how many copies are made at once, while `layouts_of` works on others.
 
@@ -41,7 +41,7 @@ def view_layouts(
             [pool.submit(photometric_copy, image, row[number]) for image, row in zip(images, seeds, strict=True)]
             for number in numbers
         ]
-        layouts = [layouts_of(np.stack([copy.result().pixels for copy in of_view])) for of_view in copies]
+        layouts = [layouts_of(np.stack([copy.result() for copy in of_view])) for of_view in copies]
     return np.stack(layouts, axis=1)
 
 

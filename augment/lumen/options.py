@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from augment.layouts.options import BasisOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
@@ -111,5 +112,6 @@ class PretrainOptions(Options):
 
     seed: Seed = Field(default=0, description="seed of the training")
     model: ModelOptions = ModelOptions()
+    basis: BasisOptions = BasisOptions()
     decoder: ScratchOptions
     diffusion: DiffusionOptions

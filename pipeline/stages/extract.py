@@ -154,5 +154,5 @@ class Extract:
 
         if not self.views or split_of(unit.shard) != TRAIN_SPLIT:
             return [None] * len(batch)
-        seeds = [[stable_seed("view", sample.key, view) % 2**32 for view in range(self.views)] for sample in batch]
+        seeds = [[stable_seed("view", sample.key, view) for view in range(self.views)] for sample in batch]
         return list(view_layouts(images, seeds, self.layouts, max(1, int(self.resources.num_cpus))))

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from augment.files import written_whole
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.moments import FeatureMoments
+from augment.layouts.fitting import fit_basis, scene_moments
+from augment.layouts.moments import SceneMoments
 from augment.layouts.views import view_layouts
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
@@ -158,14 +159,18 @@ def _basis(
     if (folder / "basis.json").exists():
         return LayoutBasis.load(folder)
     log("fitting the layout basis")
-    parts = []
+
+    def encode(images: NDArray[np.uint8]) -> torch.Tensor:
+        with autocast(device, options.diffusion.precision):
+            return backbone.features(images)
+
+    parts, generator = [], np.random.default_rng(options.seed)
     for pixels, source in zip(crops, sources, strict=True):
         for batch in _batches(pixels[: len(source.images)]):
-            with autocast(device, options.diffusion.precision):
-                features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
-            parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels).numpy()))
-    moments = FeatureMoments.merged(parts)
-    basis = LayoutBasis.fit(moments, options.model.num_components, backbone.name, backbone.revision)
+            seeds = generator.integers(2**63, size=(len(batch), options.basis.copies)).tolist()
+            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis))
+    moments = SceneMoments.merged(parts)
+    basis = fit_basis(moments, options.model.num_components, backbone.name, backbone.revision, options.basis)
     basis.save(folder)
     return basis
 
@@ -197,7 +202,7 @@ def _encode(
 
         def layouts_of(images: NDArray[np.uint8]) -> NDArray[np.float16]:
             with autocast(base.device, options.diffusion.precision):
-                features = backbone.features(images, base.stride)
+                features = backbone.features(basis.prepare(images), base.stride)
             return basis.project(features).half().cpu().numpy()
 
         done = 0
@@ -221,7 +226,7 @@ def _view_seeds(options: PretrainOptions, crops: Iterable[int]) -> list[list[int
     """Seeds of the views of some crops of a source, by the numbers of crop and view."""
 
     def seed(crop: int, view: int) -> int:
-        return int(np.random.default_rng((options.seed, crop, view)).integers(2**32))
+        return int(np.random.default_rng((options.seed, crop, view)).integers(2**63))
 
     return [[seed(crop, view) for view in range(options.diffusion.views)] for crop in crops]
 

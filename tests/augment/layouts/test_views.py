@@ -32,7 +32,7 @@ def test_view_is_the_layout_of_the_photometric_copy_with_its_seed(images: NDArra
     views = view_layouts(images, SEEDS, cell_means)
     assert views.shape == (5, 3, 3, 4, 8)
     for image, row, found in zip(images, SEEDS, views, strict=True):
-        copies = np.stack([photometric_copy(image, seed).pixels for seed in row])
+        copies = np.stack([photometric_copy(image, seed) for seed in row])
         np.testing.assert_array_equal(found, cell_means(copies))
     assert not np.array_equal(views[:, 0], views[:, 1])
 
