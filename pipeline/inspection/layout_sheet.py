@@ -95,7 +95,8 @@ def _pictures(
     tall = max(1, (height - _THIN * (_COMPONENTS - 1)) // _COMPONENTS)
     strips = [component_picture(component, tall, max(1, round(width * tall / height))) for component in shown]
     of = f" of {len(layout)}" if len(layout) > _MOST else ""
-    yield f"components 1 to {len(shown)}{of}, column by column", picture_grid(strips, _COMPONENTS, _THIN)
+    title = f"components 1 to {len(shown)}{of}, column by column, stored as {subject.layout_format}"
+    yield title, picture_grid(strips, _COMPONENTS, _THIN)
 
 
 def _image(subject: Subject, key: str) -> NDArray[np.uint8] | None:

@@ -29,6 +29,7 @@ from pipeline.stages.reading import StoreSource, members_of, split_of
 from pipeline.stages.registry import stores_in
 from pipeline.stages.shard import ShardStep
 from pipeline.store import Store, taxonomy_of
+from pipeline.store.layout_format import LayoutFormat
 from pipeline.store.manifest import LAYOUTS
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
@@ -59,6 +60,7 @@ class Subject:
         encoding: of the masks of a dataset; None for a store, and for a dataset without labels.
         labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
+        layout_format: of the layouts of a store.
         images: reads the images that layouts are of; None for others, and where the images are not there.
     """
 
@@ -78,6 +80,7 @@ class Subject:
     encoding: LabelEncoding | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
     every_split: bool = False
+    layout_format: LayoutFormat = "float16"
     images: Source | None = None
 
 
@@ -178,6 +181,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         StoreSource(store.url, parts),
         quarantined=quarantined,
         example=str(store.example_failure() or ""),
+        layout_format=store.manifest.layout_format,
         images=images_of_layouts(store) if store.manifest.kind == LAYOUTS else None,
     )
 

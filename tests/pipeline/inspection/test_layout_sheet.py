@@ -25,13 +25,11 @@ def written(folder: Path, views: int = 0, layout_format: LayoutFormat = "float16
     layout += np.array(LEVELS, np.float16)[:, None, None]
     of_views = np.stack([-layout] * views) if views else None
     real = Store.create(str(folder / "real"), Manifest("real", None, {}))
-    layouts = Store.create(
-        str(folder / "layouts"), Manifest(LAYOUTS, None, {}, {"views": views}, layout_format=layout_format)
-    )
+    manifest = Manifest(LAYOUTS, None, {}, {"views": views}, layout_format=layout_format)
+    layouts = Store.create(str(folder / "layouts"), manifest)
     keys, metadata = ("train_a", "train_b", "train_c"), {"split": "train"}
-    real.write_shard(
-        "train-000000", [Sample(key, np.full((32, 64, 3), IMAGE, np.uint8), metadata=metadata) for key in keys]
-    )
+    image = np.full((32, 64, 3), IMAGE, np.uint8)
+    real.write_shard("train-000000", [Sample(key, image, metadata=metadata) for key in keys])
     layouts.write_shard("train-000000", [Sample(key, layout=layout, views=of_views, metadata=metadata) for key in keys])
     return layouts.url
 
@@ -69,12 +67,12 @@ def test_color_of_a_value_is_the_same_in_every_layout_of_a_store() -> None:
 
 
 def test_inspection_of_layouts_counts_components_cells_and_views(tmp_path: Path) -> None:
-    url = written(tmp_path, 2)
+    url = written(tmp_path, 2, "uint8")
     lines = list(lines_of(inspect(store_subject(url))))
     assert lines[0].endswith("3 samples (train 3)")
     assert lines[1:] == [
         "  no file is missing or unreadable",
-        "layouts of 5 components, 8x4 cells: 3",
+        "layouts of 5 components on 8x4 cells, stored as uint8: 3",
         "with 2 views each: 3",
     ]
     assert guarded(["inspect", url, "--sheet", str(tmp_path / "sheet.png")]) == 0
