@@ -55,6 +55,11 @@ class Config(Options):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
+        if self.adapt.steps and self.adapt.view_share and not self.layout.views:
+            raise ValueError(
+                f"adapt.view_share: {self.adapt.view_share} of the training samples need the layout of a photometric "
+                "copy; give layout.views of 1 or more, or adapt.view_share 0"
+            )
         self._check_splits()
         if self.generator.adapter is None:
             if self.layout.basis == "adapter":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,19 +10,24 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.fit import FitStep, require_reachable_backbone
-from pipeline.stages.reading import StoreSource
+from pipeline.stages.reading import StoreSource, split_of
+from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
+from pipeline.store.layout_format import LayoutFormat, rounding_error
 from pipeline.store.manifest import LAYOUTS
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import backbone_identity, basis_digest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
 
@@ -38,6 +44,8 @@ class ExtractStep(StoreStep):
         **contents_of(ShardStep, FitStep),
         "backbone.digest": content_of("the files of backbone.name"),
         "k_max": "layout.k_max",
+        "views": "layout.views",
+        "layout_format": "layout.storage",
     }
 
     def check_models(self) -> None:
@@ -57,19 +65,36 @@ class ExtractStep(StoreStep):
             "basis": basis_digest(self.job.step(FitStep).used),
             "k_max": self.config.layout.k_max,
         }
-        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs)
+        if views := self.config.layout.views:
+            inputs["views"] = views
+        layout_format = self.config.layout.storage
+        manifest = Manifest(LAYOUTS, None, self.job.images.working_size, inputs, layout_format=layout_format)
         return plan_like(real, manifest)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
-        used, k_max = str(self.job.step(FitStep).used), self.config.layout.k_max
-        stage = Extract(self.config.backbone.name, used, k_max, **self.for_model)
+        used, layout = str(self.job.step(FitStep).used), self.config.layout
+        stage = Extract(
+            self.config.backbone.name,
+            used,
+            layout.k_max,
+            views=layout.views,
+            storage=layout.storage,
+            **self.for_model,
+        )
         return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
 
 
 @dataclass
 class Extract:
-    """Encodes images with the backbone and projects the features on the basis."""
+    """Encodes images with the backbone and projects the features on the basis.
+
+    Attributes:
+        backbone, basis: name and folder.
+        k_max: components to keep.
+        views: layouts of photometric copies to add to each sample of the training split.
+        storage: format that the store has, whose error is noted.
+    """
 
     backbone: str
     basis: str
@@ -77,6 +102,8 @@ class Extract:
     device: str
     resources: Resources
     batch_size: int
+    views: int = 0
+    storage: LayoutFormat = "float16"
     name: str = "extract"
     _model: Backbone | None = field(default=None, repr=False)
     _basis: LayoutBasis | None = field(default=None, repr=False)
@@ -89,16 +116,43 @@ class Extract:
         self._model = load_backbone(self.backbone, self.device)
         self._basis = LayoutBasis.load(Path(self.basis))
 
-    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Layouts `float16 [k_max, H / 8, W / 8]` of a batch of images of one size."""
+    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
+        """Layouts `float16 [k_max, H / 8, W / 8]` of a batch of images of one size, and their views."""
+        images = np.stack([sample.image for sample in batch if sample.image is not None])
+        made = [
+            Sample(sample.key, layout=layout, views=views, metadata=sample.metadata)
+            for sample, layout, views in zip(
+                batch, self.layouts(images), self.views_of(unit, batch, images), strict=True
+            )
+        ]
+        return [
+            Ok(sample, self.notes(sample))
+            if sample.has_finite_layout
+            else Failed(sample.key, "not finite: its layout holds NaN or exceeds float16")
+            for sample in made
+        ]
+
+    def notes(self, sample: Sample) -> tuple[str, ...]:
+        """The largest error of its layout and views as they are stored, rounded up to hundredths."""
+        if self.storage == "float16":
+            return ()
+        error = max(rounding_error(array) for array in (sample.layout, sample.views) if array is not None)
+        return (f"layout rounded by at most {math.ceil(100 * error) / 100:.2f}",)
+
+    def layouts(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Layouts `float16 [B, k_max, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`."""
         from augment.layouts.extraction import extract_layouts
 
         assert self._model is not None and self._basis is not None
-        images = np.stack([sample.image for sample in batch if sample.image is not None])
-        layouts = extract_layouts(images, self._model, self._basis, self.k_max)
-        return [
-            Ok(Sample(sample.key, layout=layout, metadata=sample.metadata))
-            if np.isfinite(layout).all()
-            else Failed(sample.key, "not finite: its layout holds NaN or exceeds float16")
-            for sample, layout in zip(batch, layouts, strict=True)
-        ]
+        return extract_layouts(images, self._model, self._basis, self.k_max)
+
+    def views_of(
+        self, unit: WorkUnit, batch: Sequence[Sample], images: NDArray[np.uint8]
+    ) -> Sequence[NDArray[np.float16] | None]:
+        """The views `float16 [V, k_max, H / 8, W / 8]` of each sample; None outside the training split."""
+        from augment.layouts.views import view_layouts
+
+        if not self.views or split_of(unit.shard) != TRAIN_SPLIT:
+            return [None] * len(batch)
+        seeds = [[stable_seed("view", sample.key, view) for view in range(self.views)] for sample in batch]
+        return list(view_layouts(images, seeds, self.layouts, max(1, int(self.resources.num_cpus))))
