@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import os
-import random
-import threading
-from functools import cache
+from random import Random
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
-_OF_THREAD = threading.local()
-
-
-@cache
-def _library() -> ModuleType:
-    """Albumentations, without its look on the network for a newer version at import."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    return albumentations
+# Changes take their random numbers from a generator of their own, which threads must not share.
+_of_thread = local()
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -39,22 +28,20 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     Returns:
         `uint8 [H, W, 3]`.
     """
-    changes = _random_changes()
+    if not hasattr(_of_thread, "changes"):
+        _of_thread.changes = _random_changes()
+    changes = _of_thread.changes
     # One state for all of them: `set_random_seed` gives each the same numbers, so that they come all together or never.
-    changes.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    changes.set_random_state(np.random.default_rng(seed), Random(seed))
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
 
 
 def _random_changes() -> Any:
-    """The changes of this thread: another thread would change the seed of shared ones between two random choices."""
-    if not hasattr(_OF_THREAD, "changes"):
-        _OF_THREAD.changes = _new_changes()
-    return _OF_THREAD.changes
+    # Albumentations looks on the network for a newer version when it is imported.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations as library
 
-
-def _new_changes() -> Any:
-    library = _library()
     return library.Compose(
         [
             library.OneOf(

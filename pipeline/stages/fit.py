@@ -63,6 +63,9 @@ class LayoutOptions(BasisOptions):
     basis: Literal["adapter", "own"] = Field(
         default="adapter", description="the basis the adapter was trained with, or this dataset's own"
     )
+    fit_images: Positive | None = Field(
+        default=1000, description="images that the dataset's own basis is fitted on, spread over all; null uses all"
+    )
     views: int = Field(
         default=0,
         ge=0,
@@ -72,9 +75,6 @@ class LayoutOptions(BasisOptions):
     storage: LayoutFormat = Field(
         default="float16",
         description="format of stored layouts; uint8 takes half the space and rounds by up to 0.03 standard deviations",
-    )
-    fit_images: Positive | None = Field(
-        default=1000, description="images that the dataset's own basis is fitted on, spread over all; null uses all"
     )
 
     def fitting(self) -> dict[str, JSON]:

@@ -56,7 +56,7 @@ def test_changes_are_chosen_independently_of_each_other() -> None:
 
 
 def test_threads_make_the_same_copies() -> None:
-    seeds = range(40)
+    seeds = list(range(40))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda seed: photometric_copy(IMAGE, seed), seeds))
     np.testing.assert_array_equal(found, [photometric_copy(IMAGE, seed) for seed in seeds])
