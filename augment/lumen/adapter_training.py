@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from augment.layouts.pictures import layout_picture
+from augment.conditioning import LAYOUT, ConditioningKind
+from augment.conditioning.pictures import conditioning_picture
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.lumen.trainer import Trainer, log_uniform_int
@@ -65,12 +66,15 @@ class Batch:
     captions: list[str]
 
 
-def sample_k(generator: np.random.Generator, num_components: int) -> int:
-    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
+def sample_k(generator: np.random.Generator, num_components: int, *, ordered: bool = True) -> int:
+    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`.
+
+    Of components that have no order, 0 or all.
+    """
     choice = generator.random()
     if choice < SHARE_WITHOUT_LAYOUT:
         return 0
-    if choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
+    if not ordered or choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
         return num_components
     return log_uniform_int(generator, 1, num_components)
 
@@ -133,10 +137,12 @@ def train_adapter(
     on_step: OnStep,
     precision: str = "bf16",
     seed: int = 0,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
-    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all).
+    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all; of
+    another conditioning k = 0 and all).
 
     Args:
         base: frozen, on the device to train on.
@@ -147,6 +153,7 @@ def train_adapter(
         on_step: called after every step.
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
+        conditioning: kind of the examples' layouts.
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
@@ -164,7 +171,7 @@ def train_adapter(
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
-        ks = [sample_k(generator, layout.shape[1]) for _ in items]
+        ks = [sample_k(generator, layout.shape[1], ordered=conditioning == LAYOUT) for _ in items]
         captions = drop_captions([item.caption for item in items], ks, generator)
         batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
@@ -172,7 +179,7 @@ def train_adapter(
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
     def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision)
+        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
         adapter.train()
 
     Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
@@ -180,14 +187,21 @@ def train_adapter(
 
 
 def write_samples(
-    base: DiffusionModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
+    base: DiffusionModel,
+    adapter: LayoutControlNet,
+    examples: Sequence[Example],
+    path: Path,
+    precision: str,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at k = 0, 1, 5 and all."""
+    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
-    rows.append(np.stack([layout_picture(example.layout, height, width) for example in examples]))
-    for k in sorted({0, 1, min(5, adapter.config.num_components), adapter.config.num_components}):
+    rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
+    components: int = adapter.config.num_components
+    between = {1, min(5, components)} if conditioning == LAYOUT else set()
+    for k in sorted({0, components} | between):
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)
