@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from augment.conditioning.cells import to_cells
+from augment.conditioning.options import CHANNELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class Canny:
     low: float = 100
     high: float = 200
     kind: ClassVar[str] = "canny"
-    channels: ClassVar[int] = 64
+    channels: ClassVar[int] = CHANNELS["canny"]
     needs_labels: ClassVar[bool] = False
 
     def maps(

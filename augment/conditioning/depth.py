@@ -10,6 +10,7 @@ import torch
 
 from augment.backbones.transformer import weights_digest
 from augment.conditioning.cells import grid_of, to_cells
+from augment.conditioning.options import CHANNELS
 from augment.errors import UserError
 from augment.loading import load_whole, quiet
 
@@ -29,7 +30,7 @@ class Depth:
     """
 
     kind: ClassVar[str] = "depth"
-    channels: ClassVar[int] = 16
+    channels: ClassVar[int] = CHANNELS["depth"]
     needs_labels: ClassVar[bool] = False
 
     def __init__(self, model: str, device: str = "cpu") -> None:

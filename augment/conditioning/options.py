@@ -18,6 +18,8 @@ TITLES: dict[str, str] = {
     "label": "label maps",
     "soft_edge": "soft edges",
 }
+# Channels of the maps of each kind, if neither components nor classes are their number.
+CHANNELS = {"canny": 64, "soft_edge": 64, "depth": 16}
 # The largest gradient that OpenCV's Canny compares with its thresholds: 255 in both directions, weighted by 4.
 STEEPEST = 2040
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,16 +20,28 @@ if TYPE_CHECKING:
 _GOLDEN = 0.618034
 
 
-def conditioning_picture(kind: str, maps: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+def conditioning_picture(
+    kind: str,
+    maps: NDArray[np.floating],
+    height: int,
+    width: int,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> NDArray[np.uint8]:
     """Show the maps `[K, h, w]` of one image as `uint8 [height, width, 3]`.
 
     Edges are white, depth is grey with two deviations filling the range, and each class has a colour, mixed by its
     share of a cell; what has no class is black. For layouts see `layout_picture`.
+
+    Args:
+        kind: of the conditioning.
+        maps: `[K, h, w]`.
+        height, width: of the picture.
+        palette: colours of the classes of a label map; None takes some of its own.
     """
     if kind == LAYOUT:
         return layout_picture(maps, height, width)
     if kind == "label":
-        colors = class_colors(len(maps))
+        colors = class_colors(len(maps)) if palette is None else np.array(palette, np.float32)
         levels = np.einsum("khw,kc->hwc", maps.astype(np.float32), colors)
     else:
         plane = from_cells(maps.astype(np.float32))

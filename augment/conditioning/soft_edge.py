@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 
 from augment.conditioning.cells import to_cells
+from augment.conditioning.options import CHANNELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Pixels along each side that are averaged into one channel: the blur leaves hardly anything finer.
-BLOCK = 2
 # A gradient below one level of grey is noise.
 FAINTEST = 1 / 255
 
@@ -27,12 +26,12 @@ class SoftEdge:
 
     The gradient g is that of the brightness after a Gaussian blur, in units of the contrast of a step that has it. The
     value is g / (g + m) with the mean m of g over the image: 0.5 is as steep as the mean, and a darker or flatter
-    copy of an image has nearly the same edges.
+    copy of an image has nearly the same edges. There is a channel for each pixel of a cell, as of Canny edges.
     """
 
     sigma: float = 1.5
     kind: ClassVar[str] = "soft_edge"
-    channels: ClassVar[int] = 16
+    channels: ClassVar[int] = CHANNELS["soft_edge"]
     needs_labels: ClassVar[bool] = False
 
     def maps(
@@ -41,7 +40,7 @@ class SoftEdge:
         labels: NDArray[np.unsignedinteger] | None = None,  # noqa: ARG002 - see `Conditioning`
     ) -> NDArray[np.float16]:
         """See `Conditioning.maps`; values are 0..1, those of a constant image 0."""
-        return to_cells(np.stack([self.edges(image) for image in images]), BLOCK)
+        return to_cells(np.stack([self.edges(image) for image in images]))
 
     def edges(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Soft edges `float32 [H, W]` in 0..1 of an RGB image `uint8 [H, W, 3]`."""

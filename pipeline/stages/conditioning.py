@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from augment.conditioning import LAYOUT, TITLES, Conditioning
+from augment.conditioning.options import CHANNELS
 from augment.errors import UserError
 from pipeline.checks.depth import require_depth
 from pipeline.stages.job import Job
@@ -73,17 +74,15 @@ def conditioning_channels(job: Job) -> int:
     """
     if is_layout(job.config):
         return job.config.layout.k_max
-    return int(expected_facts(job)["channels"])
+    return CHANNELS.get(job.config.conditioning) or _plain(job).channels
 
 
 def expected_facts(job: Job) -> Mapping[str, Any]:
     """The facts of a conditioning other than the neural layout; those of its model only where it is in a folder."""
     if job.config.conditioning == "depth":
-        from augment.conditioning.depth import Depth
-
         name = job.config.depth.model or ""
         known = {"revision": _revision(name)} if Path(name).is_dir() else {}
-        return {"kind": Depth.kind, "channels": Depth.channels, **known}
+        return {"kind": job.config.conditioning, "channels": conditioning_channels(job), **known}
     return _plain(job).facts()
 
 

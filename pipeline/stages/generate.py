@@ -22,7 +22,7 @@ from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import conditioning_channels
 from pipeline.stages.extract import ExtractStep
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_generator, start_adapter
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import ShardStep
@@ -101,6 +101,8 @@ class GenerateStep(StoreStep):
         if ks == ALL:
             return (channels,)
         if conditioning != LAYOUT and set(ks) - {0, channels}:
+            # Of an adapter for something else, this is not the first thing to say.
+            start_adapter(self.config)
             raise UserError(
                 f"generate.ks={list(ks)}: the {channels} channels of conditioning={conditioning} have no order, so the "
                 f"adapter reads all of them: give generate.ks=all, or [0, {channels}] to compare with images without"

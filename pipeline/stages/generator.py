@@ -59,9 +59,10 @@ def start_adapter(config: Config) -> Path | None:
     folder = adapter_folder(config.generator.adapter)
     components, k_max = adapter_components(folder), config.layout.k_max
     if (kind := saved_conditioning(folder)["kind"]) != config.conditioning:
+        more = ", layout.basis=own" if config.conditioning == LAYOUT else ", generate.ks=all"
         raise UserError(
             f"generator.adapter={config.generator.adapter} reads {TITLES[kind]}, not {TITLES[config.conditioning]}: "
-            f"train a new one with generator.adapter=null and adapt.steps=N, or take conditioning={kind}"
+            f"take conditioning={kind}, or train a new one with generator.adapter=null and adapt.steps=N{more}"
         )
     if kind == LAYOUT and components != k_max:
         raise UserError(
