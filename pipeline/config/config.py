@@ -17,8 +17,9 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
+from pipeline.stages.conditioning import ALL
 from pipeline.stages.fit import BackboneOptions, LayoutOptions
-from pipeline.stages.generate import ALL, GenerateOptions
+from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
 from pipeline.stages.registry import STEPS
 from pipeline.stages.shard import ShardOptions

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from augment.conditioning import LAYOUT, TITLES, Conditioning
 from augment.conditioning.options import CHANNELS
 from augment.errors import UserError
 from pipeline.checks.depth import require_depth
+from pipeline.stages.generator import start_adapter
 from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.mismatch import content_of
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # Makes the conditioning in a worker, with its model on a device.
 LoadConditioning: TypeAlias = Callable[[str], Conditioning]
+
+# The value of generate.ks for one k, as many as there are.
+ALL: Literal["all"] = "all"
 
 CONDITIONING_NAMES = {
     "conditioning": "conditioning",
@@ -75,6 +79,25 @@ def conditioning_channels(job: Job) -> int:
     if is_layout(job.config):
         return job.config.layout.k_max
     return CHANNELS.get(job.config.conditioning) or _plain(job).channels
+
+
+def ks_to_paint(job: Job) -> tuple[int, ...]:
+    """The numbers of components or channels that `generate.ks` means.
+
+    Raises:
+        UserError: one takes a part of channels that have no order; or see `load_other`.
+    """
+    ks, conditioning, channels = job.config.generate.ks, job.config.conditioning, conditioning_channels(job)
+    if ks == ALL:
+        return (channels,)
+    if conditioning != LAYOUT and set(ks) - {0, channels}:
+        # Of an adapter for something else, this is not the first thing to say.
+        start_adapter(job.config)
+        raise UserError(
+            f"generate.ks={list(ks)}: the {channels} channels of conditioning={conditioning} have no order, so the "
+            f"adapter reads all of them: give generate.ks=all, or [0, {channels}] to compare with images without"
+        )
+    return ks
 
 
 def expected_facts(job: Job) -> Mapping[str, Any]:

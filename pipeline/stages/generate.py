@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from augment.conditioning import LAYOUT
-from augment.errors import NotFinite, UserError
+from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
@@ -20,9 +20,9 @@ from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
-from pipeline.stages.conditioning import conditioning_channels
+from pipeline.stages.conditioning import ks_to_paint
 from pipeline.stages.extract import ExtractStep
-from pipeline.stages.generator import BASE_NAMES, require_generator, start_adapter
+from pipeline.stages.generator import BASE_NAMES, require_generator
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import ShardStep
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from augment.lumen.layout_sampler import LayoutSampler, Request
 
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
-# The value of ks for one k, as many as there are.
-ALL: Literal["all"] = "all"
 
 
 class GenerateOptions(Options):
@@ -92,22 +90,8 @@ class GenerateStep(StoreStep):
 
     @cached_property
     def ks(self) -> tuple[int, ...]:
-        """The numbers of components or channels to paint with.
-
-        Raises:
-            UserError: one takes a part of channels that have no order.
-        """
-        ks, conditioning, channels = self.config.generate.ks, self.config.conditioning, conditioning_channels(self.job)
-        if ks == ALL:
-            return (channels,)
-        if conditioning != LAYOUT and set(ks) - {0, channels}:
-            # Of an adapter for something else, this is not the first thing to say.
-            start_adapter(self.config)
-            raise UserError(
-                f"generate.ks={list(ks)}: the {channels} channels of conditioning={conditioning} have no order, so the "
-                f"adapter reads all of them: give generate.ks=all, or [0, {channels}] to compare with images without"
-            )
-        return ks
+        """The numbers of components or channels to paint with; see `ks_to_paint`."""
+        return ks_to_paint(self.job)
 
     @cached_property
     def sources(self) -> SourceImages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from augment.conditioning.options import CannyOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import REPORTING_KEYS, AdaptOptions
 from downstream.options import DownstreamOptions
@@ -19,6 +20,11 @@ def test_adapt() -> None:
         "warmup_steps": 100,
         "ema_decay": 0.999,
     }
+
+
+def test_conditionings() -> None:
+    assert CannyOptions().model_dump() == {"low": 100, "high": 200}
+    assert SoftEdgeOptions().model_dump() == {"sigma": 1.5}
 
 
 def test_curate() -> None:
