@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
-
-@cache
-def _library() -> ModuleType:
-    """Albumentations, without its look on the network for a newer version at import."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    return albumentations
+# Changes take their random numbers from a generator of their own, which threads must not share.
+_of_thread = local()
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -35,15 +27,19 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     Returns:
         `uint8 [H, W, 3]`.
     """
-    changes = _random_changes()
+    if not hasattr(_of_thread, "changes"):
+        _of_thread.changes = _random_changes()
+    changes = _of_thread.changes
     changes.set_random_seed(seed)
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
 
 
-@cache
 def _random_changes() -> Any:
-    library = _library()
+    # Albumentations looks on the network for a newer version when it is imported.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations as library
+
     return library.Compose(
         [
             library.OneOf(

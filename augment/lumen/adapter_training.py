@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
+from augment.errors import UserError
+from augment.layouts.views import choose_views
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.lumen.trainer import Trainer, log_uniform_int
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
-    from augment.lumen.options import TrainerOptions
+    from augment.lumen.options import AdaptOptions
     from augment.progress import OnStep
 
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
@@ -41,11 +43,20 @@ class Example:
         image: `uint8 [H, W, 3]`.
         layout: `float16 [K, h, w]`.
         caption: text for the image.
+        views: `float16 [V, K, h, w]`, the layouts of photometric copies of the image; None without any.
     """
 
     image: NDArray[np.uint8]
     layout: NDArray[np.float16]
     caption: str
+    views: NDArray[np.float16] | None = None
+
+    def layout_of(self, view: int | None) -> NDArray[np.float16]:
+        """The layout `float16 [K, h, w]` of a view, or that of the image where it is None."""
+        if view is None:
+            return self.layout
+        assert self.views is not None
+        return self.views[view]
 
 
 class Examples(Protocol):
@@ -132,7 +143,7 @@ def train_adapter(
     base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Examples,
-    options: TrainerOptions,
+    options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
     precision: str = "bf16",
@@ -148,15 +159,23 @@ def train_adapter(
         base: frozen, on the device to train on.
         adapter: gets the averaged weights at the end.
         examples: training data.
-        options: length and speed.
+        options: length and speed, and the share of the samples that are shown with the layout of a view.
         folder: where the run is kept.
         on_step: called after every step.
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
+
+    Raises:
+        UserError: views are to be trained on, and the examples have none.
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
+    share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
+    if share and not views:
+        raise UserError(
+            f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
+        )
     cache: dict[int, Tensor] = {}
 
     @torch.no_grad()
@@ -170,9 +189,12 @@ def train_adapter(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
-        layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
-        ks = [sample_k(generator, layout.shape[1], ordered=conditioning == LAYOUT) for _ in items]
+        ks = [sample_k(generator, len(items[0].layout), ordered=conditioning == LAYOUT) for _ in items]
         captions = drop_captions([item.caption for item in items], ks, generator)
+        # After all other random choices, which are the same with and without views.
+        chosen = choose_views(len(items), views, share, generator)
+        layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
+        layout = torch.from_numpy(layouts).float().to(base.device)
         batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
 

@@ -66,6 +66,7 @@ class Config(Options):
                 "depth.model: conditioning=depth needs a hub id or folder of a depth estimation model, such as "
                 "depth-anything/Depth-Anything-V2-Small-hf"
             )
+        self._check_views()
         self._check_splits()
         if self.generator.adapter is None and self.adapt.steps == 0:
             raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
@@ -86,6 +87,19 @@ class Config(Options):
             raise ValueError(
                 "layout.basis: 'own' gives the adapter components that it was not trained on; "
                 "give adapt.steps, or take basis 'adapter'"
+            )
+
+    def _check_views(self) -> None:
+        """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""
+        if self.adapt.steps and self.adapt.view_share and not self.layout.views:
+            raise ValueError(
+                f"adapt.view_share: {self.adapt.view_share} of the training samples need the layout of a photometric "
+                "copy; give layout.views of 1 or more, or adapt.view_share 0"
+            )
+        if self.layout.views and self.conditioning == "label":
+            raise ValueError(
+                f"layout.views: {self.layout.views} photometric copies of an image have the same labels, which is all "
+                "that conditioning=label reads; give 0"
             )
 
     def _check_splits(self) -> None:

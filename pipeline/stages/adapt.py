@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -13,7 +13,7 @@ import numpy as np
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import REPORTING_KEYS, AdaptOptions
+from augment.lumen.options import AdaptOptions
 from augment.prompts import Prompt
 from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
@@ -37,7 +37,7 @@ from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import contents_of
+from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, taxonomy_of
 from pipeline.workspace.artifact import Record, read_record
@@ -93,6 +93,14 @@ class AdaptStep(ArtifactStep):
         """Check that the adapter to start from reads the conditioning."""
         start_adapter(self.config)
 
+    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
+        """Remark on views of layouts that no training uses."""
+        views, options = self.config.layout.views, self.config.adapt
+        if not views or (options.steps and options.view_share):
+            return []
+        key = "adapt.view_share" if options.steps else "adapt.steps"
+        return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
+
     def check_models(self) -> None:
         """Check that the base model exists, and that the adapter to start from fits it and the conditioning."""
         require_generator(self.config)
@@ -112,7 +120,7 @@ class AdaptStep(ArtifactStep):
             inputs |= {
                 "base": identity(self.config.generator.base),
                 "layouts": content_digest(self.job.step(ExtractStep).store),
-                "options": options.model_dump(exclude=REPORTING_KEYS),
+                "options": options.semantic,
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
                 **caption_inputs(self.job),
@@ -139,7 +147,7 @@ class AdaptStep(ArtifactStep):
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
-            source=paired_source(self.job, "image", "label"),
+            source=paired_source(self.job, "image", "label", views=options.view_share > 0),
             options=options,
             precision=self.config.generator.precision,
             seed=self.config.seed,
@@ -156,10 +164,11 @@ class AdaptStep(ArtifactStep):
         return f"{options.steps} steps on {len(keys)} images"
 
 
-def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
-    """Parts of the real samples with their layouts and captions."""
+def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
+    """Parts of the real samples with their layouts, the views of these if asked for, and captions."""
     real = StoreSource(job.step(ShardStep).url, parts)
-    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, ("layout",))))
+    of_layouts: tuple[Part, ...] = ("layout", "views") if views else ("layout",)
+    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, of_layouts)))
 
 
 def class_names(job: Job) -> tuple[str, ...]:
@@ -191,10 +200,10 @@ class StoredExamples:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Example:
-        """Image, layout and caption of one sample.
+        """Image, layout, views and caption of one sample.
 
         Raises:
-            CorruptStore: its bytes do not decode.
+            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
         """
         from augment.lumen.adapter_training import Example
 
@@ -205,7 +214,7 @@ class StoredExamples:
         fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
         if fitted.shortened:
             self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text)
+        return Example(sample.image, sample.layout, fitted.text, sample.views)
 
 
 @dataclass
