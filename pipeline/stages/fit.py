@@ -23,6 +23,7 @@ from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.conditioning import is_layout
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
     from augment.layouts.moments import FeatureMoments, SceneMoments
+    from pipeline.config import Config
 
 # Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
 USED, OWN = "layouts", "own"
@@ -99,6 +101,11 @@ class FitStep(ArtifactStep):
         "fitting": "layout",
         "adapter_basis": content_of("the basis of generator.adapter"),
     }
+
+    @classmethod
+    def left_out(cls, config: Config) -> str:
+        """See `Step.left_out`."""
+        return "" if is_layout(config) else f"conditioning={config.conditioning} has no basis to fit; layout has one"
 
     @classmethod
     def digest_in(cls, workspace: Workspace) -> JSON | None:
