@@ -12,8 +12,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from augment.errors import NotFinite, UserError
+from augment.layouts.fusion import equal_variance_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,6 +37,8 @@ class LayoutBasis:
         backbone: name of the backbone that gave the features.
         revision: its revision.
         count: feature vectors the basis was fitted on.
+        scale: `float64 [C]`, factors of the features of a fusion of backbones, which mean, components and eigenvalues
+            are of; None leaves the features as they are.
     """
 
     mean: NDArray[np.float64]
@@ -43,10 +47,24 @@ class LayoutBasis:
     backbone: str
     revision: str
     count: int
+    scale: NDArray[np.float64] | None = None
 
     @classmethod
-    def fit(cls, moments: FeatureMoments, num_components: int, backbone: str, revision: str) -> LayoutBasis:
+    def fit(
+        cls,
+        moments: FeatureMoments,
+        num_components: int,
+        backbone: str,
+        revision: str,
+        groups: Sequence[int] = (),
+    ) -> LayoutBasis:
         """Principal components of the data behind `moments`, by an eigendecomposition of its covariance.
+
+        Args:
+            moments: of the features.
+            num_components: components to keep, K.
+            backbone, revision: that gave the features.
+            groups: channels of each backbone of a fusion, which are scaled to equal total variance first.
 
         Raises:
             UserError: `num_components` is more than there are channels, or than vectors to fit on.
@@ -60,6 +78,9 @@ class LayoutBasis:
             )
         if not (np.isfinite(moments.mean).all() and np.isfinite(moments.m2).all()):
             raise NotFinite(f"the moments of {backbone!r} are not finite: fit them on features that are")
+        scale = equal_variance_scale(np.diag(moments.covariance), groups) if len(groups) > 1 else None
+        if scale is not None:
+            moments = moments.scaled(scale)
         values, vectors = np.linalg.eigh(moments.covariance)
         values, vectors = values[::-1].clip(min=0), vectors[:, ::-1].T[:num_components]
         largest = np.abs(vectors).argmax(axis=1)
@@ -71,6 +92,7 @@ class LayoutBasis:
             backbone,
             revision,
             moments.count,
+            scale,
         )
 
     @property
@@ -82,7 +104,7 @@ class LayoutBasis:
     def digest(self) -> str:
         """SHA-256 in hex over everything that a projection depends on."""
         digest = hashlib.sha256(f"{self.backbone}\0{self.revision}".encode())
-        for array in (self.mean, self.components, self.eigenvalues):
+        for array in self._arrays().values():
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -90,7 +112,7 @@ class LayoutBasis:
         """Project features `float [B, C, h, w]` on this basis, each component at unit variance on the fit data.
 
         Returns:
-            The layout, `float32 [B, K, h, w]`.
+            The layout, `float32 [B, K, h, w]`, on the device of the features.
 
         Raises:
             UserError: features and basis differ in their number of channels.
@@ -102,21 +124,29 @@ class LayoutBasis:
             )
         scale = 1 / np.sqrt(np.maximum(self.eigenvalues[: self.num_components], 1e-12))
         weight = torch.from_numpy(self.components * scale[:, None])
-        bias = -weight @ torch.from_numpy(self.mean)
-        return torch.einsum("kc,bchw->bkhw", weight.float(), features.float()) + bias.float().view(1, -1, 1, 1)
+        bias = (-weight @ torch.from_numpy(self.mean)).float().to(features.device)
+        if self.scale is not None:
+            weight = weight * torch.from_numpy(self.scale)
+        weight = weight.float().to(features.device)
+        return torch.einsum("kc,bchw->bkhw", weight, features.float()) + bias.view(1, -1, 1, 1)
 
     def explained_variance(self, k: int, moments: FeatureMoments | None = None) -> float:
         """Share (0..1) of the variance that the first `k` components hold, on the fit data or on other `moments`."""
         if moments is None:
             return float(self.eigenvalues[:k].sum() / self.eigenvalues.sum())
+        if self.scale is not None:
+            moments = moments.scaled(self.scale)
         first = self.components[:k]
         return float(np.trace(first @ moments.covariance @ first.T) / np.trace(moments.covariance))
+
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        arrays = {"mean": self.mean, "components": self.components, "eigenvalues": self.eigenvalues}
+        return arrays if self.scale is None else {**arrays, "scale": self.scale}
 
     def save(self, folder: Path) -> None:
         """Write the basis to `folder` as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"mean": self.mean, "components": self.components, "eigenvalues": self.eigenvalues}
-        save_file(arrays, folder / BASIS_FILE)
+        save_file(self._arrays(), folder / BASIS_FILE)
         facts = {
             "backbone": self.backbone,
             "revision": self.revision,

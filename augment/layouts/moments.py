@@ -7,6 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from augment.errors import NotFinite
 
@@ -25,21 +26,27 @@ class FeatureMoments:
     m2: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
-        """Moments of the rows of `features [N, C]`, accumulated in float64.
+    def of(cls, features: NDArray[np.floating] | torch.Tensor) -> FeatureMoments:
+        """Moments of the rows of `features [N, C]`, accumulated in float64; those of a tensor on its device.
 
         Raises:
             NotFinite: a feature is NaN or infinite.
         """
-        rows = np.asarray(features, dtype=np.float64)
-        if not np.isfinite(rows).all():
+        if isinstance(features, torch.Tensor) and features.device.type not in ("cpu", "mps"):
+            count, mean, m2, broken = moments_on_device(features)
+        else:
+            # The CPU is faster through NumPy, which computes half of a symmetric product; Apple's GPUs lack float64.
+            rows = np.asarray(features.cpu() if isinstance(features, torch.Tensor) else features, dtype=np.float64)
+            broken = int((~np.isfinite(rows)).any(axis=1).sum())
+            mean = rows.mean(axis=0)
+            centred = rows - mean
+            count, m2 = len(rows), centred.T @ centred
+        if broken:
             raise NotFinite(
-                f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} feature vectors hold NaN or infinite "
-                "values: the backbone's weights are damaged; get the model again"
+                f"{broken} of {count} feature vectors hold NaN or infinite values: the backbone's weights are "
+                "damaged; get the model again"
             )
-        mean = rows.mean(axis=0)
-        centred = rows - mean
-        return cls(len(rows), mean, centred.T @ centred)
+        return cls(count, mean, m2)
 
     def merge(self, other: FeatureMoments) -> FeatureMoments:
         """Moments of the union of two disjoint sets.
@@ -61,3 +68,20 @@ class FeatureMoments:
     def covariance(self) -> NDArray[np.float64]:
         """Population covariance `float64 [C, C]`."""
         return self.m2 / self.count
+
+    def scaled(self, scale: NDArray[np.float64]) -> FeatureMoments:
+        """Moments of the same vectors, each channel times its factor in `scale [C]`."""
+        return FeatureMoments(self.count, self.mean * scale, self.m2 * np.outer(scale, scale))
+
+
+def moments_on_device(features: torch.Tensor) -> tuple[int, NDArray[np.float64], NDArray[np.float64], int]:
+    """Count, mean, centred second moment and number of rows that are not finite of `features [N, C]`.
+
+    All is computed in float64 on the device of the features; only the sums leave it.
+    """
+    rows = features.double()
+    broken = (~torch.isfinite(rows)).any(dim=1).sum()
+    mean = rows.mean(dim=0)
+    centred = rows - mean
+    m2 = centred.T @ centred
+    return len(rows), mean.cpu().numpy(), m2.cpu().numpy(), int(broken)

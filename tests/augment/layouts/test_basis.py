@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from augment.errors import NotFinite, UserError
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.moments import FeatureMoments
+from augment.layouts.moments import FeatureMoments, moments_on_device
 from augment.layouts.pictures import layout_picture
 
 
@@ -42,6 +42,19 @@ def test_moments_survive_a_large_mean() -> None:
     rows = vectors(0, 1000) + 1e7
     merged = FeatureMoments.merged(FeatureMoments.of(part) for part in np.split(rows, 10))
     np.testing.assert_allclose(merged.covariance, np.cov(rows.T, bias=True), rtol=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+@settings(deadline=None, max_examples=20)
+def test_moments_on_a_device_are_those_of_the_cpu(seed: int, count: int) -> None:
+    rows = torch.from_numpy(vectors(seed, count)).float()
+    found, (size, mean, m2, broken) = FeatureMoments.of(rows), moments_on_device(rows)
+    assert (size, broken) == (found.count, 0) and found.mean.dtype == mean.dtype == m2.dtype == np.float64
+    np.testing.assert_allclose(mean, found.mean, rtol=1e-12)
+    np.testing.assert_allclose(m2, found.m2, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(found.m2, FeatureMoments.of(rows.numpy()).m2)
+    rows[0, 0] = torch.nan
+    assert moments_on_device(rows)[3] == 1
 
 
 @given(st.integers(0, 2**32 - 1))
