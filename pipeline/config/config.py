@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, create_model, model_validator
 
+from augment.backbones.options import BackboneOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
 from augment.options import AbsolutePath, Name, Options, Seed, Url
@@ -15,7 +16,7 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
-from pipeline.stages.fit import BackboneOptions, LayoutOptions
+from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
 from pipeline.stages.registry import STEPS

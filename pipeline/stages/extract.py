@@ -42,7 +42,7 @@ class ExtractStep(StoreStep):
 
     def check_models(self) -> None:
         """Check that the backbone exists."""
-        require_reachable_backbone(self.config.backbone.name)
+        require_reachable_backbone(self.config.backbone.reference)
 
     def size(self) -> Size:
         """Those of the real store."""
@@ -53,7 +53,7 @@ class ExtractStep(StoreStep):
         real = self.job.step(ShardStep).store
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
-            "backbone": backbone_identity(self.config.backbone.name),
+            "backbone": backbone_identity(self.config.backbone.reference),
             "basis": basis_digest(self.job.step(FitStep).used),
             "k_max": self.config.layout.k_max,
         }
@@ -63,7 +63,7 @@ class ExtractStep(StoreStep):
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
         used, k_max = str(self.job.step(FitStep).used), self.config.layout.k_max
-        stage = Extract(self.config.backbone.name, used, k_max, **self.for_model)
+        stage = Extract(self.config.backbone.reference, used, k_max, **self.for_model)
         return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from augment.backbones.options import BackboneOptions
 from augment.errors import UserError
 from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
 from augment.options import AbsolutePath, Name
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
 from pipeline.engine import training_progress
-from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
@@ -61,7 +61,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     device = device_of(config.device)
     require_free_destination(config.destination)
     require_same_request(config)
-    backbone = load_backbone(config.backbone.name, config.device)
+    backbone = load_backbone(config.backbone.reference, config.device)
     if not isinstance(backbone, LayeredBackbone):
         raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     sources = {
@@ -105,7 +105,8 @@ def request_of(config: PretrainConfig) -> dict[str, JSON]:
     """The options that a workspace keeps: all but paths, device, threads, reporting, and the steps of the diffusion."""
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
     lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
-    return config.model_dump(mode="json", exclude={**places, **lengths})
+    request = config.model_dump(mode="json", exclude={**places, **lengths})
+    return {**request, "backbone": config.backbone.model_dump(mode="json", exclude_defaults=True)}
 
 
 def require_same_request(config: PretrainConfig) -> None:

@@ -160,7 +160,7 @@ def _basis(
         for batch in _batches(pixels[: len(source.images)]):
             with autocast(device, options.diffusion.precision):
                 features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
-            parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels).numpy()))
+            parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels)))
     moments = FeatureMoments.merged(parts)
     basis = LayoutBasis.fit(moments, options.model.num_components, backbone.name, backbone.revision)
     basis.save(folder)
@@ -197,7 +197,7 @@ def _encode(
             latents.append(base.encode(stacked).half().cpu())
             with autocast(base.device, precision):
                 features = backbone.features(stacked, base.stride)
-            layouts.append(basis.project(features).half())
+            layouts.append(basis.project(features).half().cpu())
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
         encoded = {"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}
