@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from augment.errors import UserError
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.fit import FitStep, require_reachable_backbone
 from pipeline.stages.reading import StoreSource
@@ -88,6 +89,11 @@ class Extract:
 
         self._model = load_backbone(self.backbone, self.device)
         self._basis = LayoutBasis.load(Path(self.basis))
+        if self._model.revision != self._basis.revision:
+            raise UserError(
+                f"backbone.name={self.backbone}: this machine has revision {self._model.revision[:8]}, and the basis "
+                f"was fitted on {self._basis.revision[:8]}: give every machine the same files, or --redo fit"
+            )
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         """Layouts `float16 [k_max, H / 8, W / 8]` of a batch of images of one size."""

@@ -22,6 +22,7 @@ from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
+from pipeline.engine.overlap import read_ahead
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
@@ -215,13 +216,15 @@ class FitMoments:
 
         assert self._model is not None
         parts = []
-        for images in self.batches(unit):
-            features = self.features(images)
-            rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-            try:
-                parts.append(FeatureMoments.of(rows))
-            except NotFinite as error:
-                raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
+        # The next images are read and decoded while the model computes.
+        with read_ahead(self.batches(unit), depth=2) as batches:
+            for images in batches:
+                features = self.features(images)
+                rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+                try:
+                    parts.append(FeatureMoments.of(rows))
+                except NotFinite as error:
+                    raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
         groups = getattr(self._model, "channel_groups", (self._model.channels,))
         return UnitMoments(FeatureMoments.merged(parts), self._model.revision, groups)
 
