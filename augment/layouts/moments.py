@@ -1,20 +1,24 @@
-"""Mergeable moments of feature vectors."""
+"""Mergeable moments of feature vectors: of images, and of the same places in several views."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from augment.errors import NotFinite
+from augment.layouts.position import PositionMoments
+from augment.layouts.rows import as_rows, on_host, rows_of_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    import torch
     from numpy.typing import NDArray
+
+    from augment.layouts.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,13 @@ class FeatureMoments:
         Raises:
             NotFinite: a feature is NaN or infinite.
         """
-        if isinstance(features, torch.Tensor) and features.device.type not in ("cpu", "mps"):
-            count, mean, m2, broken = moments_on_device(features)
-        else:
-            # The CPU is faster through NumPy, which computes half of a symmetric product; Apple's GPUs lack float64.
-            rows = np.asarray(features.cpu() if isinstance(features, torch.Tensor) else features, dtype=np.float64)
-            broken = int((~np.isfinite(rows)).any(axis=1).sum())
-            mean = rows.mean(axis=0)
-            centred = rows - mean
-            count, m2 = len(rows), centred.T @ centred
-        if broken:
-            raise NotFinite(
-                f"{broken} of {count} feature vectors hold NaN or infinite values: the backbone's weights are "
-                "damaged; get the model again"
-            )
-        return cls(count, mean, m2)
+        return cls._of_rows(as_rows(features))
+
+    @classmethod
+    def _of_rows(cls, rows: Rows) -> FeatureMoments:
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        return cls(len(rows), on_host(mean), on_host(centred.T @ centred))
 
     def merge(self, other: FeatureMoments) -> FeatureMoments:
         """Moments of the union of two disjoint sets.
@@ -74,14 +70,71 @@ class FeatureMoments:
         return FeatureMoments(self.count, self.mean * scale, self.m2 * np.outer(scale, scale))
 
 
-def moments_on_device(features: torch.Tensor) -> tuple[int, NDArray[np.float64], NDArray[np.float64], int]:
-    """Count, mean, centred second moment and number of rows that are not finite of `features [N, C]`.
+@dataclass(frozen=True)
+class SceneMoments:
+    """Moments of places that are seen in an image and in photometric copies of it.
 
-    All is computed in float64 on the device of the features; only the sums leave it.
+    Attributes:
+        images: of the features of the images themselves.
+        scene: of the mean of each place over its views, the image and its copies: what is there.
+        within: `float64 [C, C]`, sum over places of the sample covariance of the views of a place: how it looks.
+        position: what the position explains of the mean over the views.
     """
-    rows = features.double()
-    broken = (~torch.isfinite(rows)).any(dim=1).sum()
-    mean = rows.mean(dim=0)
-    centred = rows - mean
-    m2 = centred.T @ centred
-    return len(rows), mean.cpu().numpy(), m2.cpu().numpy(), int(broken)
+
+    images: FeatureMoments
+    scene: FeatureMoments
+    within: NDArray[np.float64]
+    position: PositionMoments
+
+    @classmethod
+    def of(
+        cls,
+        images: NDArray[np.floating] | torch.Tensor,
+        copies: NDArray[np.floating] | Sequence[NDArray[np.floating] | torch.Tensor],
+    ) -> SceneMoments:
+        """Moments of feature maps, accumulated in float64; those of tensors on their device.
+
+        Args:
+            images: features of the images, `[B, C, h, w]`.
+            copies: features of V photometric copies of each, `[V, B, C, h, w]`; V may be 0.
+
+        Raises:
+            NotFinite: a feature is NaN or infinite.
+        """
+        height, width = images.shape[2:]
+        views = [rows_of_maps(view) for view in (images, *copies)]
+        own = FeatureMoments._of_rows(views[0])
+        if len(views) == 1:
+            return cls(own, own, np.zeros_like(own.m2), PositionMoments.of(views[0], height, width))
+        mean = reduce(add, views) / len(views)
+        deviations = (view - mean for view in views)
+        within = on_host(reduce(add, (rows.T @ rows for rows in deviations)) / (len(views) - 1))
+        return cls(own, FeatureMoments._of_rows(mean), within, PositionMoments.of(mean, height, width))
+
+    def merge(self, other: SceneMoments) -> SceneMoments:
+        """Moments of the union of two disjoint sets."""
+        return SceneMoments(
+            self.images.merge(other.images),
+            self.scene.merge(other.scene),
+            self.within + other.within,
+            self.position.merge(other.position),
+        )
+
+    @classmethod
+    def merged(cls, parts: Iterable[SceneMoments]) -> SceneMoments:
+        """Merge parts in their order: a fixed order gives the same bits."""
+        return reduce(cls.merge, parts)
+
+    @property
+    def appearance(self) -> NDArray[np.float64]:
+        """Covariance `float64 [C, C]` within the views of one place."""
+        return self.within / self.images.count
+
+    def scaled(self, scale: NDArray[np.float64]) -> SceneMoments:
+        """Moments of the same features, each channel times its factor in `scale [C]`."""
+        return SceneMoments(
+            self.images.scaled(scale),
+            self.scene.scaled(scale),
+            self.within * np.outer(scale, scale),
+            PositionMoments(self.position.gram, self.position.cross * scale),
+        )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from augment.layouts.options import BasisOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
@@ -79,5 +80,6 @@ class PretrainOptions(Options):
 
     seed: Seed = Field(default=0, description="seed of the training")
     model: ModelOptions = ModelOptions()
+    basis: BasisOptions = BasisOptions()
     decoder: ScratchOptions
     diffusion: ScratchOptions

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from augment.files import written_whole
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.moments import FeatureMoments
+from augment.layouts.fitting import fit_basis, scene_moments
+from augment.layouts.moments import SceneMoments
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Example
@@ -155,14 +156,18 @@ def _basis(
     if (folder / "basis.json").exists():
         return LayoutBasis.load(folder)
     log("fitting the layout basis")
-    parts = []
+
+    def encode(images: NDArray[np.uint8]) -> torch.Tensor:
+        with autocast(device, options.diffusion.precision):
+            return backbone.features(images)
+
+    parts, generator = [], np.random.default_rng(options.seed)
     for pixels, source in zip(crops, sources, strict=True):
         for batch in _batches(pixels[: len(source.images)]):
-            with autocast(device, options.diffusion.precision):
-                features = backbone.features(np.stack(batch)).permute(0, 2, 3, 1)
-            parts.append(FeatureMoments.of(features.reshape(-1, backbone.channels)))
-    moments = FeatureMoments.merged(parts)
-    basis = LayoutBasis.fit(moments, options.model.num_components, backbone.name, backbone.revision)
+            seeds = generator.integers(2**63, size=(len(batch), options.basis.copies)).tolist()
+            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis))
+    moments = SceneMoments.merged(parts)
+    basis = fit_basis(moments, options.model.num_components, backbone.name, backbone.revision, options.basis)
     basis.save(folder)
     return basis
 
@@ -196,7 +201,7 @@ def _encode(
             stacked = np.stack(batch)
             latents.append(base.encode(stacked).half().cpu())
             with autocast(base.device, precision):
-                features = backbone.features(stacked, base.stride)
+                features = backbone.features(basis.prepare(stacked), base.stride)
             layouts.append(basis.project(features).half().cpu())
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))

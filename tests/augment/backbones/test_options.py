@@ -17,7 +17,8 @@ from augment.backbones.options import parse_name, split_fusion, written_name
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.extraction import extract_layouts
-from augment.layouts.moments import FeatureMoments
+from augment.layouts.fitting import fit_basis, scene_moments
+from augment.layouts.options import BasisOptions
 from pipeline.checks.models import require_backbone
 from pipeline.stages.fit import require_reachable_backbone
 from pipeline.workspace.model_files import backbone_identity
@@ -96,8 +97,9 @@ def test_a_basis_loads_the_features_that_it_was_fitted_on(tmp_path: Path) -> Non
     images = np.random.default_rng(0).integers(256, size=(3, 32, 48, 3), dtype=np.uint8)
     backbone = load_backbone(f"{tmp_path / 'model'}?layer=1&facet=value + lumen-tiny")
     assert isinstance(backbone, FusedBackbone)
-    moments = FeatureMoments.of(backbone.features(images).permute(0, 2, 3, 1).reshape(-1, backbone.channels))
-    basis = LayoutBasis.fit(moments, 4, backbone.name, backbone.revision, backbone.channel_groups)
+    options = BasisOptions(basis_kind="pca", standardize=False)
+    moments = scene_moments(images, [], backbone.features, options)
+    basis = fit_basis(moments, 4, backbone.name, backbone.revision, options, backbone.channel_groups)
     basis.save(tmp_path / "basis")
     found = LayoutBasis.load(tmp_path / "basis")
     again = load_backbone(found.backbone)

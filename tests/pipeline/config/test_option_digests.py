@@ -97,6 +97,13 @@ def test_pretrain() -> None:
             "text_length": 16,
             "adapter_hidden_channels": 96,
         },
+        "basis": {
+            "basis_kind": "invariant",
+            "standardize": True,
+            "copies": 4,
+            "epsilon": 0.3,
+            "without_position": False,
+        },
         "decoder": {"steps": 2, **training},
         "diffusion": training,
     }
