@@ -40,7 +40,7 @@ class FeatureMoments:
 
     @classmethod
     def _of_rows(cls, rows: Rows) -> FeatureMoments:
-        mean = rows.mean(axis=0)
+        mean = rows.mean(0)
         centred = rows - mean
         return cls(len(rows), on_host(mean), on_host(centred.T @ centred))
 

@@ -45,7 +45,7 @@ class PositionMoments:
         """Those of `rows [N, C]`, the cells of whole grids one after the other, row by row."""
         terms = position_terms(height, width)
         grids = len(rows) // len(terms)
-        summed = on_host(rows.reshape(grids, len(terms), -1).sum(axis=0))
+        summed = on_host(rows.reshape(grids, len(terms), -1).sum(0))
         return cls(grids * (terms.T @ terms), terms.T @ summed)
 
     def merge(self, other: PositionMoments) -> PositionMoments:

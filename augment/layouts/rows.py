@@ -23,12 +23,13 @@ def as_rows(features: NDArray[np.floating] | torch.Tensor) -> Rows:
     Raises:
         NotFinite: a feature is NaN or infinite.
     """
+    rows: Rows
     if isinstance(features, torch.Tensor) and features.device.type not in ON_HOST:
-        tensor = features.double()
-        broken, rows = int((~torch.isfinite(tensor)).any(dim=1).sum()), tensor
+        rows = features.double()
+        broken = int((~torch.isfinite(rows)).any(dim=1).sum())
     else:
-        array = np.asarray(features.cpu() if isinstance(features, torch.Tensor) else features, dtype=np.float64)
-        broken, rows = int((~np.isfinite(array)).any(axis=1).sum()), array
+        rows = np.asarray(features.cpu() if isinstance(features, torch.Tensor) else features, dtype=np.float64)
+        broken = int((~np.isfinite(rows)).any(axis=1).sum())
     if broken:
         raise NotFinite(
             f"{broken} of {len(rows)} feature vectors hold NaN or infinite values: the backbone's weights are damaged; "
