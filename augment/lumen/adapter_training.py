@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from augment.conditioning import LAYOUT, ConditioningKind
+from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
-from augment.layouts.pictures import layout_picture
 from augment.layouts.views import choose_views
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
@@ -76,12 +77,15 @@ class Batch:
     captions: list[str]
 
 
-def sample_k(generator: np.random.Generator, num_components: int) -> int:
-    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
+def sample_k(generator: np.random.Generator, num_components: int, *, ordered: bool = True) -> int:
+    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`.
+
+    Of components that have no order, 0 or all.
+    """
     choice = generator.random()
     if choice < SHARE_WITHOUT_LAYOUT:
         return 0
-    if choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
+    if not ordered or choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
         return num_components
     return log_uniform_int(generator, 1, num_components)
 
@@ -144,10 +148,12 @@ def train_adapter(
     on_step: OnStep,
     precision: str = "bf16",
     seed: int = 0,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
-    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all).
+    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all; of
+    another conditioning k = 0 and all).
 
     Args:
         base: frozen, on the device to train on.
@@ -158,6 +164,7 @@ def train_adapter(
         on_step: called after every step.
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
+        conditioning: kind of the examples' layouts.
 
     Raises:
         UserError: views are to be trained on, and the examples have none.
@@ -182,7 +189,7 @@ def train_adapter(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
-        ks = [sample_k(generator, len(items[0].layout)) for _ in items]
+        ks = [sample_k(generator, len(items[0].layout), ordered=conditioning == LAYOUT) for _ in items]
         captions = drop_captions([item.caption for item in items], ks, generator)
         # After all other random choices, which are the same with and without views.
         chosen = choose_views(len(items), views, share, generator)
@@ -194,7 +201,7 @@ def train_adapter(
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
     def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision)
+        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
         adapter.train()
 
     Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
@@ -202,14 +209,21 @@ def train_adapter(
 
 
 def write_samples(
-    base: DiffusionModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
+    base: DiffusionModel,
+    adapter: LayoutControlNet,
+    examples: Sequence[Example],
+    path: Path,
+    precision: str,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at k = 0, 1, 5 and all."""
+    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
-    rows.append(np.stack([layout_picture(example.layout, height, width) for example in examples]))
-    for k in sorted({0, 1, min(5, adapter.config.num_components), adapter.config.num_components}):
+    rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
+    components: int = adapter.config.num_components
+    between = {1, min(5, components)} if conditioning == LAYOUT else set()
+    for k in sorted({0, components} | between):
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)

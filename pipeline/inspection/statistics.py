@@ -20,7 +20,7 @@ _Value = TypeVar("_Value", int, str, tuple[int, int], tuple[int, int, int])
 RARE_IMAGES, RARE_PIXELS = 0.01, 0.001
 # Metadata that identifies a sample instead of describing it.
 PROVENANCE = frozenset(
-    {"dataset", "split", "source", "source_key", "source_dataset", "seed", "base", "adapter", "basis"}
+    {"dataset", "split", "source", "source_key", "source_dataset", "seed", "base", "adapter", "basis", "conditioning"}
 )
 # Nobody reads the counts of an attribute with more values.
 MOST_VALUES = 1000

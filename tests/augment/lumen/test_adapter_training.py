@@ -60,6 +60,9 @@ def test_every_k_has_its_share_of_the_training() -> None:
     assert counts[0] == pytest.approx(0.1, abs=0.01)
     assert counts[20] == pytest.approx(0.31, abs=0.02)
     assert (counts[1:20] > 0.005).all()
+    unordered = [sample_k(generator, 64, ordered=False) for _ in range(20_000)]
+    assert set(unordered) == {0, 64}
+    assert unordered.count(0) / 20_000 == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from augment.conditioning.options import CannyOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
 from downstream.options import DownstreamOptions
@@ -21,6 +22,11 @@ def test_adapt() -> None:
     }
     assert AdaptOptions(steps=30).semantic == expected
     assert AdaptOptions(steps=30, view_share=0.5).semantic == {**expected, "view_share": 0.5}
+
+
+def test_conditionings() -> None:
+    assert CannyOptions().model_dump() == {"low": 100, "high": 200}
+    assert SoftEdgeOptions().model_dump() == {"sigma": 1.5}
 
 
 def test_curate() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from augment.lumen.adapter_training import Example
 from pipeline.config import Config
 from pipeline.engine import Ok, Resources, WorkUnit
 from pipeline.stages import adapt
-from pipeline.stages.extract import Extract
+from pipeline.stages.extract import Extract, load_layout
 from pipeline.stages.reading import PairedSource, StoreSource
 from pipeline.stages.seeds import stable_seed
 from pipeline.store import CorruptStore, Sample, SampleReader, Store, verify_store
@@ -30,8 +31,8 @@ WITH_VIEWS = ("layout.views=2", "adapt.view_share=1", "adapt.steps=2", "adapt.ba
 @pytest.fixture(scope="module")
 def stage(generated: Path) -> Extract:
     """The stage of that workspace, with views."""
-    used = str(generated / "basis" / "layouts")
-    stage = Extract("dinov2-vits14", used, 4, device="cpu", resources=Resources(), batch_size=2, views=2)
+    load = partial(load_layout, "dinov2-vits14", generated / "basis" / "layouts", 4)
+    stage = Extract(load, device="cpu", resources=Resources(), batch_size=2, views=2)
     stage.setup()
     return stage
 
