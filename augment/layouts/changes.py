@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+from random import Random
 from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from numpy.typing import NDArray
 
 # Changes take their random numbers from a generator of their own, which threads must not share.
 _of_thread = local()
+
+
+def albumentations() -> ModuleType:
+    """The library, imported without its look on the network for a newer version."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    return albumentations
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -30,16 +41,14 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     if not hasattr(_of_thread, "changes"):
         _of_thread.changes = _random_changes()
     changes = _of_thread.changes
-    changes.set_random_seed(seed)
+    # One state for all of them: `set_random_seed` gives each the same numbers, so that they come all together or never.
+    changes.set_random_state(np.random.default_rng(seed), Random(seed))
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
 
 
 def _random_changes() -> Any:
-    # Albumentations looks on the network for a newer version when it is imported.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations as library
-
+    library = albumentations()
     return library.Compose(
         [
             library.OneOf(

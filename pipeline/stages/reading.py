@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, WorkUnit
 from pipeline.stages.descriptions import captions_of
-from pipeline.store import CorruptStore, Sample, SampleReader, Store
+from pipeline.store import CorruptStore, Manifest, Sample, SampleReader, Store
 from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA, VIEWS
 
 # A lock of the process: a source is pickled to its workers, and a lock in it could not be.
@@ -19,6 +19,12 @@ _OPENING = threading.Lock()
 
 NOT_FINITE = "its layout holds NaN or infinite values"
 Part: TypeAlias = Literal["image", "label", "instances", "layout", "views"]
+
+
+def members_of(manifest: Manifest) -> dict[Part, Collection[str]]:
+    """The extensions that each part of a sample may have in a store."""
+    image = (manifest.image_format,)
+    return {"image": image, "label": (LABEL,), "instances": (INSTANCES,), "layout": LAYOUT, "views": VIEWS}
 
 
 @dataclass
@@ -40,13 +46,7 @@ class StoreSource:
         with _OPENING:
             if self._reader is None:
                 store = Store.open(self.url)
-                extensions = {
-                    "image": (store.manifest.image_format,),
-                    "label": (LABEL,),
-                    "instances": (INSTANCES,),
-                    "layout": LAYOUT,
-                    "views": VIEWS,
-                }
+                extensions = members_of(store.manifest)
                 members = [extension for part in self.parts for extension in extensions[part]]
                 self._reader = SampleReader(store, [METADATA, *members])
             return self._reader
