@@ -25,6 +25,7 @@ from downstream.fitness import Fitness
 from downstream.gallery import gallery
 from downstream.results import read_result
 from pipeline.store import Store
+from pipeline.store.manifest import conditioning_of
 
 _STORES = ("real", "layouts", "synthetic", "curated")
 _SOURCES = 6
@@ -191,9 +192,8 @@ def _inline_svg(path: Path) -> Markup:
 
 def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:
     """The kind of what images are painted on, by the record of the adapter, or before there is one by the layouts."""
-    maps = layouts.manifest.inputs.get("conditioning") if layouts else None
-    kind = adapter.get("facts", {}).get("conditioning") or (maps["kind"] if isinstance(maps, Mapping) else LAYOUT)
-    return str(kind)
+    painted_on = adapter.get("facts", {}).get("conditioning")
+    return str(painted_on or (conditioning_of(layouts.manifest) if layouts else LAYOUT))
 
 
 def _comparison_chart(table: pa.Table | None, summary: ComparisonSummary | None) -> str:

@@ -44,6 +44,11 @@ def is_layout(config: Config) -> bool:
     return config.conditioning == LAYOUT
 
 
+def reads_labels(config: Config) -> bool:
+    """Whether the maps are made of labels."""
+    return config.conditioning == "label"
+
+
 def conditioning_inputs(job: Job) -> dict[str, JSON]:
     """What maps other than neural layouts depend on beside the real store; nothing for neural layouts."""
     config = job.config
@@ -128,10 +133,9 @@ def require_conditioned(job: Job) -> None:
     Raises:
         UserError: it reads labels, and an image has none.
     """
-    if is_layout(job.config) or job.config.conditioning != "label":
-        return
-    remedy = "take only labelled images with dataset.only_labelled=true, or another conditioning"
-    job.images.require_labels(job.config.dataset.splits, ["conditioning=label"], remedy)
+    if reads_labels(job.config):
+        remedy = "take only labelled images with dataset.only_labelled=true, or another conditioning"
+        job.images.require_labels(job.config.dataset.splits, ["conditioning=label"], remedy)
 
 
 def require_same(saved: Mapping[str, Any], expected: Mapping[str, Any], folder: Path) -> None:
