@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
-    from augment.lumen.options import TrainerOptions
+    from augment.lumen.options import AdaptOptions
     from augment.progress import OnStep
 
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
 SHARE_WITHOUT_LAYOUT = 0.1
 SHARE_WITH_ALL_COMPONENTS = 0.3
+MOST_REGIONS = 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use `int64 [B]`, captions."""
+    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
+
+    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+    """
 
     latents: Tensor
     layout: Tensor
@@ -73,6 +77,17 @@ def sample_k(generator: np.random.Generator, num_components: int) -> int:
     if choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
         return num_components
     return log_uniform_int(generator, 1, num_components)
+
+
+def sample_k_regions(
+    generator: np.random.Generator, k: int, grid: tuple[int, int], num_components: int
+) -> NDArray[np.int64]:
+    """A k for each cell `int64 [h, w]`: up to four random rectangles have their own, all other cells have `k`."""
+    cells = np.full(grid, k, np.int64)
+    for _ in range(int(generator.integers(1, MOST_REGIONS + 1))):
+        (top, bottom), (left, right) = (np.sort(generator.integers(0, side + 1, size=2)) for side in grid)
+        cells[top:bottom, left:right] = sample_k(generator, num_components)
+    return cells
 
 
 def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
@@ -128,7 +143,7 @@ def train_adapter(
     base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Examples,
-    options: TrainerOptions,
+    options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
     precision: str = "bf16",
@@ -165,8 +180,10 @@ def train_adapter(
         items = [examples[pick] for pick in picks]
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
         ks = [sample_k(generator, layout.shape[1]) for _ in items]
-        captions = drop_captions([item.caption for item in items], ks, generator)
-        batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
+        used = _used_components(generator, ks, layout, options.k_regions)
+        most = used.flatten(1).amax(dim=1).tolist() if used.ndim == 3 else ks
+        captions = drop_captions([item.caption for item in items], most, generator)
+        batch = Batch(latents(picks, items), layout, used.to(base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
@@ -177,6 +194,19 @@ def train_adapter(
 
     Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
     adapter.eval().requires_grad_(False)
+
+
+def _used_components(generator: np.random.Generator, ks: Sequence[int], layout: Tensor, share: float) -> Tensor:
+    """The ks `int64 [B]`, or `int64 [B, h, w]` if a share of the samples has regions with a k of their own."""
+    if not share:
+        return torch.tensor(ks)
+    components, *grid = layout.shape[1:]
+    size = (grid[0], grid[1])
+    cells = [
+        sample_k_regions(generator, k, size, components) if generator.random() < share else np.full(size, k, np.int64)
+        for k in ks
+    ]
+    return torch.from_numpy(np.stack(cells))
 
 
 def write_samples(

@@ -83,13 +83,19 @@ class Lumen:
         return extract_layouts(image[None], self.backbone, self.basis)[0]
 
     def paint(
-        self, layout: NDArray[np.float16], k: int, prompt: str = "", seed: int = 0, negative_prompt: str = ""
+        self,
+        layout: NDArray[np.float16],
+        k: int | NDArray[np.integer],
+        prompt: str = "",
+        seed: int = 0,
+        negative_prompt: str = "",
     ) -> NDArray[np.uint8]:
         """Paint a new RGB image `uint8 [H, W, 3]` on a layout `float16 [K, H / 8, W / 8]`.
 
         Args:
             layout: see `layout`.
-            k: leading components to follow, 0..K; fewer give more diverse images.
+            k: leading components to follow, 0..K, or those to follow in each cell, `int [H / 8, W / 8]`; fewer give
+                more diverse images.
             prompt: what to paint, in the words of the captions that the base model was trained with.
             seed: of the noise, 0..2**63 - 1; another seed gives another image.
             negative_prompt: what guidance steers away from.

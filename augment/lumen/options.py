@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,18 @@ class AdaptOptions(TrainerOptions):
     steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
     batch_size: BatchSize = 8
     learning_rate: LearningRate = 1e-4
+    k_regions: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
+    )
+
+    @property
+    def semantic(self) -> dict[str, Any]:
+        """The options that change the result; one that earlier versions lack is there only where it does."""
+        unused = set() if self.k_regions else {"k_regions"}
+        return self.model_dump(exclude={*REPORTING_KEYS, *unused})
 
 
 class ScratchOptions(TrainerOptions):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from augment.errors import UserError
-from augment.lumen.options import REPORTING_KEYS, AdaptOptions
+from augment.lumen.options import AdaptOptions
 from augment.prompts import Prompt
 from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
@@ -91,7 +91,7 @@ class AdaptStep(ArtifactStep):
             inputs |= {
                 "base": identity(self.config.generator.base),
                 "layouts": content_digest(self.job.step(ExtractStep).store),
-                "options": options.model_dump(exclude=REPORTING_KEYS),
+                "options": options.semantic,
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
                 **caption_inputs(self.job),

@@ -13,7 +13,15 @@ from augment.backbones import load_backbone
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
-from augment.lumen.adapter_training import Batch, Example, denoising_loss, sample_k, train_adapter, training_schedule
+from augment.lumen.adapter_training import (
+    Batch,
+    Example,
+    denoising_loss,
+    sample_k,
+    sample_k_regions,
+    train_adapter,
+    training_schedule,
+)
 from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
@@ -57,6 +65,28 @@ def test_every_k_has_its_share_of_the_training() -> None:
     assert counts[0] == pytest.approx(0.1, abs=0.01)
     assert counts[20] == pytest.approx(0.31, abs=0.02)
     assert (counts[1:20] > 0.005).all()
+
+
+def trained(base: Path, folder: Path, k_regions: float) -> dict[str, torch.Tensor]:
+    adapter = LayoutControlNet.from_pretrained(base / "adapter")
+    options = AdaptOptions(steps=3, batch_size=4, sample_every=4, warmup_steps=1, k_regions=k_regions)
+    train_adapter(load_diffusion_model(str(base)), adapter, examples(), options, folder, ignore_step, "fp32")
+    return adapter.state_dict()
+
+
+def test_training_with_regions_of_k_differs_and_is_repeatable(tmp_path: Path) -> None:
+    base = save_small_base(tmp_path / "base", K)
+    plain, *regions = (trained(base, tmp_path / f"{index}", share) for index, share in enumerate((0, 0.5, 0.5)))
+    assert all(torch.equal(value, regions[1][key]) for key, value in regions[0].items())
+    assert any(not torch.equal(value, plain[key]) for key, value in regions[0].items())
+
+
+def test_regions_of_k_are_rectangles_with_ks_of_the_training() -> None:
+    generator = np.random.default_rng(0)
+    found = [sample_k_regions(generator, 3, (6, 10), 20) for _ in range(300)]
+    assert all(cells.shape == (6, 10) and cells.min() >= 0 and cells.max() <= 20 for cells in found)
+    assert {len(np.unique(cells)) for cells in found} >= {2, 3, 4}
+    assert all((np.stack(found) == 3).any(axis=0).ravel()), "no cell always has another k"
 
 
 @pytest.fixture(scope="module")

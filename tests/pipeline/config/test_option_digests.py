@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from augment.filtering import CurateOptions
-from augment.lumen.options import REPORTING_KEYS, AdaptOptions
+from augment.lumen.options import AdaptOptions
 from downstream.options import DownstreamOptions
 from pipeline.store import file_digest
 from pipeline.workflow.pretrain import PretrainConfig, request_of
 
 
 def test_adapt() -> None:
-    assert AdaptOptions(steps=30).model_dump(exclude=REPORTING_KEYS) == {
+    assert AdaptOptions(steps=30).semantic == {
         "steps": 30,
         "batch_size": 8,
         "learning_rate": 1e-4,
         "warmup_steps": 100,
         "ema_decay": 0.999,
     }
+
+
+def test_regions_of_k_count_where_there_are_any() -> None:
+    plain, regions = AdaptOptions(steps=30), AdaptOptions(steps=30, k_regions=0.25)
+    assert regions.semantic == {**plain.semantic, "k_regions": 0.25}
 
 
 def test_curate() -> None:
