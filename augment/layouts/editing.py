@@ -1,0 +1,336 @@
+"""Edits of a layout and its labels: paste, move and remove an object, blend two scenes, fill with a class.
+
+Every edit works on whole cells and keeps the invariant of `Scene`: layout, label and instances of a cell have one
+source.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from augment.errors import UserError
+from augment.layouts.objects import require_label
+from augment.layouts.scene import PROTOTYPE, Scene, Writing, cells_of, in_blocks, pixels_of
+from augment.stride import STRIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from augment.layouts.prototypes import ClassPrototypes
+    from augment.layouts.scene import Cells
+
+# A cell belongs to an object that covers this share of it or more.
+COVER = 0.5
+# What surrounds a hole is looked for in its own row first: a layout also encodes the height in the image.
+_ROW_DISTANCE = 4.0
+# Least share of an object's pixels that a class of the object has.
+_SHARE_OF_OBJECT = 0.1
+
+
+def paste(
+    scene: Scene,
+    donor: Scene,
+    mask: NDArray[np.bool_],
+    right: int = 0,
+    down: int = 0,
+    cover: float = COVER,
+    behind: Cells | None = None,
+) -> Scene:
+    """Copy the cells of an object of another scene over those of this one.
+
+    Instances that are copied get new numbers. Layouts encode the height in the image, so an object that moves up or
+    down keeps the perspective of its old place: prefer `down` = 0.
+
+    Args:
+        scene: to paste on.
+        donor: with the object.
+        mask: the object's pixels in the donor, `bool [H, W]`.
+        right, down: how far the object moves, in pixels; multiples of 8. Cells that leave the scene are left out.
+        cover: least share of a cell, above 0 to 1, that the object must cover for the cell to be copied.
+        behind: cells of the scene that stay in front, `bool [h, w]`.
+
+    Raises:
+        UserError: a distance is not a multiple of 8, the object covers no cell, or none that ends inside the scene; or
+            the scenes do not fit; see `Scene.require_like`.
+    """
+    cells = require_cells(donor, mask, cover)
+    edited = copy_cells(scene, donor, cells, _in_cells(down), _in_cells(right), kept=behind)
+    if edited is scene:
+        raise UserError(f"no cell of the object of {donor.sources[0]} is visible at {right} right, {down} down")
+    return edited
+
+
+def move(
+    scene: Scene,
+    mask: NDArray[np.bool_],
+    right: int,
+    down: int = 0,
+    cover: float = COVER,
+    prototypes: ClassPrototypes | None = None,
+    train_id: int | None = None,
+) -> Scene:
+    """Move an object, which keeps its number, and fill the place where it was; see `paste` and `remove`.
+
+    Only the cells that the object covers move; what it has of other cells is removed.
+    """
+    cells = require_cells(scene, mask, cover)
+    rest = remove(scene, mask, prototypes, train_id)
+    numbers = np.unique(scene.instances[mask]) if scene.instances is not None else []
+    kept_ids = {int(number): int(number) for number in numbers if number and number not in _numbers(rest)}
+    moved = copy_cells(rest, scene, cells, _in_cells(down), _in_cells(right), kept_ids)
+    if moved is rest:
+        raise UserError(f"the object of {scene.sources[0]} leaves the scene at {right} right, {down} down: remove it")
+    return moved
+
+
+def remove(
+    scene: Scene,
+    mask: NDArray[np.bool_],
+    prototypes: ClassPrototypes | None = None,
+    train_id: int | None = None,
+) -> Scene:
+    """Remove an object: every cell that it touches is filled, so that none of its pixels is left.
+
+    With prototypes the cells become the class `train_id`, or the one that is most frequent around the object. Without,
+    each becomes a copy of the nearest cell, along its row before others, that has no object, no ignored pixel, and no
+    pixel of the object's classes; what surrounds the object closes over it.
+
+    Args:
+        scene: with the object.
+        mask: its pixels, `bool [H, W]`.
+        prototypes: of the dataset, or None.
+        train_id: class to fill with; only with prototypes.
+
+    Raises:
+        UserError: the mask is empty, or there is nothing to fill with.
+    """
+    hole = require_cells(scene, mask, 0.0)
+    if prototypes is not None:
+        background = _class_around(scene, hole, mask) if train_id is None else train_id
+        return fill_with_class(scene, hole, background, prototypes)
+    usable = _plain_cells(scene, mask) & ~hole
+    if not usable.any():
+        raise UserError(f"{scene.sources[0]}: no cell without objects is left to fill the place of the object with")
+    rows, columns = _nearest(usable)
+    writing = Writing.to(scene)
+    _write(writing, scene, (rows[hole], columns[hole]), np.nonzero(hole), scene.origin, {})
+    return writing.of(scene, scene.sources)
+
+
+def blend(scene: Scene, other: Scene, weight: float = 0.5) -> Scene:
+    """Mix the layout with another one, in the cells where both have the same label.
+
+    These are the cells whose 64 pixels have the same classes in both, none of them ignored, and no object in either;
+    the layout there is (1 - weight) x this one + weight x the other. All other cells stay as they are, since no label
+    fits a mixture of two classes.
+
+    Args:
+        scene: the layout, labels and instances to keep.
+        other: of the same grid.
+        weight: 0..1, the share of the other layout.
+
+    Raises:
+        UserError: the weight is out of range, a scene has no label, or the scenes do not fit.
+    """
+    scene.require_like(other)
+    if not 0 <= weight <= 1 or scene.grid != other.grid:
+        raise UserError(f"weight = {weight}, grids {scene.grid} and {other.grid}: give 0..1 and layouts of one size")
+    same = (require_label(scene) == require_label(other)) & (scene.label != scene.ignore_index)
+    for one in (scene, other):
+        if one.instances is not None:
+            same &= one.instances == 0
+    cells = cells_of(same, 1.0)
+    writing = Writing.to(scene)
+    parts = scene.layout[:, cells].astype(np.float32), other.layout[:, cells].astype(np.float32)
+    writing.layout[:, cells] = (1 - weight) * parts[0] + weight * parts[1]
+    writing.mixed[cells] = True
+    return writing.of(scene, scene.sources)
+
+
+def fill_with_class(scene: Scene, cells: Cells, train_id: int, prototypes: ClassPrototypes) -> Scene:
+    """Make cells the prototype of a class: all their pixels get its label, and no object is left in them.
+
+    Args:
+        scene: to edit.
+        cells: `bool [h, w]`.
+        train_id: the class.
+        prototypes: of layouts of the same grid and basis.
+
+    Raises:
+        UserError: the class has no prototype, or the prototypes are of another grid.
+    """
+    vectors = prototypes.of_class(train_id)
+    if vectors.shape != (scene.grid[0], len(scene.layout)):
+        raise UserError(
+            f"prototypes of {vectors.shape[0]} rows and {vectors.shape[1]} components do not fit a layout of "
+            f"{scene.grid[0]} and {len(scene.layout)}: compute them from layouts of the same size and basis"
+        )
+    rows, _ = np.nonzero(cells)
+    writing = Writing.to(scene)
+    writing.layout[:, cells] = vectors[rows].T
+    writing.origin[cells] = np.stack([np.full_like(rows, PROTOTYPE), np.full_like(rows, train_id), rows], axis=1)
+    writing.mixed[cells] = False
+    pixels = pixels_of(cells)
+    if writing.label is not None:
+        writing.label[pixels] = train_id
+    if writing.instances is not None:
+        writing.instances[pixels] = 0
+    return writing.of(scene, scene.sources)
+
+
+def replace_class(scene: Scene, train_id: int, prototypes: ClassPrototypes) -> Scene:
+    """Replace the region of a class by its prototype: the cells that hold nothing else, and no object.
+
+    The label does not change.
+
+    Raises:
+        UserError: the scene has no label, or the class no prototype.
+    """
+    pixels = require_label(scene) == train_id
+    if scene.instances is not None:
+        pixels &= scene.instances == 0
+    return fill_with_class(scene, cells_of(pixels, 1.0), train_id, prototypes)
+
+
+def copy_cells(
+    scene: Scene,
+    donor: Scene,
+    cells: Cells,
+    down: int,
+    right: int,
+    kept_ids: Mapping[int, int] | None = None,
+    kept: Cells | None = None,
+) -> Scene:
+    """Copy cells of a donor into a scene, with all that belongs to them; the scene itself if no cell ends inside it.
+
+    Args:
+        scene: to copy into.
+        donor: to copy from.
+        cells: of the donor, `bool [h, w]`.
+        down, right: rows and columns that they move.
+        kept_ids: new numbers of some of the donor's instances; all others get numbers that the scene does not have.
+        kept: cells of the scene that are not overwritten, `bool [h, w]`.
+
+    Raises:
+        UserError: the scenes do not fit, or there are more than 65535 instances.
+    """
+    scene.require_like(donor)
+    rows, columns = np.nonzero(cells)
+    height, width = scene.grid
+    inside = (rows + down >= 0) & (rows + down < height) & (columns + right >= 0) & (columns + right < width)
+    rows, columns = rows[inside], columns[inside]
+    if kept is not None:
+        free = ~kept[rows + down, columns + right]
+        rows, columns = rows[free], columns[free]
+    if not rows.size:
+        return scene
+    sources = (*scene.sources, *(key for key in donor.sources if key not in scene.sources))
+    # The last index stands for the prototypes, whose source is -1.
+    renamed = np.array([*(sources.index(key) for key in donor.sources), PROTOTYPE], np.int32)
+    origin = donor.origin.copy()
+    origin[..., 0] = renamed[origin[..., 0]]
+    ids = dict(kept_ids or {})
+    if donor.instances is not None:
+        copied = np.unique(in_blocks(donor.instances)[rows, :, columns, :])
+        others = [int(number) for number in copied if number and int(number) not in ids]
+        ids |= dict(zip(others, _free_numbers(scene, donor, len(others), ids), strict=True))
+    writing = Writing.to(scene)
+    _write(writing, donor, (rows, columns), (rows + down, columns + right), origin, ids)
+    return writing.of(scene, sources)
+
+
+def require_cells(scene: Scene, mask: NDArray[np.bool_], cover: float) -> Cells:
+    """The cells that an object covers; UserError if there is none, or the mask is not of the scene's size."""
+    size = tuple(side * STRIDE for side in scene.grid)
+    if mask.shape != size:
+        raise UserError(f"a mask of {mask.shape} pixels does not fit {scene.sources[0]} of {size}")
+    cells = cells_of(mask, cover)
+    if not cells.any():
+        raise UserError(
+            f"the object of {scene.sources[0]}, {int(mask.sum())} pixels, covers {cover:g} of no cell of "
+            f"{STRIDE}x{STRIDE}: take a larger object, or a smaller cover"
+        )
+    return cells
+
+
+def _write(
+    writing: Writing,
+    donor: Scene,
+    places: tuple[NDArray[np.intp], NDArray[np.intp]],
+    targets: tuple[NDArray[np.intp], NDArray[np.intp]],
+    origin: NDArray[np.int32],
+    ids: Mapping[int, int],
+) -> None:
+    """Copy the cells at some places of a donor, all that belongs to them, to the targets; instances get new ids."""
+    (rows, columns), (down, across) = places, targets
+    writing.layout[:, down, across] = donor.layout[:, rows, columns]
+    writing.origin[down, across] = origin[rows, columns]
+    writing.mixed[down, across] = donor.mixed[rows, columns]
+    if writing.label is not None and donor.label is not None:
+        in_blocks(writing.label)[down, :, across, :] = in_blocks(donor.label)[rows, :, columns, :]
+    if writing.instances is not None and donor.instances is not None:
+        table = np.arange(int(donor.instances.max()) + 1, dtype=np.uint16)
+        for old, new in ids.items():
+            table[old] = new
+        in_blocks(writing.instances)[down, :, across, :] = table[in_blocks(donor.instances)[rows, :, columns, :]]
+
+
+def _in_cells(pixels: int) -> int:
+    if pixels % STRIDE:
+        raise UserError(f"a distance of {pixels} pixels is not a multiple of {STRIDE}, the side of a layout cell")
+    return pixels // STRIDE
+
+
+def _numbers(scene: Scene) -> set[int]:
+    return set() if scene.instances is None else set(np.unique(scene.instances).tolist()) - {0}
+
+
+def _free_numbers(scene: Scene, donor: Scene, count: int, ids: Mapping[int, int]) -> list[int]:
+    used = _numbers(scene) | set(ids.values())
+    free = [number for number in range(1, 1 + len(used) + count) if number not in used][:count]
+    if free and free[-1] > np.iinfo(np.uint16).max:
+        raise UserError(f"{scene.sources[0]} and the copy of {donor.sources[0]} have more than 65535 instances")
+    return free
+
+
+def _nearest(usable: Cells) -> NDArray[np.int32]:
+    """Row and column `int32 [2, h, w]` of the usable cell that is nearest to each cell."""
+    distances = (_ROW_DISTANCE, 1.0)
+    found: NDArray[np.int32] = distance_transform_edt(
+        ~usable, sampling=distances, return_distances=False, return_indices=True
+    )
+    return found
+
+
+def _plain_cells(scene: Scene, mask: NDArray[np.bool_]) -> Cells:
+    """Cells without an object, an ignored pixel, or a pixel of the classes of the object that a mask covers."""
+    plain = ~mask
+    if scene.label is not None:
+        ids, counts = np.unique(scene.label[mask], return_counts=True)
+        # A few pixels at the edge of an object often have the class of what surrounds it.
+        removed = ids[counts >= _SHARE_OF_OBJECT * counts.sum()]
+        plain &= ~np.isin(scene.label, removed) & (scene.label != scene.ignore_index)
+    if scene.instances is not None:
+        plain &= scene.instances == 0
+    return cells_of(plain, 1.0)
+
+
+def _class_around(scene: Scene, hole: Cells, mask: NDArray[np.bool_]) -> int:
+    """The most frequent class without objects in the cells around a hole."""
+    label = require_label(scene)
+    ring = np.zeros_like(hole)
+    padded = np.pad(hole, 1)
+    height, width = hole.shape
+    for down in range(3):
+        for right in range(3):
+            ring |= padded[down : down + height, right : right + width]
+    for cells in (ring & ~hole, ~hole):
+        pixels = pixels_of(cells & _plain_cells(scene, mask))
+        if pixels.any():
+            return int(np.bincount(label[pixels]).argmax())
+    raise UserError(f"{scene.sources[0]}: no class without objects is left to fill the place of the object with")
