@@ -17,7 +17,7 @@ from augment.layouts.scene import PROTOTYPE, Scene, Writing, cells_of, in_blocks
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -80,8 +80,8 @@ def move(
     """
     cells = require_cells(scene, mask, cover)
     rest = remove(scene, mask, prototypes, train_id)
-    numbers = np.unique(scene.instances[mask]) if scene.instances is not None else []
-    kept_ids = {int(number): int(number) for number in numbers if number and number not in _numbers(rest)}
+    of_object = set() if scene.instances is None else set(scene.instances[mask].tolist())
+    kept_ids = {number: number for number in of_object - _numbers(rest) - {0}}
     moved = copy_cells(rest, scene, cells, _in_cells(down), _in_cells(right), kept_ids)
     if moved is rest:
         raise UserError(f"the object of {scene.sources[0]} leaves the scene at {right} right, {down} down: remove it")
@@ -93,6 +93,7 @@ def remove(
     mask: NDArray[np.bool_],
     prototypes: ClassPrototypes | None = None,
     train_id: int | None = None,
+    avoid: Collection[int] = (),
 ) -> Scene:
     """Remove an object: every cell that it touches is filled, so that none of its pixels is left.
 
@@ -105,20 +106,23 @@ def remove(
         mask: its pixels, `bool [H, W]`.
         prototypes: of the dataset, or None.
         train_id: class to fill with; only with prototypes.
+        avoid: more classes that do not fill, such as those of objects that are removed next.
 
     Raises:
         UserError: the mask is empty, or there is nothing to fill with.
     """
     hole = require_cells(scene, mask, 0.0)
+    plain = _plain_cells(scene, mask, avoid)
     if prototypes is not None:
-        background = _class_around(scene, hole, mask) if train_id is None else train_id
+        background = _class_around(scene, hole, plain) if train_id is None else train_id
         return fill_with_class(scene, hole, background, prototypes)
-    usable = _plain_cells(scene, mask) & ~hole
+    usable = plain & ~hole
     if not usable.any():
         raise UserError(f"{scene.sources[0]}: no cell without objects is left to fill the place of the object with")
     rows, columns = _nearest(usable)
     writing = Writing.to(scene)
-    _write(writing, scene, (rows[hole], columns[hole]), np.nonzero(hole), scene.origin, {})
+    down, across = np.nonzero(hole)
+    _write(writing, scene, (rows[hole], columns[hole]), (down, across), scene.origin, {})
     return writing.of(scene, scene.sources)
 
 
@@ -307,21 +311,21 @@ def _nearest(usable: Cells) -> NDArray[np.int32]:
     return found
 
 
-def _plain_cells(scene: Scene, mask: NDArray[np.bool_]) -> Cells:
-    """Cells without an object, an ignored pixel, or a pixel of the classes of the object that a mask covers."""
+def _plain_cells(scene: Scene, mask: NDArray[np.bool_], avoid: Collection[int]) -> Cells:
+    """Cells without an object, an ignored pixel, or a pixel of the classes to avoid, the object's own among them."""
     plain = ~mask
     if scene.label is not None:
         ids, counts = np.unique(scene.label[mask], return_counts=True)
         # A few pixels at the edge of an object often have the class of what surrounds it.
         removed = ids[counts >= _SHARE_OF_OBJECT * counts.sum()]
-        plain &= ~np.isin(scene.label, removed) & (scene.label != scene.ignore_index)
+        plain &= ~np.isin(scene.label, [*removed, *avoid]) & (scene.label != scene.ignore_index)
     if scene.instances is not None:
         plain &= scene.instances == 0
     return cells_of(plain, 1.0)
 
 
-def _class_around(scene: Scene, hole: Cells, mask: NDArray[np.bool_]) -> int:
-    """The most frequent class without objects in the cells around a hole."""
+def _class_around(scene: Scene, hole: Cells, plain: Cells) -> int:
+    """The most frequent class in the plain cells around a hole, or else in all of them."""
     label = require_label(scene)
     ring = np.zeros_like(hole)
     padded = np.pad(hole, 1)
@@ -330,7 +334,7 @@ def _class_around(scene: Scene, hole: Cells, mask: NDArray[np.bool_]) -> int:
         for right in range(3):
             ring |= padded[down : down + height, right : right + width]
     for cells in (ring & ~hole, ~hole):
-        pixels = pixels_of(cells & _plain_cells(scene, mask))
+        pixels = pixels_of(cells & plain)
         if pixels.any():
             return int(np.bincount(label[pixels]).argmax())
     raise UserError(f"{scene.sources[0]}: no class without objects is left to fill the place of the object with")

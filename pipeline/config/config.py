@@ -55,6 +55,9 @@ class Config(Options):
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
+        for name, k in self.generate.k_by_class.items():
+            if k > self.layout.k_max:
+                raise ValueError(f"generate.k_by_class.{name}: {k} is above layout.k_max = {self.layout.k_max}")
         self._check_splits()
         if self.generator.adapter is None:
             if self.layout.basis == "adapter":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from augment.errors import NotFinite
+from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
@@ -19,8 +20,10 @@ from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
+from pipeline.stages.edit_options import EditOptions
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits, require_labelled_classes
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.reading import NOT_FINITE, split_of
 from pipeline.stages.shard import ShardStep
@@ -50,11 +53,17 @@ class GenerateOptions(Options):
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
     sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
     prompts: PromptOptions = PromptOptions()
+    edit: EditOptions | None = Field(default=None, description="edits of layouts and labels; null edits nothing")
+    k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default={}, description="class -> layout components in its region, whatever the k of the image"
+    )
 
     @model_validator(mode="after")
     def _sampled_splits(self) -> GenerateOptions:
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        if self.edit and (unknown := sorted(set(self.edit.splits) - set(self.splits))):
+            raise ValueError(f"edit.splits names {unknown}, which are not among the splits {list(self.splits)}")
         return self
 
 
@@ -64,7 +73,7 @@ class GenerateStep(StoreStep):
     name = "generate"
     output = "synthetic"
     title = "the synthetic store"
-    prepared = (SOURCE_CLASSES,)
+    prepared = (SOURCE_CLASSES, EDIT_SURVEY)
     lineage = ("synthetic",)
     reads = ("shard", "extract", "caption", "adapt")
     input_names: ClassVar[Mapping[str, str]] = {
@@ -74,6 +83,8 @@ class GenerateStep(StoreStep):
         "sampler": "generator",
         "prompts": "generate.prompts",
         "sampling": "generate.sampling",
+        "edit": "generate.edit",
+        "k_by_class": "generate.k_by_class",
     }
 
     @classmethod
@@ -87,14 +98,22 @@ class GenerateStep(StoreStep):
         """The samples that images are generated from."""
         return SourceImages(self.job)
 
+    @cached_property
+    def edits(self) -> LayoutEdits:
+        """What is done to their layouts and labels before."""
+        return LayoutEdits(self.job)
+
     def check_settings(self) -> None:
-        """Check the prompts against the attributes of the images, and the sampling against their labels."""
+        """Check the prompts against the attributes of the images; sampling, edits and k_by_class against the labels."""
         prompts = self.config.generate.prompts
         known = {**self.job.images.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
             expand(template, known, Description())
         require_said(prompts)
         self.job.images.require_classes("generate", self.config.generate.sampling)
+        self.edits.check_settings()
+        if regions := self.config.generate.k_by_class:
+            require_labelled_classes(self.job, "generate.k_by_class", self.config.generate.splits, regions)
 
     def check_models(self) -> None:
         """Check that the models exist and fit, and that the text encoder takes the prompts."""
@@ -117,19 +136,27 @@ class GenerateStep(StoreStep):
         return Size(factor * sources.units, factor * sources.samples)
 
     def prepare(self, tools: Tools) -> None:
-        """Count the classes of the sources, if the choice depends on them and that is not done."""
+        """Count the classes of the sources, and find what edits need, if that is not done."""
         if self.sources.selector is not None:
             self.sources.selector.prepare(tools)
+        self.edits.prepare(tools)
 
     def check_prepared(self) -> None:
-        """Check that existing class counts are those of the sources."""
+        """Check that existing class counts, and what was found for edits, are those of the sources."""
         if self.sources.selector is not None:
             self.sources.selector.check_prepared()
+        self.edits.check_prepared()
+
+    def require_resettable(self) -> None:
+        """See `Step.require_resettable`; what was found for edits is removed too."""
+        super().require_resettable()
+        self.edits.require_resettable()
 
     def clean(self) -> None:
-        """Remove the class counts."""
+        """Remove the class counts, and what was found for edits."""
         if self.sources.selector is not None:
             self.sources.selector.discard()
+        self.edits.discard()
 
     def plan(self) -> StorePlan:
         """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
@@ -145,6 +172,8 @@ class GenerateStep(StoreStep):
             "seed": self.config.seed,
             **caption_inputs(self.job),
             **self.sources.sampling_inputs(),
+            **self.edits.inputs(),
+            **({"k_by_class": dict(options.k_by_class)} if options.k_by_class else {}),
         }
         size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
@@ -165,9 +194,17 @@ class GenerateStep(StoreStep):
             seed=self.config.seed,
             provenance=Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
             classes=class_names(self.job),
+            regions=self.regions(),
             **self.for_model,
         )
-        return stage, paired_source(self.job, "label", "instances")
+        return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
+
+    def regions(self) -> RegionKs | None:
+        """The components of some classes; None if all follow the k of the image."""
+        ks, taxonomy = self.config.generate.k_by_class, self.job.images.taxonomy
+        if not ks or taxonomy is None:
+            return None
+        return RegionKs({taxonomy.classes.index(name): k for name, k in ks.items()}, taxonomy.ignore_index)
 
 
 def shard_name(source: str, k: int, variant: int) -> str:
@@ -208,6 +245,7 @@ class Generate:
         seed: the run's seed.
         provenance: recorded with every sample.
         classes: names of the train ids, for captions of images without any other text.
+        regions: components of some classes in place of the unit's k.
     """
 
     base: str
@@ -222,6 +260,7 @@ class Generate:
     resources: Resources
     batch_size: int
     classes: tuple[str, ...] = ()
+    regions: RegionKs | None = None
     name: str = "generate"
     _sampler: LayoutSampler | None = field(default=None, repr=False)
 
@@ -260,7 +299,7 @@ class Generate:
 
     def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
         """What to paint for a sample."""
-        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed)
+        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed, self.regions)
 
     def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """The images of the requests.
