@@ -93,7 +93,7 @@ def remove(
     mask: NDArray[np.bool_],
     prototypes: ClassPrototypes | None = None,
     train_id: int | None = None,
-    avoid: Collection[int] = (),
+    classes: Collection[int] | None = None,
 ) -> Scene:
     """Remove an object: every cell that it touches is filled, so that none of its pixels is left.
 
@@ -106,13 +106,13 @@ def remove(
         mask: its pixels, `bool [H, W]`.
         prototypes: of the dataset, or None.
         train_id: class to fill with; only with prototypes.
-        avoid: more classes that do not fill, such as those of objects that are removed next.
+        classes: train ids of the object, which never fill its place; None takes those of a tenth of its pixels.
 
     Raises:
         UserError: the mask is empty, or there is nothing to fill with.
     """
     hole = require_cells(scene, mask, 0.0)
-    plain = _plain_cells(scene, mask, avoid)
+    plain = _plain_cells(scene, mask, classes)
     if prototypes is not None:
         background = _class_around(scene, hole, plain) if train_id is None else train_id
         return fill_with_class(scene, hole, background, prototypes)
@@ -311,14 +311,15 @@ def _nearest(usable: Cells) -> NDArray[np.int32]:
     return found
 
 
-def _plain_cells(scene: Scene, mask: NDArray[np.bool_], avoid: Collection[int]) -> Cells:
-    """Cells without an object, an ignored pixel, or a pixel of the classes to avoid, the object's own among them."""
+def _plain_cells(scene: Scene, mask: NDArray[np.bool_], classes: Collection[int] | None) -> Cells:
+    """Cells without an object, an ignored pixel, or a pixel of the classes of the object that a mask covers."""
     plain = ~mask
     if scene.label is not None:
-        ids, counts = np.unique(scene.label[mask], return_counts=True)
-        # A few pixels at the edge of an object often have the class of what surrounds it.
-        removed = ids[counts >= _SHARE_OF_OBJECT * counts.sum()]
-        plain &= ~np.isin(scene.label, [*removed, *avoid]) & (scene.label != scene.ignore_index)
+        if classes is None:
+            # A few pixels at the edge of an object often have the class of what surrounds it.
+            ids, counts = np.unique(scene.label[mask], return_counts=True)
+            classes = ids[counts >= _SHARE_OF_OBJECT * counts.sum()].tolist()
+        plain &= ~np.isin(scene.label, list(classes)) & (scene.label != scene.ignore_index)
     if scene.instances is not None:
         plain &= scene.instances == 0
     return cells_of(plain, 1.0)

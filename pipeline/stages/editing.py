@@ -141,7 +141,7 @@ class _Run:
                 name = self.source.classes[one.train_id]
                 about: dict[str, JSON] = {"operation": "remove", "class": name, "fill": options.fill}
                 try:
-                    self.note(remove(self.scene, one.mask, prototypes, avoid=train_ids), about)
+                    self.note(remove(self.scene, one.mask, prototypes, classes=train_ids), about)
                 except UserError as error:
                     self.skip(about, str(error))
 
