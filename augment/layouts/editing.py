@@ -99,7 +99,8 @@ def remove(
 
     With prototypes the cells become the class `train_id`, or the one that is most frequent around the object. Without,
     each becomes a copy of the nearest cell, along its row before others, that has no object, no ignored pixel, and no
-    pixel of the object's classes; what surrounds the object closes over it.
+    pixel of the object's classes; what surrounds the object closes over it. Cells of one class fill before those of
+    several, which would repeat an edge.
 
     Args:
         scene: with the object.
@@ -119,7 +120,8 @@ def remove(
     usable = plain & ~hole
     if not usable.any():
         raise UserError(f"{scene.sources[0]}: no cell without objects is left to fill the place of the object with")
-    rows, columns = _nearest(usable)
+    pure = usable & _pure_cells(scene)
+    rows, columns = _nearest(pure if pure.any() else usable)
     writing = Writing.to(scene)
     down, across = np.nonzero(hole)
     _write(writing, scene, (rows[hole], columns[hole]), (down, across), scene.origin, {})
@@ -323,6 +325,15 @@ def _plain_cells(scene: Scene, mask: NDArray[np.bool_], classes: Collection[int]
     if scene.instances is not None:
         plain &= scene.instances == 0
     return cells_of(plain, 1.0)
+
+
+def _pure_cells(scene: Scene) -> Cells:
+    """Cells of one class; all of them in a scene without a label."""
+    if scene.label is None:
+        return np.ones(scene.grid, np.bool_)
+    blocks = in_blocks(scene.label)
+    pure: Cells = blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3))
+    return pure
 
 
 def _class_around(scene: Scene, hole: Cells, plain: Cells) -> int:

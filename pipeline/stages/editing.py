@@ -19,6 +19,7 @@ from pipeline.stages.seeds import stable_seed
 from pipeline.store import JSON, CorruptStore, Sample
 
 if TYPE_CHECKING:
+    from augment.layouts.objects import SceneObject
     from augment.layouts.scene import Scene
 
 # Objects that are tried for one paste; some find no place to stand.
@@ -140,10 +141,21 @@ class _Run:
             if self.rng.random() < options.probability:
                 name = self.source.classes[one.train_id]
                 about: dict[str, JSON] = {"operation": "remove", "class": name, "fill": options.fill}
+                if not self.is_left(one):
+                    self.done.append({**about, "cells": 0})
+                    continue
                 try:
                     self.note(remove(self.scene, one.mask, prototypes, classes=train_ids), about)
                 except UserError as error:
                     self.skip(about, str(error))
+
+    def is_left(self, one: SceneObject) -> bool:
+        """Whether the removal of other objects, which share cells with it, has left any pixel of an object."""
+        label, instances = self.scene.label, self.scene.instances
+        assert label is not None
+        is_class = label[one.mask] == one.train_id
+        of_object = is_class if instances is None or one.number < 0 else instances[one.mask] == one.number
+        return bool(of_object.any())
 
     def replace(self, name: str) -> None:
         """Replace the region of a class by its prototype."""

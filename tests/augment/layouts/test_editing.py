@@ -228,6 +228,17 @@ def test_a_removed_object_is_filled_along_its_row() -> None:
     assert set(after.origin[:3, 2, 2].tolist()) <= {1, 3} and after.origin[:3, 2, 1].tolist() == [0, 1, 2]
 
 
+def test_a_removed_object_is_filled_with_cells_of_one_class_where_there_are_any() -> None:
+    label = np.zeros(SIZE, np.uint8)
+    label[:, 8:12] = 1
+    mask = np.zeros(SIZE, np.bool_)
+    mask[8:24, 16:24] = True
+    label[mask] = 2
+    before = Scene.of("a", np.zeros((COMPONENTS, *GRID), np.float16), label)
+    after = editing.remove(before, mask)
+    assert after.label is not None and (after.label[mask] == 0).all()
+
+
 def test_nearer_cells_stay_in_front() -> None:
     target, donor = scene("a", 1), scene("b", 1)
     front = np.zeros(GRID, np.bool_)
