@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from augment.errors import UserError
+from augment.layouts.copying import copy_cells, in_cells, numbers_in, require_cells, write_cells
+from augment.layouts.filling import class_around, nearest_cells, plain_cells, pure_cells
 from augment.layouts.objects import require_label
-from augment.layouts.scene import PROTOTYPE, Scene, Writing, cells_of, in_blocks, pixels_of
-from augment.stride import STRIDE
+from augment.layouts.scene import PROTOTYPE, Scene, Writing, cells_of, pixels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from numpy.typing import NDArray
 
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 # A cell belongs to an object that covers this share of it or more.
 COVER = 0.5
-# What surrounds a hole is looked for in its own row first: a layout also encodes the height in the image.
-_ROW_DISTANCE = 4.0
-# Least share of an object's pixels that a class of the object has.
-_SHARE_OF_OBJECT = 0.1
 
 
 def paste(
@@ -59,7 +55,7 @@ def paste(
             the scenes do not fit; see `Scene.require_like`.
     """
     cells = require_cells(donor, mask, cover)
-    edited = copy_cells(scene, donor, cells, _in_cells(down), _in_cells(right), kept=behind)
+    edited = copy_cells(scene, donor, cells, in_cells(down), in_cells(right), kept=behind)
     if edited is scene:
         raise UserError(f"no cell of the object of {donor.sources[0]} is visible at {right} right, {down} down")
     return edited
@@ -81,8 +77,8 @@ def move(
     cells = require_cells(scene, mask, cover)
     rest = remove(scene, mask, prototypes, train_id)
     of_object = set() if scene.instances is None else set(scene.instances[mask].tolist())
-    kept_ids = {number: number for number in of_object - _numbers(rest) - {0}}
-    moved = copy_cells(rest, scene, cells, _in_cells(down), _in_cells(right), kept_ids)
+    kept_ids = {number: number for number in of_object - numbers_in(rest) - {0}}
+    moved = copy_cells(rest, scene, cells, in_cells(down), in_cells(right), kept_ids)
     if moved is rest:
         raise UserError(f"the object of {scene.sources[0]} leaves the scene at {right} right, {down} down: remove it")
     return moved
@@ -113,18 +109,18 @@ def remove(
         UserError: the mask is empty, or there is nothing to fill with.
     """
     hole = require_cells(scene, mask, 0.0)
-    plain = _plain_cells(scene, mask, classes)
+    plain = plain_cells(scene, mask, classes)
     if prototypes is not None:
-        background = _class_around(scene, hole, plain) if train_id is None else train_id
+        background = class_around(scene, hole, plain) if train_id is None else train_id
         return fill_with_class(scene, hole, background, prototypes)
     usable = plain & ~hole
     if not usable.any():
         raise UserError(f"{scene.sources[0]}: no cell without objects is left to fill the place of the object with")
-    pure = usable & _pure_cells(scene)
-    rows, columns = _nearest(pure if pure.any() else usable)
+    pure = usable & pure_cells(scene)
+    rows, columns = nearest_cells(pure if pure.any() else usable)
     writing = Writing.to(scene)
     down, across = np.nonzero(hole)
-    _write(writing, scene, (rows[hole], columns[hole]), (down, across), scene.origin, {})
+    write_cells(writing, scene, (rows[hole], columns[hole]), (down, across), scene.origin, {})
     return writing.of(scene, scene.sources)
 
 
@@ -201,152 +197,3 @@ def replace_class(scene: Scene, train_id: int, prototypes: ClassPrototypes) -> S
     if scene.instances is not None:
         pixels &= scene.instances == 0
     return fill_with_class(scene, cells_of(pixels, 1.0), train_id, prototypes)
-
-
-def copy_cells(
-    scene: Scene,
-    donor: Scene,
-    cells: Cells,
-    down: int,
-    right: int,
-    kept_ids: Mapping[int, int] | None = None,
-    kept: Cells | None = None,
-) -> Scene:
-    """Copy cells of a donor into a scene, with all that belongs to them; the scene itself if no cell ends inside it.
-
-    Args:
-        scene: to copy into.
-        donor: to copy from.
-        cells: of the donor, `bool [h, w]`.
-        down, right: rows and columns that they move.
-        kept_ids: new numbers of some of the donor's instances; all others get numbers that the scene does not have.
-        kept: cells of the scene that are not overwritten, `bool [h, w]`.
-
-    Raises:
-        UserError: the scenes do not fit, or there are more than 65535 instances.
-    """
-    scene.require_like(donor)
-    rows, columns = np.nonzero(cells)
-    height, width = scene.grid
-    inside = (rows + down >= 0) & (rows + down < height) & (columns + right >= 0) & (columns + right < width)
-    rows, columns = rows[inside], columns[inside]
-    if kept is not None:
-        free = ~kept[rows + down, columns + right]
-        rows, columns = rows[free], columns[free]
-    if not rows.size:
-        return scene
-    sources = (*scene.sources, *(key for key in donor.sources if key not in scene.sources))
-    # The last index stands for the prototypes, whose source is -1.
-    renamed = np.array([*(sources.index(key) for key in donor.sources), PROTOTYPE], np.int32)
-    origin = donor.origin.copy()
-    origin[..., 0] = renamed[origin[..., 0]]
-    ids = dict(kept_ids or {})
-    if donor.instances is not None:
-        copied = np.unique(in_blocks(donor.instances)[rows, :, columns, :])
-        others = [int(number) for number in copied if number and int(number) not in ids]
-        ids |= dict(zip(others, _free_numbers(scene, donor, len(others), ids), strict=True))
-    writing = Writing.to(scene)
-    _write(writing, donor, (rows, columns), (rows + down, columns + right), origin, ids)
-    return writing.of(scene, sources)
-
-
-def require_cells(scene: Scene, mask: NDArray[np.bool_], cover: float) -> Cells:
-    """The cells that an object covers; UserError if there is none, or the mask is not of the scene's size."""
-    size = tuple(side * STRIDE for side in scene.grid)
-    if mask.shape != size:
-        raise UserError(f"a mask of {mask.shape} pixels does not fit {scene.sources[0]} of {size}")
-    cells = cells_of(mask, cover)
-    if not cells.any():
-        raise UserError(
-            f"the object of {scene.sources[0]}, {int(mask.sum())} pixels, covers {cover:g} of no cell of "
-            f"{STRIDE}x{STRIDE}: take a larger object, or a smaller cover"
-        )
-    return cells
-
-
-def _write(
-    writing: Writing,
-    donor: Scene,
-    places: tuple[NDArray[np.intp], NDArray[np.intp]],
-    targets: tuple[NDArray[np.intp], NDArray[np.intp]],
-    origin: NDArray[np.int32],
-    ids: Mapping[int, int],
-) -> None:
-    """Copy the cells at some places of a donor, all that belongs to them, to the targets; instances get new ids."""
-    (rows, columns), (down, across) = places, targets
-    writing.layout[:, down, across] = donor.layout[:, rows, columns]
-    writing.origin[down, across] = origin[rows, columns]
-    writing.mixed[down, across] = donor.mixed[rows, columns]
-    if writing.label is not None and donor.label is not None:
-        in_blocks(writing.label)[down, :, across, :] = in_blocks(donor.label)[rows, :, columns, :]
-    if writing.instances is not None and donor.instances is not None:
-        table = np.arange(int(donor.instances.max()) + 1, dtype=np.uint16)
-        for old, new in ids.items():
-            table[old] = new
-        in_blocks(writing.instances)[down, :, across, :] = table[in_blocks(donor.instances)[rows, :, columns, :]]
-
-
-def _in_cells(pixels: int) -> int:
-    if pixels % STRIDE:
-        raise UserError(f"a distance of {pixels} pixels is not a multiple of {STRIDE}, the side of a layout cell")
-    return pixels // STRIDE
-
-
-def _numbers(scene: Scene) -> set[int]:
-    return set() if scene.instances is None else set(np.unique(scene.instances).tolist()) - {0}
-
-
-def _free_numbers(scene: Scene, donor: Scene, count: int, ids: Mapping[int, int]) -> list[int]:
-    used = _numbers(scene) | set(ids.values())
-    free = [number for number in range(1, 1 + len(used) + count) if number not in used][:count]
-    if free and free[-1] > np.iinfo(np.uint16).max:
-        raise UserError(f"{scene.sources[0]} and the copy of {donor.sources[0]} have more than 65535 instances")
-    return free
-
-
-def _nearest(usable: Cells) -> NDArray[np.int32]:
-    """Row and column `int32 [2, h, w]` of the usable cell that is nearest to each cell."""
-    distances = (_ROW_DISTANCE, 1.0)
-    found: NDArray[np.int32] = distance_transform_edt(
-        ~usable, sampling=distances, return_distances=False, return_indices=True
-    )
-    return found
-
-
-def _plain_cells(scene: Scene, mask: NDArray[np.bool_], classes: Collection[int] | None) -> Cells:
-    """Cells without an object, an ignored pixel, or a pixel of the classes of the object that a mask covers."""
-    plain = ~mask
-    if scene.label is not None:
-        if classes is None:
-            # A few pixels at the edge of an object often have the class of what surrounds it.
-            ids, counts = np.unique(scene.label[mask], return_counts=True)
-            classes = ids[counts >= _SHARE_OF_OBJECT * counts.sum()].tolist()
-        plain &= ~np.isin(scene.label, list(classes)) & (scene.label != scene.ignore_index)
-    if scene.instances is not None:
-        plain &= scene.instances == 0
-    return cells_of(plain, 1.0)
-
-
-def _pure_cells(scene: Scene) -> Cells:
-    """Cells of one class; all of them in a scene without a label."""
-    if scene.label is None:
-        return np.ones(scene.grid, np.bool_)
-    blocks = in_blocks(scene.label)
-    pure: Cells = blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3))
-    return pure
-
-
-def _class_around(scene: Scene, hole: Cells, plain: Cells) -> int:
-    """The most frequent class in the plain cells around a hole, or else in all of them."""
-    label = require_label(scene)
-    ring = np.zeros_like(hole)
-    padded = np.pad(hole, 1)
-    height, width = hole.shape
-    for down in range(3):
-        for right in range(3):
-            ring |= padded[down : down + height, right : right + width]
-    for cells in (ring & ~hole, ~hole):
-        pixels = pixels_of(cells & plain)
-        if pixels.any():
-            return int(np.bincount(label[pixels]).argmax())
-    raise UserError(f"{scene.sources[0]}: no class without objects is left to fill the place of the object with")

@@ -32,5 +32,5 @@ def extract_layouts(
     Raises:
         UserError: the size is not a multiple of 8, or the basis has another number of channels.
     """
-    features = backbone.features(images, STRIDE)
+    features = backbone.features(basis.prepare(images), STRIDE)
     return basis.project(features)[:, :num_components].cpu().numpy().astype(np.float16)

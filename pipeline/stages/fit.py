@@ -1,8 +1,8 @@
-"""fit: the principal components of the backbone's features over the training split."""
+"""fit: the basis of neural layouts, from the backbone's features over the training split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,19 +14,24 @@ from pydantic import Field
 from augment.backbones import OFFLINE_DINOV2
 from augment.errors import NotFinite, UserError
 from augment.import_path import is_import_path
-from augment.options import ModelName, Options
+from augment.layouts.options import BasisOptions
+from augment.options import ModelName, Options, Positive
 from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
+from pipeline.datasets.thinning import thinned
 from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.conditioning import is_layout
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
+from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
+from pipeline.store.layout_format import LayoutFormat
 from pipeline.workspace.artifact import verify_artifact
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
@@ -38,7 +43,8 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
-    from augment.layouts.moments import FeatureMoments
+    from augment.layouts.moments import FeatureMoments, SceneMoments
+    from pipeline.config import Config
 
 # Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
 USED, OWN = "layouts", "own"
@@ -52,13 +58,31 @@ class BackboneOptions(Options):
     )
 
 
-class LayoutOptions(Options):
+class LayoutOptions(BasisOptions):
     """The neural layout."""
 
     k_max: int = Field(default=24, ge=1, le=128, description="components stored; every k used is at most this")
     basis: Literal["adapter", "own"] = Field(
         default="adapter", description="the basis the adapter was trained with, or this dataset's own"
     )
+    fit_images: Positive | None = Field(
+        default=1000, description="images that the dataset's own basis is fitted on, spread over all; null uses all"
+    )
+    views: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="layouts of photometric copies stored for each training image, for adapt.view_share",
+    )
+    storage: LayoutFormat = Field(
+        default="float16",
+        description="format of stored layouts; uint8 takes half the space and rounds by up to 0.03 standard deviations",
+    )
+
+    def fitting(self) -> dict[str, JSON]:
+        """The options that the dataset's own basis depends on, but for `k_max`."""
+        unused = {"copies", "epsilon", "without_position"} if self.basis_kind == "pca" else set()
+        return self.model_dump(mode="json", include={*BasisOptions.model_fields, "fit_images"} - unused)
 
 
 class FitStep(ArtifactStep):
@@ -74,8 +98,14 @@ class FitStep(ArtifactStep):
         **contents_of(ShardStep),
         "backbone.digest": content_of("the files of backbone.name"),
         "k_max": "layout.k_max",
+        "fitting": "layout",
         "adapter_basis": content_of("the basis of generator.adapter"),
     }
+
+    @classmethod
+    def left_out(cls, config: Config) -> str:
+        """See `Step.left_out`."""
+        return "" if is_layout(config) else f"conditioning={config.conditioning} has no basis to fit; layout has one"
 
     @classmethod
     def digest_in(cls, workspace: Workspace) -> JSON | None:
@@ -105,28 +135,33 @@ class FitStep(ArtifactStep):
 
     def inputs(self) -> Mapping[str, JSON]:
         """What the basis depends on."""
-        return {
+        inputs: dict[str, JSON] = {
             "real": content_digest(self.job.step(ShardStep).store),
             "split": TRAIN_SPLIT,
             "backbone": backbone_identity(self.config.backbone.name),
             "k_max": self.config.layout.k_max,
             "adapter_basis": adapter_basis_digest(self.config),
         }
+        # Layouts do not depend on the dataset's own basis where they are written in the adapter's.
+        if inputs["adapter_basis"] is None:
+            inputs["fitting"] = self.config.layout.fitting()
+        return inputs
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Fit the basis from moments merged in plan order, whatever order they came in."""
         from augment.layouts.basis import LayoutBasis
-        from augment.layouts.moments import FeatureMoments
+        from augment.layouts.fitting import fit_basis
+        from augment.layouts.moments import SceneMoments
 
-        real, backbone = self.job.step(ShardStep), self.config.backbone.name
-        task = FitMoments(StoreSource(real.url, ("image",)), backbone, **self.for_model)
-        units = training_units(keys_by_shard(real.store))
-        if not any(unit.keys for unit in units):
+        real, options, backbone = self.job.step(ShardStep), self.config.layout, self.config.backbone.name
+        task = FitMoments(StoreSource(real.url, ("image",)), backbone, options, **self.for_model)
+        units = fitting_units(training_units(keys_by_shard(real.store)), options.fit_images)
+        if not units:
             raise UserError(f"{real.url} holds no sample of {TRAIN_SPLIT!r}: lumen quarantine says why")
         found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
         parts = [found[unit.shard] for unit in units]
-        moments = FeatureMoments.merged(part.moments for part in parts)
-        own = LayoutBasis.fit(moments, self.config.layout.k_max, backbone, parts[0].revision)
+        moments = SceneMoments.merged(part.moments for part in parts)
+        own = fit_basis(moments, options.k_max, backbone, parts[0].revision, options)
         of_adapter = adapter_basis(self.config)
         used = LayoutBasis.load(of_adapter) if of_adapter else own
         if used.revision != own.revision:
@@ -136,8 +171,8 @@ class FitStep(ArtifactStep):
             )
         own.save(path / OWN)
         used.save(path / USED)
-        facts |= basis_facts(own, used, moments)
-        return f"{moments.count} feature vectors; {facts['summary']}"
+        facts |= basis_facts(own, used, moments.images)
+        return f"{moments.images.count} feature vectors; {facts['summary']}"
 
 
 def require_reachable_backbone(name: str) -> int | None:
@@ -173,7 +208,7 @@ def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) ->
 class UnitMoments:
     """Moments of the features of one shard, and the revision of the backbone they are of."""
 
-    moments: FeatureMoments
+    moments: SceneMoments
     revision: str
 
 
@@ -182,12 +217,20 @@ def training_units(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
     return [WorkUnit(name, keys) for name, keys in shards.items() if split_of(name) == TRAIN_SPLIT and keys]
 
 
+def fitting_units(units: Sequence[WorkUnit], limit: int | None) -> list[WorkUnit]:
+    """The units with at most `limit` of their keys in all, spread evenly over them; those left without are dropped."""
+    kept = set(thinned([key for unit in units for key in unit.keys], limit))
+    fewer = [WorkUnit(unit.shard, tuple(key for key in unit.keys if key in kept)) for unit in units]
+    return [unit for unit in fewer if unit.keys]
+
+
 @dataclass
 class FitMoments:
-    """Accumulates the moments of one shard's features."""
+    """Accumulates the moments of the features of one shard's images and of their photometric copies."""
 
     source: StoreSource
     backbone: str
+    options: BasisOptions
     device: str
     resources: Resources
     batch_size: int
@@ -208,18 +251,18 @@ class FitMoments:
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
         """
-        from augment.layouts.moments import FeatureMoments
+        from augment.layouts.fitting import scene_moments
+        from augment.layouts.moments import SceneMoments
 
         assert self._model is not None
         parts = []
-        for images in self.batches(unit):
-            features = self.features(images)
-            rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+        for keys, images in self.batches(unit):
+            seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
             try:
-                parts.append(FeatureMoments.of(rows.cpu().numpy()))
+                parts.append(scene_moments(images, seeds, self.features, self.options))
             except NotFinite as error:
                 raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
-        return UnitMoments(FeatureMoments.merged(parts), self._model.revision)
+        return UnitMoments(SceneMoments.merged(parts), self._model.revision)
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""
@@ -229,8 +272,8 @@ class FitMoments:
         model = self._model
         return torch.stack(self._batches.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE))))
 
-    def batches(self, unit: WorkUnit) -> Iterator[np.ndarray]:
-        """The unit's images `uint8 [B, H, W, 3]`.
+    def batches(self, unit: WorkUnit) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The unit's keys and images `uint8 [B, H, W, 3]`, in batches.
 
         Raises:
             UserError: an image of the store does not read.
@@ -243,4 +286,4 @@ class FitMoments:
                     reason = sample.reason if isinstance(sample, Failed) else "no image"
                     raise UserError(f"{self.source.url}: {sample.key}: {reason}: see lumen verify {self.source.url}")
                 images.append(sample.image)
-            yield np.stack(images)
+            yield [sample.key for sample in batch], np.stack(images)

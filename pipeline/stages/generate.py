@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from augment.conditioning import LAYOUT
 from augment.errors import NotFinite
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
@@ -17,21 +18,24 @@ from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
-from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
+from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
+from pipeline.stages.conditioning import ks_to_paint
 from pipeline.stages.edit_options import EditOptions
 from pipeline.stages.extract import ExtractStep
+from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_generator
-from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits, require_labelled_classes
+from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
-from pipeline.stages.reading import NOT_FINITE, split_of
+from pipeline.stages.reading import NOT_FINITE
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
+from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import identity, label
 from pipeline.workspace.workspace import Workspace
@@ -48,7 +52,10 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Dis
 class GenerateOptions(Options):
     """Which synthetic images are made of each real one."""
 
-    ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
+    ks: Ks | Literal["all"] = Field(
+        description="numbers of layout components: few for diverse images, many for faithful ones; 'all' is as many as "
+        "there are, and the only number above 0 of a conditioning other than layout"
+    )
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
     sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
@@ -94,6 +101,11 @@ class GenerateStep(StoreStep):
         return Store.open(url).manifest.fingerprint if Store.is_at(url) else None
 
     @cached_property
+    def ks(self) -> tuple[int, ...]:
+        """The numbers of components or channels to paint with; see `ks_to_paint`."""
+        return ks_to_paint(self.job)
+
+    @cached_property
     def sources(self) -> SourceImages:
         """The samples that images are generated from."""
         return SourceImages(self.job)
@@ -104,7 +116,8 @@ class GenerateStep(StoreStep):
         return LayoutEdits(self.job)
 
     def check_settings(self) -> None:
-        """Check the prompts against the attributes of the images; sampling, edits and k_by_class against the labels."""
+        """Check ks, prompts, sampling and edits against what is known of the images and their labels."""
+        _ = self.ks
         prompts = self.config.generate.prompts
         known = {**self.job.images.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
@@ -112,8 +125,6 @@ class GenerateStep(StoreStep):
         require_said(prompts)
         self.job.images.require_classes("generate", self.config.generate.sampling)
         self.edits.check_settings()
-        if regions := self.config.generate.k_by_class:
-            require_labelled_classes(self.job, "generate.k_by_class", self.config.generate.splits, regions)
 
     def check_models(self) -> None:
         """Check that the models exist and fit, and that the text encoder takes the prompts."""
@@ -132,7 +143,7 @@ class GenerateStep(StoreStep):
 
     def size_of(self, splits: Sequence[str]) -> Size:
         """The same of these splits alone."""
-        factor, sources = len(self.config.generate.ks) * self.config.generate.variants, self.sources.size(splits)
+        factor, sources = len(self.ks) * self.config.generate.variants, self.sources.size(splits)
         return Size(factor * sources.units, factor * sources.samples)
 
     def prepare(self, tools: Tools) -> None:
@@ -173,13 +184,18 @@ class GenerateStep(StoreStep):
             **caption_inputs(self.job),
             **self.sources.sampling_inputs(),
             **self.edits.inputs(),
-            **({"k_by_class": dict(options.k_by_class)} if options.k_by_class else {}),
         }
         size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
-        choice = options.splits, options.ks, options.variants
+        choice = options.splits, self.ks, options.variants
         names = [name for name, *_ in shard_names(self.sources.shards(), *choice)]
         return StorePlan(manifest, names, lambda: generation_units(self.sources.keys(), *choice))
+
+    def provenance(self, record: Record) -> Provenance:
+        """Where the images come from, by the record of the adapter."""
+        base, conditioning = label(self.config.generator.base), self.config.conditioning
+        basis = str(record.facts["basis"]) if conditioning == LAYOUT else None
+        return Provenance(base, record.digest, basis, conditioning)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
@@ -192,46 +208,12 @@ class GenerateStep(StoreStep):
             precision=generator.precision,
             prompts=self.config.generate.prompts,
             seed=self.config.seed,
-            provenance=Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
+            provenance=self.provenance(record),
             classes=class_names(self.job),
-            regions=self.regions(),
+            regions=self.edits.regions(),
             **self.for_model,
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
-
-    def regions(self) -> RegionKs | None:
-        """The components of some classes; None if all follow the k of the image."""
-        ks, taxonomy = self.config.generate.k_by_class, self.job.images.taxonomy
-        if not ks or taxonomy is None:
-            return None
-        return RegionKs({taxonomy.classes.index(name): k for name, k in ks.items()}, taxonomy.ignore_index)
-
-
-def shard_name(source: str, k: int, variant: int) -> str:
-    """`train-000003` at k = 5 in variant 1 becomes `train-k05-v01-000003`."""
-    split, _, index = source.rpartition("-")
-    return f"{split}-k{k:02d}-v{variant:02d}-{index}"
-
-
-def shard_names(
-    sources: Sequence[str], splits: Sequence[str], ks: Sequence[int], variants: int
-) -> Iterator[tuple[str, str, int, int]]:
-    """(shard, source shard, k, variant) of every unit; sources of one split first, then k, then variant."""
-    for k in ks:
-        for variant in range(variants):
-            for source in sources:
-                if split_of(source) in splits:
-                    yield shard_name(source, k, variant), source, k, variant
-
-
-def generation_units(
-    shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int
-) -> Plan:
-    """One unit for each source shard, k and variant: more ks or variants add shards and change none."""
-    return Plan.of(
-        WorkUnit(name, shards[source], {"k": k, "variant": variant})
-        for name, source, k, variant in shard_names(list(shards), splits, ks, variants)
-    )
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from augment.errors import UserError
+from augment.layouts.region_ks import RegionKs
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import WorkUnit
 from pipeline.stages.edit_options import EditOptions
@@ -26,7 +27,7 @@ EDIT_SURVEY = "edits"
 
 
 class LayoutEdits:
-    """The edits that the configuration asks for; nothing of it is used if there are none."""
+    """The edits, and the ks by class, that the configuration asks for."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -36,6 +37,10 @@ class LayoutEdits:
         """What to do."""
         return self._job.config.generate.edit
 
+    @property
+    def _ks(self) -> Mapping[str, int]:
+        return self._job.config.generate.k_by_class
+
     @cached_property
     def _taxonomy(self) -> Taxonomy:
         taxonomy = self._job.images.taxonomy
@@ -43,11 +48,13 @@ class LayoutEdits:
         return taxonomy
 
     def check_settings(self) -> None:
-        """Check that the classes are those of the dataset, and that the edited splits have labels.
+        """Check that the classes are those of the dataset, and that splits to edit, or with ks by class, have labels.
 
         Raises:
             UserError: a class is unknown, or there are no labels.
         """
+        if self._ks:
+            require_labelled_classes(self._job, "generate.k_by_class", self._job.config.generate.splits, self._ks)
         if self.options is None:
             return
         require_labelled_classes(self._job, "generate.edit", self.options.splits, ())
@@ -109,8 +116,20 @@ class LayoutEdits:
         discard(self._job.workspace.artifact(EDIT_SURVEY))
 
     def inputs(self) -> dict[str, JSON]:
-        """What edits add to the inputs of the synthetic store; nothing if there are none."""
-        return {} if self.options is None else {"edit": self.options.model_dump(mode="json", exclude_none=True)}
+        """What edits and ks by class add to the inputs of the synthetic store; nothing if there are none."""
+        inputs: dict[str, JSON] = {}
+        if self.options is not None:
+            inputs["edit"] = self.options.model_dump(mode="json", exclude_none=True)
+        if self._ks:
+            inputs["k_by_class"] = dict(self._ks)
+        return inputs
+
+    def regions(self) -> RegionKs | None:
+        """The components of some classes; None if all follow the k of the image."""
+        if not self._ks:
+            return None
+        taxonomy = self._taxonomy
+        return RegionKs({taxonomy.classes.index(name): k for name, k in self._ks.items()}, taxonomy.ignore_index)
 
     def edited(self, source: PairedSource | CaptionedSource) -> PairedSource | CaptionedSource | EditedSource:
         """The source with its samples edited; the source itself if there are no edits."""

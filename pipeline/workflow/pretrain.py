@@ -104,8 +104,9 @@ def require_free_destination(folder: Path) -> None:
 def request_of(config: PretrainConfig) -> dict[str, JSON]:
     """The options that a workspace keeps: all but paths, device, threads, reporting, and the steps of the diffusion."""
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
-    lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
-    return config.model_dump(mode="json", exclude={**places, **lengths})
+    request = config.model_dump(mode="json", exclude={**places, "decoder": REPORTING_KEYS, "diffusion": True})
+    diffusion = config.diffusion.semantic
+    return {**request, "diffusion": {name: value for name, value in diffusion.items() if name != "steps"}}
 
 
 def require_same_request(config: PretrainConfig) -> None:

@@ -1,7 +1,8 @@
-"""The basis is the data's principal components, however the data was dealt out."""
+"""A basis holds the principal components of the data, or those that photometric copies leave unchanged."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 
 from augment.errors import NotFinite, UserError
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.moments import FeatureMoments
-from augment.layouts.pictures import layout_picture
+from augment.layouts.moments import FeatureMoments, SceneMoments
 
 
 def vectors(seed: int, count: int, channels: int = 6) -> np.ndarray:
@@ -25,23 +25,6 @@ def vectors(seed: int, count: int, channels: int = 6) -> np.ndarray:
 
 def basis_of(rows: np.ndarray, num_components: int = 3) -> LayoutBasis:
     return LayoutBasis.fit(FeatureMoments.of(rows), num_components, "net", "r1")
-
-
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 40), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=50)
-def test_merged_moments_are_those_of_the_union(seed: int, sizes: list[int]) -> None:
-    rows = vectors(seed, sum(sizes))
-    parts = np.split(rows, np.cumsum(sizes)[:-1])
-    merged = FeatureMoments.merged(FeatureMoments.of(part) for part in parts)
-    assert merged.count == len(rows)
-    np.testing.assert_allclose(merged.mean, rows.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(merged.covariance, np.cov(rows.T, bias=True), rtol=1e-7, atol=1e-9)
-
-
-def test_moments_survive_a_large_mean() -> None:
-    rows = vectors(0, 1000) + 1e7
-    merged = FeatureMoments.merged(FeatureMoments.of(part) for part in np.split(rows, 10))
-    np.testing.assert_allclose(merged.covariance, np.cov(rows.T, bias=True), rtol=1e-4)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -61,14 +44,12 @@ def test_signs_do_not_depend_on_the_order_of_the_data() -> None:
     assert (loadings > 0).all()
 
 
-def test_explained_variance_grows_to_one_and_is_the_same_by_either_way() -> None:
+def test_explained_variance_is_that_of_the_eigenvalues_and_grows_to_one() -> None:
     rows = vectors(2, 300)
-    basis = basis_of(rows, 6)
-    shares = [basis.explained_variance(k) for k in range(1, 7)]
-    assert shares == sorted(shares)
+    basis, moments = basis_of(rows, 6), FeatureMoments.of(rows)
+    shares = [basis.explained_variance(k, moments) for k in range(1, 7)]
+    assert shares == pytest.approx(np.cumsum(basis.eigenvalues) / basis.eigenvalues.sum())
     assert shares[-1] == pytest.approx(1)
-    moments = FeatureMoments.of(rows)
-    assert shares == pytest.approx([basis.explained_variance(k, moments) for k in range(1, 7)])
 
 
 def test_a_foreign_basis_explains_no_more_than_the_datas_own() -> None:
@@ -100,13 +81,6 @@ def test_features_of_another_backbone_are_refused() -> None:
         basis_of(vectors(8, 100)).project(torch.zeros(1, 4, 2, 2))
 
 
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_picture_has_the_requested_size(k: int) -> None:
-    picture = layout_picture(np.zeros((k, 3, 4), np.float16), 24, 32)
-    assert picture.shape == (24, 32, 3)
-    assert (picture == 128).all()
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_basis_is_not_fitted_on_what_is_not_finite(value: float, tmp_path: Path) -> None:
     rows = vectors(0, 10)
@@ -120,3 +94,88 @@ def test_basis_is_not_fitted_on_what_is_not_finite(value: float, tmp_path: Path)
     replace(basis_of(vectors(0, 10)), mean=np.full(6, value)).save(tmp_path)
     with pytest.raises(NotFinite, match="fit the basis again"):
         LayoutBasis.load(tmp_path)
+
+
+def scenes(seed: int, copies: int = 3, count: int = 40) -> SceneMoments:
+    """Features whose first channel changes between the views of a place, and whose others do not."""
+    generator = np.random.default_rng(seed)
+    images = generator.normal(size=(count, 4, 5, 6)) * np.array([3.0, 2.0, 1.5, 1.0])[:, None, None]
+    views = np.repeat(images[None], copies, axis=0)
+    views[:, :, 0] += generator.normal(size=(copies, count, 1, 1)) * 6
+    return SceneMoments.of(images, views)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
+@settings(deadline=None, max_examples=20)
+def test_without_copies_the_invariant_basis_is_the_principal_components(seed: int, epsilon: float) -> None:
+    moments = scenes(seed, copies=0)
+    pca = LayoutBasis.fit(moments.images, 3, "net", "r1")
+    invariant = LayoutBasis.fit_invariant(moments, 3, "net", "r1", epsilon=epsilon)
+    np.testing.assert_allclose(invariant.components, pca.components, atol=1e-6)
+    np.testing.assert_allclose(invariant.eigenvalues, pca.eigenvalues[:3], rtol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=20)
+def test_what_copies_change_comes_last_although_it_varies_most(seed: int) -> None:
+    moments = scenes(seed)
+    loadings = [
+        np.abs(basis.components[:, 0])
+        for basis in (
+            LayoutBasis.fit(moments.images, 4, "net", "r1"),
+            LayoutBasis.fit_invariant(moments, 4, "net", "r1", epsilon=0.1),
+        )
+    ]
+    assert loadings[0].argmax() == 0
+    assert loadings[1].argmax() == 3
+
+
+def test_a_large_epsilon_gives_the_principal_components_of_the_scenes() -> None:
+    moments = scenes(3)
+    pca = LayoutBasis.fit(moments.scene, 4, "net", "r1")
+    invariant = LayoutBasis.fit_invariant(moments, 4, "net", "r1", epsilon=1e6)
+    np.testing.assert_allclose(invariant.components, pca.components, atol=1e-4)
+
+
+def test_position_is_suppressed_on_request() -> None:
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(200, 4, 8, 8))
+    images[:, 1] += 3 * np.linspace(-1, 1, 8)[:, None]
+    moments = SceneMoments.of(images, images[None])
+    first = [
+        LayoutBasis.fit_invariant(moments, 1, "net", "r1", epsilon=0.1, without_position=flag) for flag in (False, True)
+    ]
+    assert abs(first[0].components[0, 1]) > 0.99
+    assert abs(first[1].components[0, 1]) < 0.5
+
+
+def test_layouts_of_the_invariant_basis_have_unit_variance_on_the_images() -> None:
+    moments = scenes(5)
+    basis = LayoutBasis.fit_invariant(moments, 4, "net", "r1", epsilon=0.3)
+    spread = basis.components @ moments.images.covariance @ basis.components.T
+    np.testing.assert_allclose(np.diag(spread), basis.eigenvalues)
+
+
+def test_a_saved_invariant_basis_says_what_it_is(tmp_path: Path) -> None:
+    basis = LayoutBasis.fit_invariant(scenes(6), 3, "net", "r1", True, epsilon=0.3)
+    basis.save(tmp_path)
+    loaded = LayoutBasis.load(tmp_path)
+    assert (loaded.kind, loaded.standardized, loaded.digest) == ("invariant", True, basis.digest)
+    assert replace(basis, standardized=False).digest != basis.digest
+
+
+def test_a_basis_saved_before_there_were_kinds_is_of_principal_components(tmp_path: Path) -> None:
+    basis = basis_of(vectors(5, 100))
+    basis.save(tmp_path)
+    path = tmp_path / "basis.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({name: facts[name] for name in facts if name not in ("kind", "standardized")}))
+    loaded = LayoutBasis.load(tmp_path)
+    assert (loaded.kind, loaded.standardized) == ("pca", False)
+
+
+def test_standardised_images_are_encoded_only_for_a_basis_of_such() -> None:
+    images = np.random.default_rng(0).integers(0, 60, (1, 16, 16, 3), dtype=np.uint8)
+    basis = basis_of(vectors(7, 100))
+    assert basis.prepare(images) is images
+    assert replace(basis, standardized=True).prepare(images).mean() == pytest.approx(114.5, abs=2)

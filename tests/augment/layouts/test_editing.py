@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from augment.errors import NotFinite, UserError
 from augment.layouts import editing
+from augment.layouts.copying import copy_cells
 from augment.layouts.objects import find_scene_object, find_scene_objects, instance_boxes
 from augment.layouts.prototypes import ClassPrototypes
 from augment.layouts.scene import PROTOTYPE, Scene, cells_of, in_blocks, pixels_of
@@ -167,7 +168,7 @@ def test_an_object_that_moves_there_and_back_is_where_it_was(seed: int, columns:
 def test_edits_that_change_nothing_give_the_scene_back(seed: int) -> None:
     before = scene("a", seed)
     same = [editing.blend(before, scene("b", seed), 0.0)]
-    same += [editing.copy_cells(before, before, np.ones(GRID, np.bool_), 0, GRID[1])]
+    same += [copy_cells(before, before, np.ones(GRID, np.bool_), 0, GRID[1])]
     whole = np.ones(SIZE, np.bool_)
     same += [editing.paste(before, before, whole)]
     for after in same:

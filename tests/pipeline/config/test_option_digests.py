@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from augment.conditioning.options import CannyOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
 from downstream.options import DownstreamOptions
@@ -12,18 +13,21 @@ from pipeline.workflow.pretrain import PretrainConfig, request_of
 
 
 def test_adapt() -> None:
-    assert AdaptOptions(steps=30).semantic == {
+    expected = {
         "steps": 30,
         "batch_size": 8,
         "learning_rate": 1e-4,
         "warmup_steps": 100,
         "ema_decay": 0.999,
     }
+    assert AdaptOptions(steps=30).semantic == expected
+    assert AdaptOptions(steps=30, view_share=0.5).semantic == {**expected, "view_share": 0.5}
+    assert AdaptOptions(steps=30, k_regions=0.5).semantic == {**expected, "k_regions": 0.5}
 
 
-def test_regions_of_k_count_where_there_are_any() -> None:
-    plain, regions = AdaptOptions(steps=30), AdaptOptions(steps=30, k_regions=0.25)
-    assert regions.semantic == {**plain.semantic, "k_regions": 0.25}
+def test_conditionings() -> None:
+    assert CannyOptions().model_dump() == {"low": 100, "high": 200}
+    assert SoftEdgeOptions().model_dump() == {"sigma": 1.5}
 
 
 def test_curate() -> None:
@@ -90,6 +94,10 @@ def test_pretrain() -> None:
         "smallest",
         "weight",
     }
+    with_views = config.model_copy(
+        update={"diffusion": config.diffusion.model_copy(update={"views": 2, "view_share": 0.5})}
+    )
+    assert request_of(with_views)["diffusion"] == {**training, "views": 2, "view_share": 0.5}
     assert request == {
         "seed": 0,
         "backbone": {"name": "dinov2-vits14"},
@@ -101,6 +109,13 @@ def test_pretrain() -> None:
             "text_layers": 3,
             "text_length": 16,
             "adapter_hidden_channels": 96,
+        },
+        "basis": {
+            "basis_kind": "invariant",
+            "standardize": True,
+            "copies": 4,
+            "epsilon": 0.3,
+            "without_position": False,
         },
         "decoder": {"steps": 2, **training},
         "diffusion": training,

@@ -13,10 +13,11 @@ import torch
 
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.moments import FeatureMoments
+from augment.layouts.moments import SceneMoments
+from augment.layouts.options import BasisOptions
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.engine.executor import SerialExecutor
-from pipeline.stages.fit import OWN, FitMoments, FitStep, training_units
+from pipeline.stages.fit import OWN, FitMoments, FitStep, fitting_units, training_units
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource
 from pipeline.stages.tools import Tools
@@ -27,7 +28,8 @@ from pipeline.workflow.kept_config import read_config
 @pytest.fixture(scope="module")
 def task(generated: Path) -> FitMoments:
     source = StoreSource(str(generated / "real"), ("image",))
-    task = FitMoments(source, "dinov2-vits14", device="cpu", resources=Resources(), batch_size=3)
+    options = BasisOptions(copies=1)
+    task = FitMoments(source, "dinov2-vits14", options, device="cpu", resources=Resources(), batch_size=3)
     task.setup()
     return task
 
@@ -53,11 +55,21 @@ def test_moments_do_not_depend_on_shards_and_batches(task: FitMoments, generated
             cut.run(WorkUnit(f"train-{start:06d}", tuple(keys[start : start + size]))).moments
             for start in range(0, len(keys), size)
         ]
-        merged = FeatureMoments.merged(parts)
-        assert merged.count == whole.count
+        merged = SceneMoments.merged(parts)
+        assert merged.images.count == whole.images.count
         # Features themselves are float32 and depend on the batch to a few units in the last place.
-        np.testing.assert_allclose(merged.mean, whole.mean, atol=1e-4)
-        np.testing.assert_allclose(merged.m2, whole.m2, rtol=1e-3, atol=1e-3 * np.abs(whole.m2).max())
+        np.testing.assert_allclose(merged.images.mean, whole.images.mean, atol=1e-4)
+        for one, other in ((merged.images.m2, whole.images.m2), (merged.within, whole.within)):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
+
+
+def test_a_limit_spreads_the_images_over_the_shards_and_changes_no_others() -> None:
+    units = [WorkUnit(f"train-{i:06d}", tuple(f"{i}-{j}" for j in range(5))) for i in range(4)]
+    assert fitting_units(units, None) == fitting_units(units, 20) == units
+    fewer = fitting_units(units, 4)
+    assert [unit.shard for unit in fewer] == [unit.shard for unit in units]
+    assert [len(unit.keys) for unit in fewer] == [1] * 4
+    assert len(fitting_units(units, 2)) == 2
 
 
 class Backwards(SerialExecutor):
@@ -107,6 +119,6 @@ def test_moments_are_those_of_whole_batches_where_memory_holds_one_image_alone(
     small._batches = FittingBatches("fit", 3)
     monkeypatch.setattr(task._model, "features", one_alone)
     moments = small.run(unit).moments
-    assert moments.count == whole.count
-    np.testing.assert_allclose(moments.m2, whole.m2, rtol=1e-4, atol=1e-2)
+    assert moments.images.count == whole.images.count
+    np.testing.assert_allclose(moments.images.m2, whole.images.m2, rtol=1e-4, atol=1e-2)
     assert small._batches.size == 1

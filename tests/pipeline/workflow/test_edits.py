@@ -71,20 +71,22 @@ def test_runs_without_edits_are_those_of_earlier_versions(generated: Path, confi
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("overrides", "message"),
     [
-        ("generate.edit={paste: {classes: [cat]}}", "generate.edit.paste.classes: 'cat' is not among the classes of"),
-        ("generate.k_by_class={cat: 1}", "generate.k_by_class: 'cat' is not among the classes of cityscapes: road, "),
-        ("generate.k_by_class={car: 5}", "generate.k_by_class.car: 5 is above layout.k_max = 4"),
-        ("generate.edit={}", "give one of remove, prototype, blend and paste"),
-        ("generate.edit={blend: {}, splits: [test]}", "edit.splits names .'test'., which are not among the splits"),
+        (["generate.edit={paste: {classes: [cat]}}"], "generate.edit.paste.classes: 'cat' is not among the classes of"),
+        (["generate.k_by_class={cat: 1}"], "generate.k_by_class: 'cat' is not among the classes of cityscapes: road, "),
+        (["generate.k_by_class={car: 5}"], "generate.k_by_class.car: 5 is above layout.k_max = 4"),
+        (["conditioning=canny", "generate.edit={blend: {}}"], "generate.edit: it is for neural layouts; leave it out"),
+        (["conditioning=canny", "generate.k_by_class={car: 1}"], "generate.k_by_class: it is for neural layouts"),
+        (["generate.edit={}"], "give one of remove, prototype, blend and paste"),
+        (["generate.edit={blend: {}, splits: [test]}"], "edit.splits names .'test'., which are not among the splits"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_removed(
-    generated: Path, configure: Configure, override: str, message: str
+    generated: Path, configure: Configure, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:
-        run(configure(generated, override), Selection(until="generate", redo="generate"), print)
+        run(configure(generated, *overrides), Selection(until="generate", redo="generate"), print)
     assert "\n" not in str(error.value)
     assert Store.open(str(generated / "synthetic")).is_whole()
 

@@ -1,0 +1,82 @@
+"""Photometric changes of an image: another light, weather, camera or sensor, with everything in the same place."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from threading import local
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Changes take their random numbers from a generator of their own, which threads must not share.
+_of_thread = local()
+
+
+def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """Change how an image looks and nothing of what it shows: light, contrast, colour, weather, blur and noise.
+
+    The strengths leave the objects of a street recognisable: a copy that is black holds nothing to compare.
+
+    Args:
+        image: RGB, `uint8 [H, W, 3]`.
+        seed: 0..2**63 - 1; image and seed decide the copy.
+
+    Returns:
+        `uint8 [H, W, 3]`.
+    """
+    if not hasattr(_of_thread, "changes"):
+        _of_thread.changes = _random_changes()
+    changes = _of_thread.changes
+    # One state for all of them: `set_random_seed` gives each the same numbers, so that they come all together or never.
+    changes.set_random_state(np.random.default_rng(seed), Random(seed))
+    copy: NDArray[np.uint8] = changes(image=image)["image"]
+    return copy
+
+
+def _random_changes() -> Any:
+    # Albumentations looks on the network for a newer version when it is imported.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations as library
+
+    return library.Compose(
+        [
+            library.OneOf(
+                [
+                    library.MultiplicativeNoise((0.3, 1.3), p=1),
+                    library.RandomBrightnessContrast((-0.2, 0.2), (-0.4, 0.4), p=1),
+                ],
+                p=0.7,
+            ),
+            library.RandomGamma((50, 220), p=0.6),
+            library.OneOf(
+                [
+                    library.MultiplicativeNoise((0.65, 1.35), per_channel=True, p=1),
+                    library.HueSaturationValue(12, (-80, 40), 0, p=1),
+                    library.PlanckianJitter(p=1),
+                    library.ToGray(p=1),
+                ],
+                p=0.7,
+            ),
+            library.OneOf(
+                [
+                    library.RandomFog(fog_coef_range=(0.2, 0.6), p=1),
+                    library.RandomRain(p=1),
+                    library.RandomShadow((0, 0, 1, 1), (1, 3), shadow_intensity_range=(0.3, 0.7), p=1),
+                ],
+                p=0.35,
+            ),
+            library.OneOf(
+                [
+                    library.GaussianBlur(0, (0.5, 1.8), p=1),
+                    library.MotionBlur((3, 5), p=1),
+                    library.GaussNoise((0.02, 0.08), p=1),
+                    library.ISONoise((0.01, 0.05), (0.1, 0.5), p=1),
+                ],
+                p=0.5,
+            ),
+        ]
+    )

@@ -1,0 +1,68 @@
+"""Fitting a basis: from images and photometric copies of them to the components of layouts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.changes import photometric_copy
+from augment.layouts.moments import SceneMoments
+from augment.layouts.standardization import standardized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from augment.layouts.options import BasisOptions
+
+
+def scene_moments(
+    images: NDArray[np.uint8],
+    seeds: Sequence[Sequence[int]],
+    encode: Callable[[NDArray[np.uint8]], torch.Tensor],
+    options: BasisOptions,
+) -> SceneMoments:
+    """Moments of the features of images and of their photometric copies.
+
+    Args:
+        images: RGB, `uint8 [B, H, W, 3]`.
+        seeds: of the copies of each image, 0..2**63 - 1, as many as `options.copies` or more.
+        encode: gives features `float [B, C, h, w]` of RGB images `uint8 [B, H, W, 3]`.
+        options: how the basis is fitted.
+
+    Raises:
+        NotFinite: a feature is NaN or infinite.
+    """
+    prepare = standardized if options.standardize else np.asarray
+    copies = options.copies if options.basis_kind == "invariant" else 0
+    encoded = [encode(prepare(images)).cpu().numpy()]
+    for index in range(copies):
+        copied = [photometric_copy(image, own[index]) for image, own in zip(images, seeds, strict=True)]
+        encoded.append(encode(prepare(np.stack(copied))).cpu().numpy())
+    return SceneMoments.of(encoded[0], np.stack(encoded[1:]) if copies else np.empty((0, *encoded[0].shape)))
+
+
+def fit_basis(
+    moments: SceneMoments, num_components: int, backbone: str, revision: str, options: BasisOptions
+) -> LayoutBasis:
+    """The basis of `num_components` that the options ask for; see `LayoutBasis.fit` and `fit_invariant`.
+
+    Raises:
+        UserError: there are fewer channels, or fewer vectors to fit on.
+        NotFinite: the moments hold NaN or infinite values.
+    """
+    if options.basis_kind == "pca":
+        return LayoutBasis.fit(moments.images, num_components, backbone, revision, options.standardize)
+    return LayoutBasis.fit_invariant(
+        moments,
+        num_components,
+        backbone,
+        revision,
+        options.standardize,
+        epsilon=options.epsilon,
+        without_position=options.without_position,
+    )

@@ -1,0 +1,90 @@
+"""Moments are those of the data, however it is divided."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augment.errors import NotFinite
+from augment.layouts.moments import FeatureMoments, SceneMoments
+
+
+def vectors(seed: int, count: int, channels: int = 6) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    mixing = generator.normal(size=(channels, channels))
+    return generator.normal(size=(count, channels)) @ mixing + 100
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 40), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=50)
+def test_merged_moments_are_those_of_the_union(seed: int, sizes: list[int]) -> None:
+    rows = vectors(seed, sum(sizes))
+    parts = np.split(rows, np.cumsum(sizes)[:-1])
+    merged = FeatureMoments.merged(FeatureMoments.of(part) for part in parts)
+    assert merged.count == len(rows)
+    np.testing.assert_allclose(merged.mean, rows.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(merged.covariance, np.cov(rows.T, bias=True), rtol=1e-7, atol=1e-9)
+
+
+def test_moments_survive_a_large_mean() -> None:
+    rows = vectors(0, 1000) + 1e7
+    merged = FeatureMoments.merged(FeatureMoments.of(part) for part in np.split(rows, 10))
+    np.testing.assert_allclose(merged.covariance, np.cov(rows.T, bias=True), rtol=1e-4)
+
+
+def views(seed: int, count: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
+    """Feature maps `[count, 5, 3, 4]` of images and of `copies` of each."""
+    generator = np.random.default_rng(seed)
+    images = generator.normal(size=(count, 5, 3, 4)) * 3 + generator.normal(size=5)[:, None, None] * 20
+    return images, images + generator.normal(size=(copies, *images.shape))
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(0, 3), st.randoms())
+@settings(deadline=None, max_examples=40)
+def test_any_division_and_order_gives_the_same_scene_moments(
+    seed: int, sizes: list[int], copies: int, order: random.Random
+) -> None:
+    images, changed = views(seed, sum(sizes), copies)
+    whole = SceneMoments.of(images, changed)
+    cuts = np.cumsum(sizes)[:-1]
+    parts = [
+        SceneMoments.of(*part) for part in zip(np.split(images, cuts), np.split(changed, cuts, axis=1), strict=True)
+    ]
+    order.shuffle(parts)
+    merged = SceneMoments.merged(parts)
+    for one, other in (
+        (merged.images.covariance, whole.images.covariance),
+        (merged.scene.covariance, whole.scene.covariance),
+        (merged.appearance, whole.appearance),
+        (merged.position.explained, whole.position.explained),
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.abs(whole.images.covariance).max())
+
+
+def test_scene_moments_are_those_of_the_mean_and_of_the_deviations() -> None:
+    images, changed = views(0, 7, 2)
+    moments = SceneMoments.of(images, changed)
+    rows = np.concatenate([images[None], changed]).transpose(0, 1, 3, 4, 2).reshape(3, -1, 5)
+    np.testing.assert_allclose(moments.images.covariance, np.cov(rows[0].T, bias=True))
+    np.testing.assert_allclose(moments.scene.covariance, np.cov(rows.mean(0).T, bias=True))
+    each = [np.cov(rows[:, place].T) for place in range(rows.shape[1])]
+    np.testing.assert_allclose(moments.appearance, np.mean(each, axis=0))
+
+
+def test_without_copies_nothing_is_appearance() -> None:
+    images, none = views(1, 4, 0)
+    moments = SceneMoments.of(images, none)
+    assert not moments.appearance.any()
+    np.testing.assert_array_equal(moments.scene.covariance, moments.images.covariance)
+
+
+@pytest.mark.parametrize("where", ["images", "copies"])
+def test_features_that_are_not_finite_are_refused(where: str) -> None:
+    images, changed = views(2, 2, 1)
+    (images if where == "images" else changed[0])[0, 0, 0, 0] = np.nan
+    with pytest.raises(NotFinite, match="1 of 24 feature vectors"):
+        SceneMoments.of(images, changed)
