@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from augment.errors import UserError
@@ -31,6 +32,31 @@ def quiet() -> Iterator[None]:
             library.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+def model_file(source: str, file: str) -> Path | None:
+    """A file of a local folder or of a model on the hub; None where it has none.
+
+    What the cache knows is not asked for again.
+
+    Raises:
+        OSError: the file is not in the cache, and the hub cannot be reached.
+    """
+    if Path(source).is_dir():
+        path = Path(source) / file
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+    from transformers.utils import cached_file
+
+    try:
+        cached = try_to_load_from_cache(source, file)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    if cached is not None:
+        # Anything but a path says that the hub has no such file.
+        return Path(cached) if isinstance(cached, str) else None
+    found = cached_file(source, file, _raise_exceptions_for_missing_entries=False)
+    return None if found is None else Path(found)
 
 
 def load_whole(model_class: Any, source: Any, **options: Any) -> Any:

@@ -54,7 +54,7 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
-def _model_name(name: str, info: ValidationInfo) -> str:
+def model_name(name: str, info: ValidationInfo) -> str:
     """A folder as an absolute path, whatever the folder of a worker; any other name unchanged."""
     if info.context == DONE:
         return name
@@ -70,7 +70,7 @@ Distinct = AfterValidator(_distinct)
 Ascending = AfterValidator(_ascending)
 AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)]
 # The folder or name of a model.
-ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model_name)]
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(model_name)]
 # The name of a run or a model: letters, digits, dots, underscores and hyphens.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 # A folder, as an absolute path, or a URL without a slash at its end.

@@ -14,7 +14,7 @@ class Backbone(Protocol):
     """A frozen image encoder that turns images into dense features.
 
     Attributes:
-        name: what it was loaded as; a layout basis records it.
+        name: what it was loaded as, with its settings; a layout basis records it, and `load_backbone` takes it.
         revision: differs where the features differ, e.g. `weights_digest` of the model; part of a basis's digest.
         channels: channels of its features.
     """
@@ -24,7 +24,7 @@ class Backbone(Protocol):
     channels: int
 
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
-        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`."""
+        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]` on any device."""
         ...
 
 

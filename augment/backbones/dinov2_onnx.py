@@ -70,16 +70,11 @@ def cached_checkpoint() -> Path:
     return folder
 
 
-def convert(source: Path, destination: Path) -> None:
-    """Write the DINOv2 backbone of the ONNX file `source` to `destination`, named as the published checkpoints are.
+def model_config() -> Any:
+    """The configuration of the model, as transformers has it."""
+    from transformers import Dinov2Config
 
-    Raises:
-        UserError: the file does not hold exactly the tensors of a DINOv2 ViT-S/14.
-    """
-    from safetensors.torch import save_file
-    from transformers import Dinov2Config, Dinov2Model
-
-    config = Dinov2Config(
+    return Dinov2Config(
         hidden_size=CHANNELS,
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
@@ -88,7 +83,18 @@ def convert(source: Path, destination: Path) -> None:
         use_mask_token=False,
         architectures=["Dinov2Model"],
     )
-    config.save_pretrained(destination)
+
+
+def convert(source: Path, destination: Path) -> None:
+    """Write the DINOv2 backbone of the ONNX file `source` to `destination`, named as the published checkpoints are.
+
+    Raises:
+        UserError: the file does not hold exactly the tensors of a DINOv2 ViT-S/14.
+    """
+    from safetensors.torch import save_file
+    from transformers import Dinov2Model
+
+    model_config().save_pretrained(destination)
     save_file(read_weights(source), destination / "model.safetensors", metadata={"format": "pt"})
     with quiet():
         _, report = Dinov2Model.from_pretrained(destination, output_loading_info=True)

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 def to_patch_grid(
-    images: NDArray[np.uint8], patch: int, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
+    images: NDArray[np.uint8],
+    patch: int,
+    stride: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Resize and normalise images so that one patch covers exactly one latent cell.
+    """Resize and normalise images on a device so that one patch covers exactly one latent cell.
 
     A strided patch embedding silently drops pixels that do not fill a patch. So the image is resized by
     `patch / stride`, and a size that is not a multiple of `stride` is refused.
@@ -26,6 +28,7 @@ def to_patch_grid(
         patch: patch size of the backbone in pixels.
         stride: pixels of the image that one output cell covers.
         mean, std: per-channel statistics the backbone was trained with, for values in 0..1.
+        device: torch device that resizes; the images go there as bytes.
 
     Returns:
         `float32 [B, 3, H / stride * patch, W / stride * patch]`.
@@ -36,8 +39,16 @@ def to_patch_grid(
     height, width = images.shape[1:3]
     if height % stride or width % stride:
         raise UserError(f"image size {width}x{height} is not a multiple of {stride}: choose one that is")
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    pixels = to_device(images, device).permute(0, 3, 1, 2).float() / 255
     return resize_to_patches(pixels, patch, stride, mean, std)
+
+
+def to_device(images: NDArray[np.uint8], device: torch.device | str) -> torch.Tensor:
+    """The images as a tensor on a device; to a GPU from pinned memory, without waiting for the copy."""
+    tensor = torch.from_numpy(np.ascontiguousarray(images))
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def resize_to_patches(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from augment.backbones.transformer import weights_digest
+from augment.backbones.encoder import weights_digest
 from augment.conditioning.cells import grid_of, to_cells
 from augment.conditioning.options import CHANNELS
 from augment.errors import UserError

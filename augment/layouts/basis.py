@@ -41,6 +41,8 @@ class LayoutBasis:
         count: feature vectors the basis was fitted on.
         kind: `pca` or `invariant`.
         standardized: whether images are standardised before they are encoded; see `standardized`.
+        scale: `float64 [C]`, factors of the features of a fusion of backbones, which mean, components and eigenvalues
+            are of; None leaves the features as they are.
     """
 
     mean: NDArray[np.float64]
@@ -51,6 +53,7 @@ class LayoutBasis:
     count: int
     kind: BasisKind = "pca"
     standardized: bool = False
+    scale: NDArray[np.float64] | None = None
 
     @classmethod
     def fit(
@@ -132,7 +135,7 @@ class LayoutBasis:
     def digest(self) -> str:
         """SHA-256 in hex over everything that a projection depends on."""
         digest = hashlib.sha256(f"{self.backbone}\0{self.revision}".encode())
-        for array in (self.mean, self.components, self.eigenvalues):
+        for array in self._arrays().values():
             digest.update(np.ascontiguousarray(array).tobytes())
         if self.standardized:
             digest.update(b"standardized")
@@ -146,7 +149,7 @@ class LayoutBasis:
         """Project features `float [B, C, h, w]` on this basis, each component at unit variance on the fit data.
 
         Returns:
-            The layout, `float32 [B, K, h, w]`.
+            The layout, `float32 [B, K, h, w]`, on the device of the features.
 
         Raises:
             UserError: features and basis differ in their number of channels.
@@ -158,22 +161,30 @@ class LayoutBasis:
             )
         scale = 1 / np.sqrt(np.maximum(self.eigenvalues[: self.num_components], 1e-12))
         weight = torch.from_numpy(self.components * scale[:, None])
-        bias = -weight @ torch.from_numpy(self.mean)
-        return torch.einsum("kc,bchw->bkhw", weight.float(), features.float()) + bias.float().view(1, -1, 1, 1)
+        bias = (-weight @ torch.from_numpy(self.mean)).float().to(features.device)
+        if self.scale is not None:
+            weight = weight * torch.from_numpy(self.scale)
+        weight = weight.float().to(features.device)
+        return torch.einsum("kc,bchw->bkhw", weight, features.float()) + bias.view(1, -1, 1, 1)
 
     def explained_variance(self, k: int, moments: FeatureMoments) -> float:
         """Share (0..1) of the variance of the data behind `moments` that is linear in its first `k` components."""
+        if self.scale is not None:
+            moments = moments.scaled(self.scale)
         covariance, first = moments.covariance, self.components[:k]
         shared = first @ covariance
         return float(
             np.trace(np.linalg.pinv(shared @ first.T, hermitian=True) @ shared @ shared.T) / np.trace(covariance)
         )
 
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        arrays = {"mean": self.mean, "components": self.components, "eigenvalues": self.eigenvalues}
+        return arrays if self.scale is None else {**arrays, "scale": self.scale}
+
     def save(self, folder: Path) -> None:
         """Write the basis to `folder` as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"mean": self.mean, "components": self.components, "eigenvalues": self.eigenvalues}
-        save_file(arrays, folder / BASIS_FILE)
+        save_file(self._arrays(), folder / BASIS_FILE)
         facts = {
             "backbone": self.backbone,
             "revision": self.revision,
@@ -208,6 +219,7 @@ class LayoutBasis:
             # The first bases recorded neither.
             facts.get("kind", "pca"),
             facts.get("standardized", False),
+            arrays.get("scale"),
         )
         if basis.digest != facts["digest"]:
             raise UserError(f"{folder}: {BASIS_FILE} is not the one {BASIS_CONFIG} describes: restore or fit it again")

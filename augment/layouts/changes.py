@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from numpy.typing import NDArray
 
 # Changes take their random numbers from a generator of their own, which threads must not share.
 _of_thread = local()
+
+
+def albumentations() -> ModuleType:
+    """The library, imported without its look on the network for a newer version."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    return albumentations
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -38,10 +48,7 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
 
 
 def _random_changes() -> Any:
-    # Albumentations looks on the network for a newer version when it is imported.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations as library
-
+    library = albumentations()
     return library.Compose(
         [
             library.OneOf(

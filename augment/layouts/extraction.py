@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from augment.backbones.backbone import Backbone
@@ -33,4 +32,4 @@ def extract_layouts(
         UserError: the size is not a multiple of 8, or the basis has another number of channels.
     """
     features = backbone.features(basis.prepare(images), STRIDE)
-    return basis.project(features)[:, :num_components].cpu().numpy().astype(np.float16)
+    return basis.project(features)[:, :num_components].half().cpu().numpy()

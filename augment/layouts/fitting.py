@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.changes import photometric_copy
+from augment.layouts.fusion import equal_variance_scale
 from augment.layouts.moments import SceneMoments
 from augment.layouts.standardization import standardized
 
@@ -39,22 +41,38 @@ def scene_moments(
     """
     prepare = standardized if options.standardize else np.asarray
     copies = options.copies if options.basis_kind == "invariant" else 0
-    encoded = [encode(prepare(images)).cpu().numpy()]
+    encoded = [encode(prepare(images))]
     for index in range(copies):
         copied = [photometric_copy(image, own[index]) for image, own in zip(images, seeds, strict=True)]
-        encoded.append(encode(prepare(np.stack(copied))).cpu().numpy())
-    return SceneMoments.of(encoded[0], np.stack(encoded[1:]) if copies else np.empty((0, *encoded[0].shape)))
+        encoded.append(encode(prepare(np.stack(copied))))
+    return SceneMoments.of(encoded[0], encoded[1:])
 
 
 def fit_basis(
-    moments: SceneMoments, num_components: int, backbone: str, revision: str, options: BasisOptions
+    moments: SceneMoments,
+    num_components: int,
+    backbone: str,
+    revision: str,
+    options: BasisOptions,
+    groups: Sequence[int] = (),
 ) -> LayoutBasis:
     """The basis of `num_components` that the options ask for; see `LayoutBasis.fit` and `fit_invariant`.
+
+    Args:
+        moments: of the features.
+        num_components: K.
+        backbone, revision: of the features.
+        options: how the basis is fitted.
+        groups: channels of each backbone of a fusion, which are given equal total variance first.
 
     Raises:
         UserError: there are fewer channels, or fewer vectors to fit on.
         NotFinite: the moments hold NaN or infinite values.
     """
+    if len(groups) > 1:
+        scale = equal_variance_scale(np.diag(moments.images.covariance), groups)
+        basis = fit_basis(moments.scaled(scale), num_components, backbone, revision, options)
+        return replace(basis, scale=scale)
     if options.basis_kind == "pca":
         return LayoutBasis.fit(moments.images, num_components, backbone, revision, options.standardize)
     return LayoutBasis.fit_invariant(

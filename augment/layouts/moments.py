@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.errors import NotFinite
 from augment.layouts.position import PositionMoments
+from augment.layouts.rows import as_rows, on_host, rows_of_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    import torch
     from numpy.typing import NDArray
+
+    from augment.layouts.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,19 @@ class FeatureMoments:
     m2: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
-        """Moments of the rows of `features [N, C]`, accumulated in float64.
+    def of(cls, features: NDArray[np.floating] | torch.Tensor) -> FeatureMoments:
+        """Moments of the rows of `features [N, C]`, accumulated in float64; those of a tensor on its device.
 
         Raises:
             NotFinite: a feature is NaN or infinite.
         """
-        rows = _finite(features)
-        mean = rows.mean(axis=0)
+        return cls._of_rows(as_rows(features))
+
+    @classmethod
+    def _of_rows(cls, rows: Rows) -> FeatureMoments:
+        mean = rows.mean(0)
         centred = rows - mean
-        return cls(len(rows), mean, centred.T @ centred)
+        return cls(len(rows), on_host(mean), on_host(centred.T @ centred))
 
     def merge(self, other: FeatureMoments) -> FeatureMoments:
         """Moments of the union of two disjoint sets.
@@ -58,6 +65,10 @@ class FeatureMoments:
         """Population covariance `float64 [C, C]`."""
         return self.m2 / self.count
 
+    def scaled(self, scale: NDArray[np.float64]) -> FeatureMoments:
+        """Moments of the same vectors, each channel times its factor in `scale [C]`."""
+        return FeatureMoments(self.count, self.mean * scale, self.m2 * np.outer(scale, scale))
+
 
 @dataclass(frozen=True)
 class SceneMoments:
@@ -76,8 +87,12 @@ class SceneMoments:
     position: PositionMoments
 
     @classmethod
-    def of(cls, images: NDArray[np.floating], copies: NDArray[np.floating]) -> SceneMoments:
-        """Moments of feature maps, accumulated in float64.
+    def of(
+        cls,
+        images: NDArray[np.floating] | torch.Tensor,
+        copies: NDArray[np.floating] | Sequence[NDArray[np.floating] | torch.Tensor],
+    ) -> SceneMoments:
+        """Moments of feature maps, accumulated in float64; those of tensors on their device.
 
         Args:
             images: features of the images, `[B, C, h, w]`.
@@ -86,15 +101,15 @@ class SceneMoments:
         Raises:
             NotFinite: a feature is NaN or infinite.
         """
-        grid = images.shape[2:]
-        views = [_finite(view.transpose(0, 2, 3, 1).reshape(-1, images.shape[1])) for view in (images, *copies)]
-        own = FeatureMoments.of(views[0])
+        height, width = images.shape[2:]
+        views = [rows_of_maps(view) for view in (images, *copies)]
+        own = FeatureMoments._of_rows(views[0])
         if len(views) == 1:
-            return cls(own, own, np.zeros_like(own.m2), PositionMoments.of(views[0], *grid))
-        mean = reduce(np.add, views) / len(views)
+            return cls(own, own, np.zeros_like(own.m2), PositionMoments.of(views[0], height, width))
+        mean = reduce(add, views) / len(views)
         deviations = (view - mean for view in views)
-        within = reduce(np.add, (rows.T @ rows for rows in deviations)) / (len(views) - 1)
-        return cls(own, FeatureMoments.of(mean), within, PositionMoments.of(mean, *grid))
+        within = on_host(reduce(add, (rows.T @ rows for rows in deviations)) / (len(views) - 1))
+        return cls(own, FeatureMoments._of_rows(mean), within, PositionMoments.of(mean, height, width))
 
     def merge(self, other: SceneMoments) -> SceneMoments:
         """Moments of the union of two disjoint sets."""
@@ -115,17 +130,11 @@ class SceneMoments:
         """Covariance `float64 [C, C]` within the views of one place."""
         return self.within / self.images.count
 
-
-def _finite(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The rows of `features [N, C]` in float64.
-
-    Raises:
-        NotFinite: a feature is NaN or infinite.
-    """
-    rows = np.asarray(features, dtype=np.float64)
-    if not np.isfinite(rows).all():
-        raise NotFinite(
-            f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} feature vectors hold NaN or infinite "
-            "values: the backbone's weights are damaged; get the model again"
+    def scaled(self, scale: NDArray[np.float64]) -> SceneMoments:
+        """Moments of the same features, each channel times its factor in `scale [C]`."""
+        return SceneMoments(
+            self.images.scaled(scale),
+            self.scene.scaled(scale),
+            self.within * np.outer(scale, scale),
+            PositionMoments(self.position.gram, self.position.cross * scale),
         )
-    return rows

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.layouts.rows import on_host
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from augment.layouts.rows import Rows
 
 
 def position_terms(height: int, width: int) -> NDArray[np.float64]:
@@ -37,11 +41,11 @@ class PositionMoments:
     cross: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: NDArray[np.float64], height: int, width: int) -> PositionMoments:
+    def of(cls, rows: Rows, height: int, width: int) -> PositionMoments:
         """Those of `rows [N, C]`, the cells of whole grids one after the other, row by row."""
         terms = position_terms(height, width)
         grids = len(rows) // len(terms)
-        summed = rows.reshape(grids, len(terms), -1).sum(axis=0)
+        summed = on_host(rows.reshape(grids, len(terms), -1).sum(0))
         return cls(grids * (terms.T @ terms), terms.T @ summed)
 
     def merge(self, other: PositionMoments) -> PositionMoments:

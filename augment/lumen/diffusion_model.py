@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augment.backbones.transformer import weights_digest
+from augment.backbones.encoder import weights_digest
 from augment.errors import UserError, require_finite
 from augment.loading import load_whole
 from augment.lumen import zoo
@@ -58,8 +58,11 @@ class DiffusionModel:
         Raises:
             NotFinite: the latents hold NaN or infinite values.
         """
-        pixels = to_unit(images).to(self.device, self.vae.dtype)
-        encoded = self.vae.encode(pixels)
+        return self.encode_pixels(to_unit(images).to(self.device))
+
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The same of pixels `float [B, 3, H, W]` in -1..1 on the device of the model."""
+        encoded = self.vae.encode(pixels.to(self.vae.dtype))
         mode = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
         latents = (mode.float() - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
         return require_finite(latents, f"the latents that {self.name!r} encodes images into")

@@ -10,7 +10,7 @@ from augment.errors import UserError
 HUB_SECONDS = 5.0
 
 
-def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> None:
+def require_reachable(key: str, name: str, file: str, own: Sequence[str], other_file: str | None = None) -> None:
     """Check that a model is in a folder, in the hub's cache or on the hub, with one request without retries.
 
     Args:
@@ -18,6 +18,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         name: a folder or a hub id.
         file: a file that every such model has; if the cache holds it, no request is made.
         own: names of models that need neither.
+        other_file: a file that such a model may have instead.
 
     Raises:
         UserError: it was not found.
@@ -38,7 +39,7 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         return
     remedy = f"give a folder, a hub id or one of {', '.join(own)}" if own else "give a folder or a hub id"
     try:
-        if isinstance(try_to_load_from_cache(name, file), str):
+        if any(isinstance(try_to_load_from_cache(name, one), str) for one in (file, other_file) if one):
             return
         found = HfApi().model_info(name, timeout=HUB_SECONDS)
     except HFValidationError as error:
@@ -56,5 +57,5 @@ def require_reachable(key: str, name: str, file: str, own: Sequence[str]) -> Non
         answer = "answers with an error" if isinstance(error, HfHubHTTPError) else "does not answer"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{key}={name}: not in the local cache, and the hub {answer} ({reason}): {remedy}") from error
-    if file not in {item.rfilename for item in found.siblings or ()}:
+    if {file, other_file}.isdisjoint(item.rfilename for item in found.siblings or ()):
         raise UserError(f"{key}={name}: that model on the hub has no {file}, so it is another kind of model: {remedy}")

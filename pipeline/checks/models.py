@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augment.backbones import OFFLINE_DINOV2
+from augment.backbones.families import channels_of, read_config
+from augment.backbones.options import FeatureOptions, parse_name, split_fusion
+from augment.backbones.unet_blocks import block_of, channels_of_block, is_diffusion_model, timestep_of
 from augment.errors import UserError
 from augment.import_path import import_callable, is_import_path
 from augment.stride import STRIDE
 from pipeline.checks.model_config import read_model_config, require_writable
+from pipeline.workspace.model_files import model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BACKBONE, BASE, CAPTIONER = "backbone.name", "generator.base", "captions.model"
-BACKBONE_REMEDY = f"give a DINOv2 or DINOv3 vision transformer, such as facebook/dinov2-base or {OFFLINE_DINOV2}"
+BACKBONE_REMEDY = f"give a model that docs/backbones.md lists, such as facebook/dinov2-base or {OFFLINE_DINOV2}"
 BASE_REMEDY = (
     "give a model like Stable Diffusion 1.x or 2.x in diffusers layout: one UNet2DConditionModel on plain latents with "
     "one CLIP text encoder"
@@ -27,27 +31,48 @@ CONDITIONS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "en
 PREDICTIONS = ("epsilon", "v_prediction")
 
 
-def require_backbone(name: str) -> int | None:
-    """Check that a backbone gives patch tokens of images of any size; returns its channels, None if unknown.
+def require_backbone(reference: str) -> int | None:
+    """Check that a backbone gives dense features of images of any size; returns its channels, None if unknown.
+
+    Args:
+        reference: see `BackboneOptions.reference`.
 
     Raises:
-        UserError: it is another kind of model, or its cache cannot be written.
+        UserError: it is another kind of model, does not have these features, or its cache cannot be written.
     """
-    from augment.backbones.dinov2_onnx import CHANNELS, cache_folder
-    from augment.backbones.transformer import MODEL_TYPES
+    widths = [_require_member(*parse_name(member)) for member in split_fusion(reference)]
+    known = [width for width in widths if width is not None]
+    return sum(known) if len(known) == len(widths) else None
 
-    if name == OFFLINE_DINOV2:
-        if not (cache_folder() / "config.json").exists():
-            require_writable("LUMEN_CACHE", cache_folder())
-        return CHANNELS
+
+def _require_member(name: str, settings: FeatureOptions) -> int | None:
+    from augment.backbones.dinov2_onnx import cache_folder, model_config
+
     if is_import_path(name):
         width = getattr(import_callable(name, "backbone"), "channels", None)
         return width if isinstance(width, int) else None
-    config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
-    if (kind := config.get("model_type")) not in MODEL_TYPES:
-        raise UserError(f"{BACKBONE}={name}: it is a model of type {kind!r}: {BACKBONE_REMEDY}")
-    width = config.get("hidden_size")
-    return width if isinstance(width, int) else None
+    if name == OFFLINE_DINOV2:
+        if not (cache_folder() / "config.json").exists():
+            require_writable("LUMEN_CACHE", cache_folder())
+        config: Mapping[str, Any] = model_config().to_dict()
+    elif is_diffusion_model(name):
+        return _require_blocks(name, settings)
+    else:
+        config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
+    try:
+        return channels_of(*read_config(config), settings)
+    except UserError as error:
+        raise UserError(f"{BACKBONE}={name}: {error}: {BACKBONE_REMEDY}") from error
+
+
+def _require_blocks(name: str, settings: FeatureOptions) -> int:
+    unet = require_base(name, BACKBONE)
+    schedule = read_model_config(BACKBONE, name, "scheduler/scheduler_config.json", BASE_REMEDY)
+    try:
+        timestep_of(schedule, settings)
+        return channels_of_block(unet, block_of(unet, settings))
+    except UserError as error:
+        raise UserError(f"{BACKBONE}={name}: {error}") from error
 
 
 def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
@@ -66,7 +91,8 @@ def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
     remedy = f"set {BACKBONE} to that, or layout.basis=own with adapt.steps"
     if channels is not None and channels != len(found.mean):
         raise UserError(f"{lead}, which has {len(found.mean)} channels, and this one has {channels}: {remedy}")
-    if name != OFFLINE_DINOV2 and not Path(name).is_dir():
+    names = [parse_name(member)[0] for member in split_fusion(name)]
+    if not all(one == OFFLINE_DINOV2 or model_folder(one).is_dir() for one in names):
         return
     if (revision := _revision(name)) != found.revision:
         raise UserError(f"{lead}, of another revision ({found.revision[:8]}, not {revision[:8]}): {remedy}")
@@ -79,18 +105,22 @@ def _revision(name: str) -> str:
     return load_backbone(name).revision
 
 
-def require_base(name: str) -> Mapping[str, Any]:
-    """Check that `adapt` and `generate` can use a base model; returns its U-Net's configuration.
+def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
+    """Check that a base model can be used; returns its U-Net's configuration.
+
+    Args:
+        name: of the base model.
+        key: of the configuration that names it.
 
     Raises:
         UserError: it is another kind of model, or its parts do not fit together.
     """
 
     def part(file: str) -> Mapping[str, Any]:
-        return read_model_config(BASE, name, file, BASE_REMEDY)
+        return read_model_config(key, name, file, BASE_REMEDY)
 
     def refuse(what: str) -> UserError:
-        return UserError(f"{BASE}={name}: {what}: {BASE_REMEDY}")
+        return UserError(f"{key}={name}: {what}: {BASE_REMEDY}")
 
     index = part("model_index.json")
     pipeline = index.get("_class_name", "a model")

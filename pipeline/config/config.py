@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, create_model, model_validator
 
+from augment.backbones.options import BackboneOptions
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.options import CannyOptions, DepthOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
@@ -18,7 +19,7 @@ from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
 from pipeline.stages.conditioning import ALL
-from pipeline.stages.fit import BackboneOptions, LayoutOptions
+from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
 from pipeline.stages.registry import STEPS

@@ -63,7 +63,7 @@ class ExtractStep(StoreStep):
     def check_models(self) -> None:
         """Check that the backbone exists, or the model of another conditioning."""
         if is_layout(self.config):
-            require_reachable_backbone(self.config.backbone.name)
+            require_reachable_backbone(self.config.backbone.reference)
         require_conditioning(self.job)
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
@@ -81,7 +81,7 @@ class ExtractStep(StoreStep):
         inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_inputs(self.job)}
         if is_layout(self.config):
             inputs |= {
-                "backbone": backbone_identity(self.config.backbone.name),
+                "backbone": backbone_identity(self.config.backbone.reference),
                 "basis": basis_digest(self.job.step(FitStep).used),
                 "k_max": self.config.layout.k_max,
             }
@@ -103,14 +103,25 @@ def load_conditioning(job: Job) -> LoadConditioning:
     """How workers load the conditioning of a run."""
     if not is_layout(job.config):
         return load_other(job)
-    return partial(load_layout, job.config.backbone.name, job.step(FitStep).used, job.config.layout.k_max)
+    return partial(load_layout, job.config.backbone.reference, job.step(FitStep).used, job.config.layout.k_max)
 
 
 def load_layout(backbone: str, basis: Path, k_max: int, device: str) -> Conditioning:
-    """Load the neural layout: a backbone by name, the basis in a folder, and the components to keep."""
+    """Load the neural layout: a backbone by name, the basis in a folder, and the components to keep.
+
+    Raises:
+        UserError: the basis was fitted on another revision of the backbone.
+    """
     from augment.conditioning.neural_layout import NeuralLayout
 
-    return NeuralLayout.load(backbone, basis, k_max, device)
+    layout = NeuralLayout.load(backbone, basis, k_max, device)
+    found, fitted = layout.backbone.revision, layout.basis.revision
+    if found != fitted:
+        raise UserError(
+            f"backbone.name={backbone}: this machine has revision {found[:8]}, and the basis was fitted on "
+            f"{fitted[:8]}: give every machine the same files, or --redo fit"
+        )
+    return layout
 
 
 @dataclass

@@ -12,16 +12,19 @@ import numpy as np
 from pydantic import Field
 
 from augment.backbones import OFFLINE_DINOV2
+from augment.backbones.options import parse_name, split_fusion
 from augment.errors import NotFinite, UserError
 from augment.import_path import is_import_path
 from augment.layouts.options import BasisOptions
-from augment.options import ModelName, Options, Positive
+from augment.lumen import zoo
+from augment.options import Positive
 from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
+from pipeline.engine.overlap import read_ahead
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.conditioning import is_layout
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
@@ -48,14 +51,6 @@ if TYPE_CHECKING:
 
 # Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
 USED, OWN = "layouts", "own"
-
-
-class BackboneOptions(Options):
-    """The frozen foundation model that gives the features of layouts."""
-
-    name: ModelName = Field(
-        description="'dinov2-vits14' (no hub needed), a hub id, a folder, or 'module:class' of a backbone of your own"
-    )
 
 
 class LayoutOptions(BasisOptions):
@@ -124,7 +119,7 @@ class FitStep(ArtifactStep):
 
     def check_models(self) -> None:
         """Check that the backbone exists and fits the adapter's basis."""
-        name = self.config.backbone.name
+        name = self.config.backbone.reference
         channels = require_reachable_backbone(name)
         if basis := adapter_basis(self.config):
             require_basis_fits(basis, name, channels)
@@ -138,7 +133,7 @@ class FitStep(ArtifactStep):
         inputs: dict[str, JSON] = {
             "real": content_digest(self.job.step(ShardStep).store),
             "split": TRAIN_SPLIT,
-            "backbone": backbone_identity(self.config.backbone.name),
+            "backbone": backbone_identity(self.config.backbone.reference),
             "k_max": self.config.layout.k_max,
             "adapter_basis": adapter_basis_digest(self.config),
         }
@@ -153,7 +148,7 @@ class FitStep(ArtifactStep):
         from augment.layouts.fitting import fit_basis
         from augment.layouts.moments import SceneMoments
 
-        real, options, backbone = self.job.step(ShardStep), self.config.layout, self.config.backbone.name
+        real, options, backbone = self.job.step(ShardStep), self.config.layout, self.config.backbone.reference
         task = FitMoments(StoreSource(real.url, ("image",)), backbone, options, **self.for_model)
         units = fitting_units(training_units(keys_by_shard(real.store)), options.fit_images)
         if not units:
@@ -161,7 +156,11 @@ class FitStep(ArtifactStep):
         found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
         parts = [found[unit.shard] for unit in units]
         moments = SceneMoments.merged(part.moments for part in parts)
-        own = fit_basis(moments, options.k_max, backbone, parts[0].revision, options)
+        if len(revisions := {part.revision for part in parts}) > 1:
+            raise UserError(
+                f"backbone.name={backbone}: the workers have {len(revisions)} revisions of it: give all the same files"
+            )
+        own = fit_basis(moments, options.k_max, backbone, parts[0].revision, options, parts[0].groups)
         of_adapter = adapter_basis(self.config)
         used = LayoutBasis.load(of_adapter) if of_adapter else own
         if used.revision != own.revision:
@@ -175,15 +174,19 @@ class FitStep(ArtifactStep):
         return f"{moments.images.count} feature vectors; {facts['summary']}"
 
 
-def require_reachable_backbone(name: str) -> int | None:
+def require_reachable_backbone(reference: str) -> int | None:
     """Check that a backbone exists and gives features of images; returns its channels, None if not known yet.
+
+    Args:
+        reference: see `BackboneOptions.reference`.
 
     Raises:
         UserError: it is nowhere, or another sort of model.
     """
-    if not is_import_path(name):
-        require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2])
-    return require_backbone(name)
+    for name, _ in map(parse_name, split_fusion(reference)):
+        if not is_import_path(name):
+            require_reachable(BACKBONE, name, "config.json", [OFFLINE_DINOV2, *zoo.names()], "model_index.json")
+    return require_backbone(reference)
 
 
 def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) -> dict[str, JSON]:
@@ -206,10 +209,11 @@ def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) ->
 
 @dataclass(frozen=True)
 class UnitMoments:
-    """Moments of the features of one shard, and the revision of the backbone they are of."""
+    """Moments of the features of one shard, the revision of the backbone they are of, and the channels of each part."""
 
     moments: SceneMoments
     revision: str
+    groups: tuple[int, ...]
 
 
 def training_units(shards: Mapping[str, tuple[str, ...]]) -> list[WorkUnit]:
@@ -256,13 +260,16 @@ class FitMoments:
 
         assert self._model is not None
         parts = []
-        for keys, images in self.batches(unit):
-            seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
-            try:
-                parts.append(scene_moments(images, seeds, self.features, self.options))
-            except NotFinite as error:
-                raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
-        return UnitMoments(SceneMoments.merged(parts), self._model.revision)
+        # The next images are read and decoded while the model computes.
+        with read_ahead(self.batches(unit), depth=2) as batches:
+            for keys, images in batches:
+                seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
+                try:
+                    parts.append(scene_moments(images, seeds, self.features, self.options))
+                except NotFinite as error:
+                    raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
+        groups = getattr(self._model, "channel_groups", (self._model.channels,))
+        return UnitMoments(SceneMoments.merged(parts), self._model.revision, groups)
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""

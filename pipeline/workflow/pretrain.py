@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from augment.backbones.options import BackboneOptions
 from augment.errors import UserError
 from augment.files import write_whole
 from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
 from augment.options import AbsolutePath, Name
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
 from pipeline.engine import training_progress
-from pipeline.stages.fit import BackboneOptions
 from pipeline.store import JSON
 from pipeline.store.manifest import differences
 from pipeline.workspace.lock import sole_run
@@ -61,7 +61,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
     device = device_of(config.device)
     require_free_destination(config.destination)
     require_same_request(config)
-    backbone = load_backbone(config.backbone.name, config.device)
+    backbone = load_backbone(config.backbone.reference, config.device)
     if not isinstance(backbone, LayeredBackbone):
         raise UserError(f"backbone.name={backbone.name}: it has no layer_tokens, which training the decoder compares")
     sources = {
@@ -106,7 +106,11 @@ def request_of(config: PretrainConfig) -> dict[str, JSON]:
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
     request = config.model_dump(mode="json", exclude={**places, "decoder": REPORTING_KEYS, "diffusion": True})
     diffusion = config.diffusion.semantic
-    return {**request, "diffusion": {name: value for name, value in diffusion.items() if name != "steps"}}
+    return {
+        **request,
+        "backbone": config.backbone.model_dump(mode="json", exclude_defaults=True),
+        "diffusion": {name: value for name, value in diffusion.items() if name != "steps"},
+    }
 
 
 def require_same_request(config: PretrainConfig) -> None:

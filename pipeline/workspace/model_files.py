@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augment.backbones.options import FeatureOptions, parse_name, split_fusion
 from augment.errors import UserError
 from augment.import_path import is_import_path, source_file
 from augment.lumen import zoo
@@ -101,9 +102,24 @@ def identity(name: str) -> JSON:
     }
 
 
-def backbone_identity(name: str) -> JSON:
-    """The same of a backbone, which may be a user's own; of that it is the content of its module."""
-    return {"name": name, "digest": file_digest(source_file(name))} if is_import_path(name) else identity(name)
+def backbone_identity(reference: str) -> JSON:
+    """The same of a backbone with the settings that differ from their defaults, or of each backbone of a fusion.
+
+    A backbone may be a user's own; of that it is the content of its module.
+
+    Args:
+        reference: see `BackboneOptions.reference`.
+    """
+    members = [_member_identity(*parse_name(member)) for member in split_fusion(reference)]
+    return members[0] if len(members) == 1 else members
+
+
+def _member_identity(name: str, settings: FeatureOptions) -> JSON:
+    if is_import_path(name):
+        return {"name": name, "digest": file_digest(source_file(name))}
+    facts = identity(name)
+    assert isinstance(facts, dict)
+    return {**facts, **settings.changed}
 
 
 def _model_digest(path: Path) -> str:

@@ -6,10 +6,12 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.errors import NotFinite
+from augment.layouts import rows
 from augment.layouts.moments import FeatureMoments, SceneMoments
 
 
@@ -82,9 +84,41 @@ def test_without_copies_nothing_is_appearance() -> None:
     np.testing.assert_array_equal(moments.scene.covariance, moments.images.covariance)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(0, 3))
+@settings(deadline=None, max_examples=20)
+def test_sums_on_an_accelerator_are_those_of_the_host(seed: int, count: int, copies: int) -> None:
+    images, changed = views(seed, count, copies)
+    expected = SceneMoments.of(images, changed)
+    with pytest.MonkeyPatch.context() as patch:
+        # Tensors of the CPU then stay tensors, as those of a GPU do.
+        patch.setattr(rows, "ON_HOST", ())
+        found = SceneMoments.of(torch.from_numpy(images), list(torch.from_numpy(changed)))
+    for one, other in (
+        (found.images.mean, expected.images.mean),
+        (found.images.m2, expected.images.m2),
+        (found.scene.m2, expected.scene.m2),
+        (found.within, expected.within),
+        (found.position.cross, expected.position.cross),
+    ):
+        assert isinstance(one, np.ndarray) and one.dtype == np.float64
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * max(1, np.abs(other).max()))
+
+
+def test_tensors_on_the_host_give_the_bits_of_arrays() -> None:
+    images, changed = views(3, 4, 2)
+    found, expected = (
+        SceneMoments.of(torch.from_numpy(images), list(torch.from_numpy(changed))),
+        SceneMoments.of(images, changed),
+    )
+    np.testing.assert_array_equal(found.images.m2, expected.images.m2)
+    np.testing.assert_array_equal(found.within, expected.within)
+
+
+@pytest.mark.parametrize("tensors", [False, True])
 @pytest.mark.parametrize("where", ["images", "copies"])
-def test_features_that_are_not_finite_are_refused(where: str) -> None:
+def test_features_that_are_not_finite_are_refused(where: str, tensors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     images, changed = views(2, 2, 1)
     (images if where == "images" else changed[0])[0, 0, 0, 0] = np.nan
+    monkeypatch.setattr(rows, "ON_HOST", () if tensors else rows.ON_HOST)
     with pytest.raises(NotFinite, match="1 of 24 feature vectors"):
-        SceneMoments.of(images, changed)
+        SceneMoments.of(torch.from_numpy(images), list(torch.from_numpy(changed)))

@@ -11,6 +11,9 @@ from threading import Thread
 import pytest
 from huggingface_hub import constants
 
+from augment.backbones.families import FAMILIES, IMAGENET
+from augment.backbones.normalisation import normalisation_of
+from augment.backbones.unet_blocks import is_diffusion_model
 from augment.errors import UserError
 from augment.lumen import zoo
 from pipeline.checks.hub import require_reachable
@@ -32,7 +35,9 @@ ANSWERS = {
 # What is stored at /MODEL/resolve/main/FILE.
 FILES = {
     "/owner/vit/resolve/main/config.json": b'{"model_type": "dinov2", "hidden_size": 384}',
-    "/owner/clip/resolve/main/config.json": b'{"model_type": "clip"}',
+    "/owner/beit/resolve/main/config.json": b'{"model_type": "beit"}',
+    "/owner/painter/resolve/main/model_index.json": b"{}",
+    "/owner/sat/resolve/main/preprocessor_config.json": b'{"image_mean": [0.4, 0.4, 0.3], "image_std": [0.2, 0.2, 1]}',
     "/owner/torn/resolve/main/config.json": b'{"model_type"',
 }
 
@@ -193,14 +198,29 @@ def test_configuration_is_fetched_from_the_hub_once(
     assert require_backbone("owner/vit") == 384
     # Without it the client of the hub would try for half a minute.
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"^backbone.name=owner/clip: config.json is not in the local cache"):
-        read("owner/clip")
+    with pytest.raises(UserError, match=r"^backbone.name=owner/beit: config.json is not in the local cache"):
+        read("owner/beit")
+
+
+@pytest.mark.usefixtures("hub")
+def test_kind_and_normalisation_of_a_model_on_the_hub_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_diffusion_model("owner/painter")
+    assert not is_diffusion_model("owner/vit")
+    dino = FAMILIES["dinov3_vit"]
+    assert normalisation_of(dino, "owner/sat") == ((0.4, 0.4, 0.3), (0.2, 0.2, 1))
+    assert normalisation_of(dino, "owner/vit") == IMAGENET
+    # What the cache does not know is that of the family where the hub may not be asked.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert normalisation_of(dino, "owner/other") == IMAGENET
+    assert normalisation_of(dino, "owner/sat") == ((0.4, 0.4, 0.3), (0.2, 0.2, 1))
 
 
 @pytest.mark.usefixtures("hub")
 def test_configuration_of_the_hub_is_held_to_what_is_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"^backbone.name=owner/clip: it is a model of type 'clip': give a DINOv2"):
-        require_backbone("owner/clip")
+    with pytest.raises(
+        UserError, match=r"^backbone.name=owner/beit: it is a model of type 'beit', .*: give a model that"
+    ):
+        require_backbone("owner/beit")
     with pytest.raises(
         UserError, match=r"^backbone.name=owner/torn: config.json is no valid JSON .*: download it again"
     ):
