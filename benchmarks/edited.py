@@ -1,8 +1,12 @@
 """A picture of the edits of a run: real image, layout and label, the same after the edit, and what was painted on it.
 
-    lumen run quickstart adapt.steps=0 generate.ks=[10] generate.variants=2 workspace=WORKSPACE --until generate \\
-        'generate.edit={paste: {classes: [car, person, bus], number: [1, 2]}, remove: {classes: [car, bus, truck]}}'
-    python benchmarks/edited.py WORKSPACE --output docs/images/edited.jpg
+    lumen run quickstart adapt.steps=0 generate.ks=[20] generate.variants=2 'generate.splits=[train]' \\
+        evaluate.split=null 'downstream.mixes=[real]' dataset.render.train=24 dataset.render.val=2 \\
+        --until generate workspace=PLAIN
+    # The same with workspace=EDITED and
+    #   'generate.edit={paste: {classes: [car, person], number: [1, 2], min_area: 200},
+    #     remove: {classes: [car, bus, truck], probability: 0.7}}'
+    python benchmarks/edited.py EDITED --unedited PLAIN --output edited.jpg
 """
 
 from __future__ import annotations
