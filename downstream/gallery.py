@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.layouts.pictures import layout_picture
+from augment.conditioning import LAYOUT, TITLES
+from augment.conditioning.pictures import conditioning_picture
 from downstream.dataset import label_taxonomy
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import Taxonomy, colorize
@@ -40,8 +41,13 @@ class GalleryRow:
     generated: dict[int, list[Picture]]
 
 
-def gallery(real: Store, layouts: Store | None, synthetic: Store | None, split: str, sources: int) -> list[GalleryRow]:
-    """Rows for some samples of a split, evenly spaced over the sources of its generated images."""
+def gallery(
+    real: Store, layouts: Store | None, synthetic: Store | None, split: str, sources: int, conditioning: str = LAYOUT
+) -> list[GalleryRow]:
+    """Rows for some samples of a split, evenly spaced over the sources of its generated images.
+
+    `conditioning` is the kind of what the store of layouts holds.
+    """
     rows = synthetic.index().to_pylist() if synthetic else []
     made = [row for row in rows if row["split"] == split] or rows
     keys = sorted({row["source_key"] for row in made}) or sorted(
@@ -57,6 +63,7 @@ def gallery(real: Store, layouts: Store | None, synthetic: Store | None, split: 
             readers.get(synthetic.url) if synthetic else None,
             [row for row in made if row["source_key"] == key],
             taxonomy,
+            conditioning,
         )
         for key in spaced(keys, sources)
     ]
@@ -75,6 +82,7 @@ def _row(
     synthetic: SampleReader | None,
     made: Sequence[dict[str, Any]],
     taxonomy: Taxonomy | None,
+    conditioning: str,
 ) -> GalleryRow:
     sample = real.read(key)
     assert sample.image is not None
@@ -87,11 +95,13 @@ def _row(
         title = f"k = {row['k']}, variant {row['variant']}: {row.get('prompt', '')}"
         generated.setdefault(row["k"], []).append(photograph(image, title))
     height, width = sample.image.shape[:2]
+    title = "first three components" if conditioning == LAYOUT else TITLES[conditioning]
+    palette = taxonomy.palette if taxonomy else None
     return GalleryRow(
         key,
         photograph(sample.image, f"real image {key}"),
         flat(colorize(sample.label, taxonomy), "label") if sample.label is not None and taxonomy else None,
-        flat(layout_picture(layout, height, width), "first three components") if layout is not None else None,
+        flat(conditioning_picture(conditioning, layout, height, width, palette), title) if layout is not None else None,
         generated,
     )
 

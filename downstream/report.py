@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
 from augment.files import write_whole
 from augment.units import duration_text, size_text
@@ -104,14 +105,19 @@ def render(inputs: ReportInputs) -> str:
     comparison, evaluation = _table(inputs.comparison), _table(inputs.evaluation)
     summary = summarize(comparison) if comparison is not None else None
     synthetic, judged = stores["synthetic"], read_result(inputs.judge)
+    adapter = _json(inputs.adapter)
+    conditioning = _conditioning(adapter, stores["layouts"])
     return _template().render(
         name=inputs.name,
         workspace=shlex.quote(str(inputs.workspace)),
         manifest=real.manifest,
         generator=dict(synthetic.manifest.inputs) if synthetic else {},
-        basis=_json(inputs.basis),
-        adapter=_json(inputs.adapter),
-        gallery=gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES),
+        # Of another run in the workspace, if this one has no layouts.
+        basis=_json(inputs.basis) if conditioning == LAYOUT else {},
+        adapter=adapter,
+        # What images are painted on, if that is no layout.
+        conditioning=None if conditioning == LAYOUT else TITLES[conditioning],
+        gallery=gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES, conditioning),
         summary=summary,
         judge=judged,
         fitness=Fitness.of(judged) if judged else None,
@@ -158,6 +164,13 @@ def _table(path: Path) -> pa.Table | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:
+    """The kind of what images are painted on, by the record of the adapter, or before there is one by the layouts."""
+    maps = layouts.manifest.inputs.get("conditioning") if layouts else None
+    kind = adapter.get("facts", {}).get("conditioning") or (maps["kind"] if isinstance(maps, Mapping) else LAYOUT)
+    return str(kind)
 
 
 def _comparison_chart(table: pa.Table | None, summary: ComparisonSummary | None) -> str:

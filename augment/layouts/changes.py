@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from random import Random
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# Changes take their random numbers from a generator of their own, which threads must not share.
+_of_thread = local()
 
-@cache
-def _library() -> ModuleType:
-    """Albumentations, without its look on the network for a newer version at import."""
+
+def albumentations() -> ModuleType:
+    """The library, imported without its look on the network for a newer version."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
@@ -35,15 +38,17 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     Returns:
         `uint8 [H, W, 3]`.
     """
-    changes = _random_changes()
-    changes.set_random_seed(seed)
+    if not hasattr(_of_thread, "changes"):
+        _of_thread.changes = _random_changes()
+    changes = _of_thread.changes
+    # One state for all of them: `set_random_seed` gives each the same numbers, so that they come all together or never.
+    changes.set_random_state(np.random.default_rng(seed), Random(seed))
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
 
 
-@cache
 def _random_changes() -> Any:
-    library = _library()
+    library = albumentations()
     return library.Compose(
         [
             library.OneOf(

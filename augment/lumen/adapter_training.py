@@ -9,7 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from augment.layouts.pictures import layout_picture
+from augment.conditioning import LAYOUT, ConditioningKind
+from augment.conditioning.pictures import conditioning_picture
+from augment.errors import UserError
+from augment.layouts.views import choose_views
 from augment.lumen.grids import save_grid
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.lumen.trainer import Trainer, log_uniform_int
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
-    from augment.lumen.options import TrainerOptions
+    from augment.lumen.options import AdaptOptions
     from augment.progress import OnStep
 
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
@@ -40,11 +43,20 @@ class Example:
         image: `uint8 [H, W, 3]`.
         layout: `float16 [K, h, w]`.
         caption: text for the image.
+        views: `float16 [V, K, h, w]`, the layouts of photometric copies of the image; None without any.
     """
 
     image: NDArray[np.uint8]
     layout: NDArray[np.float16]
     caption: str
+    views: NDArray[np.float16] | None = None
+
+    def layout_of(self, view: int | None) -> NDArray[np.float16]:
+        """The layout `float16 [K, h, w]` of a view, or that of the image where it is None."""
+        if view is None:
+            return self.layout
+        assert self.views is not None
+        return self.views[view]
 
 
 class Examples(Protocol):
@@ -65,12 +77,15 @@ class Batch:
     captions: list[str]
 
 
-def sample_k(generator: np.random.Generator, num_components: int) -> int:
-    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`."""
+def sample_k(generator: np.random.Generator, num_components: int, *, ordered: bool = True) -> int:
+    """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`.
+
+    Of components that have no order, 0 or all.
+    """
     choice = generator.random()
     if choice < SHARE_WITHOUT_LAYOUT:
         return 0
-    if choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
+    if not ordered or choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
         return num_components
     return log_uniform_int(generator, 1, num_components)
 
@@ -128,28 +143,39 @@ def train_adapter(
     base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Examples,
-    options: TrainerOptions,
+    options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
     precision: str = "bf16",
     seed: int = 0,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
-    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all).
+    Writes `loss.jsonl`, `checkpoint.safetensors` and `samples/<step>.png` (rows: real, layout, k = 0, 1, 5, all; of
+    another conditioning k = 0 and all).
 
     Args:
         base: frozen, on the device to train on.
         adapter: gets the averaged weights at the end.
         examples: training data.
-        options: length and speed.
+        options: length and speed, and the share of the samples that are shown with the layout of a view.
         folder: where the run is kept.
         on_step: called after every step.
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
+        conditioning: kind of the examples' layouts.
+
+    Raises:
+        UserError: views are to be trained on, and the examples have none.
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
+    share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
+    if share and not views:
+        raise UserError(
+            f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
+        )
     cache: dict[int, Tensor] = {}
 
     @torch.no_grad()
@@ -163,16 +189,19 @@ def train_adapter(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
-        layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(base.device)
-        ks = [sample_k(generator, layout.shape[1]) for _ in items]
+        ks = [sample_k(generator, len(items[0].layout), ordered=conditioning == LAYOUT) for _ in items]
         captions = drop_captions([item.caption for item in items], ks, generator)
+        # After all other random choices, which are the same with and without views.
+        chosen = choose_views(len(items), views, share, generator)
+        layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
+        layout = torch.from_numpy(layouts).float().to(base.device)
         batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
     def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision)
+        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
         adapter.train()
 
     Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
@@ -180,14 +209,21 @@ def train_adapter(
 
 
 def write_samples(
-    base: DiffusionModel, adapter: LayoutControlNet, examples: Sequence[Example], path: Path, precision: str
+    base: DiffusionModel,
+    adapter: LayoutControlNet,
+    examples: Sequence[Example],
+    path: Path,
+    precision: str,
+    conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at k = 0, 1, 5 and all."""
+    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
-    rows.append(np.stack([layout_picture(example.layout, height, width) for example in examples]))
-    for k in sorted({0, 1, min(5, adapter.config.num_components), adapter.config.num_components}):
+    rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
+    components: int = adapter.config.num_components
+    between = {1, min(5, components)} if conditioning == LAYOUT else set()
+    for k in sorted({0, components} | between):
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)

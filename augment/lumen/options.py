@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from augment.layouts.options import BasisOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
@@ -35,7 +35,24 @@ class TrainerOptions(Options):
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
 
 
-class AdaptOptions(TrainerOptions):
+class LayoutTraining(TrainerOptions):
+    """A training on layouts, some of which may be those of photometric copies; see `augment.layouts.views`."""
+
+    view_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the training samples whose layout is that of a photometric copy of their image",
+    )
+
+    @property
+    def semantic(self) -> dict[str, Any]:
+        """The options that change the result; those that earlier versions lack are there only where they do."""
+        added = {"views", "view_share"} if self.view_share == 0 else set()
+        return self.model_dump(exclude={*REPORTING_KEYS, *added})
+
+
+class AdaptOptions(LayoutTraining):
     """Training of the adapter on this dataset; with zero steps it is used unchanged."""
 
     steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
@@ -51,6 +68,21 @@ class ScratchOptions(TrainerOptions):
     learning_rate: LearningRate = 4e-4
     cooldown: float = Field(default=COOLDOWN, ge=0, le=1, description="share of the steps over which the rate falls")
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+
+
+class DiffusionOptions(ScratchOptions, LayoutTraining):
+    """Training of U-Net, text encoder and adapter from scratch."""
+
+    views: int = Field(default=0, ge=0, le=16, description="photometric copies of each crop whose layouts are kept")
+
+    @model_validator(mode="after")
+    def _views_are_used(self) -> DiffusionOptions:
+        if (self.views == 0) != (self.view_share == 0):
+            raise ValueError(
+                f"views = {self.views} and view_share = {self.view_share} do not fit: "
+                "give both above 0 to train on layouts of photometric copies, or both 0"
+            )
+        return self
 
 
 class ModelOptions(Options):
@@ -82,4 +114,4 @@ class PretrainOptions(Options):
     model: ModelOptions = ModelOptions()
     basis: BasisOptions = BasisOptions()
     decoder: ScratchOptions
-    diffusion: ScratchOptions
+    diffusion: DiffusionOptions

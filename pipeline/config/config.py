@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import Field, create_model, model_validator
 
 from augment.backbones.options import BackboneOptions
+from augment.conditioning import LAYOUT, ConditioningKind
+from augment.conditioning.options import CannyOptions, DepthOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
 from augment.options import AbsolutePath, Name, Options, Seed, Url
@@ -16,6 +18,7 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
+from pipeline.stages.conditioning import ALL
 from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
@@ -33,10 +36,16 @@ class Config(Options):
         default=None, description="URL of the folder of all stores, e.g. s3://bucket/run; null is the workspace"
     )
     seed: Seed = Field(default=0, description="seed of every random choice in training the adapter and generating")
+    conditioning: ConditioningKind = Field(
+        default=LAYOUT, description="what the adapter reads: neural layouts, Canny edges, depth, labels or soft edges"
+    )
     dataset: DatasetOptions
     geometry: Geometry
     backbone: BackboneOptions
     layout: LayoutOptions = LayoutOptions()
+    canny: CannyOptions = CannyOptions()
+    depth: DepthOptions = DepthOptions()
+    soft_edge: SoftEdgeOptions = SoftEdgeOptions()
     captions: CaptionOptions = CaptionOptions()
     generator: GeneratorOptions
     adapt: AdaptOptions = AdaptOptions()
@@ -51,23 +60,48 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if (largest := max(self.generate.ks)) > self.layout.k_max:
+        if self.conditioning == LAYOUT:
+            self._check_layout()
+        elif self.conditioning == "depth" and self.depth.model is None:
+            raise ValueError(
+                "depth.model: conditioning=depth needs a hub id or folder of a depth estimation model, such as "
+                "depth-anything/Depth-Anything-V2-Small-hf"
+            )
+        self._check_views()
+        self._check_splits()
+        if self.generator.adapter is None and self.adapt.steps == 0:
+            raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
+        return self
+
+    def _check_layout(self) -> None:
+        """Raise ValueError if the components of neural layouts are not those that the adapter reads."""
+        ks = self.generate.ks
+        if ks != ALL and (largest := max(ks)) > self.layout.k_max:
             raise ValueError(
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
             )
-        self._check_splits()
         if self.generator.adapter is None:
             if self.layout.basis == "adapter":
                 raise ValueError("layout.basis: 'adapter' needs generator.adapter; a new adapter takes basis 'own'")
-            if self.adapt.steps == 0:
-                raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
         elif self.layout.basis == "own" and self.adapt.steps == 0:
             raise ValueError(
                 "layout.basis: 'own' gives the adapter components that it was not trained on; "
                 "give adapt.steps, or take basis 'adapter'"
             )
-        return self
+
+    def _check_views(self) -> None:
+        """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""
+        if self.adapt.steps and self.adapt.view_share and not self.layout.views:
+            raise ValueError(
+                f"adapt.view_share: {self.adapt.view_share} of the training samples need the layout of a photometric "
+                "copy; give layout.views of 1 or more, or adapt.view_share 0"
+            )
+        if self.layout.views and self.conditioning == "label":
+            raise ValueError(
+                f"layout.views: {self.layout.views} photometric copies of an image have the same labels, which is all "
+                "that conditioning=label reads; give 0"
+            )
 
     def _check_splits(self) -> None:
         """Raise ValueError if a section names a split that another does not read, or does not generate."""

@@ -19,7 +19,9 @@ TABLE = "metadata.jsonl"
 # Metadata of a sample that is not a scalar: captions, and boxes of objects.
 CAPTIONS, BOXES = "captions", "boxes"
 # Strings that describe the origin of a sample, not its content.
-ORIGIN = frozenset({"dataset", "split", "source", "source_key", "source_dataset", "prompt", "base", "adapter", "basis"})
+ORIGIN = frozenset(
+    {"dataset", "split", "source", "source_key", "source_dataset", "prompt", "base", "adapter", "basis", "conditioning"}
+)
 # Fields of a row that name a sample, and do not describe its content.
 NO_ATTRIBUTES = frozenset({"file_name", "text", "caption", "key", *ORIGIN})
 

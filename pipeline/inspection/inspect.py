@@ -116,6 +116,7 @@ class Report:
         return {
             "kind": self.subject.name,
             "place": self.subject.place,
+            "layout_format": self.subject.layout_format if self.total.layouts else None,
             "taxonomy": taxonomy.name if taxonomy else None,
             "sound": self.is_sound,
             "splits": {name: statistics.to_json(taxonomy) for name, statistics in self.splits.items()},

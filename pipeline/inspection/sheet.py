@@ -6,21 +6,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from augment.errors import UserError
-from pipeline.datasets.thinning import thinned
-from pipeline.engine import Failed, WorkUnit
+from pipeline.engine import Failed
+from pipeline.inspection.drawing import (
+    CAPTION,
+    GAP,
+    INK,
+    PAPER,
+    TALLEST,
+    WIDTH,
+    draw_fault,
+    fitted,
+    font,
+    paste,
+    some_samples,
+)
+from pipeline.inspection.layout_sheet import layout_sheet
 from pipeline.inspection.subject import Subject
 from pipeline.store import Sample
+from pipeline.store.manifest import LAYOUTS
 from pipeline.taxonomies import Taxonomy
 
 COUNT, COLUMNS = 24, 4
-# Pixels: of the box that an image is fitted into, of the space around it, of its caption and of a line of the legend.
-_WIDTH, _TALLEST, _GAP, _CAPTION, _LINE = 320, 400, 12, 22, 24
-_PAPER, _INK = (250, 250, 248), (30, 30, 30)
-_FAULT = (200, 60, 40)
+# Pixels of a line of the legend.
+_LINE = 24
 
 
 def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
@@ -29,22 +40,22 @@ def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
     Captions give the key, the split and, for a synthetic sample, k; a legend gives the colours of the visible classes.
     In place of a sample that cannot be read is the reason. Raises UserError where the subject has no sample.
     """
-    samples = _some_samples(subject, count)
+    samples = some_samples(subject, count)
     if not samples:
         raise UserError(f"{subject.place} has no sample to show")
     tall = _picture_height(samples)
-    tile_height = _CAPTION + tall * (1 + (subject.taxonomy is not None)) + _GAP
+    tile_height = CAPTION + tall * (1 + (subject.taxonomy is not None)) + GAP
     columns = min(COLUMNS, len(samples))
     rows = -(-len(samples) // columns)
-    width = _GAP + columns * (_WIDTH + _GAP)
+    width = GAP + columns * (WIDTH + GAP)
     legend = _legend(samples, subject.taxonomy, width) if subject.taxonomy else None
-    height = _GAP + rows * tile_height + (legend.height if legend else 0)
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    height = GAP + rows * tile_height + (legend.height if legend else 0)
+    sheet = Image.new("RGB", (width, height), PAPER)
     for number, (split, sample) in enumerate(samples):
         row, column = divmod(number, columns)
-        left, top = _GAP + column * (_WIDTH + _GAP), _GAP + row * tile_height
+        left, top = GAP + column * (WIDTH + GAP), GAP + row * tile_height
         if isinstance(sample, Failed):
-            _draw_fault(sheet, left, top, tall, sample)
+            draw_fault(sheet, left, top, tall, sample)
         else:
             _draw(sheet, left, top, tall, split, sample, subject.taxonomy)
     if legend:
@@ -55,6 +66,8 @@ def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
 def write_sheets(subjects: Mapping[str, Subject], path: Path) -> list[Path]:
     """Write the contact sheet of a subject to ``path``, of several each to ``<stem of path>-<name>.png``.
 
+    That of layouts is a `layout_sheet`.
+
     Returns the files written. Raises UserError where no subject has a sample to show.
     """
     # Early in a run the workspace has stores without samples, and the store of captions has no images.
@@ -63,40 +76,15 @@ def write_sheets(subjects: Mapping[str, Subject], path: Path) -> list[Path]:
     written = []
     for name, subject in (shown or subjects).items():
         written.append(path if len(subjects) == 1 else path.with_stem(f"{path.stem}-{name}"))
-        contact_sheet(subject).save(written[-1])
+        sheet = layout_sheet if subject.name == LAYOUTS else contact_sheet
+        sheet(subject).save(written[-1])
     return written
-
-
-def _some_samples(subject: Subject, count: int) -> list[tuple[str, Sample | Failed]]:
-    """Samples from all over each split, as many of each as the splits' sizes allow."""
-    chosen = []
-    keys = {split: [(unit, key) for unit in units for key in unit.keys] for split, units in subject.units.items()}
-    left = count
-    for place, split in enumerate(by_size := sorted(keys, key=lambda split: len(keys[split]))):
-        found = thinned(keys[split], max(1, left // (len(by_size) - place)))
-        left -= len(found)
-        chosen += [(split, unit, key) for unit, key in found]
-    order = list(subject.units)
-    return [
-        (split, sample)
-        for split, unit, key in sorted(chosen, key=lambda item: order.index(item[0]))[:count]
-        for sample in subject.source.read(WorkUnit(unit.shard, (key,), unit.params))
-    ]
 
 
 def _picture_height(samples: Sequence[tuple[str, Sample | Failed]]) -> int:
     """Pixels that the tallest of the images takes at the width of a tile."""
     shapes = [sample.image.shape for _, sample in samples if isinstance(sample, Sample) and sample.image is not None]
-    return min(_TALLEST, max((round(_WIDTH * height / width) for height, width, _ in shapes), default=_WIDTH // 2))
-
-
-def _draw_fault(sheet: Image.Image, left: int, top: int, tall: int, sample: Failed) -> None:
-    pen = ImageDraw.Draw(sheet)
-    pen.text((left, top), _fitted(f"{sample.key}: cannot be read", _WIDTH), _FAULT, _font())
-    top += _CAPTION
-    pen.rectangle((left, top, left + _WIDTH - 1, top + tall - 1), outline=_FAULT)
-    words = _wrapped(sample.reason, _WIDTH - 2 * _GAP, (tall - 2 * _GAP) // _CAPTION)
-    pen.multiline_text((left + _GAP, top + _GAP), words, _FAULT, _font())
+    return min(TALLEST, max((round(WIDTH * height / width) for height, width, _ in shapes), default=WIDTH // 2))
 
 
 def _draw(
@@ -106,62 +94,30 @@ def _draw(
     suffix = ("" if sample.key.startswith(split) else f"  {split}") + (
         f"  k={sample.metadata['k']}" if "k" in sample.metadata else ""
     )
-    name = _fitted(sample.key, _WIDTH - int(_font().getlength(suffix)))
-    ImageDraw.Draw(sheet).text((left, top), f"{name}{suffix}", _INK, _font())
+    name = fitted(sample.key, WIDTH - int(font().getlength(suffix)))
+    ImageDraw.Draw(sheet).text((left, top), f"{name}{suffix}", INK, font())
     if sample.image is not None:
-        _paste(sheet, sample.image, left, top + _CAPTION, tall, Image.Resampling.BILINEAR)
+        paste(sheet, sample.image, left, top + CAPTION, tall, Image.Resampling.BILINEAR)
     if taxonomy is not None and sample.label is not None:
         # Unknown ids are shown as ignored; the statistics count them.
         known = np.minimum(sample.label, taxonomy.ignore_index)
-        _paste(sheet, taxonomy.colors[known], left, top + _CAPTION + tall, tall, Image.Resampling.NEAREST)
-
-
-def _paste(
-    sheet: Image.Image, pixels: NDArray[np.uint8], left: int, top: int, tall: int, resampling: Image.Resampling
-) -> None:
-    height, width = pixels.shape[:2]
-    scale = min(_WIDTH / width, tall / height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    sheet.paste(Image.fromarray(pixels).resize(size, resampling), (left, top))
+        paste(sheet, taxonomy.colors[known], left, top + CAPTION + tall, tall, Image.Resampling.NEAREST)
 
 
 def _legend(samples: Sequence[tuple[str, Sample | Failed]], taxonomy: Taxonomy, width: int) -> Image.Image:
     labels = [sample.label for _, sample in samples if isinstance(sample, Sample) and sample.label is not None]
     seen = sorted({int(value) for label in labels for value in np.unique(label) if value < len(taxonomy)})
     entries = [(taxonomy.classes[index], taxonomy.palette[index]) for index in seen] + [("ignored", (0, 0, 0))]
-    places, left, top = [], _GAP, 0
+    places, left, top = [], GAP, 0
     for name, _ in entries:
-        needed = _LINE + int(_font().getlength(name)) + 2 * _GAP
-        if left + needed > width and left > _GAP:
-            left, top = _GAP, top + _LINE
+        needed = _LINE + int(font().getlength(name)) + 2 * GAP
+        if left + needed > width and left > GAP:
+            left, top = GAP, top + _LINE
         places.append((left, top))
         left += needed
-    legend = Image.new("RGB", (width, top + _LINE + _GAP), _PAPER)
+    legend = Image.new("RGB", (width, top + _LINE + GAP), PAPER)
     pen = ImageDraw.Draw(legend)
     for (name, color), (x, y) in zip(entries, places, strict=True):
-        pen.rectangle((x, y + 2, x + 16, y + 18), fill=color, outline=_INK)
-        pen.text((x + _LINE, y), name, _INK, _font())
+        pen.rectangle((x, y + 2, x + 16, y + 18), fill=color, outline=INK)
+        pen.text((x + _LINE, y), name, INK, font())
     return legend
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(14)
-
-
-def _fitted(text: str, width: float) -> str:
-    """The text, or its two ends if it is too long: keys often differ only at the end."""
-    if _font().getlength(text) <= width:
-        return text
-    kept = len(text)
-    while kept > 1 and _font().getlength(f"{text[: kept // 3]}…{text[-(kept - kept // 3) :]}") > width:
-        kept -= 1
-    return f"{text[: kept // 3]}…{text[-(kept - kept // 3) :]}"
-
-
-def _wrapped(text: str, width: float, most: int) -> str:
-    lines = [""]
-    for character in text:
-        if _font().getlength(lines[-1] + character) > width:
-            lines.append("")
-        lines[-1] += character
-    return "\n".join(lines[:most])

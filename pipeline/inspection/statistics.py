@@ -14,13 +14,13 @@ from pipeline.datasets.table import BOXES, CAPTIONS
 from pipeline.store import JSON, Sample, kind_of
 from pipeline.taxonomies import Taxonomy
 
-_Value = TypeVar("_Value", str, tuple[int, int])
+_Value = TypeVar("_Value", int, str, tuple[int, int], tuple[int, int, int])
 
 # A class is rare where it is in a smaller share of the labelled images, or of the pixels that have a class.
 RARE_IMAGES, RARE_PIXELS = 0.01, 0.001
 # Metadata that identifies a sample instead of describing it.
 PROVENANCE = frozenset(
-    {"dataset", "split", "source", "source_key", "source_dataset", "seed", "base", "adapter", "basis"}
+    {"dataset", "split", "source", "source_key", "source_dataset", "seed", "base", "adapter", "basis", "conditioning"}
 )
 # Nobody reads the counts of an attribute with more values.
 MOST_VALUES = 1000
@@ -67,7 +67,8 @@ class Statistics:
     """Counts over the samples of a split that could be read, and over those that could not.
 
     ``pixels`` and ``images_with``, int64 [C], count the pixels and the images of each class; ``ignored`` and
-    ``unknown`` the pixels with the ignore index and with ids of no class. ``sizes`` counts images by (height, width).
+    ``unknown`` the pixels with the ignore index and with ids of no class. ``sizes`` counts images by (height, width),
+    ``layouts`` layouts by (components, rows, columns), ``views`` layouts by the number of their views.
     """
 
     classes: int
@@ -79,6 +80,8 @@ class Statistics:
     ignored: int = 0
     unknown: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    layouts: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    views: Counter[int] = field(default_factory=Counter)
     boxes: Counter[str] = field(default_factory=Counter)
     attributes: dict[str, ValueCounts] = field(default_factory=dict)
     failures: dict[str, Faults] = field(default_factory=dict)
@@ -97,6 +100,10 @@ class Statistics:
             self.sizes[height, width] += 1
         if sample.label is not None:
             self._add_label(sample.label, ignore_index)
+        if sample.layout is not None:
+            components, rows, columns = sample.layout.shape
+            self.layouts[components, rows, columns] += 1
+            self.views[0 if sample.views is None else len(sample.views)] += 1
         if sample.instances is not None:
             self.with_instances += 1
             self.instances += int(np.count_nonzero(np.unique(sample.instances)))
@@ -128,6 +135,8 @@ class Statistics:
         self.pixels += other.pixels
         self.images_with += other.images_with
         self.sizes.update(other.sizes)
+        self.layouts.update(other.layouts)
+        self.views.update(other.views)
         self.boxes.update(other.boxes)
         for attribute, values in other.attributes.items():
             self.attributes.setdefault(attribute, ValueCounts()).merge(values)
@@ -169,6 +178,11 @@ class Statistics:
             "sizes": [
                 {"height": height, "width": width, "images": count} for (height, width), count in ranked(self.sizes)
             ],
+            "layouts": [
+                {"components": components, "height": height, "width": width, "layouts": count}
+                for (components, height, width), count in ranked(self.layouts)
+            ],
+            "views": [{"views": views, "layouts": count} for views, count in ranked(self.views)],
             "classes": {
                 name: {
                     "pixels": int(self.pixels[index]),

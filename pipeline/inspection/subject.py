@@ -25,11 +25,12 @@ from pipeline.datasets.registry import is_kind, portable_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import dataset_source
-from pipeline.stages.extract import ExtractStep
-from pipeline.stages.reading import Part, StoreSource, split_of
+from pipeline.stages.reading import StoreSource, members_of, split_of
 from pipeline.stages.registry import stores_in
+from pipeline.stages.shard import ShardStep
 from pipeline.store import Store, taxonomy_of
-from pipeline.store.codec import INSTANCES, LABEL
+from pipeline.store.layout_format import LayoutFormat
+from pipeline.store.manifest import LAYOUTS
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
 from pipeline.workspace.workspace import Workspace
@@ -59,6 +60,8 @@ class Subject:
         encoding: of the masks of a dataset; None for a store, and for a dataset without labels.
         labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
+        layout_format: of the layouts of a store.
+        images: reads the images that layouts are of; None for others, and where the images are not there.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Subject:
     encoding: LabelEncoding | None = None
     labelled: Mapping[str, int] = field(default_factory=dict)
     every_split: bool = False
+    layout_format: LayoutFormat = "float16"
+    images: Source | None = None
 
 
 def dataset_subject(
@@ -145,8 +150,11 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
     """
     store = Store.open(url)
     index = store.index()
-    members: dict[Part, str] = {"image": store.manifest.image_format, "label": LABEL, "instances": INSTANCES}
-    parts = tuple(part for part, extension in members.items() if f"{extension}:offset" in index.column_names)
+    parts = tuple(
+        part
+        for part, extensions in members_of(store.manifest).items()
+        if any(f"{extension}:offset" in index.column_names for extension in extensions)
+    )
     shards = index["shard"].to_pylist()
     stated = index["split"].to_pylist() if "split" in index.column_names else [None] * len(shards)
     splits = [name or split_of(of_shard) for name, of_shard in zip(stated, shards, strict=True)]
@@ -173,7 +181,15 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         StoreSource(store.url, parts),
         quarantined=quarantined,
         example=str(store.example_failure() or ""),
+        layout_format=store.manifest.layout_format,
+        images=images_of_layouts(store) if store.manifest.kind == LAYOUTS else None,
     )
+
+
+def images_of_layouts(layouts: Store) -> StoreSource | None:
+    """Reads the images that layouts are of, from the store of images beside theirs; None if there is none."""
+    url = f"{layouts.url.rpartition('/')[0]}/{ShardStep.output}"
+    return StoreSource(url, ("image",)) if Store.is_at(url) else None
 
 
 def subjects_of(
@@ -196,10 +212,7 @@ def subjects_of(
     if is_kind(target) and not Path(target).is_dir():
         raise UserError(f"{target} is a kind of dataset: give its folder too, as in lumen inspect {target} FOLDER")
     space = Workspace.at(Path(target))
-    # Layouts have no pixels and labels to count.
-    stores = {
-        name: url for name, url in stores_in(space).items() if name != ExtractStep.output and Store.traces_at(url)
-    }
+    stores = {name: url for name, url in stores_in(space).items() if Store.traces_at(url)}
     if not stores:
         raise UserError(
             f"{target} is neither a store ({MANIFEST} is missing) nor a workspace of lumen run; "

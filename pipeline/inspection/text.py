@@ -27,6 +27,9 @@ def lines_of(report: Report) -> Iterator[str]:
     )
     yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
     yield from _faults(report)
+    if total.layouts:
+        yield from _layouts(total, subject.layout_format)
+        return
     yield from _near_duplicates(report)
     yield from _contents(total)
     if subject.taxonomy and total.labelled:
@@ -85,6 +88,12 @@ def _near_duplicates(report: Report) -> Iterator[str]:
         found = [pair for pair in report.near_duplicates if (pair.split, pair.other_split) == (split, other)]
         if split != other:
             yield from (f"    {pair.key} ~ {pair.other} ({pair.distance} bits)" for pair in found[:_MOST_PAIRS])
+
+
+def _layouts(total: Statistics, layout_format: str) -> Iterator[str]:
+    for (components, rows, columns), count in ranked(total.layouts):
+        yield f"layouts of {components} components on {columns}x{rows} cells, stored as {layout_format}: {count}"
+    yield from (f"with {views} views each: {count}" for views, count in ranked(total.views) if views)
 
 
 def _contents(total: Statistics) -> Iterator[str]:

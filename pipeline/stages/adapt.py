@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from augment.conditioning import LAYOUT, ConditioningKind
+from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import REPORTING_KEYS, AdaptOptions
+from augment.lumen.options import AdaptOptions
 from augment.prompts import Prompt
 from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
+from pipeline.stages.conditioning import (
+    CONDITIONING_NAMES,
+    LoadConditioning,
+    conditioning_channels,
+    conditioning_inputs,
+    expected_facts,
+    is_layout,
+    load_other,
+    require_conditioning,
+    require_same,
+)
 from pipeline.stages.descriptions import caption_of
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep, training_units
@@ -24,7 +37,7 @@ from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import contents_of
+from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, taxonomy_of
 from pipeline.workspace.artifact import Record, read_record
@@ -42,7 +55,7 @@ TRAINING = "training"
 
 
 class AdaptStep(ArtifactStep):
-    """Makes the adapter that images are generated with, its basis inside."""
+    """Makes the adapter that images are generated with, its basis or the record of its conditioning inside."""
 
     name = "adapt"
     output = "adapter"
@@ -60,6 +73,7 @@ class AdaptStep(ArtifactStep):
         "steps": "adapt.steps",
         "options": "adapt",
         "precision": "generator.precision",
+        **CONDITIONING_NAMES,
     }
 
     @property
@@ -75,49 +89,72 @@ class AdaptStep(ArtifactStep):
             raise UserError(f"{self.path} holds no adapter: run the stages up to adapt first")
         return record
 
+    def check_settings(self) -> None:
+        """Check that the adapter to start from reads the conditioning."""
+        start_adapter(self.config)
+
+    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
+        """Remark on views of layouts that no training uses."""
+        views, options = self.config.layout.views, self.config.adapt
+        if not views or (options.steps and options.view_share):
+            return []
+        key = "adapt.view_share" if options.steps else "adapt.steps"
+        return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
+
     def check_models(self) -> None:
-        """Check that the base model exists and fits the adapter to start from."""
+        """Check that the base model exists, and that the adapter to start from fits it and the conditioning."""
         require_generator(self.config)
+        require_conditioning(self.job)
+        if (start := start_adapter(self.config)) and not is_layout(self.config):
+            require_same(saved_conditioning(start), expected_facts(self.job), start)
 
     def inputs(self) -> Mapping[str, JSON]:
         """What the adapter depends on."""
         start, options = start_adapter(self.config), self.config.adapt
         inputs: dict[str, JSON] = {
             "start": identity(str(start)) if start else None,
-            "basis": basis_digest(self.job.step(FitStep).used),
+            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
             "steps": options.steps,
         }
         if options.steps:
             inputs |= {
                 "base": identity(self.config.generator.base),
                 "layouts": content_digest(self.job.step(ExtractStep).store),
-                "options": options.model_dump(exclude=REPORTING_KEYS),
+                "options": options.semantic,
                 "precision": self.config.generator.precision,
                 "seed": self.config.seed,
                 **caption_inputs(self.job),
             }
         return inputs
 
+    @property
+    def used(self) -> Path | None:
+        """Folder of the basis that layouts are written in; None if the adapter reads something else."""
+        return self.job.step(FitStep).used if is_layout(self.config) else None
+
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
-        start, used, options = start_adapter(self.config), self.job.step(FitStep).used, self.config.adapt
-        facts["basis"] = basis_digest(used)
+        start, used, options = start_adapter(self.config), self.used, self.config.adapt
+        facts |= {"basis": basis_digest(used)} if used else {"conditioning": self.config.conditioning}
         if options.steps == 0:
             assert start is not None
             shutil.copytree(start, path, dirs_exist_ok=True)
-            shutil.copytree(used, path / BASIS, dirs_exist_ok=True)
+            if used:
+                shutil.copytree(used, path / BASIS, dirs_exist_ok=True)
             return "used as it is"
         task = Adapt(
             base=self.config.generator.base,
             adapter=str(start) if start else None,
-            basis=str(used),
-            num_components=self.config.layout.k_max,
-            source=paired_source(self.job, "image", "label"),
+            basis=str(used) if used else None,
+            num_components=conditioning_channels(self.job),
+            source=paired_source(self.job, "image", "label", views=options.view_share > 0),
             options=options,
             precision=self.config.generator.precision,
             seed=self.config.seed,
             folder=str(path),
             classes=class_names(self.job),
+            conditioning=self.config.conditioning,
+            load_conditioning=None if used else load_other(self.job),
             **self.for_training,
         )
         units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
@@ -127,10 +164,11 @@ class AdaptStep(ArtifactStep):
         return f"{options.steps} steps on {len(keys)} images"
 
 
-def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
-    """Parts of the real samples with their layouts and captions."""
+def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
+    """Parts of the real samples with their layouts, the views of these if asked for, and captions."""
     real = StoreSource(job.step(ShardStep).url, parts)
-    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, ("layout",))))
+    of_layouts: tuple[Part, ...] = ("layout", "views") if views else ("layout",)
+    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, of_layouts)))
 
 
 def class_names(job: Job) -> tuple[str, ...]:
@@ -162,10 +200,10 @@ class StoredExamples:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Example:
-        """Image, layout and caption of one sample.
+        """Image, layout, views and caption of one sample.
 
         Raises:
-            CorruptStore: its bytes do not decode.
+            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
         """
         from augment.lumen.adapter_training import Example
 
@@ -176,7 +214,7 @@ class StoredExamples:
         fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
         if fitted.shortened:
             self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text)
+        return Example(sample.image, sample.layout, fitted.text, sample.views)
 
 
 @dataclass
@@ -186,18 +224,20 @@ class Adapt:
     Attributes:
         base: frozen base model.
         adapter: folder to start from, or None for a new adapter.
-        basis: folder of the basis that the layouts are written in.
-        num_components: components that a new adapter reads.
+        basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
+        num_components: components or channels that a new adapter reads.
         source: images, layouts, and labels where there are any.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
         folder: where the adapter is saved; `training/` in it has what a resumed training needs.
         classes: names of the train ids, for captions of images of which nothing else is known.
+        conditioning: kind of what the adapter reads.
+        load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
     """
 
     base: str
     adapter: str | None
-    basis: str
+    basis: str | None
     num_components: int
     source: PairedSource | CaptionedSource
     options: AdaptOptions
@@ -207,6 +247,8 @@ class Adapt:
     device: str
     resources: Resources
     classes: tuple[str, ...] = ()
+    conditioning: ConditioningKind = LAYOUT
+    load_conditioning: LoadConditioning | None = None
     name: str = "adapt"
 
     def setup(self) -> None:
@@ -223,20 +265,36 @@ class Adapt:
         checkpoint = folder / TRAINING / CHECKPOINT
         if (folder / "config.json").is_file() and not checkpoint.is_file():
             return len(unit.keys)
+        reads = self.load_conditioning("cpu") if self.load_conditioning else None
+        if reads is not None and self.adapter is not None:
+            require_same(saved_conditioning(Path(self.adapter)), reads.facts(), Path(self.adapter))
         base = load_diffusion_model(self.base, self.device)
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
             adapter = load_adapter(Path(self.adapter))
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
-        train_adapter(base, adapter, examples, self.options, folder / TRAINING, on_step, self.precision, self.seed)
+        train_adapter(
+            base,
+            adapter,
+            examples,
+            self.options,
+            folder / TRAINING,
+            on_step,
+            self.precision,
+            self.seed,
+            self.conditioning,
+        )
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
             remark(
                 f"adapt: captions of {count} images were shortened to the {tokens} tokens that the text encoder takes"
             )
         adapter.save_pretrained(folder)
-        shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
+        if self.basis is not None:
+            shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
+        if reads is not None:
+            save_conditioning(reads, folder)
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.unlink()
         return len(unit.keys)

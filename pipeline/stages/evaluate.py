@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from augment.conditioning import LAYOUT, TITLES
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.generate import GenerateStep
@@ -67,6 +68,10 @@ class EvaluateStep(ArtifactStep):
         write_table(table, path)
         facts["rows"] = rows = table.to_pylist()
         facts["unfit"] = shortfall
+        painted_on = ""
+        if (conditioning := self.config.conditioning) != LAYOUT:
+            facts["conditioning"] = conditioning
+            painted_on = f"; painted on {TITLES[conditioning]}"
         if shortfall is not None:
             return f"no alignment, because the judge is unfit: {shortfall}; {judge.remedy}"
         shown = (
@@ -74,7 +79,7 @@ class EvaluateStep(ArtifactStep):
             for row in rows
             if row["alignment"] is not None
         )
-        return f"{', '.join(shown) or 'no alignment'}; one judge"
+        return f"{', '.join(shown) or 'no alignment'}; one judge{painted_on}"
 
 
 @dataclass

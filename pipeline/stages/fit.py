@@ -26,6 +26,7 @@ from pipeline.datasets.thinning import thinned
 from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
 from pipeline.engine.overlap import read_ahead
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.conditioning import is_layout
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
@@ -33,6 +34,7 @@ from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
+from pipeline.store.layout_format import LayoutFormat
 from pipeline.workspace.artifact import verify_artifact
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
     from augment.layouts.moments import FeatureMoments, SceneMoments
+    from pipeline.config import Config
 
 # Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
 USED, OWN = "layouts", "own"
@@ -59,6 +62,16 @@ class LayoutOptions(BasisOptions):
     )
     fit_images: Positive | None = Field(
         default=1000, description="images that the dataset's own basis is fitted on, spread over all; null uses all"
+    )
+    views: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="layouts of photometric copies stored for each training image, for adapt.view_share",
+    )
+    storage: LayoutFormat = Field(
+        default="float16",
+        description="format of stored layouts; uint8 takes half the space and rounds by up to 0.03 standard deviations",
     )
 
     def fitting(self) -> dict[str, JSON]:
@@ -83,6 +96,11 @@ class FitStep(ArtifactStep):
         "fitting": "layout",
         "adapter_basis": content_of("the basis of generator.adapter"),
     }
+
+    @classmethod
+    def left_out(cls, config: Config) -> str:
+        """See `Step.left_out`."""
+        return "" if is_layout(config) else f"conditioning={config.conditioning} has no basis to fit; layout has one"
 
     @classmethod
     def digest_in(cls, workspace: Workspace) -> JSON | None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from augment.conditioning import LAYOUT
 from augment.errors import NotFinite
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.options import Distinct, Options, Splits
@@ -19,6 +20,7 @@ from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
+from pipeline.stages.conditioning import ks_to_paint
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generator import BASE_NAMES, require_generator
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -29,6 +31,7 @@ from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
+from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import identity, label
 from pipeline.workspace.workspace import Workspace
@@ -45,7 +48,10 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Dis
 class GenerateOptions(Options):
     """Which synthetic images are made of each real one."""
 
-    ks: Ks = Field(description="numbers of layout components: few for diverse images, many for faithful ones")
+    ks: Ks | Literal["all"] = Field(
+        description="numbers of layout components: few for diverse images, many for faithful ones; 'all' is as many as "
+        "there are, and the only number above 0 of a conditioning other than layout"
+    )
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
     sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
@@ -83,12 +89,18 @@ class GenerateStep(StoreStep):
         return Store.open(url).manifest.fingerprint if Store.is_at(url) else None
 
     @cached_property
+    def ks(self) -> tuple[int, ...]:
+        """The numbers of components or channels to paint with; see `ks_to_paint`."""
+        return ks_to_paint(self.job)
+
+    @cached_property
     def sources(self) -> SourceImages:
         """The samples that images are generated from."""
         return SourceImages(self.job)
 
     def check_settings(self) -> None:
-        """Check the prompts against the attributes of the images, and the sampling against their labels."""
+        """Check the ks, the prompts against the attributes of the images, and the sampling against their labels."""
+        _ = self.ks
         prompts = self.config.generate.prompts
         known = {**self.job.images.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:
@@ -113,7 +125,7 @@ class GenerateStep(StoreStep):
 
     def size_of(self, splits: Sequence[str]) -> Size:
         """The same of these splits alone."""
-        factor, sources = len(self.config.generate.ks) * self.config.generate.variants, self.sources.size(splits)
+        factor, sources = len(self.ks) * self.config.generate.variants, self.sources.size(splits)
         return Size(factor * sources.units, factor * sources.samples)
 
     def prepare(self, tools: Tools) -> None:
@@ -148,9 +160,15 @@ class GenerateStep(StoreStep):
         }
         size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
-        choice = options.splits, options.ks, options.variants
+        choice = options.splits, self.ks, options.variants
         names = [name for name, *_ in shard_names(self.sources.shards(), *choice)]
         return StorePlan(manifest, names, lambda: generation_units(self.sources.keys(), *choice))
+
+    def provenance(self, record: Record) -> Provenance:
+        """Where the images come from, by the record of the adapter."""
+        base, conditioning = label(self.config.generator.base), self.config.conditioning
+        basis = str(record.facts["basis"]) if conditioning == LAYOUT else None
+        return Provenance(base, record.digest, basis, conditioning)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
@@ -163,7 +181,7 @@ class GenerateStep(StoreStep):
             precision=generator.precision,
             prompts=self.config.generate.prompts,
             seed=self.config.seed,
-            provenance=Provenance(label(generator.base), record.digest, str(record.facts["basis"])),
+            provenance=self.provenance(record),
             classes=class_names(self.job),
             **self.for_model,
         )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from augment.conditioning import LAYOUT, TITLES
+from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen import zoo
 from augment.options import ModelName, Options
@@ -49,13 +51,20 @@ def start_adapter(config: Config) -> Path | None:
     """Folder of the adapter to start from, if there is one; checked against what the layouts will be.
 
     Raises:
-        UserError: it is missing, reads another number of components than k_max, or belongs to another base model.
+        UserError: it is missing, reads another conditioning or another number of components than k_max, or belongs to
+            another base model.
     """
     if config.generator.adapter is None:
         return None
     folder = adapter_folder(config.generator.adapter)
-    k_max = config.layout.k_max
-    if (components := adapter_components(folder)) != k_max:
+    components, k_max = adapter_components(folder), config.layout.k_max
+    if (kind := saved_conditioning(folder)["kind"]) != config.conditioning:
+        more = ", layout.basis=own" if config.conditioning == LAYOUT else ", generate.ks=all"
+        raise UserError(
+            f"generator.adapter={config.generator.adapter} reads {TITLES[kind]}, not {TITLES[config.conditioning]}: "
+            f"take conditioning={kind}, or train a new one with generator.adapter=null and adapt.steps=N{more}"
+        )
+    if kind == LAYOUT and components != k_max:
         raise UserError(
             f"layout.k_max={k_max}: the adapter in {folder} reads {components} components; "
             f"set layout.k_max={components}, or train a new one with generator.adapter=null"
@@ -67,7 +76,8 @@ def start_adapter(config: Config) -> Path | None:
 def adapter_basis(config: Config) -> Path | None:
     """Folder of the starting adapter's own basis, if layouts are to be written in it."""
     folder = start_adapter(config)
-    return folder / BASIS if folder and config.layout.basis == "adapter" else None
+    own = config.conditioning == LAYOUT and config.layout.basis == "adapter"
+    return folder / BASIS if folder and own else None
 
 
 def adapter_basis_digest(config: Config) -> str | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 SCENES, CLASSES = "scenes", "classes.parquet"
+WITHOUT_LABELS = "to go without, give --until generate, or evaluate.split=null to leave them out for good"
 # What inputs that come from the dataset are called in messages.
 DATASET_NAMES = {
     "dataset": "dataset.kind",
@@ -177,7 +178,7 @@ class RealImages:
         """Number of classes of the real store's labels; 0 without labels."""
         return len(self.taxonomy) if self.taxonomy else 0
 
-    def require_labels(self, splits: Sequence[str], stages: Collection[str]) -> None:
+    def require_labels(self, splits: Sequence[str], stages: Collection[str], remedy: str = WITHOUT_LABELS) -> None:
         """Check that every chosen image of these splits has a label, which these stages need.
 
         Raises:
@@ -194,8 +195,7 @@ class RealImages:
             if bare:
                 raise UserError(
                     f"dataset: {len(bare)} of {len(chosen[split])} images of {split!r} have no label, such as "
-                    f"{bare[0]}, and {', '.join(stages)} need them; to go without, give --until generate, or "
-                    "evaluate.split=null to leave them out for good"
+                    f"{bare[0]}, and {', '.join(stages)} need them; {remedy}"
                 )
 
     def require_classes(self, section: str, sampling: SamplingOptions | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.conditioning import LAYOUT
 from augment.lumen.prompt_limit import FittedPrompt
 from augment.prompts import PromptOptions, choose_domain, expand
 from pipeline.datasets.table import BOXES
@@ -29,11 +30,25 @@ _KEPT = (BOXES, LABELLED, REGION, CONTENT)
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where each synthetic sample comes from, for its metadata: the base as `name@digest`, the others as digests."""
+    """Where each synthetic sample comes from, for its metadata.
+
+    Attributes:
+        base: as `name@digest`.
+        adapter: its digest.
+        basis: digest of the basis of its layouts; None if the adapter reads something else.
+        conditioning: kind of what the adapter reads.
+    """
 
     base: str
     adapter: str
-    basis: str
+    basis: str | None
+    conditioning: str = LAYOUT
+
+    @property
+    def metadata(self) -> dict[str, JSON]:
+        """The metadata of a sample; of neural layouts, the basis says what they are."""
+        of = {"basis": self.basis} if self.conditioning == LAYOUT else {"conditioning": self.conditioning}
+        return {"base": self.base, "adapter": self.adapter, **of}
 
 
 @dataclass(frozen=True)
@@ -97,9 +112,7 @@ class PaintRequest:
             # The text that was encoded, which may be a part of the requested one.
             "prompt": fitted.text,
             **({SHORTENED: True} if fitted.shortened else {}),
-            "base": provenance.base,
-            "adapter": provenance.adapter,
-            "basis": provenance.basis,
+            **provenance.metadata,
         }
         metadata |= {name: sample.metadata[name] for name in _KEPT if name in sample.metadata}
         key = f"{sample.key}_k{request.k:02d}_v{self.variant:02d}"

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, WorkUnit
 from pipeline.stages.descriptions import captions_of
-from pipeline.store import CorruptStore, Sample, SampleReader, Store
-from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA
+from pipeline.store import CorruptStore, Manifest, Sample, SampleReader, Store
+from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA, VIEWS
 
 # A lock of the process: a source is pickled to its workers, and a lock in it could not be.
 _OPENING = threading.Lock()
 
 NOT_FINITE = "its layout holds NaN or infinite values"
-Part: TypeAlias = Literal["image", "label", "instances", "layout"]
+Part: TypeAlias = Literal["image", "label", "instances", "layout", "views"]
+
+
+def members_of(manifest: Manifest) -> dict[Part, Collection[str]]:
+    """The extensions that each part of a sample may have in a store."""
+    image = (manifest.image_format,)
+    return {"image": image, "label": (LABEL,), "instances": (INSTANCES,), "layout": LAYOUT, "views": VIEWS}
 
 
 @dataclass
@@ -40,8 +46,8 @@ class StoreSource:
         with _OPENING:
             if self._reader is None:
                 store = Store.open(self.url)
-                extensions = {"label": LABEL, "instances": INSTANCES, "layout": LAYOUT}
-                members = [extensions.get(part, store.manifest.image_format) for part in self.parts]
+                extensions = members_of(store.manifest)
+                members = [extension for part in self.parts for extension in extensions[part]]
                 self._reader = SampleReader(store, [METADATA, *members])
             return self._reader
 
@@ -75,10 +81,15 @@ class PairedSource:
                 yield self._joined(one, other)
 
     def get(self, key: str) -> Sample:
-        """One joined sample; raises CorruptStore if its bytes do not decode or its layout is not finite."""
+        """One joined sample, with views if these are among the parts.
+
+        Raises CorruptStore if its bytes do not decode, its layout is not finite, or it has no views.
+        """
         sample = self._joined(self.first.reader.read(key), self.second.reader.read(key))
         if not sample.has_finite_layout:
             raise CorruptStore(f"{self.second.url}: {key}: {NOT_FINITE}: see lumen verify {self.second.url}")
+        if "views" in self.second.parts and sample.views is None:
+            raise CorruptStore(f"{self.second.url}: {key}: it has no views: make the store again with --redo extract")
         return sample
 
     def _joined(self, one: Sample, other: Sample) -> Sample:

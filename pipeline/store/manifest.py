@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
 from pipeline.store.codec import IMAGE_FORMATS, ImageFormat
 from pipeline.store.errors import CorruptStore
+from pipeline.store.layout_format import SUFFIXES, LayoutFormat
 from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
 
 SCHEMA_VERSION = 1
@@ -35,6 +36,7 @@ class Manifest:
     inputs: Mapping[str, JSON] = field(default_factory=dict)
     image_format: ImageFormat = "png"
     schema_version: int = SCHEMA_VERSION
+    layout_format: LayoutFormat = "float16"
 
     @property
     def content(self) -> dict[str, JSON]:
@@ -46,6 +48,8 @@ class Manifest:
             "inputs": dict(self.inputs),
             "image_format": self.image_format,
             "schema_version": self.schema_version,
+            # Earlier versions know this format alone and do not name it.
+            **({} if self.layout_format == "float16" else {"layout_format": self.layout_format}),
         }
 
     @property
@@ -69,6 +73,8 @@ class Manifest:
             manifest = cls(**fields)
             if manifest.image_format not in IMAGE_FORMATS:
                 raise CorruptStore(f"image format {manifest.image_format!r}")
+            if manifest.layout_format not in SUFFIXES:
+                raise CorruptStore(f"layout format {manifest.layout_format!r}")
             whole = manifest.fingerprint == stated and manifest.to_bytes() == data
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptStore(f"not a store manifest ({error})") from error

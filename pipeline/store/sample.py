@@ -20,12 +20,13 @@ LABELLED = "labelled"
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image, its label, instances, neural layout and metadata; each of the arrays may be absent.
+    """An image, its label, instances, neural layout, views of it and metadata; each of the arrays may be absent.
 
     ``image`` is uint8 [H, W, 3] RGB, ``label`` uint8 or uint16 [H, W] of train ids (255 = ignored),
-    ``layout`` float16 [K, h, w], ``instances`` uint16 [H, W] with 0 where there is no object. ``key`` uses letters,
-    digits, ``_`` and ``-`` only. Scalar metadata becomes columns of the index, so the names ``key`` and ``shard``
-    and names with a colon are reserved. Raises InvalidSample.
+    ``layout`` float16 [K, h, w], ``instances`` uint16 [H, W] with 0 where there is no object, ``views`` float16
+    [V, K, h, w] the layouts of photometric copies of the image. ``key`` uses letters, digits, ``_`` and ``-`` only.
+    Scalar metadata becomes columns of the index, so the names ``key`` and ``shard`` and names with a colon are
+    reserved. Raises InvalidSample.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Sample:
     layout: npt.NDArray[np.float16] | None = None
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     instances: npt.NDArray[np.uint16] | None = None
+    views: npt.NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -46,6 +48,10 @@ class Sample:
             self._check("label", self.label, ("uint8", "uint16"), 2)
         if self.layout is not None:
             self._check("layout", self.layout, ("float16",), 3)
+        if self.views is not None:
+            self._check("views", self.views, ("float16",), 4)
+            if self.layout is not None and self.views.shape[1:] != self.layout.shape:
+                raise InvalidSample(f"size mismatch: layout {self.layout.shape}, views {self.views.shape[1:]} each")
         if self.instances is not None:
             self._check("instances", self.instances, ("uint16",), 2)
         sizes = {name: array.shape[:2] for name, array in self.planes.items()}
@@ -57,8 +63,8 @@ class Sample:
 
     @property
     def has_finite_layout(self) -> bool:
-        """Whether no value of the layout, if there is one, is NaN or infinite."""
-        return self.layout is None or bool(np.isfinite(self.layout).all())
+        """Whether no value of the layout and its views, if there are any, is NaN or infinite."""
+        return all(array is None or bool(np.isfinite(array).all()) for array in (self.layout, self.views))
 
     @property
     def planes(self) -> dict[str, np.ndarray]:

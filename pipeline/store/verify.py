@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from augment.errors import UserError
 from pipeline.store.canonical import file_sha256
-from pipeline.store.codec import IMAGE_FORMATS, decode
+from pipeline.store.codec import IMAGE_FORMATS, LAYOUT_FORMATS, decode
 from pipeline.store.errors import CorruptStore
 from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
@@ -210,7 +210,7 @@ def _check_sample(
     wrong = sorted(name for name in {*expected, *row} if not _same(expected.get(name), row.get(name)))
     if wrong:
         yield f"{key}: the index differs in {', '.join(wrong)}"
-    yield from _check_image_format(store.manifest, key, members)
+    yield from _check_formats(store.manifest, key, members)
     yield from _check_arrays(store.manifest, sample, taxonomy)
 
 
@@ -219,15 +219,18 @@ def _same(stated: Any, indexed: Any) -> bool:
     return stated == indexed or (isinstance(indexed, str) and stated is not None and as_text(stated) == indexed)
 
 
-def _check_image_format(manifest: Manifest, key: str, members: Mapping[str, object]) -> Iterator[str]:
+def _check_formats(manifest: Manifest, key: str, members: Mapping[str, object]) -> Iterator[str]:
     for extension in sorted(IMAGE_FORMATS & set(members)):
         if extension != manifest.image_format:
             yield f"{key}: image stored as {extension}, the store's format is {manifest.image_format}"
+    for extension in sorted(LAYOUT_FORMATS.keys() & set(members)):
+        if (found := LAYOUT_FORMATS[extension]) != manifest.layout_format:
+            yield f"{key}: {extension} is {found}, the store's format is {manifest.layout_format}"
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
-    if manifest.kind == LAYOUTS and not sample.has_finite_layout:
-        yield f"{sample.key}: its layout holds NaN or infinite values"
+    if manifest.kind == LAYOUTS:
+        yield from _check_layout(manifest, sample)
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
     for name, array in sample.planes.items():
@@ -242,6 +245,14 @@ def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None)
         known = taxonomy.is_id[ids]
         if not known.all():
             yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
+
+
+def _check_layout(manifest: Manifest, sample: Sample) -> Iterator[str]:
+    if not sample.has_finite_layout:
+        yield f"{sample.key}: its layout holds NaN or infinite values"
+    # Samples that nothing is trained on have none.
+    if sample.views is not None and len(sample.views) != (stated := manifest.inputs.get("views", 0)):
+        yield f"{sample.key}: {len(sample.views)} views of its layout, the store was made with {stated}"
 
 
 def _duplicates(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class ShardWriter:
     def encode(self, sample: Sample) -> dict[str, bytes]:
         """The members that ``append`` takes; may be called from any thread. Raises InvalidSample as ``add`` does."""
         self._check_geometry(sample)
-        return encode(sample, self._manifest.image_format)
+        return encode(sample, self._manifest.image_format, self._manifest.layout_format)
 
     def append(self, key: str, members: Mapping[str, bytes], metadata: Mapping[str, JSON]) -> None:
         """Append a sample by its encoded members; raises InvalidSample where it repeats a key."""

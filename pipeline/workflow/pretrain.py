@@ -104,9 +104,13 @@ def require_free_destination(folder: Path) -> None:
 def request_of(config: PretrainConfig) -> dict[str, JSON]:
     """The options that a workspace keeps: all but paths, device, threads, reporting, and the steps of the diffusion."""
     places = dict.fromkeys(("name", "workspace", "destination", "device", "threads"), True)
-    lengths = {"decoder": REPORTING_KEYS, "diffusion": {"steps", *REPORTING_KEYS}}
-    request = config.model_dump(mode="json", exclude={**places, **lengths})
-    return {**request, "backbone": config.backbone.model_dump(mode="json", exclude_defaults=True)}
+    request = config.model_dump(mode="json", exclude={**places, "decoder": REPORTING_KEYS, "diffusion": True})
+    diffusion = config.diffusion.semantic
+    return {
+        **request,
+        "backbone": config.backbone.model_dump(mode="json", exclude_defaults=True),
+        "diffusion": {name: value for name, value in diffusion.items() if name != "steps"},
+    }
 
 
 def require_same_request(config: PretrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""docs/api.md: its snippets run as they are, in their order."""
+"""docs/api.md and docs/conditioning.md: their snippets run as they are, in their order."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def test_the_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pytest.Mon
     assert namespace["receipt"].samples == 6 and namespace["done"].samples == 6
     assert [result.mix for result in namespace["results"]] == ["real", "real+synthetic"]
     assert namespace["prediction"].shape == (1, 96, 192)
+
+
+def test_the_snippet_of_conditionings_runs() -> None:
+    namespace: dict[str, Any] = {"__name__": "conditioning"}
+    [(line, code)] = python_blocks(DOCS / "conditioning.md")
+    run_code(code, "docs/conditioning.md", namespace, line)
+    assert namespace["maps"].shape == (1, 64, 12, 24) and namespace["picture"].shape == (96, 192, 3)

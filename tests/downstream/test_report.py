@@ -113,6 +113,25 @@ def test_page_holds_the_numbers_of_the_tables(workspace: Path) -> None:
         assert re.search(rf"<td>{name}</td><td>\d</td><td>{samples}</td>", page)
 
 
+def test_a_page_of_another_conditioning_says_so_and_shows_no_basis(workspace: Path) -> None:
+    assert "conditioning" not in text_of(build_report(workspace).read_text())
+    (workspace / "adapter").mkdir()
+    facts = {"conditioning": "soft_edge"}
+    (workspace / "adapter" / "artifact.json").write_text(json.dumps({"digest": "d", "facts": facts}))
+    edges = SampleReader(Store.open(str(workspace / "layouts")))
+    (workspace / "layouts").rename(workspace / "components")
+    store = Store.create(str(workspace / "layouts"), Manifest("layouts", None, {"height": 32, "width": 48}))
+    white = np.ones((64, 4, 6), np.float16)
+    store.write_shard("all-000000", [Sample(key, layout=white) for key in edges.keys])
+    page = build_report(workspace).read_text()
+    text = text_of(page)
+    assert "conditioning soft edges" in text and "From soft edges to new images" in text
+    assert "k = 5 all channels" in text
+    assert "dinov2-vits14" not in text and "principal components" not in text
+    assert all(picture.min() == 255 for title, picture in pictures(page) if title == "soft edges")
+    assert sum(title == "soft edges" for title, _ in pictures(page)) == 4
+
+
 def test_page_needs_nothing_from_outside_and_is_the_same_each_time(workspace: Path) -> None:
     path = build_report(workspace)
     page = path.read_text()

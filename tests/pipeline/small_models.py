@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessorPil,
+    BlipProcessor,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    DPTImageProcessorPil,
+)
 
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.moments import FeatureMoments
@@ -78,4 +88,31 @@ def save_small_captioner(folder: Path) -> Path:
             parameter.data += 0.3 * torch.randn_like(parameter)
         model.save_pretrained(folder)
         BlipProcessor(BlipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def save_small_depth(folder: Path, seed: int = 0) -> Path:
+    """Write an untrained Depth Anything with its image processor to `folder`; the same bytes every time."""
+    layers = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+    backbone = Dinov2Config(
+        **layers, image_size=28, patch_size=14, out_indices=[1, 2, 3, 4], reshape_hidden_states=False
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=32,
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+        head_hidden_size=8,
+    )
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(seed)
+        model = DepthAnythingForDepthEstimation(config)
+        # An untrained model hardly looks at the image; this one must.
+        for parameter in model.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        # Its last activation makes negative depth 0.
+        model.head.conv3.bias.data += 1
+        model.save_pretrained(folder)
+        size = {"height": 28, "width": 28}
+        DPTImageProcessorPil(size=size, keep_aspect_ratio=True, ensure_multiple_of=14).save_pretrained(folder)
     return folder

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from augment.layouts.views import choose_views
 from augment.lumen.adapter_training import (
     Batch,
     Example,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
-    from augment.lumen.options import ScratchOptions
+    from augment.lumen.options import DiffusionOptions
     from augment.progress import OnStep
 
 SHARE_WITHOUT_ADAPTER = 0.15
@@ -47,12 +48,23 @@ class LatentSet:
         layouts: `float16 [N, K, H, W]`.
         captions: N texts.
         weight: relative frequency of this set in training steps.
+        views: `float16 [N, V, K, H, W]`, layouts of photometric copies; None without any.
     """
 
     latents: Tensor
     layouts: Tensor
     captions: list[str]
     weight: float
+    views: Tensor | None = None
+
+    def layouts_of(self, picks: Sequence[int], chosen: Sequence[int | None]) -> Tensor:
+        """Layouts `float16 [B, K, H, W]` of samples: of a view of each, or of its image where that is None."""
+        layouts = self.layouts[picks]
+        for row, (pick, view) in enumerate(zip(picks, chosen, strict=True)):
+            if view is not None:
+                assert self.views is not None
+                layouts[row] = self.views[pick, view]
+        return layouts
 
 
 def new_unet(channels: Sequence[int], latent_channels: int, text_width: int) -> UNet2DConditionModel:
@@ -99,7 +111,7 @@ def train_diffusion(
     adapter: LayoutControlNet,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],
-    options: ScratchOptions,
+    options: DiffusionOptions,
     seed: int,
     folder: Path,
     on_step: OnStep,
@@ -110,7 +122,8 @@ def train_diffusion(
         base, adapter: new models; the base's autoencoder is already trained and does not change.
         sets: training samples; a step takes its batch from one of them.
         shown: examples of each size for the sample grids, `samples/<step>-<index>.png`.
-        options, seed, folder, on_step: see `Trainer`.
+        options: length and speed, and the share of the samples that are shown with the layout of a view.
+        seed, folder, on_step: see `Trainer`.
     """
     device = base.device
     for module in (base.unet, base.text_encoder, adapter):
@@ -125,9 +138,11 @@ def train_diffusion(
         ks = [sample_k(generator, part.layouts.shape[1]) for _ in picks]
         captions = drop_captions([part.captions[int(pick)] for pick in picks], ks, generator)
         with_adapter = torch.from_numpy(generator.random(options.batch_size) >= SHARE_WITHOUT_ADAPTER)
+        # After all other random choices, which are the same with and without views.
+        chosen = choose_views(options.batch_size, options.views, options.view_share, generator)
         batch = Batch(
             part.latents[picks].float().to(device),
-            part.layouts[picks].float().to(device),
+            part.layouts_of(picks.tolist(), chosen).float().to(device),
             torch.tensor(ks, device=device),
             captions,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from augment.files import written_whole
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.fitting import fit_basis, scene_moments
 from augment.layouts.moments import SceneMoments
+from augment.layouts.views import view_layouts
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.adapter_training import Example
@@ -28,10 +30,11 @@ from augment.progress import TrainingStep
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from augment.backbones import LayeredBackbone
     from augment.lumen.options import PretrainOptions
@@ -97,7 +100,7 @@ def pretrain(
         cache = folder / f"latents-{name}.safetensors"
         watch = _in_phase(f"encoding {name}", on_step)
         texts = _fitted_captions(source, base.prompt_limit, log)
-        encoded = _encode(source, pixels, texts, base, backbone, basis, cache, options.diffusion.precision, watch)
+        encoded = _encode(source, pixels, texts, base, backbone, basis, cache, options, watch)
         sets.append(encoded)
         picks = np.linspace(0, len(pixels) - 1, 8).astype(int)
         shown.append([Example(pixels[i], encoded.layouts[i].numpy(), encoded.captions[i]) for i in picks])
@@ -189,28 +192,43 @@ def _encode(
     backbone: LayeredBackbone,
     basis: LayoutBasis,
     cache: Path,
-    precision: str,
+    options: PretrainOptions,
     on_step: OnStep,
 ) -> LatentSet:
     """Encode all crops of a source, once; `texts` are the captions of its images."""
     if not cache.exists():
         started = time.monotonic()
-        latents, layouts = [], []
+        parts: dict[str, list[Tensor]] = defaultdict(list)
+
+        def layouts_of(images: NDArray[np.uint8]) -> NDArray[np.float16]:
+            with autocast(base.device, options.diffusion.precision):
+                features = backbone.features(basis.prepare(images), base.stride)
+            return basis.project(features).half().cpu().numpy()
+
         done = 0
         for batch in _batches(pixels):
             stacked = np.stack(batch)
-            latents.append(base.encode(stacked).half().cpu())
-            with autocast(base.device, precision):
-                features = backbone.features(basis.prepare(stacked), base.stride)
-            layouts.append(basis.project(features).half().cpu())
+            parts["latents"].append(base.encode(stacked).half().cpu())
+            parts["layouts"].append(torch.from_numpy(layouts_of(stacked)))
+            if options.diffusion.views:
+                seeds = _view_seeds(options, range(done, done + len(batch)))
+                parts["views"].append(torch.from_numpy(view_layouts(stacked, seeds, layouts_of)))
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
-        encoded = {"latents": torch.cat(latents).contiguous(), "layouts": torch.cat(layouts).contiguous()}
         with written_whole(cache) as scratch:
-            save_file(encoded, scratch)
+            save_file({name: torch.cat(batches).contiguous() for name, batches in parts.items()}, scratch)
     tensors = load_file(cache)
     captions = [texts[i % len(texts)] for i in range(len(pixels))]
-    return LatentSet(tensors["latents"], tensors["layouts"], captions, source.options.weight)
+    return LatentSet(tensors["latents"], tensors["layouts"], captions, source.options.weight, tensors.get("views"))
+
+
+def _view_seeds(options: PretrainOptions, crops: Iterable[int]) -> list[list[int]]:
+    """Seeds of the views of some crops of a source, by the numbers of crop and view."""
+
+    def seed(crop: int, view: int) -> int:
+        return int(np.random.default_rng((options.seed, crop, view)).integers(2**63))
+
+    return [[seed(crop, view) for view in range(options.diffusion.views)] for crop in crops]
 
 
 def _in_phase(phase: str, on_step: OnStep) -> OnStep:

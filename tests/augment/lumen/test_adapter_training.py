@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ import torch
 from PIL import Image
 
 from augment.backbones import load_backbone
+from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.adapter_training import Batch, Example, denoising_loss, sample_k, train_adapter, training_schedule
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
 from augment.prompts import caption
@@ -57,6 +60,9 @@ def test_every_k_has_its_share_of_the_training() -> None:
     assert counts[0] == pytest.approx(0.1, abs=0.01)
     assert counts[20] == pytest.approx(0.31, abs=0.02)
     assert (counts[1:20] > 0.005).all()
+    unordered = [sample_k(generator, 64, ordered=False) for _ in range(20_000)]
+    assert set(unordered) == {0, 64}
+    assert unordered.count(0) / 20_000 == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +101,31 @@ def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples
             )
             losses.append(denoising_loss(base, adapter, schedule, batch).item())
     assert losses[0] > losses[1] > losses[2]
+
+
+def losses_of(folder: Path, base: DiffusionModel, shown: list[Example], view_share: float) -> list[float]:
+    """The losses of a short training."""
+    options = AdaptOptions(steps=3, batch_size=4, view_share=view_share, sample_every=3, log_every=1)
+    adapter = LayoutControlNet.from_pretrained(folder.parent / "base" / "adapter")
+    train_adapter(base, adapter, shown, options, folder, ignore_step, precision="fp32")
+    rows = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
+    return [row["denoising"] for row in rows]
+
+
+def test_training_on_views_is_that_on_their_layouts_and_leaves_all_other_choices_alone(tmp_path: Path) -> None:
+    base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
+    plain = examples()
+    viewed = [replace(example, views=-example.layout[None]) for example in plain]
+    turned = [replace(example, layout=-example.layout) for example in plain]
+    own = losses_of(tmp_path / "own", base, plain, 0.0)
+    assert losses_of(tmp_path / "unused", base, viewed, 0.0) == own
+    of_views = losses_of(tmp_path / "views", base, viewed, 1.0)
+    assert of_views == losses_of(tmp_path / "turned", base, turned, 0.0)
+    assert of_views != own
+    assert losses_of(tmp_path / "half", base, viewed, 0.5) not in (own, of_views)
+
+
+def test_training_on_views_refuses_examples_without_them(tmp_path: Path) -> None:
+    base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
+    with pytest.raises(UserError, match=r"^view_share=0.5: the training samples have no views"):
+        losses_of(tmp_path / "run", base, examples(), 0.5)

@@ -29,7 +29,7 @@ MISTAKES = [
     (["geometry.smallest=0.4"], ["geometry", "'random_crop'"]),
     (["geometry.height=100"], ["geometry.height=100", "multiple of 8"]),
     (["generate.ks=[1,40]"], ["generate.ks", "40", "layout.k_max"]),
-    (["generate.ks=5"], ["generate.ks=5", "list"]),
+    (["generate.ks=5"], ["generate.ks='5'", "list", "'all'"]),
     (["generate.ks=[5,5]"], ["generate.ks", "twice"]),
     (["generate.variants=two"], ["generate.variants='two'", "integer"]),
     (["generate.splits=[test]"], ["generate.splits", "'test'", "val"]),

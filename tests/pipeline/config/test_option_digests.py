@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from augment.conditioning.options import CannyOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
-from augment.lumen.options import REPORTING_KEYS, AdaptOptions
+from augment.lumen.options import AdaptOptions
 from downstream.options import DownstreamOptions
 from pipeline.store import file_digest
 from pipeline.workflow.pretrain import PretrainConfig, request_of
 
 
 def test_adapt() -> None:
-    assert AdaptOptions(steps=30).model_dump(exclude=REPORTING_KEYS) == {
+    expected = {
         "steps": 30,
         "batch_size": 8,
         "learning_rate": 1e-4,
         "warmup_steps": 100,
         "ema_decay": 0.999,
     }
+    assert AdaptOptions(steps=30).semantic == expected
+    assert AdaptOptions(steps=30, view_share=0.5).semantic == {**expected, "view_share": 0.5}
+
+
+def test_conditionings() -> None:
+    assert CannyOptions().model_dump() == {"low": 100, "high": 200}
+    assert SoftEdgeOptions().model_dump() == {"sigma": 1.5}
 
 
 def test_curate() -> None:
@@ -85,6 +93,10 @@ def test_pretrain() -> None:
         "smallest",
         "weight",
     }
+    with_views = config.model_copy(
+        update={"diffusion": config.diffusion.model_copy(update={"views": 2, "view_share": 0.5})}
+    )
+    assert request_of(with_views)["diffusion"] == {**training, "views": 2, "view_share": 0.5}
     assert request == {
         "seed": 0,
         "backbone": {"name": "dinov2-vits14"},

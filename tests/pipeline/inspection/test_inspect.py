@@ -13,7 +13,7 @@ from PIL import Image
 from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.engine import Failed
-from pipeline.inspection import contact_sheet, dataset_subject, inspect, lines_of, store_subject
+from pipeline.inspection import contact_sheet, dataset_subject, inspect, layout_sheet, lines_of, store_subject
 from pipeline.inspection.statistics import MOST_VALUES, Statistics
 from pipeline.store import Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
@@ -219,7 +219,8 @@ def test_ids_of_no_class_in_a_store_are_counted_and_not_sound(tmp_path: Path) ->
 def test_all_stores_of_a_workspace_are_reported_by_name(generated: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["real", "synthetic"]
+    assert list(found) == ["real", "layouts", "synthetic"]
+    assert found["layouts"]["total"]["layouts"] == [{"components": 4, "height": 4, "width": 8, "layouts": 7}]
     assert found["synthetic"]["total"]["attributes"]["k"] == {"0": 14, "4": 14}
     assert found["real"]["splits"]["train"]["samples"] == 5
     assert guarded(["inspect", str(generated / "real"), "--split", "val"]) == 0
@@ -270,13 +271,14 @@ def test_the_sheet_shows_the_whole_of_a_tall_image(tmp_path: Path) -> None:
 
 def test_a_workspace_has_a_sheet_for_each_store(generated: Path, tmp_path: Path, capsys: Output) -> None:
     assert guarded(["inspect", str(generated), "--sheet", str(tmp_path / "sheet.png")]) == 0
-    files = [tmp_path / f"sheet-{name}.png" for name in ("real", "synthetic")]
-    assert sorted(tmp_path.iterdir()) == files
+    files = [tmp_path / f"sheet-{name}.png" for name in ("real", "layouts", "synthetic")]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
     assert [line for line in capsys.readouterr().out.splitlines() if "sheet" in line] == [
         f"contact sheet: {file}" for file in files
     ]
-    for name, file in zip(("real", "synthetic"), files, strict=True):
-        own = contact_sheet(store_subject(str(generated / name)))
+    sheets = {"real": contact_sheet, "layouts": layout_sheet, "synthetic": contact_sheet}
+    for (name, sheet), file in zip(sheets.items(), files, strict=True):
+        own = sheet(store_subject(str(generated / name)))
         np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(own))
 
 

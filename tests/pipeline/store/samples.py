@@ -24,13 +24,17 @@ METADATA = st.dictionaries(NAMES, VALUES, max_size=4)
 def samples(draw: st.DrawFn, key: str | None = None) -> Sample:
     height, width = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
     layouts = hnp.arrays(np.float16, hnp.array_shapes(min_dims=3, max_dims=3, max_side=4))
+    layout = draw(st.none() | layouts)
+    shown = np.zeros((1, 1, 1), np.float16) if layout is None else layout
+    views = [np.roll(shown, number) for number in range(draw(st.integers(0, 3)))]
     label_type = draw(st.sampled_from([np.uint8, np.uint16]))
     return Sample(
         key=draw(KEYS) if key is None else key,
         image=draw(st.none() | hnp.arrays(np.uint8, (height, width, 3))),
         label=draw(st.none() | hnp.arrays(label_type, (height, width))),
-        layout=draw(st.none() | layouts),
+        layout=layout,
         metadata=draw(METADATA),
+        views=np.stack(views) if views else None,
     )
 
 
@@ -41,7 +45,7 @@ def sample_lists(max_size: int = 5) -> st.SearchStrategy[list[Sample]]:
 def assert_same(one: Sample, other: Sample) -> None:
     assert one.key == other.key
     assert one.metadata == other.metadata
-    for name in ("image", "label", "layout"):
+    for name in ("image", "label", "layout", "views"):
         left, right = getattr(one, name), getattr(other, name)
         assert (left is None) == (right is None), name
         if left is not None:

@@ -96,7 +96,11 @@ def test_offsets_point_at_the_members(tmp_path: Path) -> None:
 
 
 def test_webdataset_reads_the_shards_unaided(tmp_path: Path) -> None:
-    samples = camvid_like(["b", "a", "c_k05_v00"])
+    samples = [
+        replace(sample, views=np.stack([-sample.layout, 2 * sample.layout]))
+        for sample in camvid_like(["b", "a", "c_k05_v00"])
+        if sample.layout is not None
+    ]
     Store.create(str(tmp_path), manifest()).write_shard("train-000000", samples)
     url = f"file:{tmp_path}/shards/train-000000.tar"
     found = list(webdataset.WebDataset(url, shardshuffle=False))
@@ -104,6 +108,8 @@ def test_webdataset_reads_the_shards_unaided(tmp_path: Path) -> None:
     for item, sample in zip(found, samples, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(item["png"]))), sample.image)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(item["label.png"]))), sample.label)
+        np.testing.assert_array_equal(np.load(io.BytesIO(item["layout.npy"])), sample.layout)
+        np.testing.assert_array_equal(np.load(io.BytesIO(item["views.npy"])), sample.views)
         assert json.loads(item["json"]) == sample.metadata
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from augment.layouts.basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
@@ -15,6 +17,7 @@ from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.layout_sampler import LayoutSampler, Request
 from pipeline.cli import guarded
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 RECIPE = """
 name: smallest
 workspace: {folder}/work
@@ -73,6 +76,35 @@ def test_record_of_the_training_comes_with_the_model(folder: Path) -> None:
     rows = (folder / "model" / "loss-diffusion.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [1, 2]
     assert list((folder / "work" / "diffusion" / "samples").glob("*.png"))
+
+
+def test_model_is_trained_on_views_of_the_crops(folder: Path, tmp_path: Path) -> None:
+    settings = [f"workspace={tmp_path / 'work'}", f"destination={tmp_path / 'model'}"]
+    for part in ("vae", "basis", "decoder", "scenes-streets"):
+        shutil.copytree(folder / "work" / part, tmp_path / "work" / part)
+    views = ["diffusion.views=2", "diffusion.view_share=1"]
+    assert guarded(["pretrain", str(folder / "smallest.yaml"), *settings, *views]) == 0
+    encoded = load_file(tmp_path / "work" / "latents-streets.safetensors")
+    before = load_file(folder / "work" / "latents-streets.safetensors")
+    assert before.keys() == {"latents", "layouts"}
+    assert torch.equal(encoded["layouts"], before["layouts"])
+    assert encoded["views"].shape == (12, 2, *before["layouts"].shape[1:])
+    assert not any(torch.equal(one, other) for one, other in encoded["views"])
+    rows = [(path / "loss-diffusion.jsonl").read_text().splitlines() for path in (tmp_path / "model", folder / "model")]
+    # A new adapter is silent, so the first loss is that of the same samples, noise and captions.
+    assert json.loads(rows[0][0])["denoising"] == json.loads(rows[1][0])["denoising"]
+    trained, plain = (load_file(path / "model" / "adapter" / WEIGHTS) for path in (tmp_path, folder))
+    assert not all(torch.equal(value, plain[name]) for name, value in trained.items())
+
+
+@pytest.mark.parametrize("setting", ["diffusion.views=2", "diffusion.view_share=0.5"])
+def test_views_without_a_share_and_the_reverse_are_refused(
+    folder: Path, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(["pretrain", str(folder / "smallest.yaml"), setting]) == 2
+    message = capsys.readouterr().err
+    assert "give both above 0 to train on layouts of photometric copies, or both 0" in message
+    assert message.count("\n") == 1
 
 
 def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
