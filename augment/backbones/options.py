@@ -36,7 +36,8 @@ class FeatureOptions(Options):
         default=None, ge=0, description="of a diffusion model: timestep of the noise added to the image; null is 261"
     )
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="precision of the model; bf16 is faster, and its layouts differ slightly"
+        default="fp32",
+        description="precision of the model; bf16 is faster on most GPUs, and its layouts differ slightly",
     )
 
     @property
