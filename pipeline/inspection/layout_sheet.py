@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from augment.conditioning import LAYOUT, TITLES
+from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
-from augment.layouts.pictures import ONE, THREE, component_picture, layout_picture, picture_grid
+from augment.layouts.pictures import ONE, THREE, component_picture, picture_grid
 from pipeline.engine import Failed, WorkUnit
 from pipeline.inspection.drawing import (
     CAPTION,
@@ -38,13 +40,15 @@ def layout_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
 
     A row shows the image if ``subject.images`` has it, the first three components as red, green and blue, the views in
     the same way, and each component by itself. All layouts have the same mapping of colours, which the legend states.
+    Of the maps of another conditioning, it shows the map and its views alone.
+
     Raises UserError where the subject has no sample.
     """
     samples = some_samples(subject, count)
     if not samples:
         raise UserError(f"{subject.place} has no sample to show")
     rows = [_row(subject, split, sample) for split, sample in samples]
-    pictures = [*rows, _legend()]
+    pictures = [*rows, _legend()] if subject.conditioning == LAYOUT else rows
     size = max(picture.width for picture in pictures) + 2 * GAP, sum(picture.height + GAP for picture in pictures) + GAP
     sheet = Image.new("RGB", size, PAPER)
     top = GAP
@@ -84,13 +88,16 @@ def _pictures(
         tile = Image.new("RGB", (width, height), PAPER)
         paste(tile, image, 0, 0, height, Image.Resampling.BILINEAR)
         yield name, np.asarray(tile)
-    title = "components 1 to 3"
-    yield title if image is not None else f"{name}  {title}", layout_picture(layout, height, width)
+    kind = subject.conditioning
+    title = "components 1 to 3" if kind == LAYOUT else TITLES[kind]
+    yield title if image is not None else f"{name}  {title}", conditioning_picture(kind, layout, height, width)
     if sample.views is not None:
         small = (max(1, (side - _THIN) // _VIEWS) for side in (height, width))
         size = next(small), next(small)
-        views = picture_grid([layout_picture(view, *size) for view in sample.views], _VIEWS, _THIN)
+        views = picture_grid([conditioning_picture(kind, view, *size) for view in sample.views], _VIEWS, _THIN)
         yield f"{len(sample.views)} views", views
+    if kind != LAYOUT:
+        return
     shown = layout[:_MOST]
     tall = max(1, (height - _THIN * (_COMPONENTS - 1)) // _COMPONENTS)
     strips = [component_picture(component, tall, max(1, round(width * tall / height))) for component in shown]

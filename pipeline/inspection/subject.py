@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from augment.conditioning import LAYOUT
 from augment.errors import UserError
 from pipeline.checks.label_rules import LabelEncoding
 from pipeline.datasets import (
@@ -30,7 +31,7 @@ from pipeline.stages.registry import stores_in
 from pipeline.stages.shard import ShardStep
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.layout_format import LayoutFormat
-from pipeline.store.manifest import LAYOUTS
+from pipeline.store.manifest import LAYOUTS, conditioning_of
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
 from pipeline.workspace.workspace import Workspace
@@ -61,6 +62,7 @@ class Subject:
         labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
         layout_format: of the layouts of a store.
+        conditioning: kind of what a store of layouts holds.
         images: reads the images that layouts are of; None for others, and where the images are not there.
     """
 
@@ -81,6 +83,7 @@ class Subject:
     labelled: Mapping[str, int] = field(default_factory=dict)
     every_split: bool = False
     layout_format: LayoutFormat = "float16"
+    conditioning: str = LAYOUT
     images: Source | None = None
 
 
@@ -182,6 +185,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         quarantined=quarantined,
         example=str(store.example_failure() or ""),
         layout_format=store.manifest.layout_format,
+        conditioning=conditioning_of(store.manifest),
         images=images_of_layouts(store) if store.manifest.kind == LAYOUTS else None,
     )
 
