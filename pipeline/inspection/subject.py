@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from augment.conditioning import LAYOUT
 from augment.errors import UserError
 from pipeline.checks.label_rules import LabelEncoding
 from pipeline.datasets import (
@@ -25,6 +26,7 @@ from pipeline.datasets.registry import is_kind, portable_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import dataset_source
+from pipeline.stages.conditioning import kind_of_conditioning
 from pipeline.stages.reading import StoreSource, members_of, split_of
 from pipeline.stages.registry import stores_in
 from pipeline.stages.shard import ShardStep
@@ -61,6 +63,7 @@ class Subject:
         labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
         layout_format: of the layouts of a store.
+        conditioning: what its layouts are: the kind of the conditioning.
         images: reads the images that layouts are of; None for others, and where the images are not there.
     """
 
@@ -81,6 +84,7 @@ class Subject:
     labelled: Mapping[str, int] = field(default_factory=dict)
     every_split: bool = False
     layout_format: LayoutFormat = "float16"
+    conditioning: str = LAYOUT
     images: Source | None = None
 
 
@@ -182,6 +186,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         quarantined=quarantined,
         example=str(store.example_failure() or ""),
         layout_format=store.manifest.layout_format,
+        conditioning=kind_of_conditioning(store.manifest.inputs),
         images=images_of_layouts(store) if store.manifest.kind == LAYOUTS else None,
     )
 

@@ -58,6 +58,12 @@ def conditioning_inputs(job: Job) -> dict[str, JSON]:
     return {"conditioning": {"kind": config.conditioning, **settings[config.conditioning]}}
 
 
+def kind_of_conditioning(inputs: Mapping[str, JSON]) -> str:
+    """The kind of the conditioning whose maps a store holds, by what it was made from."""
+    stated = inputs.get("conditioning")
+    return str(stated["kind"]) if isinstance(stated, Mapping) else LAYOUT
+
+
 def load_other(job: Job) -> LoadConditioning:
     """How workers load a conditioning that is not the neural layout.
 
