@@ -18,10 +18,10 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
-from pipeline.stages.conditioning import ALL
 from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
+from pipeline.stages.probe import ProbeOptions
 from pipeline.stages.registry import STEPS
 from pipeline.stages.shard import ShardOptions
 from pipeline.stages.step import Step
@@ -43,6 +43,7 @@ class Config(Options):
     geometry: Geometry
     backbone: BackboneOptions
     layout: LayoutOptions = LayoutOptions()
+    probe: ProbeOptions = ProbeOptions()
     canny: CannyOptions = CannyOptions()
     depth: DepthOptions = DepthOptions()
     soft_edge: SoftEdgeOptions = SoftEdgeOptions()
@@ -76,7 +77,7 @@ class Config(Options):
     def _check_layout(self) -> None:
         """Raise ValueError if the components of neural layouts are not those that the adapter reads."""
         ks = self.generate.ks
-        if ks != ALL and (largest := max(ks)) > self.layout.k_max:
+        if isinstance(ks, tuple) and (largest := max(ks)) > self.layout.k_max:
             raise ValueError(
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from augment.conditioning import LAYOUT
+from augment.conditioning import LAYOUT, TITLES
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
 from augment.layouts.pictures import ONE, THREE, component_picture, picture_grid
@@ -41,8 +40,9 @@ def layout_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
 
     A row shows the image if ``subject.images`` has it, the first three components as red, green and blue, the views in
     the same way, and each component by itself. All layouts have the same mapping of colours, which the legend states.
-    Maps of another conditioning are shown as `conditioning_picture` shows them, and not by component. Raises UserError
-    where the subject has no sample.
+    Of the maps of another conditioning, it shows the map and its views alone.
+
+    Raises UserError where the subject has no sample.
     """
     samples = some_samples(subject, count)
     if not samples:
@@ -88,15 +88,15 @@ def _pictures(
         tile = Image.new("RGB", (width, height), PAPER)
         paste(tile, image, 0, 0, height, Image.Resampling.BILINEAR)
         yield name, np.asarray(tile)
-    title = "components 1 to 3" if subject.conditioning == LAYOUT else subject.conditioning
-    picture = partial(conditioning_picture, subject.conditioning)
-    yield title if image is not None else f"{name}  {title}", picture(layout, height, width)
+    kind = subject.conditioning
+    title = "components 1 to 3" if kind == LAYOUT else TITLES[kind]
+    yield title if image is not None else f"{name}  {title}", conditioning_picture(kind, layout, height, width)
     if sample.views is not None:
         small = (max(1, (side - _THIN) // _VIEWS) for side in (height, width))
         size = next(small), next(small)
-        views = picture_grid([picture(view, *size) for view in sample.views], _VIEWS, _THIN)
+        views = picture_grid([conditioning_picture(kind, view, *size) for view in sample.views], _VIEWS, _THIN)
         yield f"{len(sample.views)} views", views
-    if subject.conditioning != LAYOUT:
+    if kind != LAYOUT:
         return
     shown = layout[:_MOST]
     tall = max(1, (height - _THIN * (_COMPONENTS - 1)) // _COMPONENTS)

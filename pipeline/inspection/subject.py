@@ -26,13 +26,12 @@ from pipeline.datasets.registry import is_kind, portable_kind
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages import dataset_source
-from pipeline.stages.conditioning import kind_of_conditioning
 from pipeline.stages.reading import StoreSource, members_of, split_of
 from pipeline.stages.registry import stores_in
 from pipeline.stages.shard import ShardStep
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.layout_format import LayoutFormat
-from pipeline.store.manifest import LAYOUTS
+from pipeline.store.manifest import LAYOUTS, conditioning_of
 from pipeline.store.paths import MANIFEST
 from pipeline.taxonomies import Taxonomy
 from pipeline.workspace.workspace import Workspace
@@ -63,7 +62,7 @@ class Subject:
         labelled: how many labelled images each split of a dataset has, read or not.
         every_split: whether it is a dataset with all of its splits.
         layout_format: of the layouts of a store.
-        conditioning: what its layouts are: the kind of the conditioning.
+        conditioning: kind of what a store of layouts holds.
         images: reads the images that layouts are of; None for others, and where the images are not there.
     """
 
@@ -186,7 +185,7 @@ def store_subject(url: str, split: str | None = None, limit: int | None = None) 
         quarantined=quarantined,
         example=str(store.example_failure() or ""),
         layout_format=store.manifest.layout_format,
-        conditioning=kind_of_conditioning(store.manifest.inputs),
+        conditioning=conditioning_of(store.manifest),
         images=images_of_layouts(store) if store.manifest.kind == LAYOUTS else None,
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from augment.conditioning import LAYOUT, TITLES
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.files.tree import enumerate_some
 from pipeline.inspection.inspect import Report
 from pipeline.inspection.statistics import RARE_IMAGES, RARE_PIXELS, Statistics, ValueCounts, ranked
+from pipeline.inspection.subject import Subject
 from pipeline.store import kind_of
 from pipeline.taxonomies import Taxonomy
 
@@ -28,7 +30,7 @@ def lines_of(report: Report) -> Iterator[str]:
     yield f"{subject.name} in {subject.place}: {total.samples} samples ({splits or 'none'})"
     yield from _faults(report)
     if total.layouts:
-        yield from _layouts(total, subject.layout_format)
+        yield from _layouts(total, subject)
         return
     yield from _near_duplicates(report)
     yield from _contents(total)
@@ -90,9 +92,13 @@ def _near_duplicates(report: Report) -> Iterator[str]:
             yield from (f"    {pair.key} ~ {pair.other} ({pair.distance} bits)" for pair in found[:_MOST_PAIRS])
 
 
-def _layouts(total: Statistics, layout_format: str) -> Iterator[str]:
+def _layouts(total: Statistics, subject: Subject) -> Iterator[str]:
+    what, each = (
+        ("layouts", "components") if subject.conditioning == LAYOUT else (TITLES[subject.conditioning], "channels")
+    )
     for (components, rows, columns), count in ranked(total.layouts):
-        yield f"layouts of {components} components on {columns}x{rows} cells, stored as {layout_format}: {count}"
+        cells = f"{columns}x{rows} cells, stored as {subject.layout_format}"
+        yield f"{what} of {components} {each} on {cells}: {count}"
     yield from (f"with {views} views each: {count}" for views, count in ranked(total.views) if views)
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # Makes the conditioning in a worker, with its model on a device.
 LoadConditioning: TypeAlias = Callable[[str], Conditioning]
 
-# The value of generate.ks for one k, as many as there are.
+# Values of generate.ks: one k, as many as there are; and those that the curves of the layouts recommend.
 ALL: Literal["all"] = "all"
+AUTO: Literal["auto"] = "auto"
 
 CONDITIONING_NAMES = {
     "conditioning": "conditioning",
@@ -43,6 +44,11 @@ def is_layout(config: Config) -> bool:
     return config.conditioning == LAYOUT
 
 
+def reads_labels(config: Config) -> bool:
+    """Whether the maps are made of labels."""
+    return config.conditioning == "label"
+
+
 def conditioning_inputs(job: Job) -> dict[str, JSON]:
     """What maps other than neural layouts depend on beside the real store; nothing for neural layouts."""
     config = job.config
@@ -56,12 +62,6 @@ def conditioning_inputs(job: Job) -> dict[str, JSON]:
         "depth": {"model": identity(config.depth.model or "")},
     }
     return {"conditioning": {"kind": config.conditioning, **settings[config.conditioning]}}
-
-
-def kind_of_conditioning(inputs: Mapping[str, JSON]) -> str:
-    """The kind of the conditioning whose maps a store holds, by what it was made from."""
-    stated = inputs.get("conditioning")
-    return str(stated["kind"]) if isinstance(stated, Mapping) else LAYOUT
 
 
 def load_other(job: Job) -> LoadConditioning:
@@ -87,13 +87,15 @@ def conditioning_channels(job: Job) -> int:
     return CHANNELS.get(job.config.conditioning) or _plain(job).channels
 
 
-def ks_to_paint(job: Job) -> tuple[int, ...]:
-    """The numbers of components or channels that `generate.ks` means.
+def ks_to_paint(job: Job, recommended: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    """The numbers of components or channels that `generate.ks` means; `recommended` gives those of `auto`.
 
     Raises:
         UserError: one takes a part of channels that have no order; or see `load_other`.
     """
     ks, conditioning, channels = job.config.generate.ks, job.config.conditioning, conditioning_channels(job)
+    if ks == AUTO:
+        return recommended()
     if ks == ALL:
         return (channels,)
     if conditioning != LAYOUT and set(ks) - {0, channels}:
@@ -131,10 +133,9 @@ def require_conditioned(job: Job) -> None:
     Raises:
         UserError: it reads labels, and an image has none.
     """
-    if is_layout(job.config) or job.config.conditioning != "label":
-        return
-    remedy = "take only labelled images with dataset.only_labelled=true, or another conditioning"
-    job.images.require_labels(job.config.dataset.splits, ["conditioning=label"], remedy)
+    if reads_labels(job.config):
+        remedy = "take only labelled images with dataset.only_labelled=true, or another conditioning"
+        job.images.require_labels(job.config.dataset.splits, ["conditioning=label"], remedy)
 
 
 def require_same(saved: Mapping[str, Any], expected: Mapping[str, Any], folder: Path) -> None:

@@ -20,12 +20,13 @@ from pipeline.stages.conditioning import (
     conditioning_inputs,
     is_layout,
     load_other,
+    reads_labels,
     require_conditioned,
     require_conditioning,
 )
 from pipeline.stages.fit import FitStep, require_reachable_backbone
 from pipeline.stages.job import Job
-from pipeline.stages.reading import StoreSource, split_of
+from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step, contents_of
@@ -95,8 +96,8 @@ class ExtractStep(StoreStep):
         """The stage and its source."""
         layout = self.config.layout
         stage = Extract(load_conditioning(self.job), views=layout.views, storage=layout.storage, **self.for_model)
-        needs_labels = self.config.conditioning == "label"
-        return stage, StoreSource(self.job.step(ShardStep).url, ("image", "label") if needs_labels else ("image",))
+        parts: tuple[Part, ...] = ("image", "label") if reads_labels(self.config) else ("image",)
+        return stage, StoreSource(self.job.step(ShardStep).url, parts)
 
 
 def load_conditioning(job: Job) -> LoadConditioning:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from augment.conditioning import LAYOUT
 from pipeline.store.canonical import JSON, canonical_json, fingerprint
 from pipeline.store.codec import IMAGE_FORMATS, ImageFormat
 from pipeline.store.errors import CorruptStore
@@ -89,6 +90,12 @@ def taxonomy_of(manifest: Manifest) -> Taxonomy | None:
     Raises UserError for an unknown name and for an object that is no taxonomy.
     """
     return None if manifest.taxonomy is None else taxonomy_of_entry(manifest.taxonomy)
+
+
+def conditioning_of(manifest: Manifest) -> str:
+    """The kind of what a store of layouts holds: `layout`, or another conditioning; see `augment.conditioning`."""
+    found = manifest.inputs.get("conditioning")
+    return str(found["kind"]) if isinstance(found, Mapping) else LAYOUT
 
 
 def differences(stored: JSON, requested: JSON, path: str = "", name: Callable[[str], str] = str) -> list[str]:

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from transformers import Dinov2Config, Dinov2Model
 
+from pipeline.config.compose import load_config
+from pipeline.stages.generate import GenerateStep
+from pipeline.stages.job import Job
 from tests.pipeline.checks.refusal import refusal
 from tests.pipeline.datasets.trees import random_image, save
 from tests.pipeline.small_models import save_small_depth
@@ -33,6 +36,10 @@ SMALL = ("geometry={height: 32, width: 64}", "cluster.executor=serial")
             ("conditioning=canny", *NEW, "generate.ks=[1,64]"),
             "generate.ks=[1, 64]: the 64 channels of conditioning=canny have no order",
         ),
+        (
+            ("conditioning=label", *NEW, "layout.views=1"),
+            "layout.views: 1 photometric copies of an image have the same",
+        ),
         (("conditioning=label", *NEW, "generate.ks=[20]"), "the 19 channels of conditioning=label have no order"),
     ],
 )
@@ -43,6 +50,24 @@ def test_settings(
     settings = [f"workspace={tmp_path / 'space'}", *SMALL, *overrides]
     assert expected in refusal(command, "quickstart", settings, capsys)
     assert not (tmp_path / "space").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ks", "expected"),
+    [
+        ("layout", "all", (20,)),
+        ("layout", "[1,20]", (1, 20)),
+        ("canny", "all", (64,)),
+        ("canny", "[0,64]", (0, 64)),
+        ("soft_edge", "all", (64,)),
+        ("depth", "[16]", (16,)),
+        ("label", "all", (19,)),
+    ],
+)
+def test_all_is_as_many_channels_as_there_are(kind: str, ks: str, expected: tuple[int, ...]) -> None:
+    settings = ["generator.adapter=null", "layout.basis=own", "depth.model=owner/model", f"generate.ks={ks}"]
+    job = Job(load_config("quickstart", [f"conditioning={kind}", *settings]))
+    assert job.step(GenerateStep).ks == expected
 
 
 def other_kind(folder: Path) -> None:

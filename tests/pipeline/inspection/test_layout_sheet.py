@@ -80,6 +80,19 @@ def test_inspection_of_layouts_counts_components_cells_and_views(tmp_path: Path)
     assert (tmp_path / "sheet.png").is_file()
 
 
+def test_maps_of_another_conditioning_are_shown_as_what_they_are(tmp_path: Path) -> None:
+    inputs = {"conditioning": {"kind": "canny", "low": 100, "high": 200}}
+    store = Store.create(str(tmp_path / "layouts"), Manifest(LAYOUTS, None, {}, inputs))
+    edges = np.ones((64, 4, 8), np.float16)
+    store.write_shard("train-000000", [Sample("train_a", layout=edges, metadata={"split": "train"})])
+    subject = store_subject(store.url)
+    assert list(lines_of(inspect(subject)))[2] == "Canny edges of 64 channels on 8x4 cells, stored as float16: 1"
+    sheet = np.asarray(layout_sheet(subject))
+    assert share(sheet, (255, 255, 255)) > 0.5
+    # No component, and no legend of components, has a colour.
+    assert np.ptp(sheet.astype(int), axis=2).max() < 10
+
+
 def test_layout_that_is_not_finite_has_its_reason_in_the_sheet(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path / "layouts"), Manifest(LAYOUTS, None, {}))
     store.write_shard("train-000000", [Sample("a", layout=np.full((2, 3, 4), np.nan, np.float16))])
