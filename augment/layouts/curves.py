@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from augment.layouts.basis import LayoutBasis
 
     Images = NDArray[np.uint8]
+    Leak = dict[str, float]
     Read = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 # The name of the unchanged images among the changed ones.
@@ -234,7 +235,7 @@ def _leaks(
     means = [(part.varied.mean(axis=(2, 3), dtype=np.float64), part.strengths) for part in parts]
     cells = [(_cells(part.varied), part.strengths.repeat(count, axis=0)) for part in parts]
 
-    def shares(k: int, fitted: Read, measured: Read) -> dict[str, float]:
+    def shares(k: int, fitted: Read, measured: Read) -> Leak:
         found = explained_share(fitted[0][:, :k], fitted[1], measured[0][:, :k], measured[1])
         return dict(zip(STRENGTHS, found.tolist(), strict=True))
 
