@@ -53,7 +53,9 @@ class LinearProbe:
         targets = torch.from_numpy(classes[known])
         self.weight = torch.zeros(num_classes, inputs.shape[1], requires_grad=True)
         self.bias = torch.zeros(num_classes, requires_grad=True)
-        solver = torch.optim.LBFGS([self.weight, self.bias], max_iter=100, line_search_fn="strong_wolfe")
+        solver = torch.optim.LBFGS(
+            [self.weight, self.bias], max_iter=100, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+        )
 
         def loss() -> torch.Tensor:
             solver.zero_grad()

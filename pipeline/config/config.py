@@ -61,6 +61,7 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        self._check_regions()
         if self.conditioning == LAYOUT:
             self._check_layout()
         elif self.conditioning == "depth" and self.depth.model is None:
@@ -90,6 +91,21 @@ class Config(Options):
                 "layout.basis: 'own' gives the adapter components that it was not trained on; "
                 "give adapt.steps, or take basis 'adapter'"
             )
+
+    def _check_regions(self) -> None:
+        """Raise ValueError if regions are to be edited, or to have ks of their own, and cannot."""
+        asked = {
+            "generate.edit": self.generate.edit is not None,
+            "generate.k_by_class": bool(self.generate.k_by_class),
+            "adapt.k_regions": bool(self.adapt.k_regions),
+        }
+        if self.conditioning != LAYOUT and (wrong := [name for name, is_asked in asked.items() if is_asked]):
+            raise ValueError(
+                f"{wrong[0]}: it is for neural layouts; leave it out with conditioning={self.conditioning}"
+            )
+        for name, k in self.generate.k_by_class.items():
+            if k > self.layout.k_max:
+                raise ValueError(f"generate.k_by_class.{name}: {k} is above layout.k_max = {self.layout.k_max}")
 
     def _check_views(self) -> None:
         """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""

@@ -122,6 +122,18 @@ class ProbeStep(ArtifactStep):
         stored = json.loads((self.path / CURVES).read_text())
         return {name: Curves.from_json(found) for name, found in stored.items()}
 
+    def require_classes(self) -> None:
+        """Check that there will be ks to recommend.
+
+        Raises:
+            UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
+        """
+        remedy = "give the numbers of components, such as generate.ks=[5, 10, 20]"
+        if why := self.left_out(self.config):
+            raise UserError(f"generate.ks=auto: {why}; or {remedy}")
+        if self.job.images.taxonomy is None:
+            raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {remedy}")
+
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.
 
