@@ -85,20 +85,19 @@ def measured(kind: str, root: Path, seed: int, options) -> dict[str, tuple[Curve
 
 def summary(curves: Curves) -> dict[str, float]:
     """The figures of the table, of one basis and seed."""
-    points = {point.k: point for point in curves.points}
     row = {}
     for k in SHOWN:
-        changed = float(np.mean(list(points[k].changed_miou.values())))
+        changed = float(np.mean(list(curves.at(k).changed_miou.values())))
         row |= {
-            f"miou@{k}": 100 * points[k].miou,
-            f"night@{k}": 100 * points[k].changed_miou["night"],
+            f"miou@{k}": 100 * curves.at(k).miou,
+            f"night@{k}": 100 * curves.at(k).changed_miou["night"],
             f"changed@{k}": 100 * changed,
-            f"kept@{k}": 100 * changed / points[k].miou,
-            f"leak@{k}": float(np.mean(list(points[k].leak.values()))),
-            f"cell leak@{k}": float(np.mean(list(points[k].cell_leak.values()))),
-            f"position@{k}": points[k].position,
+            f"kept@{k}": 100 * changed / curves.at(k).miou,
+            f"leak@{k}": float(np.mean(list(curves.at(k).leak.values()))),
+            f"cell leak@{k}": float(np.mean(list(curves.at(k).cell_leak.values()))),
+            f"position@{k}": curves.at(k).position,
         }
-    row["shift"] = float(np.mean([shift[:10].mean() for shift in curves.shifts.values()]))
+    row["shift"] = float(np.mean([np.mean(shift[:10]) for shift in curves.shifts.values()]))
     return row
 
 

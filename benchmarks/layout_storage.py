@@ -39,8 +39,9 @@ def layouts_of(root: Path, geometry: Geometry, limit: int) -> NDArray[np.float16
 
 def row(name: str, bytes_each: float, error: NDArray[np.float32], clipped: float) -> str:
     """A row of the table."""
-    figures = [error.mean(), np.sqrt((error**2).mean()), np.quantile(error, 0.999), error.max()]
-    return f"| {name} | {bytes_each:,.0f} | " + " | ".join(f"{figure:.4f}" for figure in figures) + f" | {clipped:.4%} |"
+    figures = (error.mean(), np.sqrt((error**2).mean()), np.quantile(error, 0.999), error.max())
+    errors = " | ".join(f"{figure:.4f}" for figure in figures)
+    return f"| {name} | {bytes_each:,.0f} | {errors} | {clipped:.4%} |"
 
 
 def main() -> None:

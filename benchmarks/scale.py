@@ -21,7 +21,7 @@ from pathlib import Path
 from measuring import command_line
 
 from pipeline.engine import Plan, remaining
-from pipeline.stages import generate
+from pipeline.stages.generation_units import generation_units
 from pipeline.store import Manifest, Receipt, Store
 from pipeline.store.paths import done_path
 
@@ -37,7 +37,7 @@ def plan_of(units: int) -> Plan:
         f"train-{shard:06d}": tuple(f"scene_{shard:06d}_{row:03d}" for row in range(KEYS))
         for shard in range(units // (len(KS) * VARIANTS))
     }
-    return generate.generation_units(sources, ["train"], KS, VARIANTS)
+    return generation_units(sources, ["train"], KS, VARIANTS)
 
 
 def write_receipts(store: Store, plan: Plan) -> None:

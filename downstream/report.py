@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
 from augment.files import write_whole
+from augment.layouts.curves import Curves, mean_of
 from augment.units import duration_text, size_text
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
 from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
@@ -41,6 +43,8 @@ class ReportInputs:
         judge: folder of the judge.
         comparison: table of `downstream.comparison`.
         evaluation: table of `downstream.evaluation`.
+        curves: what the layouts keep, by the name of the basis.
+        curves_chart: its chart.
         split: shows samples of this split, if it has any.
         name: name of the run, the title.
     """
@@ -52,6 +56,8 @@ class ReportInputs:
     judge: Path
     comparison: Path
     evaluation: Path
+    curves: Path
+    curves_chart: Path
     split: str
     name: str
 
@@ -66,6 +72,8 @@ class ReportInputs:
             workspace / "judge",
             workspace / "comparison.parquet",
             workspace / "evaluation.parquet",
+            workspace / "curves" / "curves.json",
+            workspace / "curves" / "curves.svg",
             split,
             name or workspace.resolve().name,
         )
@@ -128,6 +136,8 @@ def render(inputs: ReportInputs) -> str:
         classes=_class_rows(comparison),
         evaluation=evaluation.to_pylist() if evaluation is not None else [],
         trade_off=_trade_off(evaluation),
+        curves=_curves(inputs.curves),
+        curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
         stores=[_store_row(name, store) for name, store in stores.items() if store is not None],
         missing=[name for name, store in stores.items() if store is None]
@@ -147,6 +157,7 @@ def _template() -> Any:
     environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:+.1f}"
     environment.filters["duration"] = lambda seconds: duration_text(seconds, digits=1)
     environment.filters["counted"] = counted
+    environment.filters["mean"] = lambda shares: mean_of(shares.values())
     environment.filters["bytes"] = size_text
     return environment.get_template("report.html.jinja")
 
@@ -165,6 +176,18 @@ def _table(path: Path) -> pa.Table | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _curves(path: Path) -> Curves | None:
+    """What the layouts keep at each k; None before it is measured."""
+    stored = _json(path)
+    return Curves.from_json(next(iter(stored.values()))) if stored else None
+
+
+def _inline_svg(path: Path) -> Markup:
+    """The element of an SVG document, without what stands before it; nothing of a missing one."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return Markup(text[text.find("<svg") :]) if text else Markup()
 
 
 def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -35,7 +36,8 @@ class FeatureOptions(Options):
         default=None, ge=0, description="of a diffusion model: timestep of the noise added to the image; null is 261"
     )
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="precision of the model; bf16 is faster, and its layouts differ slightly"
+        default="fp32",
+        description="precision of the model; bf16 is faster on most GPUs, and its layouts differ slightly",
     )
 
     @property
@@ -45,6 +47,8 @@ class FeatureOptions(Options):
 
 
 def _entry(text: str, info: ValidationInfo) -> str:
+    if text and Path(text).expanduser().is_dir():
+        return model_name(text, info)
     name, mark, settings = text.partition(_WITH)
     if not name:
         raise ValueError("it is empty; give a folder or a model's name")
@@ -71,8 +75,11 @@ class BackboneOptions(FeatureOptions, _Named):
 
     @model_validator(mode="after")
     def _settings_of_one(self) -> BackboneOptions:
+        names = self.name if isinstance(self.name, tuple) else (self.name,)
+        if separated := [name for name in names if _AND in name and not (len(names) == 1 and Path(name).is_dir())]:
+            raise ValueError(f"{separated[0]!r} has {_AND!r} in it, which separates backbones; give a list of them")
         for setting, value in self.changed.items():
-            if isinstance(self.name, tuple) or _WITH in self.name:
+            if isinstance(self.name, tuple) or (_WITH in self.name and not Path(self.name).is_dir()):
                 raise ValueError(f"give {setting} in the name of its backbone, as in 'NAME?{setting}={value}'")
             if is_import_path(self.name):
                 raise ValueError(f"a backbone of your own takes no {setting}; leave it out")
@@ -92,8 +99,8 @@ def written_name(name: str, settings: FeatureOptions) -> str:
 
 
 def split_fusion(reference: str) -> list[str]:
-    """The names of the backbones in what `BackboneOptions.reference` gives."""
-    return reference.split(_AND)
+    """The names of the backbones in what `BackboneOptions.reference` gives; that of a folder is one, whatever it is."""
+    return [reference] if Path(reference).is_dir() else reference.split(_AND)
 
 
 def parse_name(name: str) -> tuple[str, FeatureOptions]:
@@ -103,8 +110,8 @@ def parse_name(name: str) -> tuple[str, FeatureOptions]:
         UserError: a setting is unknown, or has a value that is out of range.
     """
     plain, mark, text = name.partition(_WITH)
-    if not mark:
-        return plain, FeatureOptions()
+    if not mark or Path(name).is_dir():
+        return name, FeatureOptions()
     try:
         settings = FeatureOptions.model_validate(dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True)))
     except ValidationError as error:

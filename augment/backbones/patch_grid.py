@@ -45,7 +45,8 @@ def to_patch_grid(
 
 def to_device(images: NDArray[np.uint8], device: torch.device | str) -> torch.Tensor:
     """The images as a tensor on a device; to a GPU from pinned memory, without waiting for the copy."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images))
+    # A copy where the array is read-only, which tensors cannot be.
+    tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
     if torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augment.layouts.known_changes import KNOWN_CHANGES, STRENGTHS, random_change
+from augment.layouts.moments import FeatureMoments
+from augment.layouts.options import SHARES
 from augment.layouts.position import PositionMoments
 from augment.layouts.probing import UNLABELLED, LinearProbe, explained_share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
+_VARIED = "varied"
+
+
+def mean_of(values: Iterable[float]) -> float | None:
+    """The mean; None of nothing."""
+    found = list(values)
+    return sum(found) / len(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,14 @@ class Encoded:
         varied: of each image under a random change, `float16 [N, K, h, w]`.
         strengths: of the random changes, `float64 [N, 4]`; see `STRENGTHS`.
         classes: of the cells, `int64 [N, h, w]`, -1 for none.
+        explained: share (0..1) of the variance of the features that the first 1, 2, ... K components explain.
     """
 
     layouts: Mapping[str, NDArray[np.float16]]
     varied: NDArray[np.float16]
     strengths: NDArray[np.float64]
     classes: NDArray[np.int64]
+    explained: tuple[float, ...]
 
 
 @dataclass
@@ -58,40 +70,42 @@ class Encoder:
 
     def encoded(self, batches: Iterable[tuple[Images, NDArray[np.int64], Sequence[int]]]) -> dict[str, Encoded]:
         """Encode batches of images `uint8 [B, H, W, 3]`, classes of their cells `int64 [B, h, w]` and B seeds."""
-        parts: dict[str, list[Encoded]] = {name: [] for name in self.bases}
+        layouts: dict[str, dict[str, list[NDArray[np.float16]]]] = {name: defaultdict(list) for name in self.bases}
+        moments: dict[bool, list[FeatureMoments]] = defaultdict(list)
+        strengths, all_classes = [], []
         for images, classes, seeds in batches:
-            copies = {ORIGINAL: images}
-            for change in self.changes:
-                copies[change] = np.stack(
-                    [KNOWN_CHANGES[change](image, seed) for image, seed in zip(images, seeds, strict=True)]
-                )
-            varied = [random_change(image, seed) for image, seed in zip(images, seeds, strict=True)]
-            strengths = np.stack([found for _, found in varied])
-            layouts = {name: self._layouts(copy) for name, copy in copies.items()}
-            of_varied = self._layouts(np.stack([copy for copy, _ in varied]))
-            for basis, found in parts.items():
-                own = {name: layout[basis] for name, layout in layouts.items()}
-                found.append(Encoded(own, of_varied[basis], strengths, classes))
-        return {name: _joined(found) for name, found in parts.items()}
-
-    def _layouts(self, images: Images) -> dict[str, NDArray[np.float16]]:
-        """Layouts in each basis; images are encoded once for all bases that prepare them alike."""
-        prepared: dict[bool, torch.Tensor] = {}
-        layouts = {}
+            for copy_name, copies in self._copies(images, seeds):
+                features = {flag: self.encode(basis.prepare(copies)) for flag, basis in self._preparing.items()}
+                for name, basis in self.bases.items():
+                    projected = basis.project(features[basis.standardized])
+                    layouts[name][copy_name].append(projected.cpu().numpy().astype(np.float16))
+                if copy_name == ORIGINAL:
+                    for flag, encoded in features.items():
+                        moments[flag].append(FeatureMoments.of(encoded.movedim(1, -1).flatten(0, 2)))
+            strengths += [random_change(image, seed)[1] for image, seed in zip(images, seeds, strict=True)]
+            all_classes.append(classes)
+        merged = {flag: FeatureMoments.merged(parts) for flag, parts in moments.items()}
+        found = {}
         for name, basis in self.bases.items():
-            if basis.standardized not in prepared:
-                prepared[basis.standardized] = self.encode(basis.prepare(images))
-            layouts[name] = basis.project(prepared[basis.standardized]).cpu().numpy().astype(np.float16)
-        return layouts
+            joined = {copy_name: np.concatenate(parts) for copy_name, parts in layouts[name].items()}
+            of_basis = merged[basis.standardized]
+            explained = tuple(basis.explained_variance(k + 1, of_basis) for k in range(basis.num_components))
+            found[name] = Encoded(
+                joined, joined.pop(_VARIED), np.stack(strengths), np.concatenate(all_classes), explained
+            )
+        return found
 
+    @property
+    def _preparing(self) -> dict[bool, LayoutBasis]:
+        """A basis for each way in which images are prepared: they are encoded once for all bases that share it."""
+        return {basis.standardized: basis for basis in self.bases.values()}
 
-def _joined(parts: Sequence[Encoded]) -> Encoded:
-    return Encoded(
-        {name: np.concatenate([part.layouts[name] for part in parts]) for name in parts[0].layouts},
-        np.concatenate([part.varied for part in parts]),
-        np.concatenate([part.strengths for part in parts]),
-        np.concatenate([part.classes for part in parts]),
-    )
+    def _copies(self, images: Images, seeds: Sequence[int]) -> Iterator[tuple[str, Images]]:
+        """The images themselves, and under each change."""
+        yield ORIGINAL, images
+        for name in self.changes:
+            yield name, np.stack([KNOWN_CHANGES[name](*each) for each in zip(images, seeds, strict=True)])
+        yield _VARIED, np.stack([random_change(*each)[0] for each in zip(images, seeds, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,9 @@ class KPoint:
 
     Attributes:
         k: number of components.
-        miou: mean IoU (0..1) of a linear probe for the classes, fitted on unchanged training images; None without labels.
+        explained: share (0..1) of the variance of the features.
+        miou: mean IoU (0..1) of a linear probe for the classes, fitted on unchanged training images; None without
+            labels.
         changed_miou: of the same probe under each known change; empty without labels.
         leak: R^2 (0..1) with which a linear regression reads the strength of each random change off the mean of the
             layout over the image.
@@ -109,6 +125,7 @@ class KPoint:
     """
 
     k: int
+    explained: float
     miou: float | None
     changed_miou: Mapping[str, float]
     leak: Mapping[str, float]
@@ -122,14 +139,34 @@ class Curves:
 
     Attributes:
         points: by ascending k.
-        shifts: of each component under each known change, `float64 [K]`: root mean square of the difference that the
+        shifts: of each of the K components under each known change: root mean square of the difference that the
             change makes to a cell, in standard deviations of the component.
-        positions: share (0..1) of the variance of each component that the position explains, `float64 [K]`.
+        positions: share (0..1) of the variance of each component that the position explains.
     """
 
     points: tuple[KPoint, ...]
-    shifts: Mapping[str, NDArray[np.float64]]
-    positions: NDArray[np.float64] = field(repr=False)
+    shifts: Mapping[str, tuple[float, ...]]
+    positions: tuple[float, ...]
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The ks that were measured, ascending."""
+        return tuple(point.k for point in self.points)
+
+    def at(self, k: int) -> KPoint:
+        """The point of one of the ks."""
+        return next(point for point in self.points if point.k == k)
+
+    def to_json(self) -> dict[str, Any]:
+        """The curves as they are stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Curves:
+        """The curves that `to_json` gave."""
+        points = tuple(KPoint(**point) for point in stored["points"])
+        shifts = {change: tuple(shift) for change, shift in stored["shifts"].items()}
+        return cls(points, shifts, tuple(stored["positions"]))
 
 
 def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: int) -> Curves:
@@ -143,7 +180,7 @@ def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: i
     original = _cells(held_out.layouts[ORIGINAL])
     spread = np.maximum(original.std(axis=0), 1e-6)
     shifts = {
-        change: np.sqrt(np.mean((_cells(layouts) - original) ** 2, axis=0)) / spread
+        change: tuple((np.sqrt(np.mean((_cells(layouts) - original) ** 2, axis=0)) / spread).tolist())
         for change, layouts in held_out.layouts.items()
         if change != ORIGINAL
     }
@@ -152,7 +189,7 @@ def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: i
     positions = (explained / spread**2).clip(0, 1)
     labelled = num_classes and all((part.classes != UNLABELLED).any() for part in (train, held_out))
     points = tuple(_point(train, held_out, k, num_classes if labelled else 0, positions) for k in ks)
-    return Curves(points, shifts, positions)
+    return Curves(points, shifts, tuple(positions.tolist()))
 
 
 def _point(train: Encoded, held_out: Encoded, k: int, num_classes: int, positions: NDArray[np.float64]) -> KPoint:
@@ -172,6 +209,7 @@ def _point(train: Encoded, held_out: Encoded, k: int, num_classes: int, position
     )
     return KPoint(
         k,
+        held_out.explained[k - 1],
         scores.pop(ORIGINAL, None),
         scores,
         dict(zip(STRENGTHS, leak.tolist(), strict=True)),
@@ -185,7 +223,7 @@ def _cells(layouts: NDArray[np.float16]) -> NDArray[np.float64]:
     return layouts.transpose(0, 2, 3, 1).reshape(-1, layouts.shape[1]).astype(np.float64)
 
 
-def recommended_ks(points: Sequence[KPoint], shares: Sequence[float] = (0.8, 0.95, 0.99)) -> tuple[int, ...]:
+def recommended_ks(points: Sequence[KPoint], shares: Sequence[float] = SHARES) -> tuple[int, ...]:
     """The smallest ks at which the probe reaches each share of its best mean IoU; equal ones are named once.
 
     Args:

@@ -61,7 +61,7 @@ def random_change(image: Image, seed: int) -> tuple[Image, NDArray[np.float64]]:
 
     Returns:
         The changed image, and the strengths in the order of `STRENGTHS`: logarithm of the gain (0.35..1.4), logarithm
-        of the gamma (0.5..2.2), cast from red to blue (-0.3..0.3), and standard deviation of the blur in pixels (0..1.5).
+        of the gamma (0.5..2.2), cast from red to blue (-0.3..0.3), standard deviation of the blur in pixels (0..1.5).
     """
     generator = np.random.default_rng(seed)
     log_gain, log_gamma = generator.uniform(np.log(0.35), np.log(1.4)), generator.uniform(np.log(0.5), np.log(2.2))

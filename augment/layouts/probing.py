@@ -91,7 +91,7 @@ def explained_share(
         new_inputs, new_targets: to measure on, `float [M, K]` and `float [M, T]`.
 
     Returns:
-        `float64 [T]` in 0..1. A reader that does worse than the mean of the new targets counts as 0.
+        `float64 [T]` in 0..1; 0 where a reader does worse than the mean of the targets, or where these are all equal.
     """
     centre, mean = inputs.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
     centred = inputs - centre
@@ -99,5 +99,5 @@ def explained_share(
     weights = np.linalg.solve(gram, centred.T @ (targets - mean))
     errors = ((new_targets - mean - (new_inputs - centre) @ weights) ** 2).sum(axis=0)
     spread = ((new_targets - new_targets.mean(axis=0)) ** 2).sum(axis=0)
-    shares: NDArray[np.float64] = (1 - errors / np.maximum(spread, np.finfo(float).tiny)).clip(0, 1)
-    return shares
+    shares: NDArray[np.float64] = 1 - np.divide(errors, spread, out=np.ones_like(spread), where=spread > 0)
+    return shares.clip(0, 1)

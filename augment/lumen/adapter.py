@@ -88,7 +88,7 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
             timestep: `int64 [B]`.
             encoder_hidden_states: text embeddings `[B, L, D]`.
             layout: `float [B, K, h, w]`; H and W are the same whole multiple of h and w.
-            k: `int64 [B]`, components to use, 0..K.
+            k: `int64 [B]`, components to use, 0..K; or `[B, h, w]`, those to use in each cell.
 
         Returns:
             Residuals for the down blocks, and for the middle block.
@@ -122,10 +122,19 @@ def load_adapter(folder: Path, device: str = "cpu") -> LayoutControlNet:
 
 
 def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
-    """Zero the components of `layout [B, K, h, w]` past `k [B]`; append planes of k / K and log(1+k) / log(1+K)."""
+    """Zero the components past k, and append planes of k / K and log(1 + k) / log(1 + K).
+
+    Args:
+        layout: `float [B, K, h, w]`.
+        k: `int64 [B]`, or `[B, h, w]` with a k for each cell; 0..K.
+
+    Returns:
+        `float [B, K + 2, h, w]`; where all cells of an image have one k, the same bits as with that k alone.
+    """
     count = layout.shape[1]
-    index = torch.arange(count, device=layout.device)
-    kept = layout * (index < k[:, None]).to(layout.dtype)[:, :, None, None]
-    share = k.to(layout.dtype)
+    of_cells = k[:, None, None] if k.ndim == 1 else k
+    index = torch.arange(count, device=layout.device)[:, None, None]
+    kept = layout * (index < of_cells[:, None]).to(layout.dtype)
+    share = of_cells.to(layout.dtype)
     encoded = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
-    return torch.cat([kept, encoded[:, :, None, None].expand(-1, -1, *layout.shape[2:])], dim=1)
+    return torch.cat([kept, encoded.expand(-1, -1, *layout.shape[2:])], dim=1)

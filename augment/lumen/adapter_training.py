@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
 SHARE_WITHOUT_LAYOUT = 0.1
 SHARE_WITH_ALL_COMPONENTS = 0.3
+MOST_REGIONS = 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use `int64 [B]`, captions."""
+    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
+
+    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+    """
 
     latents: Tensor
     layout: Tensor
@@ -88,6 +92,33 @@ def sample_k(generator: np.random.Generator, num_components: int, *, ordered: bo
     if not ordered or choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
         return num_components
     return log_uniform_int(generator, 1, num_components)
+
+
+def components_used(
+    generator: np.random.Generator, ks: Sequence[int], shape: tuple[int, ...], share: float, *, ordered: bool = True
+) -> NDArray[np.int64]:
+    """The ks `int64 [B]`; or `int64 [B, h, w]`, if a share of the samples has rectangles with a k of their own.
+
+    There are one to four rectangles, which may overlap; all other cells have the k of the sample.
+
+    Args:
+        generator: of random numbers.
+        ks: of the samples.
+        shape: of their layouts, (K, h, w).
+        share: 0..1.
+        ordered: see `sample_k`.
+    """
+    if not share:
+        return np.array(ks, np.int64)
+    components, *grid = shape
+    used = np.empty((len(ks), *grid), np.int64)
+    for cells, k in zip(used, ks, strict=True):
+        cells[:] = k
+        count = int(generator.integers(1, MOST_REGIONS + 1)) if generator.random() < share else 0
+        for _ in range(count):
+            (top, bottom), (left, right) = (np.sort(generator.integers(0, side + 1, size=2)) for side in grid)
+            cells[top:bottom, left:right] = sample_k(generator, components, ordered=ordered)
+    return used
 
 
 def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
@@ -176,6 +207,7 @@ def train_adapter(
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
+    ordered = conditioning == LAYOUT
     cache: dict[int, Tensor] = {}
 
     @torch.no_grad()
@@ -189,13 +221,15 @@ def train_adapter(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
-        ks = [sample_k(generator, len(items[0].layout), ordered=conditioning == LAYOUT) for _ in items]
-        captions = drop_captions([item.caption for item in items], ks, generator)
+        ks = [sample_k(generator, len(items[0].layout), ordered=ordered) for _ in items]
+        used = components_used(generator, ks, items[0].layout.shape, options.k_regions, ordered=ordered)
+        most = used.reshape(len(used), -1).max(axis=1).tolist()
+        captions = drop_captions([item.caption for item in items], most, generator)
         # After all other random choices, which are the same with and without views.
         chosen = choose_views(len(items), views, share, generator)
         layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
         layout = torch.from_numpy(layouts).float().to(base.device)
-        batch = Batch(latents(picks, items), layout, torch.tensor(ks, device=base.device), captions)
+        batch = Batch(latents(picks, items), layout, torch.from_numpy(used).to(base.device), captions)
         return {"denoising": denoising_loss(base, adapter, schedule, batch)}
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]

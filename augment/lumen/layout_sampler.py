@@ -27,14 +27,14 @@ class Request:
 
     Attributes:
         layout: `float16 [K, h, w]`.
-        k: leading components to follow, 0..K.
+        k: leading components to follow, 0..K, or those to follow in each cell, `int [h, w]`.
         prompt: what to paint.
         seed: of its noise, 0..2**63 - 1.
         negative_prompt: guidance steers away from it.
     """
 
     layout: NDArray[np.float16]
-    k: int
+    k: int | NDArray[np.integer]
     prompt: str
     seed: int
     negative_prompt: str = ""
@@ -77,13 +77,12 @@ class LayoutSampler:
         Each request's own seed gives its noise, so an image does not depend on the rest of its batch.
 
         Raises:
-            UserError: a request's k exceeds the components of the layout or the adapter.
+            UserError: a request's k exceeds the components of the layout or the adapter, or has another grid.
             NotFinite: latents or images hold NaN or infinite values.
         """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
-            if not 0 <= request.k <= limit:
-                raise UserError(f"k = {request.k}: the adapter and its layouts hold 0..{limit} components")
+            _require_k(request, limit)
         device = self.base.device
         with autocast(device, self.precision):
             layout, k, text = self._conditions(requests)
@@ -102,7 +101,7 @@ class LayoutSampler:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
-        k = torch.tensor([request.k for request in requests], device=device)
+        k = _stacked_ks(requests).to(device)
         text = torch.stack([self._embed(request.prompt) for request in requests])
         if not self._guided:
             return layout, k, text
@@ -141,3 +140,20 @@ class LayoutSampler:
             return output
         free, bound = output.float().chunk(2)
         return free + self.guidance_scale * (bound - free)
+
+
+def _require_k(request: Request, limit: int) -> None:
+    """Raise UserError if a k of the request is not in 0..`limit`, or there is not one for each cell."""
+    ks, grid = np.asarray(request.k), request.layout.shape[1:]
+    if ks.ndim and ks.shape != grid:
+        raise UserError(f"k has {ks.shape} cells and the layout {grid}: give one k for each cell, or one for all")
+    if wrong := [int(k) for k in (ks.min(), ks.max()) if not 0 <= k <= limit]:
+        raise UserError(f"k = {wrong[0]}: the adapter and its layouts hold 0..{limit} components")
+
+
+def _stacked_ks(requests: Sequence[Request]) -> torch.Tensor:
+    """The ks `int64 [B]` of the requests, or `int64 [B, h, w]` if one of them has a k for each cell."""
+    if all(np.ndim(request.k) == 0 for request in requests):
+        return torch.tensor([int(request.k) for request in requests])
+    cells = [np.broadcast_to(np.asarray(request.k, np.int64), request.layout.shape[1:]) for request in requests]
+    return torch.from_numpy(np.stack(cells))

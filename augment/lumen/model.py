@@ -98,7 +98,7 @@ class Lumen:
     def paint(
         self,
         layout: NDArray[np.float16],
-        k: int | None = None,
+        k: int | NDArray[np.integer] | None = None,
         prompt: str = "",
         seed: int = 0,
         negative_prompt: str = "",
@@ -107,8 +107,9 @@ class Lumen:
 
         Args:
             layout: see `layout`.
-            k: leading components to follow, 0..K; fewer give more diverse images. None is K; of a conditioning other
-                than the neural layout, 0 and K are the only choices.
+            k: leading components to follow, 0..K, or those to follow in each cell, `int [H / 8, W / 8]`; fewer give
+                more diverse images. None is K; of a conditioning other than the neural layout, 0 and K are the only
+                choices.
             prompt: what to paint, in the words of the captions that the base model was trained with.
             seed: of the noise, 0..2**63 - 1; another seed gives another image.
             negative_prompt: what guidance steers away from.
@@ -119,7 +120,7 @@ class Lumen:
         """
         if k is None:
             k = len(layout)
-        if self.conditioning.kind != LAYOUT and k not in (0, len(layout)):
+        if self.conditioning.kind != LAYOUT and not np.isin(k, (0, len(layout))).all():
             raise UserError(
                 f"k = {k}: the {len(layout)} channels of conditioning {self.conditioning.kind!r} have no order: give 0 "
                 f"or {len(layout)}"

@@ -58,6 +58,17 @@ class AdaptOptions(LayoutTraining):
     steps: int = Field(default=0, ge=0, le=10_000_000, description="optimizer steps")
     batch_size: BatchSize = 8
     learning_rate: LearningRate = 1e-4
+    k_regions: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
+    )
+
+    @property
+    def semantic(self) -> dict[str, Any]:
+        """See `LayoutTraining.semantic`."""
+        return {name: value for name, value in super().semantic.items() if name != "k_regions" or value}
 
 
 class ScratchOptions(TrainerOptions):

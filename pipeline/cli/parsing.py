@@ -33,6 +33,7 @@ COMMANDS = {
     "inspect": Command(
         "show what a dataset or a store contains, and what is missing or faulty", "pipeline.cli.inspect"
     ),
+    "layouts": Command("show what layouts keep at each k, to choose the ks by", "pipeline.cli.layouts"),
     "quarantine": Command("list the samples that failed, each with the full reason", "pipeline.cli.quarantine"),
     "retry": Command("run the quarantined samples of a stage again", "pipeline.cli.retry"),
     "report": Command("write the HTML report of a workspace", "pipeline.cli.report"),

@@ -18,10 +18,10 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
-from pipeline.stages.conditioning import ALL
 from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
+from pipeline.stages.probe import ProbeOptions
 from pipeline.stages.registry import STEPS
 from pipeline.stages.shard import ShardOptions
 from pipeline.stages.step import Step
@@ -43,6 +43,7 @@ class Config(Options):
     geometry: Geometry
     backbone: BackboneOptions
     layout: LayoutOptions = LayoutOptions()
+    probe: ProbeOptions = ProbeOptions()
     canny: CannyOptions = CannyOptions()
     depth: DepthOptions = DepthOptions()
     soft_edge: SoftEdgeOptions = SoftEdgeOptions()
@@ -60,6 +61,7 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        self._check_regions()
         if self.conditioning == LAYOUT:
             self._check_layout()
         elif self.conditioning == "depth" and self.depth.model is None:
@@ -76,7 +78,7 @@ class Config(Options):
     def _check_layout(self) -> None:
         """Raise ValueError if the components of neural layouts are not those that the adapter reads."""
         ks = self.generate.ks
-        if ks != ALL and (largest := max(ks)) > self.layout.k_max:
+        if isinstance(ks, tuple) and (largest := max(ks)) > self.layout.k_max:
             raise ValueError(
                 f"generate.ks: {largest} is above layout.k_max = {self.layout.k_max}; "
                 f"use ks of at most {self.layout.k_max}, or raise layout.k_max"
@@ -89,6 +91,21 @@ class Config(Options):
                 "layout.basis: 'own' gives the adapter components that it was not trained on; "
                 "give adapt.steps, or take basis 'adapter'"
             )
+
+    def _check_regions(self) -> None:
+        """Raise ValueError if regions are to be edited, or to have ks of their own, and cannot."""
+        asked = {
+            "generate.edit": self.generate.edit is not None,
+            "generate.k_by_class": bool(self.generate.k_by_class),
+            "adapt.k_regions": bool(self.adapt.k_regions),
+        }
+        if self.conditioning != LAYOUT and (wrong := [name for name, is_asked in asked.items() if is_asked]):
+            raise ValueError(
+                f"{wrong[0]}: it is for neural layouts; leave it out with conditioning={self.conditioning}"
+            )
+        for name, k in self.generate.k_by_class.items():
+            if k > self.layout.k_max:
+                raise ValueError(f"generate.k_by_class.{name}: {k} is above layout.k_max = {self.layout.k_max}")
 
     def _check_views(self) -> None:
         """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""

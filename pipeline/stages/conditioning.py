@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # Makes the conditioning in a worker, with its model on a device.
 LoadConditioning: TypeAlias = Callable[[str], Conditioning]
 
-# The value of generate.ks for one k, as many as there are.
+# Values of generate.ks: one k, as many as there are; and those that the curves of the layouts recommend.
 ALL: Literal["all"] = "all"
+AUTO: Literal["auto"] = "auto"
 
 CONDITIONING_NAMES = {
     "conditioning": "conditioning",
@@ -86,13 +87,15 @@ def conditioning_channels(job: Job) -> int:
     return CHANNELS.get(job.config.conditioning) or _plain(job).channels
 
 
-def ks_to_paint(job: Job) -> tuple[int, ...]:
-    """The numbers of components or channels that `generate.ks` means.
+def ks_to_paint(job: Job, recommended: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    """The numbers of components or channels that `generate.ks` means; `recommended` gives those of `auto`.
 
     Raises:
         UserError: one takes a part of channels that have no order; or see `load_other`.
     """
     ks, conditioning, channels = job.config.generate.ks, job.config.conditioning, conditioning_channels(job)
+    if ks == AUTO:
+        return recommended()
     if ks == ALL:
         return (channels,)
     if conditioning != LAYOUT and set(ks) - {0, channels}:

@@ -23,7 +23,7 @@ from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
-from pipeline.engine import Failed, FittingBatches, Resources, WorkUnit
+from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.engine.overlap import read_ahead
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.conditioning import is_layout
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from augment.layouts.moments import FeatureMoments, SceneMoments
     from pipeline.config import Config
 
-# Folders in the artifact: the basis of the layouts, and the one fitted on this dataset.
-USED, OWN = "layouts", "own"
+# Folders in the artifact: the basis of the layouts, the one fitted on this dataset, and its principal components.
+BASES = USED, OWN, PCA = "layouts", "own", "pca"
 
 
 class LayoutOptions(BasisOptions):
@@ -160,7 +160,13 @@ class FitStep(ArtifactStep):
             raise UserError(
                 f"backbone.name={backbone}: the workers have {len(revisions)} revisions of it: give all the same files"
             )
-        own = fit_basis(moments, options.k_max, backbone, parts[0].revision, options, parts[0].groups)
+        # The principal components are there to compare with.
+        kinds = {OWN: options, PCA: options.model_copy(update={"basis_kind": "pca"})}
+        fitted = {
+            name: fit_basis(moments, options.k_max, backbone, parts[0].revision, kind, parts[0].groups)
+            for name, kind in kinds.items()
+        }
+        own = fitted[OWN]
         of_adapter = adapter_basis(self.config)
         used = LayoutBasis.load(of_adapter) if of_adapter else own
         if used.revision != own.revision:
@@ -168,8 +174,8 @@ class FitStep(ArtifactStep):
                 f"backbone.name={own.backbone}: the adapter's basis was fitted on {used.backbone!r}, another "
                 f"revision ({used.revision[:8]}, not {own.revision[:8]}); use that, or layout.basis=own"
             )
-        own.save(path / OWN)
-        used.save(path / USED)
+        for name, basis in {**fitted, USED: used}.items():
+            basis.save(path / name)
         facts |= basis_facts(own, used, moments.images)
         return f"{moments.images.count} feature vectors; {facts['summary']}"
 
@@ -285,12 +291,7 @@ class FitMoments:
         Raises:
             UserError: an image of the store does not read.
         """
-        samples = iter(self.source.read(unit))
+        samples = self.source.images(unit)
         while batch := list(islice(samples, self.batch_size)):
-            images = []
-            for sample in batch:
-                if isinstance(sample, Failed) or sample.image is None:
-                    reason = sample.reason if isinstance(sample, Failed) else "no image"
-                    raise UserError(f"{self.source.url}: {sample.key}: {reason}: see lumen verify {self.source.url}")
-                images.append(sample.image)
+            images = [sample.image for sample in batch if sample.image is not None]
             yield [sample.key for sample in batch], np.stack(images)

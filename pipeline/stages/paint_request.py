@@ -13,19 +13,21 @@ from augment.prompts import PromptOptions, choose_domain, expand
 from pipeline.datasets.table import BOXES
 from pipeline.stages.dataset_source import CONTENT, REGION
 from pipeline.stages.descriptions import caption_of, content_attributes
+from pipeline.stages.edit_options import EDITED, EDITS
 from pipeline.stages.seeds import stable_seed
 from pipeline.store import JSON, LABELLED, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from augment.layouts.region_ks import RegionKs
     from augment.lumen.layout_sampler import Request
     from augment.prompts import Prompt
 
 # Metadata of a sample, true if the text encoder did not take the whole prompt.
 SHORTENED = "prompt_shortened"
 # What a synthetic sample keeps of its source's metadata.
-_KEPT = (BOXES, LABELLED, REGION, CONTENT)
+_KEPT = (BOXES, LABELLED, REGION, CONTENT, EDITS, EDITED)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class PaintRequest:
 
     Attributes:
         sample: the source.
+        k: layout components, but of regions that have their own.
         variant: number of the variant.
         request: for the model; the text encoder may take only a part of its prompt.
         prompt: the same prompt in parts.
@@ -64,6 +67,7 @@ class PaintRequest:
     """
 
     sample: Sample
+    k: int
     variant: int
     request: Request
     prompt: Prompt
@@ -71,7 +75,14 @@ class PaintRequest:
 
     @classmethod
     def of(
-        cls, sample: Sample, k: int, variant: int, prompts: PromptOptions, classes: tuple[str, ...], seed: int
+        cls,
+        sample: Sample,
+        k: int,
+        variant: int,
+        prompts: PromptOptions,
+        classes: tuple[str, ...],
+        seed: int,
+        regions: RegionKs | None = None,
     ) -> PaintRequest:
         """What to paint; every random choice depends on the run's seed and the sample's key, k and variant alone.
 
@@ -84,6 +95,7 @@ class PaintRequest:
             prompts: templates and values to choose from.
             classes: names of the train ids, for captions of images without any other text.
             seed: the run's seed.
+            regions: components of some classes; a sample without a label follows `k` everywhere.
         """
         from augment.lumen.layout_sampler import Request
 
@@ -95,8 +107,9 @@ class PaintRequest:
         attributes = {**content_attributes(sample), **chosen}
         prompt = expand(template, attributes, description)
         noise = stable_seed("noise", seed, sample.key, k, variant)
-        request = Request(sample.layout, k, str(prompt), noise, prompts.negative)
-        return cls(sample, variant, request, prompt, {**attributes, "medium": "synthetic"})
+        used = k if regions is None or sample.label is None else regions.cells(sample.label, k)
+        request = Request(sample.layout, used, str(prompt), noise, prompts.negative)
+        return cls(sample, k, variant, request, prompt, {**attributes, "medium": "synthetic"})
 
     def painted(self, image: NDArray[np.uint8], fitted: FittedPrompt, provenance: Provenance) -> Sample:
         """The synthetic sample: the new image with the source's annotations, its attributes and its provenance."""
@@ -106,7 +119,7 @@ class PaintRequest:
             "source_key": sample.key,
             "source_dataset": sample.metadata["dataset"],
             "split": sample.metadata["split"],
-            "k": request.k,
+            "k": self.k,
             "variant": self.variant,
             "seed": request.seed,
             # The text that was encoded, which may be a part of the requested one.
@@ -115,5 +128,5 @@ class PaintRequest:
             **provenance.metadata,
         }
         metadata |= {name: sample.metadata[name] for name in _KEPT if name in sample.metadata}
-        key = f"{sample.key}_k{request.k:02d}_v{self.variant:02d}"
+        key = f"{sample.key}_k{self.k:02d}_v{self.variant:02d}"
         return Sample(key, image, sample.label, instances=sample.instances, metadata=metadata)

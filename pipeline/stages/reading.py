@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from augment.errors import UserError
 from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, WorkUnit
 from pipeline.stages.descriptions import captions_of
@@ -61,6 +62,18 @@ class StoreSource:
                 yield Failed(key, f"missing sample: {self.url} has no {key}", traceback.format_exc())
             except (CorruptStore, OSError) as error:
                 yield Failed(key, f"unreadable sample: {error}", traceback.format_exc())
+
+    def images(self, unit: WorkUnit) -> Iterator[Sample]:
+        """The samples with their images in the unit's order, for work that needs all of them.
+
+        Raises:
+            UserError: an image does not read.
+        """
+        for sample in self.read(unit):
+            if isinstance(sample, Failed) or sample.image is None:
+                reason = sample.reason if isinstance(sample, Failed) else "no image"
+                raise UserError(f"{self.url}: {sample.key}: {reason}: see lumen verify {self.url}")
+            yield sample
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep
+from pipeline.stages.probe import ProbeStep
 from pipeline.stages.report import ReportStep
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step
@@ -22,6 +23,7 @@ from pipeline.workspace.workspace import Workspace
 STEPS: list[type[Step]] = [
     ShardStep,
     FitStep,
+    ProbeStep,
     ExtractStep,
     CaptionStep,
     AdaptStep,

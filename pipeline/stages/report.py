@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.compare import CompareStep
 from pipeline.stages.evaluate import EvaluateStep
 from pipeline.stages.generate import GenerateStep
+from pipeline.stages.probe import ProbeStep
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import held_out
 from pipeline.store import JSON
@@ -26,16 +27,20 @@ class ReportStep(ArtifactStep):
     title = "the report"
     kind = "report"
     derived = True
-    reads = ("generate", "compare", "evaluate")
     needs_held_out = True
     # `lumen report` writes the page as well.
     only_by_run = False
     in_workers = False
 
+    @property
+    def reads(self) -> Collection[str]:
+        """See `Step.reads`; the curves only of layouts."""
+        return ("generate", "compare", "evaluate", *(() if ProbeStep.left_out(self.config) else ("probe",)))
+
     def inputs(self) -> Mapping[str, JSON]:
         """What the page depends on."""
         return {
-            "tables": [CompareStep.digest_in(self.workspace), EvaluateStep.digest_in(self.workspace)],
+            "tables": [step.digest_in(self.workspace) for step in (CompareStep, EvaluateStep, ProbeStep)],
             "synthetic": content_digest(self.job.step(GenerateStep).store),
             # The page names both, so that a copied workspace gets a page of its own.
             "name": self.config.name,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from augment import units
+from augment.text_table import aligned
 from pipeline.engine import top_reasons
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep
@@ -214,18 +215,6 @@ def waiting(rows: Sequence[Row]) -> list[str]:
         f"?: whether the results of {', '.join(row.stage for row in rows if row.waits_for == stage)} are still valid "
         f"is known when {stage} is done"
         for stage in stages
-    ]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines; the first column is left-aligned, the others right-aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
     ]
 
 

@@ -57,6 +57,15 @@ def test_a_list_is_a_fusion_and_folders_are_absolute(tmp_path: Path, monkeypatch
     assert BackboneOptions.model_validate(options.model_dump(mode="json")) == options
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    save_random_model("dinov2", tmp_path / "dino")
+    revision = load_backbone(str(tmp_path / "dino")).revision
+    folder = (tmp_path / "dino").rename(tmp_path / "a + b?layer=1")
+    assert load_backbone(BackboneOptions(name=str(folder)).reference).revision == revision
+    with pytest.raises(ValidationError, match="in it, which separates backbones; give a list"):
+        BackboneOptions.model_validate({"name": [str(folder), OFFLINE]})
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
@@ -69,6 +78,7 @@ def test_a_list_is_a_fusion_and_folders_are_absolute(tmp_path: Path, monkeypatch
         ({"name": "mine:Backbone?layer=2"}, "takes no settings"),
         ({"name": f"{OFFLINE}?depth=2"}, "depth: Extra inputs are not permitted"),
         ({"name": ""}, "it is empty"),
+        ({"name": f"{OFFLINE} + lumen-tiny"}, "give a list of them"),
         ({"name": [OFFLINE]}, "at least 2"),
         ({"name": "/nowhere?layer=2"}, "there is no folder /nowhere"),
         ({"name": OFFLINE, "block": -1}, "greater than or equal to 0"),
@@ -110,11 +120,10 @@ def test_a_basis_loads_the_features_that_it_was_fitted_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("settings", ["", "?layer=0"])
-def test_the_checks_before_a_run_know_the_channels(name: str, settings: str, tmp_path: Path) -> None:
+def test_the_checks_before_a_run_know_the_channels(name: str, tmp_path: Path) -> None:
     save_random_model(name, tmp_path)
-    reference = f"{tmp_path}{settings}"
-    assert require_reachable_backbone(reference) == load_backbone(reference).channels
+    for reference in (str(tmp_path), f"{tmp_path}?layer=0"):
+        assert require_reachable_backbone(reference) == load_backbone(reference).channels
 
 
 def test_the_checks_before_a_run_know_diffusion_models_and_fusions() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from hypothesis import given
+from hypothesis import strategies as st
 
 from augment.errors import UserError
 from augment.loading import quiet
@@ -63,6 +66,22 @@ def test_planes_keep_each_samples_own_k() -> None:
     planes = layout_planes(torch.ones(3, K, 2, 2), torch.tensor([0, 1, K]))
     assert planes[:, :K].sum(dim=(1, 2, 3)).tolist() == [0, 4, 4 * K]
     assert planes[:, K, 0, 0].tolist() == [0, 0.25, 1]
+
+
+@given(st.lists(st.integers(0, K), min_size=1, max_size=3), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_a_k_that_all_cells_share_gives_the_same_bits_as_that_k(ks: list[int], dtype: torch.dtype) -> None:
+    layout = torch.randn(len(ks), K, 3, 5).to(dtype)
+    of_images = torch.tensor(ks)
+    of_cells = of_images[:, None, None].expand(-1, 3, 5)
+    assert torch.equal(layout_planes(layout, of_images), layout_planes(layout, of_cells))
+
+
+def test_each_cell_keeps_the_components_of_its_own_k() -> None:
+    layout, k = torch.randn(2, K, 3, 5), torch.randint(0, K + 1, (2, 3, 5))
+    planes = layout_planes(layout, k)
+    for image, row, column in np.ndindex(2, 3, 5):
+        alone = layout_planes(layout[image : image + 1], k[image, row, column][None])
+        assert torch.equal(planes[image, :, row, column], alone[0, :, row, column])
 
 
 def test_layout_at_half_the_latent_grid_is_accepted_and_another_refused(adapter: LayoutControlNet) -> None:

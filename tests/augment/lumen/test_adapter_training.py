@@ -16,7 +16,15 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
-from augment.lumen.adapter_training import Batch, Example, denoising_loss, sample_k, train_adapter, training_schedule
+from augment.lumen.adapter_training import (
+    Batch,
+    Example,
+    components_used,
+    denoising_loss,
+    sample_k,
+    train_adapter,
+    training_schedule,
+)
 from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.progress import ignore_step
@@ -63,6 +71,32 @@ def test_every_k_has_its_share_of_the_training() -> None:
     unordered = [sample_k(generator, 64, ordered=False) for _ in range(20_000)]
     assert set(unordered) == {0, 64}
     assert unordered.count(0) / 20_000 == pytest.approx(0.1, abs=0.01)
+
+
+def trained(base: Path, folder: Path, k_regions: float) -> dict[str, torch.Tensor]:
+    adapter = LayoutControlNet.from_pretrained(base / "adapter")
+    options = AdaptOptions(steps=3, batch_size=4, sample_every=4, warmup_steps=1, k_regions=k_regions)
+    train_adapter(load_diffusion_model(str(base)), adapter, examples(), options, folder, ignore_step, "fp32")
+    return adapter.state_dict()
+
+
+def test_training_with_regions_of_k_differs_and_is_repeatable(tmp_path: Path) -> None:
+    base = save_small_base(tmp_path / "base", K)
+    plain, *regions = (trained(base, tmp_path / f"{index}", share) for index, share in enumerate((0, 0.5, 0.5)))
+    assert all(torch.equal(value, regions[1][key]) for key, value in regions[0].items())
+    assert any(not torch.equal(value, plain[key]) for key, value in regions[0].items())
+
+
+def test_regions_of_k_are_rectangles_with_ks_of_the_training() -> None:
+    generator = np.random.default_rng(0)
+    found = components_used(generator, [3] * 300, (20, 6, 10), 1.0)
+    assert found.shape == (300, 6, 10) and found.min() >= 0 and found.max() <= 20
+    assert {len(np.unique(cells)) for cells in found} >= {2, 3, 4}
+    assert (found == 3).any(axis=0).all(), "no cell always has another k"
+    half = components_used(generator, [3] * 2000, (20, 6, 10), 0.5)
+    assert 0.3 < (half != 3).any(axis=(1, 2)).mean() < 0.5, "a rectangle may be empty"
+    assert set(np.unique(components_used(generator, [0] * 50, (20, 6, 10), 1.0, ordered=False))) == {0, 20}
+    assert components_used(generator, [1, 5], (20, 6, 10), 0).tolist() == [1, 5]
 
 
 @pytest.fixture(scope="module")

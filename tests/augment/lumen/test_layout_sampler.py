@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,34 @@ def test_seed_k_layout_and_prompt_all_count(models: tuple[DiffusionModel, Layout
 def test_k_beyond_the_adapter_is_refused(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
     with pytest.raises(UserError, match=r"k = 5: the adapter and its layouts hold 0\.\.4"):
         sampler(models).generate([request(k=5)])
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        (np.full((8, 12), 5), r"k = 5: the adapter and its layouts hold 0\.\.4"),
+        (np.full((8, 12), -1), r"k = -1: the adapter"),
+        (np.full((8, 11), 1), r"k has \(8, 11\) cells and the layout \(8, 12\)"),
+    ],
+)
+def test_ks_by_cell_must_fit_the_layout(
+    models: tuple[DiffusionModel, LayoutControlNet], k: np.ndarray, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        sampler(models).generate([replace(request(), k=k)])
+
+
+def test_image_with_ks_by_cell_does_not_depend_on_its_batch_mates(
+    models: tuple[DiffusionModel, LayoutControlNet],
+) -> None:
+    mixed = np.where(np.arange(12) < 6, 1, K) * np.ones((8, 1), int)
+    mates = [request(seed=1, k=3), replace(request(seed=2), k=mixed), replace(request(seed=1), k=np.full((8, 12), 3))]
+    constant, by_cell, uniform = sampler(models).generate(mates)
+    assert difference(constant, sampler(models).generate(mates[:1])[0]) <= 1
+    assert difference(constant, uniform) <= 1
+    assert difference(by_cell, sampler(models).generate(mates[1:2])[0]) <= 1
+    for k in (1, K):
+        assert difference(by_cell, sampler(models).generate([request(seed=2, k=k)])[0]) > 0
 
 
 def test_encode_and_decode_keep_the_size(models: tuple[DiffusionModel, LayoutControlNet]) -> None:

@@ -174,6 +174,31 @@ def test_backbone_that_the_basis_was_not_fitted_on_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["backbone.layer=9"], "backbone.name=dinov2-vits14?layer=9: the basis of generator.adapter was fitted on"),
+        (["backbone.facet=key"], "of another revision"),
+        (["backbone.layer=12"], "backbone.name=dinov2-vits14: it has no layer 12: give one of 0..11, or of -12..-1"),
+        (["backbone.name=[dinov2-vits14, lumen-tiny]"], "which has 384 channels, and this one has 512"),
+        (["backbone.name=lumen-tiny", "backbone.block=3"], "its U-Net has no up block 3: give one of 0..2"),
+        (["backbone.name=[dinov2-vits14, lumen-tiny]", "backbone.layer=3"], "in the name of its backbone, as in"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_features_that_the_adapter_was_not_trained_on_are_refused(
+    configure: Configure,
+    tmp_path: Path,
+    command: str,
+    overrides: list[str],
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    assert expected in refusal(command, recipe, overrides, capsys)
+    assert not (tmp_path / "new").exists()
+
+
 def test_same_backbone_fits(small_base: Path) -> None:
     basis = LayoutBasis.load(small_base / "adapter" / "basis")
     assert basis.revision == load_backbone("dinov2-vits14").revision

@@ -22,6 +22,7 @@ def test_adapt() -> None:
     }
     assert AdaptOptions(steps=30).semantic == expected
     assert AdaptOptions(steps=30, view_share=0.5).semantic == {**expected, "view_share": 0.5}
+    assert AdaptOptions(steps=30, k_regions=0.5).semantic == {**expected, "k_regions": 0.5}
 
 
 def test_conditionings() -> None:

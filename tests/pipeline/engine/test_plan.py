@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.engine import Plan, PlanOnDemand, WorkUnit, remaining
 from pipeline.engine.plan import unit_blocks
-from pipeline.stages.generate import generation_units
+from pipeline.stages.generation_units import generation_units
 from pipeline.store import FingerprintMismatch, Store
 from tests.pipeline.engine import stages
 from tests.pipeline.store.samples import VALUES

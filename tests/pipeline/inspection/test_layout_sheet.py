@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from augment.conditioning.pictures import conditioning_picture
 from augment.layouts.pictures import component_picture, layout_picture
 from pipeline.cli import guarded
 from pipeline.inspection import inspect, layout_sheet, lines_of, store_subject
@@ -98,3 +99,14 @@ def test_layout_that_is_not_finite_has_its_reason_in_the_sheet(tmp_path: Path) -
     subject = store_subject(store.url)
     assert not inspect(subject).is_sound
     assert share(np.asarray(layout_sheet(subject)), (200, 60, 40)) > 0
+
+
+def test_maps_of_another_conditioning_are_not_shown_by_component(tmp_path: Path) -> None:
+    inputs = {"conditioning": {"kind": "label"}}
+    store = Store.create(str(tmp_path / "layouts"), Manifest(LAYOUTS, None, {}, inputs))
+    maps = np.zeros((3, 4, 8), np.float16)
+    maps[1] = 1
+    store.write_shard("train-000000", [Sample("train_a", layout=maps)])
+    sheet = np.asarray(layout_sheet(store_subject(store.url)))
+    assert share(sheet, conditioning_picture("label", maps, 1, 1)[0, 0]) > 0.7
+    assert sheet.shape[1] == 320 + 2 * 12

@@ -15,7 +15,8 @@ from augment.errors import UserError
 from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.descriptions import content_attributes
-from pipeline.stages.generate import Generate, generation_units
+from pipeline.stages.generate import Generate
+from pipeline.stages.generation_units import generation_units
 from pipeline.stages.paint_request import Provenance
 from pipeline.stages.seeds import stable_seed
 from pipeline.store import Sample

@@ -112,6 +112,12 @@ def test_workspace_refuses_another_model(folder: Path, capsys: pytest.CaptureFix
     assert "model.latent_channels: stored 4, requested 6" in capsys.readouterr().err
 
 
+def test_request_names_only_settings_of_the_backbone_that_are_not_defaults(folder: Path) -> None:
+    # Workspaces from before these settings then go on.
+    request = json.loads((folder / "work" / "request.json").read_text())
+    assert request["backbone"] == {"name": "dinov2-vits14"}
+
+
 def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(["pretrain", "pretrain/lumen-tiny"]) == 2
     message = capsys.readouterr().err

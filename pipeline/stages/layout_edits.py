@@ -1,0 +1,163 @@
+"""The edits of a run, as its generation step sees them: checks, the survey that they need, and the edited source."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+from augment.errors import UserError
+from augment.layouts.region_ks import RegionKs
+from pipeline.datasets import TRAIN_SPLIT
+from pipeline.engine import WorkUnit
+from pipeline.stages.edit_options import EditOptions
+from pipeline.stages.edit_survey import Donors, Survey, SurveyScenes
+from pipeline.stages.editing import EditedSource
+from pipeline.stages.extract import ExtractStep
+from pipeline.stages.job import Job
+from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource, keys_by_shard, split_of
+from pipeline.stages.shard import ShardStep
+from pipeline.stages.step import contents_of
+from pipeline.stages.tools import Tools
+from pipeline.store import JSON
+from pipeline.taxonomies import Taxonomy
+from pipeline.workspace.artifact import Artifact, discard, require_own
+from pipeline.workspace.content import content_digest
+
+EDIT_SURVEY = "edits"
+
+
+class LayoutEdits:
+    """The edits, and the ks by class, that the configuration asks for."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    @property
+    def options(self) -> EditOptions | None:
+        """What to do."""
+        return self._job.config.generate.edit
+
+    @property
+    def _ks(self) -> Mapping[str, int]:
+        return self._job.config.generate.k_by_class
+
+    @cached_property
+    def _taxonomy(self) -> Taxonomy:
+        taxonomy = self._job.images.taxonomy
+        assert taxonomy is not None
+        return taxonomy
+
+    def check_settings(self) -> None:
+        """Check that the classes are those of the dataset, and that splits to edit, or with ks by class, have labels.
+
+        Raises:
+            UserError: a class is unknown, or there are no labels.
+        """
+        if self._ks:
+            require_labelled_classes(self._job, "generate.k_by_class", self._job.config.generate.splits, self._ks)
+        if self.options is None:
+            return
+        require_labelled_classes(self._job, "generate.edit", self.options.splits, ())
+        for section, names in self.options.named_classes.items():
+            require_labelled_classes(self._job, f"generate.edit.{section}.classes", (), names)
+
+    def artifact(self) -> Artifact:
+        """The objects of each split, and the class means of the training split."""
+        assert self.options is not None
+        paste, splits = self.options.paste, self.options.splits
+        inputs: dict[str, JSON] = {
+            "real": content_digest(self._job.step(ShardStep).store),
+            "layouts": content_digest(self._job.step(ExtractStep).store),
+            "splits": list(splits),
+            "paste": paste.model_dump(mode="json", include={"classes", "min_area", "cover"}) if paste else None,
+            "prototypes": self.options.needs_prototypes,
+        }
+        names = {
+            **contents_of(ShardStep, ExtractStep),
+            "splits": "generate.edit.splits",
+            "paste": "generate.edit.paste",
+        }
+        return Artifact(self._job.workspace.artifact(EDIT_SURVEY), "edits", inputs, input_names=names)
+
+    def prepare(self, tools: Tools) -> None:
+        """Find objects and class means, if that is not done.
+
+        Raises:
+            UserError: a class that an edit names never occurs.
+        """
+        if self.options is None or self.artifact().is_done():
+            return
+        self.check_prepared()
+        real, layouts = self._job.step(ShardStep), self._job.step(ExtractStep)
+        pairs = PairedSource(StoreSource(real.url, ("label", "instances")), StoreSource(layouts.url, ("layout",)))
+        classes, ignored = self._taxonomy.classes, self._taxonomy.ignore_index
+        task = SurveyScenes(pairs, self.options, classes, ignored, real.resources)
+        wanted = {*self.options.splits, *((TRAIN_SPLIT,) if self.options.needs_prototypes else ())}
+        shards = keys_by_shard(layouts.store)
+        units = [WorkUnit(name, keys) for name, keys in shards.items() if split_of(name) in wanted]
+        tools.report(f"generate: finding what edits need in {sum(len(unit.keys) for unit in units)} layouts")
+        found = {unit.shard: part for unit, part in tools.executor.map(task, units)}
+        survey = Survey.merged([found[unit.shard] for unit in units])
+        survey.require_useful(self.options, classes)
+        with self.artifact().building() as folder:
+            survey.save(folder)
+
+    def check_prepared(self) -> None:
+        """Raise ArtifactMismatch if the existing survey was made from other images or for other edits."""
+        if self.options is not None:
+            self.artifact().require_match("generate")
+
+    def require_resettable(self) -> None:
+        """Raise UserError if a folder that is no survey is in its place."""
+        require_own(self._job.workspace.artifact(EDIT_SURVEY))
+
+    def discard(self) -> None:
+        """Remove the survey."""
+        discard(self._job.workspace.artifact(EDIT_SURVEY))
+
+    def inputs(self) -> dict[str, JSON]:
+        """What edits and ks by class add to the inputs of the synthetic store; nothing if there are none."""
+        inputs: dict[str, JSON] = {}
+        if self.options is not None:
+            inputs["edit"] = self.options.model_dump(mode="json", exclude_none=True)
+        if self._ks:
+            inputs["k_by_class"] = dict(self._ks)
+        return inputs
+
+    def regions(self) -> RegionKs | None:
+        """The components of some classes; None if all follow the k of the image."""
+        if not self._ks:
+            return None
+        taxonomy = self._taxonomy
+        return RegionKs({taxonomy.classes.index(name): k for name, k in self._ks.items()}, taxonomy.ignore_index)
+
+    def edited(self, source: PairedSource | CaptionedSource) -> PairedSource | CaptionedSource | EditedSource:
+        """The source with its samples edited; the source itself if there are no edits."""
+        if self.options is None:
+            return source
+        folder = self._job.workspace.artifact(EDIT_SURVEY)
+        taxonomy = self._taxonomy
+        return EditedSource(
+            source, Donors(folder), self.options, taxonomy.classes, taxonomy.ignore_index, self._job.config.seed
+        )
+
+
+def require_labelled_classes(job: Job, section: str, splits: Collection[str], names: Collection[str]) -> None:
+    """Check that the dataset has labels, in each of these splits, and these classes.
+
+    Raises:
+        UserError: it has not.
+    """
+    taxonomy = job.images.taxonomy
+    if taxonomy is None:
+        raise UserError(f"{section} goes by the labels of the images, and the dataset has none: leave it out")
+    if unknown := [name for name in names if name not in taxonomy.classes]:
+        raise UserError(
+            f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {', '.join(taxonomy.classes)}"
+        )
+    if job.images.is_rendered:
+        return
+    for split in splits:
+        images = job.images.candidates[split]
+        if all(record.label is None for record in images):
+            raise UserError(f"{section} needs labels, and none of the {len(images)} images of {split!r} has one")

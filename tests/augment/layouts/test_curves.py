@@ -1,0 +1,123 @@
+"""Curves tell a basis that follows the scene from one that follows its appearance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from augment.layouts.basis import LayoutBasis
+from augment.layouts.curve_chart import curve_chart
+from augment.layouts.curves import Curves, Encoder, KPoint, measure, recommended_ks
+
+CLASSES = 2
+Batches = Iterator[tuple[np.ndarray, np.ndarray, list[int]]]
+
+
+def encode(images: np.ndarray) -> torch.Tensor:
+    """Features of a cell: whether its pixels vary (the class), its mean level (appearance), and its row."""
+    count, height, width = images.shape[:3]
+    cells = images.mean(-1).reshape(count, height // 8, 8, width // 8, 8)
+    textured = (cells.std((2, 4)) / (cells.mean((2, 4)) + 1) > 0.05).astype(float)
+    rows = np.broadcast_to(np.linspace(-1, 1, height // 8)[:, None], textured.shape[1:])
+    maps = np.stack([textured, cells.mean((2, 4)) / 255, np.broadcast_to(rows, textured.shape)], axis=1)
+    return torch.from_numpy(maps).float()
+
+
+def batches(seed: int, count: int = 24) -> Batches:
+    """Images of smooth and textured cells of class 0 and 1."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, count, 8):
+        classes = generator.integers(0, CLASSES, (8, 4, 6))
+        noise = generator.integers(-60, 60, (8, 32, 48, 1))
+        pixels = 120 + noise * classes.repeat(8, axis=1).repeat(8, axis=2)[..., None]
+        yield np.repeat(pixels, 3, axis=-1).astype(np.uint8), classes, list(range(start, start + 8))
+
+
+def basis(first: int) -> LayoutBasis:
+    """A basis whose components are the features, `first` in front."""
+    order = [first, *(channel for channel in range(3) if channel != first)]
+    return LayoutBasis(np.array([0.5, 0.5, 0]), np.eye(3)[order], np.ones(3), "net", "r1", 100)
+
+
+@pytest.fixture(scope="module")
+def curves() -> dict[str, Curves]:
+    bases = {"scene": basis(0), "appearance": basis(1), "position": basis(2)}
+    train = Encoder(encode, bases, changes=()).encoded(batches(0))
+    held_out = Encoder(encode, bases, changes=("gain 0.4", "blur")).encoded(batches(1))
+    return {name: measure(train[name], held_out[name], [1, 3], CLASSES) for name in bases}
+
+
+def test_classes_are_read_off_the_basis_that_has_them(curves: dict[str, Curves]) -> None:
+    scores = {name: found.at(1).miou for name, found in curves.items()}
+    assert scores["scene"] == pytest.approx(1, abs=0.05)
+    assert (scores["appearance"] or 0) < 0.7 and (scores["position"] or 0) < 0.7
+    # With all three components the bases hold the same.
+    last = [found.at(3).miou for found in curves.values()]
+    assert last == pytest.approx([last[0]] * 3, abs=0.02)
+
+
+def test_a_gain_is_read_off_appearance_alone(curves: dict[str, Curves]) -> None:
+    assert curves["appearance"].at(1).leak["gain"] > 0.2
+    assert curves["scene"].at(1).leak["gain"] < 0.1
+    assert curves["appearance"].shifts["gain 0.4"][0] > 3 * curves["scene"].shifts["gain 0.4"][0]
+
+
+def test_position_is_that_of_the_component(curves: dict[str, Curves]) -> None:
+    assert curves["position"].at(1).position == pytest.approx(1, abs=1e-3)
+    assert curves["scene"].at(1).position < 0.1
+    assert curves["scene"].positions[2] == pytest.approx(1, abs=1e-3)
+
+
+def test_explained_variance_grows_to_one(curves: dict[str, Curves]) -> None:
+    for found in curves.values():
+        assert found.at(1).explained < found.at(3).explained
+        assert found.at(3).explained == pytest.approx(1)
+
+
+def test_without_labels_all_but_the_classes_is_measured() -> None:
+    bases = {"scene": basis(0)}
+    unlabelled = ((images, np.full_like(classes, -1), seeds) for images, classes, seeds in batches(0))
+    [found] = Encoder(encode, bases, changes=("blur",)).encoded(unlabelled).values()
+    point = measure(found, found, [1], CLASSES).at(1)
+    assert point.miou is None and not point.changed_miou
+    assert point.explained > 0
+
+
+def test_a_basis_of_standardised_images_gets_such() -> None:
+    seen: list[float] = []
+
+    def noting(images: np.ndarray) -> torch.Tensor:
+        seen.append(float(images.std()))
+        return encode(images)
+
+    both = {"raw": basis(0), "standardised": LayoutBasis(**{**basis(0).__dict__, "standardized": True})}
+    Encoder(noting, both, changes=()).encoded([next(batches(0))])
+    # The images and the randomly changed ones, each prepared in two ways and not once for each basis.
+    assert len(seen) == 4
+    assert seen[1] == pytest.approx(57, abs=5) and seen[3] == pytest.approx(57, abs=5)
+
+
+def test_curves_survive_their_file(curves: dict[str, Curves]) -> None:
+    for found in curves.values():
+        assert Curves.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_the_chart_has_a_line_for_each_basis_and_is_the_same_each_time(curves: dict[str, Curves]) -> None:
+    chart = curve_chart(curves)
+    ElementTree.fromstring(chart)
+    assert all(f"{name}: unchanged images" in chart for name in curves)
+    assert chart == curve_chart(curves)
+
+
+def points(scores: dict[int, float]) -> list[KPoint]:
+    return [KPoint(k, 0.5, score, {}, {}, {}, 0.0) for k, score in scores.items()]
+
+
+def test_recommended_ks_are_the_smallest_at_each_share_of_the_best() -> None:
+    assert recommended_ks(points({1: 0.1, 2: 0.41, 5: 0.48, 10: 0.5, 20: 0.499})) == (2, 5, 10)
+    assert recommended_ks(points({1: 0.5, 2: 0.4})) == (1,)
