@@ -81,6 +81,13 @@ def test_soft_edges_of_a_step_are_its_contrast_in_proportion_to_the_mean() -> No
     assert edges[:, :8].max() < 0.01
 
 
+def test_a_step_of_one_level_of_grey_is_no_more_than_noise() -> None:
+    step = np.full((64, 64, 3), 100, np.uint8)
+    step[:, 32:] = 101
+    # As steep as the floor that the mean has.
+    assert SoftEdge(sigma=3).edges(step).max() == pytest.approx(0.5, abs=0.02)
+
+
 def test_soft_edges_do_not_depend_on_the_contrast_of_an_image(images: NDArray[np.uint8]) -> None:
     bright, dark = (SoftEdge().maps(copies).astype(np.float32) for copies in (images, images // 2))
     assert np.abs(bright - dark).mean() < 0.02
