@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FusedBackbone:
     """The features of several backbones, concatenated along the channels.
 
-    Their scales differ widely, so `LayoutBasis.fit` takes `channel_groups` and gives each equal total variance.
+    Their scales differ widely, so `fit_basis` takes `channel_groups` and gives each equal total variance.
     """
 
     def __init__(self, name: str, members: Sequence[Backbone]) -> None:

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from augment.layouts.basis import LayoutBasis
 
     Images = NDArray[np.uint8]
+    Leak = dict[str, float]
+    Read = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
 _VARIED = "varied"
+# A probe is fitted on every n-th cell where there are more than twice as many; all would take minutes.
+MOST_CELLS = 50_000
 
 
 def mean_of(values: Iterable[float]) -> float | None:
@@ -177,45 +181,65 @@ def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: i
         ks: numbers of components, ascending, each at most K.
         num_classes: number of classes; 0 if the images have no labels.
     """
-    original = _cells(held_out.layouts[ORIGINAL])
+    cells = {name: _cells(layouts) for name, layouts in held_out.layouts.items()}
+    original = cells[ORIGINAL]
     spread = np.maximum(original.std(axis=0), 1e-6)
     shifts = {
-        change: tuple((np.sqrt(np.mean((_cells(layouts) - original) ** 2, axis=0)) / spread).tolist())
-        for change, layouts in held_out.layouts.items()
+        change: tuple((np.sqrt(np.mean((changed - original) ** 2, axis=0)) / spread).tolist())
+        for change, changed in cells.items()
         if change != ORIGINAL
     }
-    grid = held_out.classes.shape[1:]
-    explained = np.diag(PositionMoments.of(original, *grid).explained)
+    explained = np.diag(PositionMoments.of(original, *held_out.classes.shape[1:]).explained)
     positions = (explained / spread**2).clip(0, 1)
-    labelled = num_classes and all((part.classes != UNLABELLED).any() for part in (train, held_out))
-    points = tuple(_point(train, held_out, k, num_classes if labelled else 0, positions) for k in ks)
+    scores = _scores(train, held_out, cells, ks, num_classes)
+    leaks = _leaks(train, held_out, ks)
+    points = tuple(
+        KPoint(
+            k,
+            held_out.explained[k - 1],
+            scores[k].pop(ORIGINAL, None),
+            scores[k],
+            *leaks[k],
+            float(positions[:k].mean()),
+        )
+        for k in ks
+    )
     return Curves(points, shifts, tuple(positions.tolist()))
 
 
-def _point(train: Encoded, held_out: Encoded, k: int, num_classes: int, positions: NDArray[np.float64]) -> KPoint:
-    scores: dict[str, float] = {}
-    if num_classes:
-        probe = LinearProbe(_cells(train.layouts[ORIGINAL])[:, :k], train.classes.ravel(), num_classes)
-        classes = held_out.classes.ravel()
-        scores = {name: probe.miou(_cells(layouts)[:, :k], classes) for name, layouts in held_out.layouts.items()}
-    means = [part.varied[:, :k].mean(axis=(2, 3), dtype=np.float64) for part in (train, held_out)]
-    leak = explained_share(means[0], train.strengths, means[1], held_out.strengths)
-    cells = train.classes[0].size
-    cell_leak = explained_share(
-        _cells(train.varied)[:, :k],
-        train.strengths.repeat(cells, axis=0),
-        _cells(held_out.varied)[:, :k],
-        held_out.strengths.repeat(cells, axis=0),
-    )
-    return KPoint(
-        k,
-        held_out.explained[k - 1],
-        scores.pop(ORIGINAL, None),
-        scores,
-        dict(zip(STRENGTHS, leak.tolist(), strict=True)),
-        dict(zip(STRENGTHS, cell_leak.tolist(), strict=True)),
-        float(positions[:k].mean()),
-    )
+def _scores(
+    train: Encoded,
+    held_out: Encoded,
+    cells: Mapping[str, NDArray[np.float64]],
+    ks: Sequence[int],
+    num_classes: int,
+) -> dict[int, dict[str, float]]:
+    """Mean IoU of a probe at each k, on the held-out images and under each change; nothing without labels."""
+    if not num_classes or any((part.classes == UNLABELLED).all() for part in (train, held_out)):
+        return {k: {} for k in ks}
+    step = max(1, train.classes.size // MOST_CELLS)
+    fitted_on, classes = _cells(train.layouts[ORIGINAL])[::step], train.classes.ravel()[::step]
+    scores = {}
+    for k in ks:
+        probe = LinearProbe(fitted_on[:, :k], classes, num_classes)
+        scores[k] = {name: probe.miou(found[:, :k], held_out.classes.ravel()) for name, found in cells.items()}
+    return scores
+
+
+def _leaks(
+    train: Encoded, held_out: Encoded, ks: Sequence[int]
+) -> dict[int, tuple[dict[str, float], dict[str, float]]]:
+    """Shares of the strengths of the random changes that are read at each k, off mean layouts and off cells."""
+    count = train.classes[0].size
+    parts = train, held_out
+    means = [(part.varied.mean(axis=(2, 3), dtype=np.float64), part.strengths) for part in parts]
+    cells = [(_cells(part.varied), part.strengths.repeat(count, axis=0)) for part in parts]
+
+    def shares(k: int, fitted: Read, measured: Read) -> Leak:
+        found = explained_share(fitted[0][:, :k], fitted[1], measured[0][:, :k], measured[1])
+        return dict(zip(STRENGTHS, found.tolist(), strict=True))
+
+    return {k: (shares(k, *means), shares(k, *cells)) for k in ks}
 
 
 def _cells(layouts: NDArray[np.float16]) -> NDArray[np.float64]:

@@ -39,12 +39,30 @@ def scene_moments(
     Raises:
         NotFinite: a feature is NaN or infinite.
     """
+    return moments_of_views(scene_views(images, seeds, options), encode)
+
+
+def scene_views(
+    images: NDArray[np.uint8], seeds: Sequence[Sequence[int]], options: BasisOptions
+) -> list[NDArray[np.uint8]]:
+    """The images and each of their photometric copies, as a backbone encodes them; see `scene_moments`.
+
+    At the size of Cityscapes a copy takes longer than a GPU needs to encode it, so this part may run in threads.
+    """
     prepare = standardized if options.standardize else np.asarray
     copies = options.copies if options.basis_kind == "invariant" else 0
-    encoded = [encode(prepare(images))]
+    views = [prepare(images)]
     for index in range(copies):
         copied = [photometric_copy(image, own[index]) for image, own in zip(images, seeds, strict=True)]
-        encoded.append(encode(prepare(np.stack(copied))))
+        views.append(prepare(np.stack(copied)))
+    return views
+
+
+def moments_of_views(
+    views: Sequence[NDArray[np.uint8]], encode: Callable[[NDArray[np.uint8]], torch.Tensor]
+) -> SceneMoments:
+    """Moments of the features of what `scene_views` gives; see `scene_moments`."""
+    encoded = [encode(view) for view in views]
     return SceneMoments.of(encoded[0], encoded[1:])
 
 

@@ -53,7 +53,9 @@ class LinearProbe:
         targets = torch.from_numpy(classes[known])
         self.weight = torch.zeros(num_classes, inputs.shape[1], requires_grad=True)
         self.bias = torch.zeros(num_classes, requires_grad=True)
-        solver = torch.optim.LBFGS([self.weight, self.bias], max_iter=100, line_search_fn="strong_wolfe")
+        solver = torch.optim.LBFGS(
+            [self.weight, self.bias], max_iter=100, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+        )
 
         def loss() -> torch.Tensor:
             solver.zero_grad()
@@ -65,14 +67,19 @@ class LinearProbe:
         solver.step(loss)
 
     @torch.no_grad()
+    def classes(self, layouts: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The class `int64 [N]` that the probe reads off each row of `layouts [N, K]`."""
+        inputs = torch.from_numpy(layouts).float()
+        found: NDArray[np.int64] = (inputs @ self.weight.T + self.bias).argmax(dim=1).numpy()
+        return found
+
     def miou(self, layouts: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
         """Mean IoU (0..1) of the classes that the probe reads off `layouts [N, K]`; rows of class -1 do not count.
 
         The mean is over the classes that occur.
         """
         known = classes != UNLABELLED
-        inputs = torch.from_numpy(layouts[known]).float()
-        found = (inputs @ self.weight.T + self.bias).argmax(dim=1).numpy()
+        found = self.classes(layouts[known])
         confusion = confusion_matrix(classes[known], found, len(self.weight), ignore_index=UNLABELLED)
         occurring = confusion.sum(axis=1) > 0
         return float(mean_iou(confusion)[1][occurring].mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fit
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import FittingBatches, Resources, WorkUnit
-from pipeline.engine.overlap import read_ahead
+from pipeline.engine.overlap import ordered, read_ahead
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.conditioning import is_layout
 from pipeline.stages.generator import adapter_basis, adapter_basis_digest
@@ -261,21 +262,32 @@ class FitMoments:
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
         """
-        from augment.layouts.fitting import scene_moments
+        from augment.layouts.fitting import moments_of_views
         from augment.layouts.moments import SceneMoments
 
         assert self._model is not None
         parts = []
-        # The next images are read and decoded while the model computes.
-        with read_ahead(self.batches(unit), depth=2) as batches:
-            for keys, images in batches:
-                seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
+        threads = max(2, int(self.resources.num_cpus))
+        # The next images are read, decoded and copied while the model computes.
+        with (
+            ThreadPoolExecutor(threads, "copy") as pool,
+            read_ahead(ordered(pool, self.views, self.batches(unit), threads + 1), depth=1) as batches,
+        ):
+            for views in batches:
                 try:
-                    parts.append(scene_moments(images, seeds, self.features, self.options))
+                    parts.append(moments_of_views(views, self.features))
                 except NotFinite as error:
                     raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
         groups = getattr(self._model, "channel_groups", (self._model.channels,))
         return UnitMoments(SceneMoments.merged(parts), self._model.revision, groups)
+
+    def views(self, batch: tuple[list[str], np.ndarray]) -> list[np.ndarray]:
+        """The images of a batch and their photometric copies, each `uint8 [B, H, W, 3]`; the keys seed the copies."""
+        from augment.layouts.fitting import scene_views
+
+        keys, images = batch
+        seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
+        return scene_views(images, seeds, self.options)
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""

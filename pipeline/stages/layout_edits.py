@@ -48,7 +48,7 @@ class LayoutEdits:
         return taxonomy
 
     def check_settings(self) -> None:
-        """Check that the classes are those of the dataset, and that splits to edit, or with ks by class, have labels.
+        """Check that the classes are those of the dataset, and that there are labels to go by.
 
         Raises:
             UserError: a class is unknown, or there are no labels.
@@ -143,7 +143,7 @@ class LayoutEdits:
 
 
 def require_labelled_classes(job: Job, section: str, splits: Collection[str], names: Collection[str]) -> None:
-    """Check that the dataset has labels, in each of these splits, and these classes.
+    """Check that the dataset has labels, among them some of these splits, and these classes.
 
     Raises:
         UserError: it has not.
@@ -155,9 +155,10 @@ def require_labelled_classes(job: Job, section: str, splits: Collection[str], na
         raise UserError(
             f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {', '.join(taxonomy.classes)}"
         )
-    if job.images.is_rendered:
+    if job.images.is_rendered or not splits:
         return
-    for split in splits:
-        images = job.images.candidates[split]
-        if all(record.label is None for record in images):
-            raise UserError(f"{section} needs labels, and none of the {len(images)} images of {split!r} has one")
+    images = [record for split in splits for record in job.images.candidates[split]]
+    if all(record.label is None for record in images):
+        raise UserError(
+            f"{section} needs labels, and none of the {len(images)} images of {' and '.join(splits)} has one"
+        )

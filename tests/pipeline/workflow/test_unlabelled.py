@@ -201,3 +201,12 @@ def test_plan_and_inspect_tell_what_is_unlabelled_by_intent(
     OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), recipe := photographs.parent / "recipe.yaml")
     assert guarded(["plan", str(recipe)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "unlabelled: 2 of 2 images of extra"
+
+
+@pytest.mark.parametrize("asked", ["generate.edit={blend: {}}", "generate.k_by_class={car: 1}"])
+def test_edits_and_ks_by_class_are_refused_before_anything_is_written(
+    plain: Callable[..., Config], tmp_path: Path, asked: str
+) -> None:
+    with pytest.raises(UserError, match=r"goes by the labels of the images, and the dataset has none: leave it out"):
+        run(plain(asked), Selection(until="generate"), print)
+    assert not (tmp_path / "space" / "real").exists()
