@@ -35,6 +35,18 @@ VARIANTS = {
     "invariant, epsilon 0.1": BasisOptions(epsilon=0.1),
     "invariant, without position": BasisOptions(without_position=True),
 }
+# Of the table, by the name of the figure. All figures are in the file of --json.
+COLUMNS = {
+    "shift": "shift",
+    **{
+        f"{name}@{k}": f"{title}, k = {k}"
+        for k in (10, 20, 32)
+        for name, title in (("miou", "mIoU"), ("kept", "kept %"))
+    },
+    "night@20": "night, k = 20",
+    "leak@20": "leak, k = 20",
+    "cell leak@20": "leak off a cell, k = 20",
+}
 
 Images = NDArray[np.uint8]
 
@@ -110,16 +122,14 @@ def summary(curves: Curves) -> dict[str, float]:
 
 def table(rows: Mapping[str, list[dict[str, float]]]) -> str:
     """A Markdown table: mean and standard deviation over the seeds."""
-    names = ["shift", *(f"{figure}@{k}" for k in KS for figure in ("miou", "changed", "kept", "night", "leak"))]
-    lines = ["| basis | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    lines = ["| basis | " + " | ".join(COLUMNS.values()) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
     for basis, seeds in rows.items():
         cells = []
-        for name in names:
+        for name in COLUMNS:
             values = [seed[name] for seed in seeds]
             digits = 2 if name == "shift" or "leak" in name else 1
-            cells.append(
-                f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.{digits}f}"
-            )
+            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.{digits}f}{spread}")
         lines.append(f"| {basis} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
