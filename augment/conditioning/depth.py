@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Pixels along each side that are averaged into one channel: depth is smooth but for the outlines of objects.
 BLOCK = 2
+# A mean deviation below this share of the largest value is rounding.
+FLATTEST = 1e-6
 
 
 class Depth:
@@ -94,10 +96,15 @@ def load_processor(model: str) -> Any:
 
 
 def normalised(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shift and scale each map of `float32 [B, H, W]` to the median 0 and the mean absolute deviation 1."""
+    """Shift and scale each map of `float32 [B, H, W]` to the median 0 and the mean absolute deviation 1.
+
+    A map that is constant but for rounding becomes 0. One with NaN or infinite values keeps NaN.
+    """
     centred = depth - np.median(depth, axis=(1, 2), keepdims=True)
     deviation = np.abs(centred).mean(axis=(1, 2), keepdims=True)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation != 0)
+    # A constant map is not exactly so once it has been resized.
+    flat = np.isfinite(deviation) & (deviation <= FLATTEST * np.abs(depth).max(axis=(1, 2), keepdims=True))
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=~flat)
 
 
 _REMEDY = (

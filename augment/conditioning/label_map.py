@@ -56,11 +56,12 @@ class LabelMap:
         if labels is None:
             raise UserError("conditioning=label reads labels, and there are none: give them, or take another kind")
         count, (height, width) = len(self.classes), grid_of(*labels.shape[1:])
-        ignored = labels == self.ignore_index
-        if unknown := np.unique(labels[~ignored & (labels >= count)]).tolist():
+        ids = labels.astype(np.int64)
+        ignored = ids == self.ignore_index
+        if unknown := np.unique(ids[~ignored & (ids >= count)]).tolist():
             raise UserError(f"a label has the id {unknown[0]}, and the classes are 0..{count - 1}")
         # Ignored pixels are counted as one more class, which is left out.
-        ids = np.where(ignored, count, labels).astype(np.int64)
+        ids[ignored] = count
         cells = ids.reshape(len(ids), height, STRIDE, width, STRIDE).transpose(0, 1, 3, 2, 4).reshape(-1, STRIDE**2)
         places = np.arange(len(cells))[:, None] * (count + 1) + cells
         counts = np.bincount(places.ravel(), minlength=len(cells) * (count + 1))

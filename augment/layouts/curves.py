@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
 _VARIED = "varied"
-# A probe is fitted on every n-th cell where there are more than twice as many; all would take minutes.
+# A probe is fitted on every n-th labelled cell where there are more than twice as many; all would take minutes.
 MOST_CELLS = 50_000
 
 
@@ -217,13 +218,23 @@ def _scores(
     """Mean IoU of a probe at each k, on the held-out images and under each change; nothing without labels."""
     if not num_classes or any((part.classes == UNLABELLED).all() for part in (train, held_out)):
         return {k: {} for k in ks}
-    step = max(1, train.classes.size // MOST_CELLS)
-    fitted_on, classes = _cells(train.layouts[ORIGINAL])[::step], train.classes.ravel()[::step]
+    picked = _fitting_cells(train.classes)
+    fitted_on, classes = _cells(train.layouts[ORIGINAL])[picked], train.classes.ravel()[picked]
     scores = {}
     for k in ks:
         probe = LinearProbe(fitted_on[:, :k], classes, num_classes)
         scores[k] = {name: probe.miou(found[:, :k], held_out.classes.ravel()) for name, found in cells.items()}
     return scores
+
+
+def _fitting_cells(classes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Places of the cells that a probe is fitted on, among those of `classes [N, h, w]` that are labelled."""
+    labelled = np.flatnonzero(classes != UNLABELLED)
+    step, width = max(1, len(labelled) // MOST_CELLS), classes.shape[2]
+    # With a factor in common, the cells would all be in a few columns of the images.
+    while math.gcd(step, width) > 1:
+        step += 1
+    return labelled[::step]
 
 
 def _leaks(

@@ -71,6 +71,23 @@ def test_depth_that_is_the_same_everywhere_is_zero() -> None:
     assert not normalised(np.full((2, 8, 8), 3, np.float32)).any()
 
 
+@pytest.mark.parametrize("value", [0.3, 5.1, 123.456])
+def test_rounding_of_a_resized_constant_depth_is_not_taken_for_depth(value: float) -> None:
+    small = torch.full((1, 1, 37, 37), value)
+    resized = torch.nn.functional.interpolate(small, size=(96, 128), mode="bicubic", align_corners=False)
+    assert np.ptp(resized.numpy()) > 0
+    assert not normalised(resized[0].numpy()).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_depth_that_is_not_finite_stays_so(value: float) -> None:
+    depth = np.ones((2, 8, 8), np.float32)
+    depth[0, 3, 4] = value
+    found = normalised(depth)
+    assert np.isnan(found[0, 3, 4]) and not found[1].any()
+
+
 def test_a_size_that_is_not_a_multiple_of_8_is_refused(model: Path) -> None:
     with pytest.raises(UserError, match="image size 20x16 is not a multiple of 8"):
         Depth(str(model)).maps(np.zeros((1, 16, 20, 3), np.uint8))

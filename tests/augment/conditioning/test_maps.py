@@ -117,6 +117,13 @@ def test_labels_of_16_bits_have_their_own_ignored_id() -> None:
     assert maps.sum() == maps[0, 255, 0, 0] == 0.5
 
 
+def test_ignored_pixels_are_of_no_class_when_the_classes_are_all_that_8_bits_can_number() -> None:
+    labels = np.full((1, 8, 8), 7, np.uint8)
+    labels[0, :4] = 255
+    maps = LabelMap(tuple(map(str, range(256)))).maps(np.zeros((1, 8, 8, 3), np.uint8), labels)
+    assert maps.sum() == maps[0, 7, 0, 0] == 0.5
+
+
 def test_labels_that_are_missing_or_of_other_classes_are_refused() -> None:
     images, labels = np.zeros((1, 8, 8, 3), np.uint8), np.full((1, 8, 8), 3, np.uint8)
     with pytest.raises(UserError, match="reads labels, and there are none"):

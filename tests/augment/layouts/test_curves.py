@@ -88,6 +88,23 @@ def test_without_labels_all_but_the_classes_is_measured() -> None:
     assert point.explained > 0
 
 
+def test_a_probe_is_fitted_on_cells_of_every_column_and_on_labelled_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sixth cell of six columns would be those of the first one, which has no label here."""
+    bases = {"scene": basis(0)}
+
+    def labelled(of_first: int) -> Batches:
+        for images, classes, seeds in batches(0):
+            classes[:, :, 0] = of_first
+            yield images, classes, seeds
+
+    [unlabelled] = Encoder(encode, bases, changes=()).encoded(labelled(-1)).values()
+    [other] = Encoder(encode, bases, changes=()).encoded(labelled(1)).values()
+    [held_out] = Encoder(encode, bases, changes=()).encoded(batches(1)).values()
+    monkeypatch.setattr("augment.layouts.curves.MOST_CELLS", 4 * 24)
+    for train in (unlabelled, other):
+        assert measure(train, held_out, [1], CLASSES).at(1).miou == pytest.approx(1, abs=0.05)
+
+
 def test_a_basis_of_standardised_images_gets_such() -> None:
     seen: list[float] = []
 

@@ -35,3 +35,19 @@ def test_an_even_image_stays_even_and_its_noise_is_not_stretched_to_fill_the_ran
     assert len(np.unique(standardized(even)[..., 0])) == 1
     noisy = even + np.random.default_rng(0).integers(0, 2, even.shape, dtype=np.uint8)
     assert standardized(noisy).std((0, 1, 2)).max() < 10
+
+
+def test_a_large_image_is_standardised_as_a_part_of_it() -> None:
+    """A sum of a million levels in float32 loses so much that an even image would change its colour."""
+    large = np.full((1, 1024, 2048, 3), 101, np.uint8)
+    np.testing.assert_array_equal(standardized(large)[:, :8, :8], standardized(large[:, :8, :8]))
+
+
+def test_an_image_is_standardised_without_the_rest_of_its_batch() -> None:
+    images = (
+        np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
+        // np.array([1, 2, 4])[:, None, None, None]
+    )
+    images = images.astype(np.uint8)
+    alone = np.concatenate([standardized(image[None]) for image in images])
+    np.testing.assert_array_equal(standardized(images), alone)

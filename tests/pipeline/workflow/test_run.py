@@ -102,6 +102,7 @@ def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> 
         "synthetic",
         "scenes",
         "basis",
+        "curves",
         "adapter",
     ]
     assert found.unchecked == ["config.yaml"]
