@@ -75,7 +75,7 @@ class LayoutOptions(BasisOptions):
     )
     storage: LayoutFormat = Field(
         default="float16",
-        description="format of stored layouts; uint8 takes half the space and rounds by 0.005 standard deviations on average",
+        description="format of stored layouts; uint8 takes half the space, mean error 0.005 standard deviations",
     )
 
     def fitting(self) -> dict[str, JSON]:
