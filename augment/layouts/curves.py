@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Images = NDArray[np.uint8]
     Leak = dict[str, float]
-    Read = tuple[NDArray[np.float64], NDArray[np.float64]]
+    Read = tuple[NDArray[np.floating], NDArray[np.float64]]
 
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
@@ -190,7 +190,7 @@ def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: i
         for change, changed in cells.items()
         if change != ORIGINAL
     }
-    explained = np.diag(PositionMoments.of(original, *held_out.classes.shape[1:]).explained)
+    explained = np.diag(PositionMoments.of(original.astype(np.float64), *held_out.classes.shape[1:]).explained)
     positions = (explained / spread**2).clip(0, 1)
     scores = _scores(train, held_out, cells, ks, num_classes)
     leaks = _leaks(train, held_out, ks)
@@ -211,7 +211,7 @@ def measure(train: Encoded, held_out: Encoded, ks: Sequence[int], num_classes: i
 def _scores(
     train: Encoded,
     held_out: Encoded,
-    cells: Mapping[str, NDArray[np.float64]],
+    cells: Mapping[str, NDArray[np.float32]],
     ks: Sequence[int],
     num_classes: int,
 ) -> dict[int, dict[str, float]]:
@@ -253,9 +253,9 @@ def _leaks(
     return {k: (shares(k, *means), shares(k, *cells)) for k in ks}
 
 
-def _cells(layouts: NDArray[np.float16]) -> NDArray[np.float64]:
-    """The cells of layouts `[N, K, h, w]` one after the other: `float64 [N * h * w, K]`."""
-    return layouts.transpose(0, 2, 3, 1).reshape(-1, layouts.shape[1]).astype(np.float64)
+def _cells(layouts: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The cells of layouts `[N, K, h, w]` one after the other: `float32 [N * h * w, K]`."""
+    return layouts.transpose(0, 2, 3, 1).reshape(-1, layouts.shape[1]).astype(np.float32)
 
 
 def recommended_ks(points: Sequence[KPoint], shares: Sequence[float] = SHARES) -> tuple[int, ...]:
