@@ -121,7 +121,7 @@ def render(inputs: ReportInputs) -> str:
         workspace=shlex.quote(str(inputs.workspace)),
         manifest=real.manifest,
         generator=dict(synthetic.manifest.inputs) if synthetic else {},
-        # Of another run in the workspace, if this one has no layouts.
+        # Basis and curves are of another run in the workspace, if this one has no layouts.
         basis=_json(inputs.basis) if conditioning == LAYOUT else {},
         adapter=adapter,
         # What images are painted on, if that is no layout.
@@ -136,7 +136,7 @@ def render(inputs: ReportInputs) -> str:
         classes=_class_rows(comparison),
         evaluation=evaluation.to_pylist() if evaluation is not None else [],
         trade_off=_trade_off(evaluation),
-        curves=_curves(inputs.curves),
+        curves=_curves(inputs.curves) if conditioning == LAYOUT else None,
         curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
         stores=[_store_row(name, store) for name, store in stores.items() if store is not None],

@@ -59,7 +59,7 @@ def curve_chart(curves: Mapping[str, Curves]) -> str:
             panel.set_ylim(bottom=0)
             panel.grid(alpha=0.3)
             if panel.lines:
-                panel.legend(fontsize=7)
+                panel.legend(fontsize=7, handlelength=3)
         document = io.StringIO()
         figure.savefig(document, format="svg", metadata={"Date": None})
     return document.getvalue()

@@ -17,20 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
-    """Print the tables of every basis and the recommended ks; what is missing for them is made first."""
+    """Print the tables of every basis and the recommended ks; what is missing or outdated is made first."""
     from pipeline.inspection.curves import curve_lines
     from pipeline.stages.job import Job
     from pipeline.stages.probe import CHART, CURVES, ProbeStep
     from pipeline.workflow.kept_config import read_config
     from pipeline.workflow.run import run
-    from pipeline.workflow.selection import Selection
+    from pipeline.workflow.selection import Selection, select, steps_of
+    from pipeline.workflow.survey import survey_so_far
 
     config = read_config(options.workspace)
     if why := ProbeStep.left_out(config):
         raise UserError(f"{options.workspace}: nothing to show: {why}")
-    step = Job(config).step(ProbeStep)
-    if not step.is_whole():
+    # Curves of another basis, or of other images, are measured again.
+    steps = select(steps_of(config), Selection(until=ProbeStep.name))
+    if not survey_so_far(steps)[-1].done:
         run(config, Selection(until=ProbeStep.name), (lambda _line: None) if options.json else say)
+    step = Job(config).step(ProbeStep)
     if options.json:
         say(json.dumps(json.loads((step.path / CURVES).read_text())))
         return 0

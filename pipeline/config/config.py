@@ -18,6 +18,7 @@ from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
+from pipeline.stages.conditioning import ALL, AUTO
 from pipeline.stages.fit import LayoutOptions
 from pipeline.stages.generate import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
@@ -64,11 +65,8 @@ class Config(Options):
         self._check_regions()
         if self.conditioning == LAYOUT:
             self._check_layout()
-        elif self.conditioning == "depth" and self.depth.model is None:
-            raise ValueError(
-                "depth.model: conditioning=depth needs a hub id or folder of a depth estimation model, such as "
-                "depth-anything/Depth-Anything-V2-Small-hf"
-            )
+        else:
+            self._check_conditioning()
         self._check_views()
         self._check_splits()
         if self.generator.adapter is None and self.adapt.steps == 0:
@@ -90,6 +88,19 @@ class Config(Options):
             raise ValueError(
                 "layout.basis: 'own' gives the adapter components that it was not trained on; "
                 "give adapt.steps, or take basis 'adapter'"
+            )
+
+    def _check_conditioning(self) -> None:
+        """Raise ValueError if a conditioning other than the neural layout lacks its model, or is to be cut to a k."""
+        if self.conditioning == "depth" and self.depth.model is None:
+            raise ValueError(
+                "depth.model: conditioning=depth needs a hub id or folder of a depth estimation model, such as "
+                "depth-anything/Depth-Anything-V2-Small-hf"
+            )
+        if self.generate.ks == AUTO:
+            raise ValueError(
+                f"generate.ks: '{AUTO}' chooses among the components of neural layouts; with "
+                f"conditioning={self.conditioning} give '{ALL}'"
             )
 
     def _check_regions(self) -> None:

@@ -12,6 +12,9 @@ from augment.errors import UserError
 from pipeline.config.choices import suggest
 from pipeline.config.schema import fields_at, section_of
 
+# Errors that say that a value is of another kind.
+_OTHER_KIND = {"tuple_type", "string_type", "literal_error"}
+
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
@@ -26,11 +29,28 @@ def validate(values: dict[str, Any], schema: type[Schema], context: object = Non
     except ValidationError as error:
         lines: dict[str, list[str]] = {}
         # Unknown keys first: a missing key may have been given under such a name.
-        for item in sorted(error.errors(), key=lambda item: not _is_unknown(item)):
+        for item in sorted(_of_branches_meant(error.errors()), key=lambda item: not _is_unknown(item)):
             key, message = _explain(item, schema)
             lines.setdefault(key, []).append(message)
         # Several messages for one key are the branches of a union: any of them would do.
         raise UserError("; ".join(key + " or ".join(found) for key, found in lines.items())) from error
+
+
+def _of_branches_meant(errors: Sequence[Any]) -> list[Any]:
+    """The errors without those of members of a union that the value is not meant for: another member got further."""
+
+    def within(error: Any, other: Any) -> bool:
+        return _keys(other)[: len(_keys(error))] == _keys(error)
+
+    further = [error for error in errors if error["type"] not in _OTHER_KIND]
+    return [
+        error for error in errors if error["type"] not in _OTHER_KIND or not any(within(error, one) for one in further)
+    ]
+
+
+def _keys(error: Any) -> list[str]:
+    """The location of an error, without members of unions."""
+    return [str(part) for part in error["loc"] if not _is_branch(part)]
 
 
 def _is_unknown(error: Any) -> bool:
@@ -40,7 +60,7 @@ def _is_unknown(error: Any) -> bool:
 
 def _explain(error: Any, schema: type[BaseModel]) -> tuple[str, str]:
     """One pydantic error as the key with its value, and what would be right."""
-    location = [str(part) for part in error["loc"] if not _is_branch(part)]
+    location = _keys(error)
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return unknown_key(location, schema), ""
@@ -52,13 +72,15 @@ def _explain(error: Any, schema: type[BaseModel]) -> tuple[str, str]:
     if error["type"] == "value_error":
         return f"{key}: " if key else "", message
     message = re.sub(r".*dictionary or instance of \w+", "expected a section of keys and values", message)
+    message = message[0].lower() + message[1:]
     message = message.replace("tuple", "list").replace("dictionary", "mapping {key: value}")
-    return f"{key}={error['input']!r}: ", message[0].lower() + message[1:]
+    return f"{key}={error['input']!r}: ", message
 
 
 def _is_branch(part: str | int) -> bool:
     """Whether a part of an error's location is a member of a union and no key of the configuration."""
-    return isinstance(part, str) and (part.startswith(("literal[", "constrained-", "function-")) or part == "int")
+    kinds = ("literal[", "constrained-", "function-", "tuple[")
+    return isinstance(part, str) and (part.startswith(kinds) or part == "int")
 
 
 def unknown_key(location: Sequence[str], schema: type[BaseModel]) -> str:

@@ -266,8 +266,6 @@ class Adapt:
         if (folder / "config.json").is_file() and not checkpoint.is_file():
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
-        if reads is not None and self.adapter is not None:
-            require_same(saved_conditioning(Path(self.adapter)), reads.facts(), Path(self.adapter))
         base = load_diffusion_model(self.base, self.device)
         if self.adapter is None:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)

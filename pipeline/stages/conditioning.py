@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from augment.conditioning import LAYOUT, TITLES, Conditioning
 from augment.conditioning.options import CHANNELS
+from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from pipeline.checks.depth import require_depth
 from pipeline.stages.generator import start_adapter
@@ -67,13 +68,17 @@ def conditioning_inputs(job: Job) -> dict[str, JSON]:
 def load_other(job: Job) -> LoadConditioning:
     """How workers load a conditioning that is not the neural layout.
 
+    They refuse one with other maps than the adapter to start from was trained on: `plan` cannot compare a depth model
+    that it has not downloaded.
+
     Raises:
         UserError: it needs labels, and the dataset has none, or too many classes.
     """
     config = job.config
-    if config.conditioning == "depth":
-        return partial(_load_depth, config.depth.model or "")
-    return partial(_load_plain, _plain(job))
+    depth = config.conditioning == "depth"
+    load = partial(_load_depth, config.depth.model or "") if depth else partial(_load_plain, _plain(job))
+    start = start_adapter(config)
+    return partial(_load_same, load, saved_conditioning(start), start) if start else load
 
 
 def conditioning_channels(job: Job) -> int:
@@ -171,6 +176,12 @@ def _plain(job: Job) -> Conditioning:
             "soft_edge"
         )
     return LabelMap(taxonomy.classes, taxonomy.ignore_index)
+
+
+def _load_same(load: LoadConditioning, saved: Mapping[str, Any], adapter: Path, device: str) -> Conditioning:
+    found = load(device)
+    require_same(saved, found.facts(), adapter)
+    return found
 
 
 def _load_plain(made: Conditioning, _device: str) -> Conditioning:

@@ -1,4 +1,4 @@
-"""What edits draw on, found once in a pass over labels and layouts: the objects of each split, and class prototypes."""
+"""What edits need, found once in a pass over labels and layouts: the objects of each split, and class prototypes."""
 
 from __future__ import annotations
 
@@ -88,9 +88,10 @@ class Survey:
                     f"generate.edit.paste: no {absent[0]!r} of {splits} has min_area={options.paste.min_area} "
                     f"pixels and covers {options.paste.cover:g} of a layout cell: give a smaller min_area or cover"
                 )
-        if options.prototype is not None:
+        if options.needs_prototypes and self.prototypes is None:
+            raise UserError(f"generate.edit: no image of {TRAIN_SPLIT!r} has a label, so there are no class means")
+        if options.prototype is not None and self.prototypes is not None:
             for name in options.prototype.classes:
-                assert self.prototypes is not None
                 if not self.prototypes.counts[classes.index(name)].any():
                     raise UserError(
                         f"generate.edit.prototype.classes: {name!r} fills half of no layout cell of {TRAIN_SPLIT!r}, "
@@ -101,8 +102,9 @@ class Survey:
         """Write the survey to a folder."""
         for name, rows, schema in ((IMAGES, self.images, _IMAGES), (OBJECTS, self.objects, _OBJECTS)):
             # By key, so that those of one image are neighbours.
-            named = [dict(zip(schema.names, row, strict=True)) for row in sorted(rows)]
-            pq.write_table(pa.Table.from_pylist(named, schema=schema), folder / name)
+            columns = zip(*sorted(rows), strict=True) if rows else [()] * len(schema)
+            arrays = [pa.array(column, each.type) for column, each in zip(columns, schema, strict=True)]
+            pq.write_table(pa.table(arrays, schema=schema), folder / name)
         if self.prototypes is not None:
             self.prototypes.save(folder / PROTOTYPES)
 
@@ -216,8 +218,10 @@ class _Rows:
 def _grouped(table: pa.Table, names: tuple[str, ...], number: str | None) -> dict[tuple[object, ...], _Rows]:
     """The rows of a table, which is sorted by key, by the values of some columns."""
     found: dict[tuple[object, ...], _Rows] = {}
-    for row in table.to_pylist():
-        rows = found.setdefault(tuple(row[name] for name in names), _Rows())
-        rows.keys.append(row["key"])
-        rows.numbers.append(row[number] if number else 0)
+    columns = [table[name].to_pylist() for name in names]
+    numbers = table[number].to_pylist() if number else [0] * len(table)
+    for key, of_row, *group in zip(table["key"].to_pylist(), numbers, *columns, strict=True):
+        rows = found.setdefault(tuple(group), _Rows())
+        rows.keys.append(key)
+        rows.numbers.append(of_row)
     return found

@@ -24,7 +24,7 @@ from pipeline.stages.conditioning import (
     require_conditioned,
     require_conditioning,
 )
-from pipeline.stages.fit import FitStep, require_reachable_backbone
+from pipeline.stages.fit import FitStep, require_reachable_backbone, require_revision
 from pipeline.stages.job import Job
 from pipeline.stages.reading import Part, StoreSource, split_of
 from pipeline.stages.seeds import stable_seed
@@ -116,12 +116,7 @@ def load_layout(backbone: str, basis: Path, k_max: int, device: str) -> Conditio
     from augment.conditioning.neural_layout import NeuralLayout
 
     layout = NeuralLayout.load(backbone, basis, k_max, device)
-    found, fitted = layout.backbone.revision, layout.basis.revision
-    if found != fitted:
-        raise UserError(
-            f"backbone.name={backbone}: this machine has revision {found[:8]}, and the basis was fitted on "
-            f"{fitted[:8]}: give every machine the same files, or --redo fit"
-        )
+    require_revision(backbone, layout.backbone.revision, layout.basis.revision)
     return layout
 
 

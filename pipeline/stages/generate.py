@@ -108,9 +108,9 @@ class GenerateStep(StoreStep):
         url = cls.url_in(workspace)
         return Store.open(url).manifest.fingerprint if Store.is_at(url) else None
 
-    @cached_property
+    @property
     def ks(self) -> tuple[int, ...]:
-        """The numbers of components or channels to paint with; those of `auto` are known when `probe` is done."""
+        """The numbers of components or channels to paint with; those of `auto` change when `probe` is made again."""
         return ks_to_paint(self.job, self.job.step(ProbeStep).recommended_ks)
 
     @cached_property

@@ -58,6 +58,8 @@ class LayoutEdits:
         if self.options is None:
             return
         require_labelled_classes(self._job, "generate.edit", self.options.splits, ())
+        if self.options.needs_prototypes:
+            require_labelled_classes(self._job, "generate.edit with class means", (TRAIN_SPLIT,), ())
         for section, names in self.options.named_classes.items():
             require_labelled_classes(self._job, f"generate.edit.{section}.classes", (), names)
 
@@ -69,12 +71,15 @@ class LayoutEdits:
             "real": content_digest(self._job.step(ShardStep).store),
             "layouts": content_digest(self._job.step(ExtractStep).store),
             "splits": list(splits),
-            "paste": paste.model_dump(mode="json", include={"classes", "min_area", "cover"}) if paste else None,
+            # A survey for other classes has not checked that these occur.
+            "classes": {section: list(names) for section, names in self.options.named_classes.items()},
+            "paste": paste.model_dump(mode="json", include={"min_area", "cover"}) if paste else None,
             "prototypes": self.options.needs_prototypes,
         }
         names = {
             **contents_of(ShardStep, ExtractStep),
             "splits": "generate.edit.splits",
+            "classes": "generate.edit",
             "paste": "generate.edit.paste",
         }
         return Artifact(self._job.workspace.artifact(EDIT_SURVEY), "edits", inputs, input_names=names)

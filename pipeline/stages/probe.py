@@ -19,7 +19,7 @@ from pipeline.datasets.thinning import thinned
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.conditioning import is_layout
-from pipeline.stages.fit import BASES, FitStep, require_reachable_backbone
+from pipeline.stages.fit import BASES, FitStep, require_reachable_backbone, require_revision
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # Files of the artifact: the curves by the name of the basis, and their chart.
 CURVES, CHART = "curves.json", "curves.svg"
 KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 32, 48, 64, 96, 128)
+
+_REMEDY = "give the numbers of components, such as generate.ks=[5, 10, 20]"
 
 
 class ProbeOptions(Options):
@@ -128,27 +130,31 @@ class ProbeStep(ArtifactStep):
         Raises:
             UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
         """
-        remedy = "give the numbers of components, such as generate.ks=[5, 10, 20]"
-        if why := self.left_out(self.config):
-            raise UserError(f"generate.ks=auto: {why}; or {remedy}")
+        self._require_in_run()
         if self.job.images.taxonomy is None:
-            raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {remedy}")
+            raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {_REMEDY}")
 
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.
 
         Raises:
-            UserError: no class was measured, because training or held-out images have no labels.
+            UserError: the run leaves the stage out, or no class was measured, because training or held-out images
+                have no labels.
         """
         from augment.layouts.curves import recommended_ks
 
+        self._require_in_run()
         used = next(iter(self.curves().values()))
         if used.points[0].miou is None:
             raise UserError(
                 f"generate.ks=auto: no image of {TRAIN_SPLIT} or {held_out(self.job)} that was measured has labels to "
-                "choose by: give the numbers of components, such as generate.ks=[5, 10, 20]"
+                f"choose by: {_REMEDY}"
             )
         return recommended_ks(used.points)
+
+    def _require_in_run(self) -> None:
+        if why := self.left_out(self.config):
+            raise UserError(f"generate.ks=auto: {why}; or {_REMEDY}")
 
     def unit(self, split: str, limit: int) -> WorkUnit:
         """Keys of a split, spread over all of them.
@@ -210,7 +216,7 @@ class Probe:
         """The curves of each basis.
 
         Raises:
-            UserError: an image of the store does not read.
+            UserError: an image of the store does not read, or the backbone is not the one of the bases.
         """
         import torch
 
@@ -221,6 +227,8 @@ class Probe:
 
         model, fitting = load_backbone(self.backbone, self.device), FittingBatches(self.name, self.batch_size)
         bases = {name: LayoutBasis.load(Path(folder)) for name, folder in self.bases.items()}
+        for basis in bases.values():
+            require_revision(self.backbone, model.revision, basis.revision)
 
         def encode(images: NDArray[np.uint8]) -> torch.Tensor:
             return torch.stack(fitting.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE))))

@@ -19,6 +19,7 @@ PACKAGES = (
     "ray",
     "mmsegmentation",
     "mmengine",
+    "albumentations",
     "pyarrow",
 )
 MINIMUM_FREE_BYTES = 5 << 30

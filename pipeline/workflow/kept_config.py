@@ -11,7 +11,7 @@ from augment.files import write_whole
 from pipeline.config import Config
 from pipeline.config.compose import load_config
 from pipeline.config.overrides import literal
-from pipeline.workspace.workspace import Workspace, read_kept_config
+from pipeline.workspace.workspace import Workspace
 
 # If that many sections differ, the configuration is another recipe and not a change of this one.
 MANY_SECTIONS = 3
@@ -47,8 +47,18 @@ def read_config(root: Path, *, done: bool = False) -> Config:
 
 
 def other_recipe(config: Config) -> list[str]:
-    """The sections that differ from the kept ones, if they are so many that the workspace is of another recipe."""
-    kept = read_kept_config(Workspace.of(config).config)
-    requested = config.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
+    """The sections that differ from the kept ones, if they are so many that the workspace is of another recipe.
+
+    None are named if no configuration is kept, or one that this version does not know. Keys that an earlier version did
+    not know have their defaults.
+    """
+    try:
+        found = read_config(Workspace.of(config).root, done=True)
+    except UserError:
+        return []
+    kept, requested = (
+        each.model_dump(mode="json", exclude={"workspace", "stores", "cluster", "error_budget"})
+        for each in (found, config)
+    )
     changed = [section for section, value in requested.items() if section in kept and kept[section] != value]
     return changed if {"name", "dataset"} & set(changed) or len(changed) >= MANY_SECTIONS else []

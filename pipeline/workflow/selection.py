@@ -40,12 +40,12 @@ def select(steps: Sequence[Step], selection: Selection) -> list[Step]:
     """The steps to run.
 
     Raises:
-        UserError: `only` names a stage whose predecessors are not done, or `redo` one that is not to run.
+        UserError: `only` names a stage that depends on one that is not done, or `redo` one that is not to run.
     """
     if selection.redo is not None and selection.redo not in names(chosen_of(steps, selection)):
         raise UserError(f"--redo {selection.redo} would remove what --only or --until keeps from being made again")
     if selection.only is not None:
-        for step in steps[: index_of(steps, selection.only)]:
+        for step in needed_by(steps, selection.only):
             if not step.is_done():
                 raise UserError(f"--only {selection.only}: stage {step.name} before it is not done; use --until")
     return chosen_of(steps, selection)
@@ -57,6 +57,16 @@ def chosen_of(steps: Sequence[Step], selection: Selection) -> list[Step]:
         return [steps[index_of(steps, selection.only)]]
     last = len(steps) if selection.until is None else index_of(steps, selection.until) + 1
     return list(steps[:last])
+
+
+def needed_by(steps: Sequence[Step], stage: StageName) -> list[Step]:
+    """The steps that a stage depends on, directly or through others, in order."""
+    index = index_of(steps, stage)
+    needed = {stage}
+    for step in reversed(steps[: index + 1]):
+        if step.name in needed:
+            needed.update(step.reads, [step.grows_with] if step.grows_with else [])
+    return [step for step in steps[:index] if step.name in needed]
 
 
 def index_of(steps: Sequence[Step], stage: StageName) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import UserError
+from augment.layouts.curves import Curves, KPoint
 from downstream.charts import Point, trade_off_chart
 from downstream.comparison import comparison_table, write_table
 from downstream.evaluation import SCHEMA
@@ -114,7 +115,11 @@ def test_page_holds_the_numbers_of_the_tables(workspace: Path) -> None:
 
 
 def test_a_page_of_another_conditioning_says_so_and_shows_no_basis(workspace: Path) -> None:
-    assert "conditioning" not in text_of(build_report(workspace).read_text())
+    point = KPoint(1, 0.5, None, {}, {"gain": 0.5}, {"gain": 0.5}, 0.5)
+    (workspace / "curves").mkdir()
+    (workspace / "curves" / "curves.json").write_text(json.dumps({"layouts": Curves((point,), {}, (0.5,)).to_json()}))
+    text = text_of(build_report(workspace).read_text())
+    assert "conditioning" not in text and "What a layout holds" in text
     (workspace / "adapter").mkdir()
     facts = {"conditioning": "soft_edge"}
     (workspace / "adapter" / "artifact.json").write_text(json.dumps({"digest": "d", "facts": facts}))
@@ -128,6 +133,7 @@ def test_a_page_of_another_conditioning_says_so_and_shows_no_basis(workspace: Pa
     assert "conditioning soft edges" in text and "From soft edges to new images" in text
     assert "k = 5 all channels" in text
     assert "dinov2-vits14" not in text and "principal components" not in text
+    assert "What a layout holds" not in text
     assert all(picture.min() == 255 for title, picture in pictures(page) if title == "soft edges")
     assert sum(title == "soft edges" for title, _ in pictures(page)) == 4
 

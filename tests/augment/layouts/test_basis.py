@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,12 +98,17 @@ def test_basis_is_not_fitted_on_what_is_not_finite(value: float, tmp_path: Path)
 
 
 def scenes(seed: int, copies: int = 3, count: int = 40) -> SceneMoments:
-    """Features whose first channel changes between the views of a place, and whose others do not."""
+    """Moments of `feature_maps`."""
+    return SceneMoments.of(*feature_maps(seed, copies, count))
+
+
+def feature_maps(seed: int, copies: int = 3, count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Features of images and copies, whose first channel changes between the views of a place and no other does."""
     generator = np.random.default_rng(seed)
     images = generator.normal(size=(count, 4, 5, 6)) * np.array([3.0, 2.0, 1.5, 1.0])[:, None, None]
     views = np.repeat(images[None], copies, axis=0)
     views[:, :, 0] += generator.normal(size=(copies, count, 1, 1)) * 6
-    return SceneMoments.of(images, views)
+    return images, views
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
@@ -128,6 +134,24 @@ def test_what_copies_change_comes_last_although_it_varies_most(seed: int) -> Non
     ]
     assert loadings[0].argmax() == 0
     assert loadings[1].argmax() == 3
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 9), min_size=2, max_size=6), st.randoms())
+@settings(deadline=None, max_examples=30)
+def test_any_division_and_order_gives_the_same_invariant_basis(
+    seed: int, sizes: list[int], order: random.Random
+) -> None:
+    images, views = feature_maps(seed, count=sum(sizes))
+    cuts = np.cumsum(sizes)[:-1]
+    pieces = zip(np.split(images, cuts), np.split(views, cuts, axis=1), strict=True)
+    parts = [SceneMoments.of(*piece) for piece in pieces]
+    order.shuffle(parts)
+    whole, merged = (
+        LayoutBasis.fit_invariant(moments, 3, "net", "r1", epsilon=0.3)
+        for moments in (SceneMoments.of(images, views), SceneMoments.merged(parts))
+    )
+    np.testing.assert_allclose(merged.components, whole.components, atol=1e-9)
+    np.testing.assert_allclose(merged.eigenvalues, whole.eigenvalues, rtol=1e-9)
 
 
 def test_a_large_epsilon_gives_the_principal_components_of_the_scenes() -> None:

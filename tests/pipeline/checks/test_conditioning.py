@@ -40,6 +40,14 @@ SMALL = ("geometry={height: 32, width: 64}", "cluster.executor=serial")
             ("conditioning=label", *NEW, "layout.views=1"),
             "layout.views: 1 photometric copies of an image have the same",
         ),
+        (
+            ("conditioning=canny", *NEW, "generate.ks=auto"),
+            "generate.ks: 'auto' chooses among the components of neural",
+        ),
+        (
+            ("conditioning=canny", *NEW, "generate.k_by_class={road: 1}"),
+            "generate.k_by_class: it is for neural layouts",
+        ),
         (("conditioning=label", *NEW, "generate.ks=[20]"), "the 19 channels of conditioning=label have no order"),
     ],
 )

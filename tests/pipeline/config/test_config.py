@@ -16,6 +16,7 @@ from downstream.options import mix_weights
 from pipeline.config import Config
 from pipeline.config.compose import load_config, recipes
 from pipeline.datasets import kinds
+from pipeline.stages.registry import stage_names
 
 MISTAKES = [
     (["geometry.heigth=96"], ["unknown key", "'geometry.heigth'", "'geometry.height'"]),
@@ -160,3 +161,8 @@ def test_entry_of_a_stage_adds_to_the_default_resources() -> None:
     # A value that is set counts, even where it is the general default.
     unset = load_config("quickstart", [*overrides, "cluster.stages.generate.num_gpus=0"])
     assert unset.cluster.resources("generate").num_gpus == 0
+
+
+def test_every_stage_with_a_model_has_a_gpu_in_the_cluster_of_gpus() -> None:
+    cluster = load_config("quickstart", ["cluster=gpu"]).cluster
+    assert {stage for stage in stage_names() if not cluster.resources(stage).num_gpus} == {"shard", "report"}

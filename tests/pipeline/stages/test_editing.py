@@ -226,3 +226,10 @@ def test_scene_of_a_sample_is_the_sample() -> None:
     sample = street(TRAIN[0])
     scene = scene_of(sample, 255)
     assert scene.layout is sample.layout and scene.label is sample.label and scene.sources == (TRAIN[0],)
+
+
+def test_class_means_of_no_labelled_image_are_refused() -> None:
+    options = EditOptions.model_validate({"remove": {"classes": ["car"], "fill": "prototype"}, "splits": ["val"]})
+    survey = Survey([], [], {"val": np.ones(len(CLASSES), np.int64)}, None)
+    with pytest.raises(UserError, match="no image of 'train' has a label, so there are no class means"):
+        survey.require_useful(options, CLASSES)

@@ -23,6 +23,9 @@ from pipeline.stages.reading import StoreSource
 from pipeline.stages.tools import Tools
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
+from pipeline.workflow.run import run
+from pipeline.workflow.selection import Selection
+from tests.pipeline.conftest import Configure
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,21 @@ def test_moments_are_those_of_whole_batches_where_memory_holds_one_image_alone(
     assert moments.images.count == whole.images.count
     np.testing.assert_allclose(moments.images.m2, whole.images.m2, rtol=1e-4, atol=1e-2)
     assert small._batches.size == 1
+
+
+def test_a_basis_of_an_earlier_version_is_done_where_its_options_are_asked_for(
+    copied: Path, configure: Configure
+) -> None:
+    earlier = "layout={k_max: 4, basis: own, basis_kind: pca, standardize: false, fit_images: null}"
+    inputs = Job(configure(copied, earlier, "adapt.steps=1")).step(FitStep).inputs()
+    assert set(inputs) == {"real", "split", "backbone", "k_max", "adapter_basis"}
+    other = Job(configure(copied, earlier.replace("false", "true"), "adapt.steps=1")).step(FitStep).inputs()
+    assert other["fitting"] == {"basis_kind": "pca", "standardize": True, "fit_images": None}
+
+
+def test_more_components_than_channels_are_refused_before_the_run(configure: Configure, tmp_path: Path) -> None:
+    layout = "layout={k_max: 128, basis: own}"
+    overrides = ("generator.adapter=null", "adapt.steps=1", "backbone.name=lumen-tiny?block=2")
+    with pytest.raises(UserError, match=r"layout.k_max=128: backbone.name=lumen-tiny\?block=2 has 80 channels"):
+        run(configure(tmp_path / "space", layout, *overrides), Selection(until="fit"), print)
+    assert not (tmp_path / "space").exists()

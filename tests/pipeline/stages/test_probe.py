@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from augment.errors import UserError
+from augment.layouts.basis import LayoutBasis
 from augment.layouts.probing import cell_classes
 from pipeline.cli import guarded
+from pipeline.engine import Resources, WorkUnit
+from pipeline.stages.fit import OWN
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
-from pipeline.stages.probe import CHART, CURVES, ProbeStep, measured_ks
+from pipeline.stages.probe import CHART, CURVES, Probe, ProbeStep, measured_ks
+from pipeline.stages.reading import StoreSource
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
 from pipeline.workflow.run import run
@@ -97,3 +103,47 @@ def test_classes_of_cells_are_those_of_the_stored_labels(generated: Path) -> Non
 @pytest.mark.parametrize(("components", "expected"), [(1, [1]), (4, [1, 2, 3, 4]), (7, [1, 2, 3, 4, 5, 6, 7])])
 def test_the_last_k_is_measured(components: int, expected: list[int]) -> None:
     assert measured_ks(components) == expected
+
+
+def test_the_command_measures_curves_of_other_options_again(
+    copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(configure(copied, "probe.held_out_images=1"), Selection(only="fit"), lambda _line: None)
+    assert guarded(["layouts", str(copied), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((copied / "curves" / CURVES).read_text())
+    assert json.loads((copied / "curves" / "artifact.json").read_text())["facts"]["images"]["val"] == 1
+
+
+def test_automatic_ks_follow_curves_that_are_made_again(copied: Path, configure: Configure) -> None:
+    job = Job(configure(copied, "generate.ks=auto"))
+    stored = json.loads((copied / "curves" / CURVES).read_text())
+    for best in (2, 3):
+        for point in stored["layouts"]["points"]:
+            point["miou"] = 0.5 if point["k"] == best else 0.0
+        (copied / "curves" / CURVES).write_text(json.dumps(stored))
+        assert job.step(GenerateStep).ks == (best,)
+
+
+def test_automatic_ks_are_refused_in_a_line_where_the_run_measures_nothing(copied: Path, configure: Configure) -> None:
+    shutil.rmtree(copied / "curves")
+    config = configure(copied, "generate.ks=auto", "evaluate.split=null")
+    with pytest.raises(UserError, match=r"generate.ks=auto: evaluate.split is null"):
+        run(config, Selection(until="generate"), lambda _line: None)
+
+
+def test_a_stage_that_does_not_read_the_curves_runs_alone_without_them(copied: Path, configure: Configure) -> None:
+    shutil.rmtree(copied / "curves")
+    more = "generate.ks=[0,2,4]"
+    run(configure(copied, more), Selection(only="generate"), lambda _line: None)
+    assert {row["k"] for row in Store.open(str(copied / "synthetic")).index().to_pylist()} == {0, 2, 4}
+    with pytest.raises(UserError, match="--only report: stage probe before it is not done"):
+        run(configure(copied, more), Selection(only="report"), lambda _line: None)
+
+
+def test_the_backbone_of_a_worker_must_be_that_of_the_bases(generated: Path, tmp_path: Path) -> None:
+    basis = LayoutBasis.load(generated / "basis" / OWN)
+    replace(basis, revision="other").save(tmp_path)
+    source = StoreSource(str(generated / "real"), ("image",))
+    probe = Probe(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, {}, "cpu", Resources(), 1)
+    with pytest.raises(UserError, match=r"this machine has revision .* and the basis was fitted on other"):
+        probe.run(WorkUnit(CURVES, ()))

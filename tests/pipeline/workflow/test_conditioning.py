@@ -20,6 +20,8 @@ from augment.lumen import adapter_training
 from augment.lumen.model import Lumen
 from pipeline.cli import guarded
 from pipeline.config import Config
+from pipeline.stages.conditioning import load_other
+from pipeline.stages.job import Job
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import CITYSCAPES
 from pipeline.workflow.run import run
@@ -188,3 +190,17 @@ def test_fit_is_no_stage_of_such_a_run(judged: Path, capsys: pytest.CaptureFixtu
     message = capsys.readouterr().err
     assert "fit is not a stage of this run: conditioning=soft_edge has no basis to fit" in message
     assert message.count("\n") == 1
+
+
+def test_workers_refuse_another_depth_model_than_that_of_the_adapter(
+    conditioned: Callable[..., Config], judged: Path, depth_model: Path, tmp_path: Path
+) -> None:
+    adapter = Path(shutil.copytree(judged / "adapter", tmp_path / "adapter"))
+    save_conditioning(Depth(str(depth_model)), adapter)
+    start = f"generator.adapter={adapter}"
+    job = Job(conditioned(tmp_path / "space", "depth", start, "adapt.steps=0"))
+    assert load_other(job)("cpu").kind == "depth"
+    other = save_small_depth(tmp_path / "other", seed=1)
+    job = Job(conditioned(tmp_path / "space", "depth", start, "adapt.steps=0", f"depth.model={other}"))
+    with pytest.raises(UserError, match="reads depth maps with revision"):
+        load_other(job)("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +96,11 @@ def test_class_that_never_occurs_is_refused_before_anything_is_painted(copied: P
     with pytest.raises(UserError, match="'train' is in no label of train: name classes that occur") as error:
         generated_again(copied, configure, "generate.edit={paste: {classes: [train]}}")
     assert "\n" not in str(error.value)
+
+
+def test_what_was_found_for_other_classes_is_not_used(copied: Path, configure: Configure) -> None:
+    generated_again(copied, configure, "generate.edit={remove: {classes: [car]}}")
+    shutil.rmtree(copied / "synthetic")
+    config = configure(copied, "generate.ks=[2]", "generate.edit={remove: {classes: [train]}}")
+    with pytest.raises(UserError, match=r"edits was made from other inputs \(generate.edit.remove: .*--redo generate"):
+        run(config, Selection(until="generate"), print)

@@ -102,6 +102,7 @@ def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> 
         "synthetic",
         "scenes",
         "basis",
+        "curves",
         "adapter",
     ]
     assert found.unchecked == ["config.yaml"]
@@ -331,6 +332,19 @@ def test_changed_setting_of_the_same_recipe_is_not_said_to_be_another(
 ) -> None:
     assert guarded(["run", str(generated / "config.yaml"), "generator.num_steps=3"]) == 2
     assert "holds another run" not in capsys.readouterr().err
+
+
+def test_keys_that_an_earlier_version_did_not_know_make_no_other_recipe(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = OmegaConf.load(copied / "config.yaml")
+    for key in ("backbone.layer", "layout.views", "adapt.view_share", "generate.edit", "probe", "conditioning"):
+        section, _, name = key.rpartition(".")
+        del (kept[section] if section else kept)[name]
+    OmegaConf.save(kept, copied / "config.yaml")
+    assert guarded(["run", str(copied / "config.yaml"), "generator.num_steps=3"]) == 2
+    message = capsys.readouterr().err
+    assert "generator.num_steps: stored 2, requested 3" in message and "holds another run" not in message
 
 
 def test_what_is_not_requested_any_more_is_not_used_in_silence(copied: Path, configure: Configure) -> None:
