@@ -69,7 +69,8 @@ def rows_of(workspace: Path, backbone: Backbone) -> Iterator[str]:
     for k, painted in sorted(by_k.items()):
         on_real = judged_miou(judge, [sources[key] for key in grouped(painted, "source_key")], 16)
         on_painted = [judged_miou(judge, found, 16) for found in grouped(painted, "variant").values()]
-        shares = [(score or np.nan) / (on_real or np.nan) for score in on_painted]
+        # None, where no label is left to compare with, becomes NaN.
+        shares = np.array(on_painted, np.float64) / np.array(on_real, np.float64)
         apart = np.mean([diversity(backbone, found) for found in grouped(painted, "source_key").values()])
         alignment = f"{np.mean(shares):.3f} ± {np.std(shares, ddof=1):.3f}"
         yield f"{k} | {alignment} | {apart:.3f} | {' | '.join(obedience(probe, painted, sources))}"

@@ -60,10 +60,9 @@ def batches(images: Images, classes: NDArray[np.int64], seed: int) -> Iterator[t
 
 def fit_all(images: Images, seed: int, encode, revision: str) -> dict[str, LayoutBasis]:
     """A basis of each variant; those that see the same copies share their features."""
-    widest = {flag: BasisOptions(standardize=flag) for flag in (False, True)}
     moments = {}
-    for flag, options in widest.items():
-        parts = []
+    for flag in (False, True):
+        options, parts = BasisOptions(standardize=flag), []
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             seeds = np.random.default_rng((seed, start)).integers(2**63, size=(len(part), options.copies)).tolist()
@@ -82,8 +81,8 @@ def random_frames(dataset: Dataset, split: str, geometry: Geometry, limit: int, 
     return [resize_frame(dataset.load(records[i]), geometry) for i in chosen]
 
 
-def measured(kind: str, root: Path, seed: int, options) -> dict[str, tuple[Curves, list[float]]]:
-    """Curves and explained variance of each variant on one dataset, for one random subset of its training images."""
+def measured(kind: str, root: Path, seed: int, options) -> dict[str, Curves]:
+    """Curves of each variant on one dataset, for one random subset of its training images."""
     geometry = Geometry(height=options.height, width=options.width)
     dataset = open_dataset(kind, root)
     assert dataset.taxonomy is not None

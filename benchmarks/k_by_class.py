@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from layout_fidelity import BATCH, features_of, read, train_probe
+from layout_fidelity import BATCH, features_of, layouts_of, read, train_probe
 from measuring import command_line
 from numpy.typing import NDArray
 
@@ -78,7 +78,7 @@ def main() -> None:
     probe = train_probe(features_of(lumen.backbone, images), np.stack(labels), len(names))
     images, labels, captions = read(options.dataset, options.root, "val", geometry, options.limit)
     truth = np.stack(labels)
-    layouts = lumen.basis.project(features_of(lumen.backbone, images)).half().numpy()
+    layouts = layouts_of(lumen, images)
     groups = {
         "faithful": np.isin(truth, [names.index(name) for name in options.faithful]),
         "free": np.isin(truth, [names.index(name) for name in options.free]),

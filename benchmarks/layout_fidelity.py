@@ -46,6 +46,12 @@ def features_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torc
     return torch.cat([backbone.features(batch) for batch in batches])
 
 
+def layouts_of(lumen: Lumen, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
+    """Layouts `float16 [N, K, h, w]`."""
+    batches = [np.stack(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+    return np.concatenate([lumen.conditioning.maps(batch) for batch in batches])
+
+
 def train_probe(features: torch.Tensor, labels: NDArray[np.uint8], classes: int, steps: int = 600) -> torch.nn.Conv2d:
     """A 1 x 1 convolution from features to classes, trained at label resolution."""
     torch.manual_seed(0)
@@ -97,13 +103,13 @@ def main() -> None:
 
     geometry = Geometry(height=options.height, width=options.width)
     lumen = Lumen.load(options.model, num_steps=options.num_steps, guidance_scale=options.guidance_scale)
-    basis, backbone, base = lumen.basis, lumen.backbone, lumen.sampler.base
+    backbone, base = lumen.backbone, lumen.sampler.base
     classes = len(open_dataset(options.dataset, options.root).taxonomy)
     images, labels, _ = read(options.dataset, options.root, "train", geometry, None)
     probe = train_probe(features_of(backbone, images), np.stack(labels), classes)
 
     images, labels, captions = read(options.dataset, options.root, "val", geometry, options.limit)
-    layouts = basis.project(features_of(backbone, images)).half().numpy()
+    layouts = layouts_of(lumen, images)
     real = score(probe, backbone, images, labels)
     restored = [
         image

@@ -30,5 +30,9 @@ class FusedBackbone:
         self.revision = hashlib.sha256("\0".join(member.revision for member in self.members).encode()).hexdigest()
 
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
-        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]` on the device."""
-        return torch.cat([member.features(images, stride) for member in self.members], dim=1)
+        """Encode RGB images `uint8 [B, H, W, 3]` into `float32 [B, channels, H / stride, W / stride]`.
+
+        The features are on the device of those of the first backbone.
+        """
+        parts = [member.features(images, stride) for member in self.members]
+        return torch.cat([part.to(parts[0].device) for part in parts], dim=1)

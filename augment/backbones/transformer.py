@@ -21,6 +21,7 @@ PROJECTIONS = {"query": ("q_proj", "query"), "key": ("k_proj", "key"), "value": 
 class TransformerBackbone(Encoder):
     """Patch tokens of a layer of a vision transformer, after its final normalisation, or a facet of its attention.
 
+    CLIP and C-RADIO do not normalise their patch tokens at the end: theirs are the output of the layer.
     Class and register tokens are dropped. Patch tokens with an outlying norm (more than four median absolute
     deviations above the image's median) are scaled back to that bound: they carry global state, not the patch. Keys
     and queries are those before a rotary position embedding; their heads are side by side.
@@ -82,7 +83,7 @@ class TransformerBackbone(Encoder):
 
 
 class _StoppedError(Exception):
-    """Ends the forward pass of a model once all that is wanted of it has been computed."""
+    """Ends the forward pass of a model after the last output that is collected."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from augment.layouts.pictures import layout_picture
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Turns of the colour wheel from one class to the next: no two of few classes come near each other.
+# Turns of the colour wheel from one class to the next, so that the colours of few classes are far apart.
 _GOLDEN = 0.618034
 
 

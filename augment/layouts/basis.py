@@ -109,7 +109,8 @@ class LayoutBasis:
             without_position: also suppress what the position in the image explains.
 
         Raises:
-            UserError: `num_components` is more than there are channels, or than vectors to fit on.
+            UserError: `num_components` is more than there are channels, or than vectors to fit on; or features vary
+                so little that `epsilon` is too small.
             NotFinite: the moments hold NaN or infinite values.
         """
         _require_enough(moments.scene, num_components, backbone)
@@ -117,9 +118,14 @@ class LayoutBasis:
         nuisance = moments.appearance + moments.position.explained if without_position else moments.appearance
         channels = len(scene)
         ridge = epsilon * np.trace(scene) / channels * np.eye(channels)
-        _, vectors = scipy.linalg.eigh(
-            scene, nuisance + ridge, subset_by_index=(channels - num_components, channels - 1)
-        )
+        chosen = channels - num_components, channels - 1
+        try:
+            _, vectors = scipy.linalg.eigh(scene, nuisance + ridge, subset_by_index=chosen)
+        except np.linalg.LinAlgError as error:
+            raise UserError(
+                f"an invariant basis of {backbone!r} has no solution at epsilon = {epsilon:g}: its features vary in "
+                "too few directions; give a larger epsilon, more images, or the kind pca"
+            ) from error
         vectors = vectors[:, ::-1].T
         components = _with_positive_sign(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
         variances = np.einsum("kc,cd,kd->k", components, images, components)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # ImageNet's channels, which most backbones expect.
 MEAN, STD = np.array((123.675, 116.28, 103.53), np.float32), np.array((58.395, 57.12, 57.375), np.float32)
-# A channel with less contrast than this, in grey levels, is all noise or empty: it is not stretched any further.
+# A channel with a smaller deviation, in grey levels, holds only noise: it is stretched as if it had this one.
 LEAST_STD = 4.0
 
 

@@ -1,7 +1,7 @@
 """Views: the layouts of photometric copies of an image, for trainings whose target stays the image itself.
 
 A layout keeps some of the colours and the light of its image, and an adapter that can read them there copies them. The
-layout of a copy with other colours and other light does not say how the image looks.
+layout of a copy with other colours and other light does not show them.
 """
 
 from __future__ import annotations

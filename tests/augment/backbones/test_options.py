@@ -102,6 +102,22 @@ def test_a_fusion_has_the_features_of_all_side_by_side(tmp_path: Path) -> None:
     assert fused.revision != load_backbone(" + ".join(reversed(names))).revision
 
 
+class Flat:
+    """A backbone that gives features on a device of its own, as one of the user's may."""
+
+    def __init__(self, device: str) -> None:
+        self.name, self.revision, self.channels, self.device = device, device, 2, device
+
+    def features(self, images: np.ndarray, stride: int = 8) -> torch.Tensor:
+        height, width = images.shape[1] // stride, images.shape[2] // stride
+        return torch.zeros(len(images), 2, height, width, device=self.device)
+
+
+def test_a_fusion_brings_features_to_the_device_of_the_first_backbone() -> None:
+    found = FusedBackbone("a + b", [Flat("meta"), Flat("cpu")]).features(np.zeros((1, 16, 24, 3), np.uint8))
+    assert found.shape == (1, 4, 2, 3) and found.device.type == "meta"
+
+
 def test_a_basis_loads_the_features_that_it_was_fitted_on(tmp_path: Path) -> None:
     save_random_model("dinov3", tmp_path / "model")
     images = np.random.default_rng(0).integers(256, size=(3, 32, 48, 3), dtype=np.uint8)

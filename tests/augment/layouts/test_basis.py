@@ -173,6 +173,16 @@ def test_position_is_suppressed_on_request() -> None:
     assert abs(first[1].components[0, 1]) < 0.5
 
 
+@pytest.mark.parametrize(("varying", "epsilon"), [(1.0, 1e-18), (0.0, 0.3)])
+def test_too_small_an_epsilon_for_features_that_hardly_vary_is_refused(varying: float, epsilon: float) -> None:
+    images = 7 + varying * np.random.default_rng(0).normal(size=(1, 30, 3, 3))
+    moments = SceneMoments.of(images, np.stack([1.1 * images, 0.9 * images]))
+    if not varying:
+        moments = SceneMoments.of(images, images[None])
+    with pytest.raises(UserError, match="give a larger epsilon, more images, or the kind pca"):
+        LayoutBasis.fit_invariant(moments, 3, "net", "r1", epsilon=epsilon)
+
+
 def test_layouts_of_the_invariant_basis_have_unit_variance_on_the_images() -> None:
     moments = scenes(5)
     basis = LayoutBasis.fit_invariant(moments, 4, "net", "r1", epsilon=0.3)

@@ -1,4 +1,4 @@
-"""Curves tell a basis that follows the scene from one that follows its appearance."""
+"""Curves distinguish a basis that follows the scene from one that follows its appearance."""
 
 from __future__ import annotations
 
