@@ -45,9 +45,16 @@ class DiffusionBackbone:
         self.name, self.settings = name, settings
         self.channels = channels_of_block(config, self._block)
         self.patch = self._model.stride * 2 ** level_of(config, self._block)
-        changes = {**settings.changed, "block": self._block, "timestep": self._timestep}
-        self.revision = revision_of(self._model.digest(), changes)
         self._scheduler = DDIMScheduler.from_config(self._model.schedule)
+        changes = {
+            **settings.changed,
+            "block": self._block,
+            "timestep": self._timestep,
+            # Neither is among the weights: how much noise a timestep adds, and to latents of which scale.
+            "signal": float(self._scheduler.alphas_cumprod[self._timestep]),
+            "scaling_factor": self._model.vae.config.scaling_factor,
+        }
+        self.revision = revision_of(self._model.digest(), changes)
         with torch.inference_mode():
             self._prompt = self._model.embed([""])
 

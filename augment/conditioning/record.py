@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from augment.conditioning.conditioning import Conditioning
 
 CONDITIONING_FILE = "conditioning.json"
+# What is recorded of each kind beside kind and channels.
+_RECORDED = {
+    "canny": {"low", "high"},
+    "soft_edge": {"sigma"},
+    "label": {"classes", "ignore_index"},
+    "depth": {"model", "revision"},
+}
 # Where the model of a depth map was loaded from does not matter: its revision does.
 _PLACES = {"model"}
 
@@ -42,6 +49,8 @@ def saved_conditioning(folder: Path) -> Mapping[str, Any]:
         raise UserError(f"{path} is damaged ({error}): restore it, or train the adapter again") from error
     if not known:
         raise UserError(f"{path}: conditioning {facts['kind']!r} is not one of {', '.join(TITLES)}")
+    if missing := sorted(_RECORDED.get(facts["kind"], set()) - set(facts)):
+        raise UserError(f"{path} is damaged (no {', '.join(missing)}): restore it, or train the adapter again")
     found: Mapping[str, Any] = facts
     return found
 

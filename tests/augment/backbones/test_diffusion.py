@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from augment.backbones import load_backbone
 from augment.backbones.diffusion import content_noise
 from augment.backbones.unet_blocks import is_diffusion_model
 from augment.errors import UserError
+from augment.lumen import zoo
 from augment.lumen.diffusion_model import load_diffusion_model
 
 BASE = "lumen-tiny"
@@ -50,6 +53,15 @@ def test_features_do_not_depend_on_the_rest_of_a_batch_or_on_the_call() -> None:
     apart = torch.cat([backbone.features(image[None]) for image in images_of(3)])
     torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(backbone.features(images_of(3)), together, rtol=0, atol=0)
+
+
+def test_another_noise_schedule_of_the_same_weights_is_another_revision(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(zoo.ZOO / BASE, model)
+    assert load_backbone(str(model)).revision == load_backbone(BASE).revision
+    path = model / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "beta_end": 0.02}))
+    assert load_backbone(str(model)).revision != load_backbone(BASE).revision
 
 
 def test_noise_is_that_of_the_image_and_normal() -> None:

@@ -44,6 +44,7 @@ def test_an_adapter_without_a_record_reads_neural_layouts(tmp_path: Path) -> Non
         ("{", "is damaged"),
         ("[]", "is damaged"),
         ('{"kind": "canny"}', "is damaged"),
+        ('{"kind": "canny", "channels": 64, "low": 100}', r"is damaged \(no high\)"),
         ('{"kind": "normals", "channels": 3}', "conditioning 'normals' is not one of layout, canny"),
     ],
 )
