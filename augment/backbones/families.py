@@ -109,7 +109,9 @@ def layer_index(family: Family, config: Any, settings: FeatureOptions) -> int:
         raise UserError(f"its features have no {settings.facet}: give facet=token")
     depth = depth_of(family, config)
     if not -depth <= settings.layer < depth:
-        raise UserError(f"it has no layer {settings.layer}: give one of 0..{depth - 1}, or of {-depth}..-1")
+        raise UserError(
+            f"it has no layer {settings.layer}: set backbone.layer to one of 0..{depth - 1}, or of {-depth}..-1"
+        )
     return settings.layer % depth
 
 

@@ -60,9 +60,13 @@ def _require_member(name: str, settings: FeatureOptions) -> int | None:
     else:
         config = read_model_config(BACKBONE, name, "config.json", BACKBONE_REMEDY)
     try:
-        return channels_of(*read_config(config), settings)
+        family = read_config(config)
     except UserError as error:
         raise UserError(f"{BACKBONE}={name}: {error}: {BACKBONE_REMEDY}") from error
+    try:
+        return channels_of(*family, settings)
+    except UserError as error:
+        raise UserError(f"{BACKBONE}={name}: {error}") from error
 
 
 def _require_blocks(name: str, settings: FeatureOptions) -> int:
@@ -88,7 +92,7 @@ def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
 
     found = LayoutBasis.load(basis)
     lead = f"{BACKBONE}={name}: the basis of generator.adapter was fitted on {found.backbone!r}"
-    remedy = f"set {BACKBONE} to that, or layout.basis=own with adapt.steps"
+    remedy = "use that backbone, or generator.adapter=null layout.basis=own with adapt.steps"
     if channels is not None and channels != len(found.mean):
         raise UserError(f"{lead}, which has {len(found.mean)} channels, and this one has {channels}: {remedy}")
     names = [parse_name(member)[0] for member in split_fusion(name)]

@@ -17,7 +17,7 @@ TITLES = {
     "pca": "the principal components of this dataset",
 }
 _SHOWN_COMPONENTS = 10
-_HEAD = ("k", "variance", "mIoU", "changed", "night", "leak", "leak/cell", "position")
+_HEAD = ("k", "variance %", "mIoU %", "changed %", "night %", "leak R2", "leak/cell R2", "position %")
 NOTES = (
     "variance: of the features that the first k components explain; mIoU: of a linear probe for the classes, on "
     "held-out images; changed, night: the same under nine known changes (mean), and darkened as by night; leak: R2 "
@@ -40,8 +40,14 @@ def curve_lines(curves: Mapping[str, Curves]) -> Iterator[str]:
     if used.points[0].miou is None:
         yield "no ks are recommended, because no measured image has labels"
     else:
-        ks = ", ".join(map(str, recommended_ks(used.points)))
-        yield f"recommended: generate.ks=[{ks}], the smallest that reach 80, 95 and 99 % of the best mIoU; or ks=auto"
+        ks = recommended_ks(used.points)
+        text = ", ".join(map(str, ks))
+        yield (
+            f"recommended: generate.ks=[{text}], the smallest that reach 80, 95 and 99 % of the best mIoU of the first "
+            "basis, each named once; or generate.ks=auto"
+        )
+        if ks[-1] == used.ks[-1]:
+            yield f"the mIoU still grows at k={ks[-1]}, the last: a larger layout.k_max may hold more of the classes"
 
 
 def _rows(curves: Curves) -> Iterator[tuple[str, ...]]:
@@ -72,7 +78,7 @@ def _component_lines(curves: Curves) -> Iterator[str]:
         )
         for index in range(count)
     ]
-    yield from aligned([("component", "position", *curves.shifts), *rows])
+    yield from aligned([("component", "position %", *curves.shifts), *rows])
 
 
 def _percent(share: float | None) -> str:

@@ -32,7 +32,7 @@ from pipeline.stages.generator import adapter_basis, adapter_basis_digest
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.step import contents_of
+from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
 from pipeline.store.layout_format import LayoutFormat
@@ -130,6 +130,16 @@ class FitStep(ArtifactStep):
         if channels is not None and channels < (k_max := self.config.layout.k_max):
             raise UserError(f"layout.k_max={k_max}: backbone.name={name} has {channels} channels; give at most that")
 
+    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
+        """Remark on options of a basis that layouts are not written in."""
+        options = self.config.layout
+        if adapter_basis(self.config) is None or options.fitting() == LayoutOptions().fitting():
+            return []
+        return [
+            "layout: the options of the dataset's own basis change no layout, because layouts are written in that of "
+            "generator.adapter; layout.basis=own with adapt.steps uses its own"
+        ]
+
     def parts(self) -> int:
         """The shards of the training split."""
         return self.job.images.shards_of(self.job.images.counts()[TRAIN_SPLIT])
@@ -215,20 +225,24 @@ def require_revision(backbone: str, found: str, fitted: str) -> None:
 
 
 def basis_facts(own: LayoutBasis, used: LayoutBasis, moments: FeatureMoments) -> dict[str, JSON]:
-    """Variance of this dataset that the first k components explain, of its own basis and of the one used."""
+    """Variance of this dataset that the first k components explain, of its own basis and of the one used.
+
+    The latter is left out where it takes images prepared in another way than those that the moments are of.
+    """
     ks = sorted({1, 5, 10, own.num_components} & set(range(1, own.num_components + 1)))
     explained: Mapping[str, JSON] = {
         name: {str(k): round(basis.explained_variance(k, moments), 4) for k in ks}
         for name, basis in (("own", own), ("used", used))
+        if basis.standardized == own.standardized
     }
-    shares = [f"k={k} {used.explained_variance(k, moments):.0%}" for k in ks]
+    shares = [f"k={k} {own.explained_variance(k, moments):.0%}" for k in ks]
     return {
         "used": "own" if used is own else "adapter",
         "backbone": used.backbone,
         "revision": used.revision,
         "digest": {"own": own.digest, "used": used.digest},
         "explained_variance": explained,
-        "summary": "variance explained: " + ", ".join(shares),
+        "summary": "variance explained by the dataset's own basis: " + ", ".join(shares),
     }
 
 

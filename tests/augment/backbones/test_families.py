@@ -284,7 +284,7 @@ def test_bf16_gives_nearly_the_same_features(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("dinov2", "layer=3", r"has no layer 3: give one of 0..2, or of -3..-1"),
+        ("dinov2", "layer=3", r"has no layer 3: set backbone.layer to one of 0..2, or of -3..-1"),
         ("dinov2", "layer=-4", r"has no layer -4"),
         ("dinov2", "block=1", r"is no diffusion model, .* leave block out, and give a layer"),
         ("convnext", "facet=key", r"have no key: give facet=token"),

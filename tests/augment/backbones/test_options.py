@@ -150,7 +150,10 @@ def test_the_checks_before_a_run_know_diffusion_models_and_fusions() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        (f"{OFFLINE}?layer=12", r"^backbone.name=dinov2-vits14: it has no layer 12: give one of 0..11"),
+        (
+            f"{OFFLINE}?layer=12",
+            r"^backbone.name=dinov2-vits14: it has no layer 12: set backbone.layer to one of 0..11",
+        ),
         ("lumen-tiny?block=7", r"^backbone.name=lumen-tiny: its U-Net has no up block 7"),
         ("lumen-tiny?timestep=1000", r"^backbone.name=lumen-tiny: its noise schedule has no timestep 1000"),
         (f"{OFFLINE} + lumen-tiny?layer=2", r"^backbone.name=lumen-tiny: it is a diffusion model, which has no layer"),

@@ -179,7 +179,10 @@ def test_backbone_that_the_basis_was_not_fitted_on_is_refused(
     [
         (["backbone.layer=9"], "backbone.name=dinov2-vits14?layer=9: the basis of generator.adapter was fitted on"),
         (["backbone.facet=key"], "of another revision"),
-        (["backbone.layer=12"], "backbone.name=dinov2-vits14: it has no layer 12: give one of 0..11, or of -12..-1"),
+        (
+            ["backbone.layer=12"],
+            "backbone.name=dinov2-vits14: it has no layer 12: set backbone.layer to one of 0..11, or of -12..-1",
+        ),
         (["backbone.name=[dinov2-vits14, lumen-tiny]"], "which has 384 channels, and this one has 512"),
         (["backbone.name=lumen-tiny", "backbone.block=3"], "its U-Net has no up block 3: give one of 0..2"),
         (["backbone.name=[dinov2-vits14, lumen-tiny]", "backbone.layer=3"], "in the name of its backbone, as in"),

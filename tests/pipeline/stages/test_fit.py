@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +144,20 @@ def test_more_components_than_channels_are_refused_before_the_run(configure: Con
     with pytest.raises(UserError, match=r"layout.k_max=128: backbone.name=lumen-tiny\?block=2 has 80 channels"):
         run(configure(tmp_path / "space", layout, *overrides), Selection(until="fit"), print)
     assert not (tmp_path / "space").exists()
+
+
+def test_options_of_a_basis_that_no_layout_is_written_in_get_a_remark(configure: Configure, tmp_path: Path) -> None:
+    def remarks(*overrides: str) -> list[str]:
+        return Job(configure(tmp_path / "space", *overrides)).step(FitStep).check([])
+
+    assert remarks() == []
+    assert remarks("layout.basis=own", "layout.basis_kind=pca", "adapt.steps=1") == []
+    [line] = remarks("layout.basis_kind=pca")
+    assert "layout.basis=own" in line
+
+
+def test_variance_is_not_said_of_a_basis_that_takes_other_images(generated: Path) -> None:
+    facts = json.loads((generated / "basis" / "artifact.json").read_text())["facts"]
+    own, used = (LayoutBasis.load(generated / "basis" / name) for name in ("own", "layouts"))
+    assert own.standardized and not used.standardized
+    assert set(facts["explained_variance"]) == {"own"}
