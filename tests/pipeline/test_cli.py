@@ -92,10 +92,11 @@ def test_plan_names_the_workspace_prints_every_stage_and_writes_nothing(
     assert guarded(command) == 0
     first, _, *lines = capsys.readouterr().out.splitlines()
     assert first == f"quickstart in {tmp_path / 'space'}"
-    stages = ["shard", "fit", "extract", "adapt", "generate", "judge", "curate", "compare", "evaluate", "report"]
+    stages = ["shard", "fit", "probe", "extract", "adapt", "generate"]
+    stages += ["judge", "curate", "compare", "evaluate", "report"]
     assert [line.split()[0] for line in lines] == stages
     assert guarded([*command, "--until", "adapt"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == stages[:4]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == stages[:5]
     assert list(tmp_path.iterdir()) == []
 
 

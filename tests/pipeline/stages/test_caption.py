@@ -54,7 +54,7 @@ def test_run_with_a_model_prompts_with_its_captions(tmp_path: Path, configure: C
     assert found.faults == []
     lines: list[str] = []
     run(config, Selection(until="generate"), lines.append)
-    assert [line.split()[1] for line in lines[1:]] == ["done"] * 6
+    assert [line.split()[1] for line in lines[1:]] == ["done"] * 7
     with pytest.raises(UserError, match=r"captions.*--redo generate"):
         run(configure(space, *few), Selection(until="generate"), print)
 

@@ -129,7 +129,7 @@ def test_second_run_changes_nothing(copied: Path, configure: Configure) -> None:
     run(configure(copied), Selection(until="generate"), lines.append)
     assert files(copied) == before
     assert [line.split() for line in lines[1:]] == [
-        [stage, "done"] for stage in ("shard", "fit", "extract", "adapt", "generate")
+        [stage, "done"] for stage in ("shard", "fit", "probe", "extract", "adapt", "generate")
     ]
 
 
