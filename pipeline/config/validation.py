@@ -40,7 +40,10 @@ def _of_branches_meant(errors: Sequence[Any]) -> list[Any]:
     """The errors without those of members of a union that the value is not meant for: another member got further."""
 
     def within(error: Any, other: Any) -> bool:
-        return _keys(other)[: len(_keys(error))] == _keys(error)
+        own, found = _keys(error), _keys(other)
+        # A word that would be right for the same value is worth naming.
+        deeper = len(found) > len(own) or error["type"] != "literal_error"
+        return deeper and found[: len(own)] == own
 
     further = [error for error in errors if error["type"] not in _OTHER_KIND]
     return [
