@@ -46,7 +46,7 @@ def curve_chart(curves: Mapping[str, Curves]) -> str:
 
     # Identifiers in the document are random without a salt.
     with rc_context({"svg.hashsalt": "lumen", "font.size": 9, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(11, 3.4), layout="constrained")
+        figure = Figure(figsize=(13, 4), layout="constrained")
         panels = figure.subplots(1, len(_PANELS))
         for panel, (title, lines) in zip(panels, _PANELS.items(), strict=True):
             for colour, (basis, found) in zip(_COLOURS, curves.items(), strict=False):
@@ -59,7 +59,8 @@ def curve_chart(curves: Mapping[str, Curves]) -> str:
             panel.set_ylim(bottom=0)
             panel.grid(alpha=0.3)
             if panel.lines:
-                panel.legend(fontsize=7, handlelength=3)
+                # Below the panel, where it covers no curve.
+                panel.legend(fontsize=7, handlelength=3, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
         document = io.StringIO()
         figure.savefig(document, format="svg", metadata={"Date": None})
     return document.getvalue()
