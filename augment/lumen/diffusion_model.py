@@ -73,9 +73,13 @@ class DiffusionModel:
         Raises:
             NotFinite: latents or images hold NaN or infinite values.
         """
-        require_finite(latents, "the latents")
+        return to_pixels(self.decode_pixels(require_finite(latents, "the latents")))
+
+    def decode_pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """The same as pixels `float [B, 3, H, W]`, about -1..1; gradients flow."""
         unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
-        return to_pixels(self.vae.decode(unscaled.to(self.vae.dtype)).sample)
+        decoded: torch.Tensor = self.vae.decode(unscaled.to(self.vae.dtype)).sample
+        return decoded
 
     @cached_property
     def prompt_limit(self) -> PromptLimit:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from augment.layouts.options import BasisOptions
+from augment.lumen.training.objective_options import ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every", "validation_images"}
 
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
@@ -64,11 +65,21 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    objective: ObjectiveOptions = ObjectiveOptions()
+    validation_images: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and for "
+        "several k, whenever a sample grid is written; 0 measures none",
+    )
 
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
-        return {name: value for name, value in super().semantic.items() if name != "k_regions" or value}
+        values = super().semantic
+        values["objective"] = self.objective.model_dump(exclude_defaults=True)
+        return {name: value for name, value in values.items() if name not in ("k_regions", "objective") or value}
 
 
 class ScratchOptions(TrainerOptions):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from augment.conditioning import LAYOUT
 from augment.layouts.views import choose_views
-from augment.lumen.training.adapter_training import write_samples
+from augment.lumen.training.adapter_training import shown_ks, write_samples
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.examples import Example
 from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
@@ -143,9 +144,12 @@ def train_diffusion(
         )
         return {"denoising": denoising_loss(base, adapter, schedule, batch, with_adapter.to(device))}
 
+    ks = shown_ks(adapter.config.num_components, LAYOUT)
+
     def sample(step: int) -> None:
         for index, examples in enumerate(shown):
-            write_samples(base, adapter, examples, folder / "samples" / f"{step:06d}-{index}.png", options.precision)
+            path = folder / "samples" / f"{step:06d}-{index}.png"
+            write_samples(base, adapter, examples, ks, path, options.precision)
         adapter.train()
 
     trainer = Trainer(modules, options, folder, device, options.precision, seed, options.cooldown)

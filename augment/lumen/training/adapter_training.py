@@ -15,7 +15,8 @@ from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
+from augment.lumen.training.validation import Validation
 from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
     from augment.lumen.options import AdaptOptions
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.lumen.training.examples import Example, Examples
     from augment.progress import OnStep
 
@@ -41,6 +43,8 @@ def train_adapter(
     precision: str = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
+    consistency: LayoutConsistency | None = None,
+    held_out: Examples = (),
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
@@ -57,6 +61,8 @@ def train_adapter(
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
+        consistency: what `options.objective.consistency` weighs.
+        held_out: examples for a validation loss, which is measured whenever a grid is written.
 
     Raises:
         UserError: views are to be trained on, and the examples have none.
@@ -68,7 +74,7 @@ def train_adapter(
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
-    ordered = conditioning == LAYOUT
+    ordered, objective = conditioning == LAYOUT, options.objective
     cache: dict[int, Tensor] = {}
 
     @torch.no_grad()
@@ -82,43 +88,58 @@ def train_adapter(
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
         picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
         items = [examples[pick] for pick in picks]
-        ks = [sample_k(generator, len(items[0].layout), ordered=ordered) for _ in items]
-        used = components_used(generator, ks, items[0].layout.shape, options.k_regions, ordered=ordered)
+        ks = [sample_k(generator, len(items[0].layout), objective, ordered=ordered) for _ in items]
+        shape = items[0].layout.shape
+        used = components_used(generator, ks, shape, options.k_regions, objective, ordered=ordered)
         most = used.reshape(len(used), -1).max(axis=1).tolist()
-        captions = drop_captions([item.caption for item in items], most, generator)
+        captions = drop_captions([item.caption for item in items], most, generator, objective)
         # After all other random choices, which are the same with and without views.
         chosen = choose_views(len(items), views, share, generator)
         layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
         layout = torch.from_numpy(layouts).float().to(base.device)
         batch = Batch(latents(picks, items), layout, torch.from_numpy(used).to(base.device), captions)
-        return {"denoising": denoising_loss(base, adapter, schedule, batch)}
+        prediction = predict(base, adapter, schedule, batch, *random_noise(schedule, batch.latents))
+        terms = {"denoising": prediction.loss(objective.min_snr_gamma)}
+        if consistency is not None:
+            terms["consistency"] = objective.consistency * consistency(base, batch, prediction)
+        return terms
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
-    def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+    ks = shown_ks(adapter.config.num_components, conditioning)
+
+    def sample(step: int) -> dict[str, float] | None:
+        write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
+        return found
 
     Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
     adapter.eval().requires_grad_(False)
+
+
+def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, ...]:
+    """The numbers of components that grids and validation show: 0 and all, and of neural layouts 1 and 5."""
+    between = {1, min(5, num_components)} if conditioning == LAYOUT else set()
+    return tuple(sorted({0, num_components} | between))
 
 
 def write_samples(
     base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Sequence[Example],
+    ks: Sequence[int],
     path: Path,
     precision: str,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
+    """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
-    components: int = adapter.config.num_components
-    between = {1, min(5, components)} if conditioning == LAYOUT else set()
-    for k in sorted({0, components} | between):
+    for k in ks:
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
 
+    Sample = Callable[[int], Mapping[str, float] | None]
     Losses = Callable[[int, np.random.Generator], Mapping[str, Tensor]]
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -82,13 +83,14 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    def run(self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None = None) -> None:
+    def run(self, losses: Losses, on_step: OnStep, sample: Sample | None = None) -> None:
         """Take the remaining steps, then load the averaged weights into the modules.
 
         Args:
             losses: (step, generator) -> named scalar losses; their sum is minimised.
             on_step: called after every step, with the losses of that step.
-            sample: called every `sample_every` steps and at the end, while the averaged weights are loaded.
+            sample: called every `sample_every` steps and at the end, while the averaged weights are loaded; may
+                return scalars to log.
 
         Raises:
             UserError: the loss or its gradient is not finite.
@@ -105,7 +107,7 @@ class Trainer:
         return options.learning_rate * warm * cool
 
     def _run(
-        self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None, add_scalars: AddScalars
+        self, losses: Losses, on_step: OnStep, sample: Sample | None, add_scalars: AddScalars
     ) -> None:
         options = self.options
         started, first = time.monotonic(), self.step
@@ -117,12 +119,13 @@ class Trainer:
             last = self.step == options.steps
             if self.step % options.log_every == 0 or last:
                 self._record(rate, add_scalars)
+            # Before the checkpoint: a run that is killed in between measures the same again.
+            if sample and (self.step % options.sample_every == 0 or last):
+                self._record_scalars(self._with_average(sample), add_scalars)
             overdue = time.monotonic() - saved > 60 * options.checkpoint_minutes
             if self.step % options.checkpoint_every == 0 or overdue:
                 self._save()
                 saved, saved_step = time.monotonic(), self.step
-            if sample and (self.step % options.sample_every == 0 or last):
-                self._with_average(sample)
         if saved_step < self.step:
             self._save()
 
@@ -153,11 +156,11 @@ class Trainer:
             f"learning_rate than {self.options.learning_rate}"
         )
 
-    def _with_average(self, sample: Callable[[int], None]) -> None:
+    def _with_average(self, sample: Sample) -> Mapping[str, float] | None:
         self._swap()
         try:
             with torch.no_grad():
-                sample(self.step)
+                return sample(self.step)
         finally:
             self._swap()
 
@@ -173,11 +176,20 @@ class Trainer:
         """Write the mean losses since the last row to the loss log and for TensorBoard."""
         means = {key: sum(values[key] for values in self._recent) / len(self._recent) for key in self._recent[0]}
         self._recent = []
-        row = {"step": self.step, **{key: round(value, 5) for key, value in means.items()}}
-        with (self.folder / LOSSES).open("a") as file:
-            file.write(json.dumps({**row, "steps_per_second": round(rate, 3)}) + "\n")
+        rounded = {key: round(value, 5) for key, value in means.items()}
+        self._write_row({**rounded, "steps_per_second": round(rate, 3)})
         scalars = {f"loss/{key}": value for key, value in means.items()}
         add_scalars(self.step, {**scalars, "learning_rate": self.rate(self.step - 1), "steps_per_second": rate})
+
+    def _record_scalars(self, scalars: Mapping[str, float] | None, add_scalars: AddScalars) -> None:
+        """Write a row of its own to the loss log, and for TensorBoard."""
+        if scalars:
+            self._write_row({key: round(value, 6) for key, value in scalars.items()})
+            add_scalars(self.step, scalars)
+
+    def _write_row(self, values: Mapping[str, float]) -> None:
+        with (self.folder / LOSSES).open("a") as file:
+            file.write(json.dumps({"step": self.step, **values}) + "\n")
 
     def _save(self) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one."""
