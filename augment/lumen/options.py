@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from augment.layouts.options import BasisOptions
-from augment.lumen.training.objective_options import ObjectiveOptions
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
@@ -65,13 +65,13 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
-    objective: ObjectiveOptions = ObjectiveOptions()
+    objective: ObjectiveOptions = DEFAULT_OBJECTIVE
     validation_images: int = Field(
         default=32,
         ge=0,
         le=10_000,
-        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and for "
-        "several k, whenever a sample grid is written; 0 measures none",
+        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and "
+        "for several k, whenever a sample grid is written; 0 measures none",
     )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +15,7 @@ from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
 from augment.prompts import Prompt
+from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
@@ -34,7 +35,7 @@ from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
-from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
@@ -47,6 +48,7 @@ from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
     from augment.lumen.prompt_limit import PromptLimit
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.lumen.training.examples import Example
     from augment.progress import OnStep
 
@@ -92,6 +94,11 @@ class AdaptStep(ArtifactStep):
     def check_settings(self) -> None:
         """Check that the adapter to start from reads the conditioning."""
         start_adapter(self.config)
+        if self.config.adapt.objective.consistency and not is_layout(self.config):
+            raise UserError(
+                f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
+                "none: set it to 0"
+            )
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Remark on views of layouts that no training uses."""
@@ -155,13 +162,21 @@ class AdaptStep(ArtifactStep):
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
             load_conditioning=None if used else load_other(self.job),
+            backbone=self.config.backbone.reference,
             **self.for_training,
         )
-        units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
-        keys = tuple(key for unit in units for key in unit.keys)
+        shards = keys_by_shard(self.job.step(ExtractStep).store)
+        keys = tuple(key for unit in training_units(shards) for key in unit.keys)
+        task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
+
+    def held_out_keys(self, shards: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Keys of the images for the validation loss, spread evenly over the split of `evaluate.split`."""
+        count, split = self.config.adapt.validation_images, self.config.evaluate.split
+        keys = [key for name, found in shards.items() if split_of(name) == split for key in found]
+        return tuple(thinned(keys, count)) if count else ()
 
 
 def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
@@ -233,6 +248,8 @@ class Adapt:
         classes: names of the train ids, for captions of images of which nothing else is known.
         conditioning: kind of what the adapter reads.
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
+        backbone: of the layouts, for `options.objective.consistency`.
+        held_out: keys of samples for a validation loss.
     """
 
     base: str
@@ -249,6 +266,8 @@ class Adapt:
     classes: tuple[str, ...] = ()
     conditioning: ConditioningKind = LAYOUT
     load_conditioning: LoadConditioning | None = None
+    backbone: str = ""
+    held_out: tuple[str, ...] = ()
     name: str = "adapt"
 
     def setup(self) -> None:
@@ -271,7 +290,9 @@ class Adapt:
             adapter = LayoutControlNet.from_base(base.unet, self.num_components)
         else:
             adapter = load_adapter(Path(self.adapter))
-        examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
+        examples, held_out = (
+            StoredExamples(self.source, keys, self.classes, base.prompt_limit) for keys in (unit.keys, self.held_out)
+        )
         train_adapter(
             base,
             adapter,
@@ -282,6 +303,8 @@ class Adapt:
             self.precision,
             self.seed,
             self.conditioning,
+            self.consistency(),
+            held_out,
         )
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
@@ -296,3 +319,15 @@ class Adapt:
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.unlink()
         return len(unit.keys)
+
+    def consistency(self) -> LayoutConsistency | None:
+        """The reward that the options weigh, with the backbone of the layouts."""
+        from augment.backbones import load_backbone
+        from augment.layouts.basis import LayoutBasis
+        from augment.lumen.training.consistency import LayoutConsistency
+
+        options = self.options.objective
+        if not options.consistency or self.basis is None:
+            return None
+        backbone, basis = load_backbone(self.backbone, self.device), LayoutBasis.load(Path(self.basis))
+        return LayoutConsistency.of(backbone, basis, options.consistency_below)

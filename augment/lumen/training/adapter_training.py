@@ -16,8 +16,8 @@ from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
 from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
-from augment.lumen.training.validation import Validation
 from augment.lumen.training.trainer import Trainer
+from augment.lumen.training.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.lumen.training.objective_options import ObjectiveOptions
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.lumen.training.trainer import log_uniform_int
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_REGIONS = 4
 def sample_k(
     generator: np.random.Generator,
     num_components: int,
-    options: ObjectiveOptions = ObjectiveOptions(),
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
     *,
     ordered: bool = True,
 ) -> int:
@@ -41,7 +41,7 @@ def components_used(
     ks: Sequence[int],
     shape: tuple[int, ...],
     share: float,
-    options: ObjectiveOptions = ObjectiveOptions(),
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
     *,
     ordered: bool = True,
 ) -> NDArray[np.int64]:
@@ -74,7 +74,7 @@ def drop_captions(
     captions: Sequence[str],
     ks: Sequence[int],
     generator: np.random.Generator,
-    options: ObjectiveOptions = ObjectiveOptions(),
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
 ) -> list[str]:
     """Empty some captions, most of those without a layout: guidance compares with a sample that has neither.
 

@@ -45,8 +45,8 @@ class LayoutConsistency:
         """
         if not isinstance(backbone, PixelBackbone):
             raise UserError(
-                f"adapt.objective.consistency: no gradients flow through backbone {backbone.name!r}: set it to 0, or take "
-                "a backbone that encodes pixels, such as one of DINOv2"
+                f"adapt.objective.consistency: no gradients flow through backbone {backbone.name!r}: set it to 0, or "
+                "take a backbone that encodes pixels, such as one of DINOv2"
             )
         return cls(backbone, basis, below)
 

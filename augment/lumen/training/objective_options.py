@@ -16,8 +16,8 @@ class ObjectiveOptions(Options):
 
     min_snr_gamma: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="bound on the signal-to-noise ratio that weighs a noise level, 5 in the paper of min-SNR; null weighs "
-        "all alike. Of a velocity without any signal the weight is 0, so night scenes are learnt worse",
+        description="bound on the signal-to-noise ratio that weighs a noise level, 5 in the paper of min-SNR; null "
+        "weighs all alike. Of a velocity without any signal the weight is 0, so night scenes are learnt worse",
     )
     layout_dropout: Share = Field(default=0.1, description="share of the samples without a layout (k = 0)")
     all_components: Share = Field(
@@ -30,9 +30,12 @@ class ObjectiveOptions(Options):
     consistency: float = Field(
         default=0,
         ge=0,
-        description="weight of the layout that the predicted image has, compared with the one it was to have; 0 is off. "
-        "A step takes about twice the time and memory, as it decodes images and encodes them with the backbone",
+        description="weight of the layout that the predicted image has, compared with the one it was to have; 0 is "
+        "off. A step takes about twice the time and memory, as it decodes images and encodes them with the backbone",
     )
     consistency_below: Share = Field(
         default=0.3, description="noise levels up to which it counts, as a share of all: above, the image is a blur"
     )
+
+
+DEFAULT_OBJECTIVE = ObjectiveOptions()

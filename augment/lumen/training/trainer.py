@@ -106,9 +106,7 @@ class Trainer:
         cool = min(1.0, (options.steps - step) / max(1.0, self.cooldown * options.steps))
         return options.learning_rate * warm * cool
 
-    def _run(
-        self, losses: Losses, on_step: OnStep, sample: Sample | None, add_scalars: AddScalars
-    ) -> None:
+    def _run(self, losses: Losses, on_step: OnStep, sample: Sample | None, add_scalars: AddScalars) -> None:
         options = self.options
         started, first = time.monotonic(), self.step
         saved, saved_step = started, first

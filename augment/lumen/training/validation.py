@@ -67,9 +67,8 @@ class Validation:
         errors = dict.fromkeys(self.ks, 0.0)
         for level in range(LEVELS):
             step = int((level + 0.5) * count / LEVELS)
-            noises = [
-                np.random.default_rng((index, level)).standard_normal(latents.shape[1:], np.float32) for index in indexes
-            ]
+            seeds = [(index, level) for index in indexes]
+            noises = [np.random.default_rng(seed).standard_normal(latents.shape[1:], np.float32) for seed in seeds]
             noise = torch.from_numpy(np.stack(noises)).to(device)
             steps = torch.full((len(items),), step, device=device)
             for k in self.ks:
