@@ -101,6 +101,11 @@ class Encoder:
         return found
 
     @property
+    def encodings(self) -> int:
+        """How often each image is encoded: unchanged, under every change, and in every way of preparing it."""
+        return (2 + len(self.changes)) * len(self._preparing)
+
+    @property
     def _preparing(self) -> dict[bool, LayoutBasis]:
         """A basis for each way in which images are prepared: they are encoded once for all bases that share it."""
         return {basis.standardized: basis for basis in self.bases.values()}
