@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     Leak = dict[str, float]
     Read = tuple[NDArray[np.floating], NDArray[np.float64]]
 
+# What the bases of a run are called in tables, by their folders in its basis.
+TITLES: Mapping[str, str] = {
+    "layouts": "the basis that layouts are written in",
+    "own": "the basis fitted on this dataset",
+    "pca": "the principal components of this dataset",
+}
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
 _VARIED = "varied"

@@ -131,11 +131,17 @@ class ProbeStep(ArtifactStep):
         """Check that there will be ks to recommend.
 
         Raises:
-            UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
+            UserError: training or held-out images have no labels, no held-out split is named, or the conditioning has
+                no components.
         """
-        self._require_in_run()
-        if self.job.images.taxonomy is None:
+        images = self.job.images
+        # A set without labels has no split to name either.
+        if is_layout(self.config) and images.taxonomy is None:
             raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {_REMEDY}")
+        self._require_in_run()
+        for split in () if images.is_rendered else (TRAIN_SPLIT, held_out(self.job)):
+            if all(record.label is None for record in images.candidates[split]):
+                raise UserError(f"generate.ks=auto: no image of {split!r} has a label to choose by: {_REMEDY}")
 
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.

@@ -130,6 +130,14 @@ def test_automatic_ks_follow_curves_that_are_made_again(copied: Path, configure:
         assert job.step(GenerateStep).ks == (best,)
 
 
+def test_the_plan_says_how_many_ks_it_counts(copied: Path, configure: Configure) -> None:
+    step = Job(configure(copied, "generate.ks=auto")).step(GenerateStep)
+    assert step.remark() == f"generate: generate.ks=auto takes {list(step.ks)}, by the curves in the workspace"
+    shutil.rmtree(copied / "curves")
+    assert step.remark().startswith("generate: counted for 3 ks, the most that generate.ks=auto takes")
+    assert not Job(configure(copied)).step(GenerateStep).remark()
+
+
 def test_automatic_ks_are_refused_in_a_line_where_the_run_measures_nothing(copied: Path, configure: Configure) -> None:
     shutil.rmtree(copied / "curves")
     config = configure(copied, "generate.ks=auto", "evaluate.split=null")
