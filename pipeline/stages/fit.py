@@ -319,7 +319,7 @@ class FitMoments:
 
         keys, images = batch
         seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
-        return scene_views(images, seeds, self.options)
+        return list(scene_views(images, seeds, self.options))
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""
