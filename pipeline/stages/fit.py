@@ -16,7 +16,7 @@ from augment.backbones import OFFLINE_DINOV2
 from augment.backbones.options import parse_name, split_fusion
 from augment.errors import NotFinite, UserError
 from augment.import_path import is_import_path
-from augment.layouts.options import BasisOptions
+from augment.layouts.options import INVARIANT_ONLY, BasisOptions
 from augment.lumen import zoo
 from augment.options import Positive
 from augment.stride import STRIDE
@@ -80,7 +80,7 @@ class LayoutOptions(BasisOptions):
 
     def fitting(self) -> dict[str, JSON]:
         """The options that the dataset's own basis depends on, but for `k_max`."""
-        unused = {"copies", "epsilon", "without_position"} if self.basis_kind == "pca" else set()
+        unused = INVARIANT_ONLY if self.basis_kind == "pca" else set()
         return self.model_dump(mode="json", include={*BasisOptions.model_fields, "fit_images"} - unused)
 
 
