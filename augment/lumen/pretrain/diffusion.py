@@ -13,16 +13,11 @@ import numpy as np
 import torch
 
 from augment.layouts.views import choose_views
-from augment.lumen.adapter_training import (
-    Batch,
-    Example,
-    denoising_loss,
-    drop_captions,
-    sample_k,
-    training_schedule,
-    write_samples,
-)
-from augment.lumen.trainer import Trainer
+from augment.lumen.training.adapter_training import write_samples
+from augment.lumen.training.choices import drop_captions, sample_k
+from augment.lumen.training.examples import Example
+from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

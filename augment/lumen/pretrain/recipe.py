@@ -20,12 +20,12 @@ from augment.layouts.moments import SceneMoments
 from augment.layouts.views import view_layouts
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.adapter_training import Example
 from augment.lumen.diffusion_model import DiffusionModel, autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
-from augment.lumen.trainer import LOSSES
+from augment.lumen.training.examples import Example
+from augment.lumen.training.trainer import LOSSES
 from augment.progress import TrainingStep
 from augment.prompts import SUBJECTS, TIMES_OF_DAY, WEATHERS, Prompt, caption, of_attributes
 

@@ -13,7 +13,8 @@ from augment.errors import NotFinite, UserError
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.grids import to_pixels
-from augment.lumen.layout_sampler import LayoutSampler, Request
+from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.request import Request
 from tests.pipeline.small_models import save_small_base
 
 K = 4

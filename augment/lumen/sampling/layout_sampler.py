@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from augment.errors import UserError
 from augment.lumen.diffusion_model import DiffusionModel, autocast
+from augment.lumen.sampling.denoiser import NO_GUIDANCE, Denoiser
+from augment.lumen.sampling.request import require_k, stacked_ks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,27 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.sampling.request import Request
 
 PROMPTS_KEPT = 1024
-
-
-@dataclass(frozen=True)
-class Request:
-    """One image to paint.
-
-    Attributes:
-        layout: `float16 [K, h, w]`.
-        k: leading components to follow, 0..K, or those to follow in each cell, `int [h, w]`.
-        prompt: what to paint.
-        seed: of its noise, 0..2**63 - 1.
-        negative_prompt: guidance steers away from it.
-    """
-
-    layout: NDArray[np.float16]
-    k: int | NDArray[np.integer]
-    prompt: str
-    seed: int
-    negative_prompt: str = ""
 
 
 class LayoutSampler:
@@ -82,28 +64,24 @@ class LayoutSampler:
         """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
-            _require_k(request, limit)
+            require_k(request, limit)
         device = self.base.device
         with autocast(device, self.precision):
-            layout, k, text = self._conditions(requests)
+            denoise = Denoiser(self.base, self.adapter, self.guidance_scale, *self._conditions(requests))
             latents = torch.stack([self._noise(request) for request in requests]).to(device)
             self._scheduler.set_timesteps(self.num_steps, device=device)
             for timestep in self._scheduler.timesteps:
-                prediction = self._predict(latents, timestep, layout, k, text)
+                prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
                 latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
             return list(self.base.decode(latents))
-
-    @property
-    def _guided(self) -> bool:
-        return self.guidance_scale != 1.0
 
     def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
-        k = _stacked_ks(requests).to(device)
+        k = stacked_ks(requests).to(device)
         text = torch.stack([self._embed(request.prompt) for request in requests])
-        if not self._guided:
+        if self.guidance_scale == NO_GUIDANCE:
             return layout, k, text
         negative = torch.stack([self._embed(request.negative_prompt) for request in requests])
         return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), torch.cat([negative, text])
@@ -121,39 +99,3 @@ class LayoutSampler:
         shape = (self.base.unet.config.in_channels, rows, columns)
         # torch's CPU generator uses only the low 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))
-
-    def _predict(
-        self,
-        latents: torch.Tensor,
-        timestep: torch.Tensor,
-        layout: torch.Tensor,
-        k: torch.Tensor,
-        text: torch.Tensor,
-    ) -> torch.Tensor:
-        inputs = self._scheduler.scale_model_input(torch.cat([latents] * (len(layout) // len(latents))), timestep)
-        steps = timestep.expand(len(inputs))
-        down, middle = self.adapter(inputs, steps, text, layout, k)
-        output = self.base.unet(
-            inputs, steps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
-        ).sample
-        if not self._guided:
-            return output
-        free, bound = output.float().chunk(2)
-        return free + self.guidance_scale * (bound - free)
-
-
-def _require_k(request: Request, limit: int) -> None:
-    """Raise UserError if a k of the request is not in 0..`limit`, or there is not one for each cell."""
-    ks, grid = np.asarray(request.k), request.layout.shape[1:]
-    if ks.ndim and ks.shape != grid:
-        raise UserError(f"k has {ks.shape} cells and the layout {grid}: give one k for each cell, or one for all")
-    if wrong := [int(k) for k in (ks.min(), ks.max()) if not 0 <= k <= limit]:
-        raise UserError(f"k = {wrong[0]}: the adapter and its layouts hold 0..{limit} components")
-
-
-def _stacked_ks(requests: Sequence[Request]) -> torch.Tensor:
-    """The ks `int64 [B]` of the requests, or `int64 [B, h, w]` if one of them has a k for each cell."""
-    if all(np.ndim(request.k) == 0 for request in requests):
-        return torch.tensor([int(request.k) for request in requests])
-    cells = [np.broadcast_to(np.asarray(request.k, np.int64), request.layout.shape[1:]) for request in requests]
-    return torch.from_numpy(np.stack(cells))
