@@ -15,7 +15,7 @@ from augment.stride import STRIDE
 if TYPE_CHECKING:
     from augment.backbones.backbone import Backbone
     from augment.layouts.basis import LayoutBasis
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.training.objective import Batch, Prediction
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from augment.lumen.diffusion_model import autocast
+from augment.lumen.precision import autocast
 from augment.lumen.training.objective import Batch, predict
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffusers import DDPMScheduler
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.training.examples import Examples
 
 # Noise levels of each image, evenly spaced.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.layouts.standardization import MEAN, STD, standardized
+from augment.layouts.standardization import MEAN, STD, standardized, standardized_pixels
 
 GAINS = st.tuples(*[st.floats(0.7, 1.4)] * 3)
 
