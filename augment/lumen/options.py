@@ -11,6 +11,10 @@ from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
 REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+# Those that change nothing but memory, speed and the order of sums.
+MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
+
+OptimizerName = Literal["adamw", "adamw8bit"]
 
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
@@ -64,11 +68,32 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    micro_batch: Positive | None = Field(
+        default=None,
+        description="samples that go through the model together in one worker; the gradients of a batch are added up. "
+        "Fewer take less memory; null takes all of the worker's samples at once",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute activations a second time in the backward pass; takes about half the memory and a quarter "
+        "more time",
+    )
+    optimizer: OptimizerName = Field(
+        default="adamw",
+        description="adamw8bit keeps the moments of AdamW in 8 bits instead of 32; it needs the package bitsandbytes",
+    )
+    ema_every: Positive = Field(
+        default=1,
+        description="steps between changes of the averaged weights, which are kept in the memory of the machine; on a GPU, "
+        "10 save the time of copying the weights at each step",
+    )
 
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
-        return {name: value for name, value in super().semantic.items() if name != "k_regions" or value}
+        defaults = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1}
+        kept = {name: value for name, value in super().semantic.items() if name not in MEMORY_KEYS}
+        return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 
 class ScratchOptions(TrainerOptions):

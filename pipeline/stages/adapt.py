@@ -259,7 +259,7 @@ class Adapt:
         from augment.lumen.adapter import LayoutControlNet, load_adapter
         from augment.lumen.diffusion_model import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
-        from augment.lumen.training.trainer import CHECKPOINT
+        from augment.lumen.training.checkpoint import CHECKPOINT
 
         folder = Path(self.folder)
         checkpoint = folder / TRAINING / CHECKPOINT

@@ -15,8 +15,9 @@ from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
-from augment.lumen.training.trainer import Trainer
+from augment.lumen.training.objective import Batch, denoising_loss, random_noise, training_schedule
+from augment.lumen.training.group import Group
+from augment.lumen.training.trainer import Part, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
     from augment.lumen.options import AdaptOptions
+    from augment.lumen.training.checkpoint import Checkpoint
     from augment.lumen.training.examples import Example, Examples
     from augment.progress import OnStep
 
@@ -41,6 +43,9 @@ def train_adapter(
     precision: str = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
+    *,
+    group: Group = Group(),  # noqa: B008 - it is frozen
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
@@ -57,11 +62,20 @@ def train_adapter(
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
+        group: the processes that train together, at most one for each sample of a batch. The adapter of rank 0 gets the
+            averaged weights.
+        checkpoint: where the checkpoint is kept; None is in `folder`.
 
     Raises:
-        UserError: views are to be trained on, and the examples have none.
+        PeerLost: another process of the group has ended.
+        UserError: there are more processes than samples in a batch; or views are to be trained on, and the examples have none.
     """
+    if group.size > options.batch_size:
+        raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")
     adapter.to(base.device).train().requires_grad_(True)
+    if options.gradient_checkpointing:
+        for module in (adapter.controlnet, base.unet):
+            module.enable_gradient_checkpointing()
     schedule = training_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:
@@ -70,6 +84,8 @@ def train_adapter(
         )
     ordered = conditioning == LAYOUT
     cache: dict[int, Tensor] = {}
+    rows = group.rows(options.batch_size)
+    components, *grid = examples[0].layout.shape
 
     @torch.no_grad()
     def latents(picks: Sequence[int], items: Sequence[Example]) -> Tensor:
@@ -79,19 +95,38 @@ def train_adapter(
             cache.update(zip(fresh, encoded.half().cpu(), strict=True))
         return torch.stack([cache[pick].float() for pick in picks]).to(base.device)
 
-    def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
-        picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
-        items = [examples[pick] for pick in picks]
-        ks = [sample_k(generator, len(items[0].layout), ordered=ordered) for _ in items]
-        used = components_used(generator, ks, items[0].layout.shape, options.k_regions, ordered=ordered)
-        most = used.reshape(len(used), -1).max(axis=1).tolist()
-        captions = drop_captions([item.caption for item in items], most, generator)
+    def parts(_step: int, generator: np.random.Generator) -> list[Part]:
+        """The parts of this process. Every process makes the choices of the whole batch, and keeps its own."""
+        count = options.batch_size
+        picks = [int(pick) for pick in generator.integers(len(examples), size=count)]
+        ks = [sample_k(generator, components, ordered=ordered) for _ in picks]
+        used = components_used(generator, ks, (components, *grid), options.k_regions, ordered=ordered)
+        most = used.reshape(count, -1).max(axis=1).tolist()
+        captioned = drop_captions(["captioned"] * count, most, generator)
         # After all other random choices, which are the same with and without views.
-        chosen = choose_views(len(items), views, share, generator)
-        layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
-        layout = torch.from_numpy(layouts).float().to(base.device)
-        batch = Batch(latents(picks, items), layout, torch.from_numpy(used).to(base.device), captions)
-        return {"denoising": denoising_loss(base, adapter, schedule, batch)}
+        chosen = choose_views(count, views, share, generator)
+        own = [picks[row] for row in rows]
+        items = [examples[pick] for pick in own]
+        layouts = np.stack([item.layout_of(chosen[row]) for row, item in zip(rows, items, strict=True)])
+        clean = latents(own, items)
+        noise, levels = random_noise(schedule, clean.new_empty(count, *clean.shape[1:]))
+        mine = slice(rows.start, rows.stop)
+        batch = Batch(
+            clean,
+            torch.from_numpy(layouts).float().to(base.device),
+            torch.from_numpy(used[mine]).to(base.device),
+            [item.caption if captioned[row] else "" for row, item in zip(rows, items, strict=True)],
+            noise[mine],
+            levels[mine],
+        )
+        size = options.micro_batch or len(rows)
+        return [part_of(batch.of(slice(start, start + size))) for start in range(0, len(rows), size)]
+
+    def part_of(batch: Batch) -> Part:
+        return Part(
+            len(batch.captions) / options.batch_size,
+            lambda: {"denoising": denoising_loss(base, adapter, schedule, batch)},
+        )
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
@@ -99,7 +134,19 @@ def train_adapter(
         write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
         adapter.train()
 
-    Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
+    trainer = Trainer(
+        {"adapter": adapter},
+        options,
+        folder,
+        base.device,
+        precision,
+        seed,
+        group=group,
+        checkpoint=checkpoint,
+        optimizer=options.optimizer,
+        average_every=options.ema_every,
+    )
+    trainer.run(parts, on_step, sample)
     adapter.eval().requires_grad_(False)
 
 

@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 class Batch:
     """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
 
-    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell. Noise `float32 [B, C, H, W]`
+    and noise levels `int64 [B]` are made where they are needed if they are None.
     """
 
     latents: Tensor
     layout: Tensor
     k: Tensor
     captions: list[str]
+    noise: Tensor | None = None
+    levels: Tensor | None = None
+
+    def of(self, rows: slice) -> Batch:
+        """Some samples of the batch."""
+        noise = None if self.noise is None else self.noise[rows]
+        levels = None if self.levels is None else self.levels[rows]
+        return Batch(self.latents[rows], self.layout[rows], self.k[rows], self.captions[rows], noise, levels)
 
 
 def training_schedule(base: DiffusionModel) -> DDPMScheduler:
@@ -34,6 +43,12 @@ def training_schedule(base: DiffusionModel) -> DDPMScheduler:
     from diffusers import DDPMScheduler
 
     return DDPMScheduler.from_config(base.schedule)
+
+
+def random_noise(schedule: DDPMScheduler, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise of the shape of the latents, and noise levels `int64 [B]`, from torch's generator of their device."""
+    noise = torch.randn_like(latents)
+    return noise, torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
 
 
 def denoising_loss(
@@ -54,8 +69,10 @@ def denoising_loss(
         with_adapter: `bool [B]`, samples that the adapter steers; all where it is None.
     """
     latents = batch.latents
-    noise = torch.randn_like(latents)
-    steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
+    if batch.noise is None or batch.levels is None:
+        noise, steps = random_noise(schedule, latents)
+    else:
+        noise, steps = batch.noise, batch.levels
     noisy = schedule.add_noise(latents, noise, steps)
     text = base.embed(batch.captions)
     down, middle = adapter(noisy, steps, text, batch.layout, batch.k)
