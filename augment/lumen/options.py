@@ -84,8 +84,8 @@ class AdaptOptions(LayoutTraining):
     )
     ema_every: Positive = Field(
         default=1,
-        description="steps between changes of the averaged weights, which are kept in the memory of the machine; on a GPU, "
-        "10 save the time of copying the weights at each step",
+        description="steps between changes of the averaged weights, which are kept in the memory of the machine; on a "
+        "GPU, 10 save the time of copying the weights at each step",
     )
 
     @property

@@ -15,8 +15,8 @@ from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
-from augment.lumen.training.objective import Batch, denoising_loss, random_noise, training_schedule
 from augment.lumen.training.group import Group
+from augment.lumen.training.objective import Batch, denoising_loss, random_noise, training_schedule
 from augment.lumen.training.trainer import Part, Trainer
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def train_adapter(
 
     Raises:
         PeerLost: another process of the group has ended.
-        UserError: there are more processes than samples in a batch; or views are to be trained on, and the examples have none.
+        UserError: there are more processes than samples in a batch; or views are to be trained on, and the examples
+            have none.
     """
     if group.size > options.batch_size:
         raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")

@@ -18,7 +18,7 @@ class WeightAverage:
 
     After step s the decay is d(s) = min(`decay`, (1 + s) / (10 + s)): shorter in the beginning, so that it forgets
     the initial weights. With `every` = n, the average changes after each n-th step and after the last one, by
-    average += (1 - d(s)^m) (weights - average) for the m steps since its last change; with n = 1 that is the usual rule.
+    average += (1 - d(s)^m) (weights - average) for the m steps since its last change.
 
     Weights on a GPU are copied to host memory at that step, and a thread adds them while the next steps are taken.
 

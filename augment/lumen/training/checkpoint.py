@@ -8,11 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-from augment.files import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
