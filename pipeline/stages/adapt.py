@@ -16,7 +16,7 @@ from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
 from augment.prompts import Prompt
 from pipeline.datasets.thinning import thinned
-from pipeline.engine import Resources, WorkUnit, remark
+from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import (
@@ -41,6 +41,7 @@ from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, taxonomy_of
+from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
@@ -134,6 +135,22 @@ class AdaptStep(ArtifactStep):
             }
         return inputs
 
+    def parts(self) -> int:
+        """The most workers that may train the adapter together."""
+        options = self.config.adapt
+        return workers_together(self.resources, options.batch_size) if options.steps else 1
+
+    @property
+    def remote_checkpoints(self) -> str | None:
+        """URL of the folder of the checkpoints, in the object store with the stores; None where these are on a disk."""
+        stores = self.config.stores
+        return f"{stores}/checkpoints" if stores and "://" in stores else None
+
+    def clean(self) -> None:
+        """Remove the checkpoints of interrupted trainings."""
+        if self.remote_checkpoints:
+            Location(self.remote_checkpoints).remove_tree()
+
     @property
     def used(self) -> Path | None:
         """Folder of the basis that layouts are written in; None if the adapter reads something else."""
@@ -159,6 +176,7 @@ class AdaptStep(ArtifactStep):
             precision=self.config.generator.precision,
             seed=self.config.seed,
             folder=str(path),
+            checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
             load_conditioning=None if used else load_other(self.job),
@@ -244,7 +262,8 @@ class Adapt:
         source: images, layouts, and labels where there are any.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
-        folder: where the adapter is saved; `training/` in it has what a resumed training needs.
+        folder: where the adapter is saved, and in `training/` the logs.
+        checkpoints: URL of the folder of the checkpoint.
         classes: names of the train ids, for captions of images of which nothing else is known.
         conditioning: kind of what the adapter reads.
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
@@ -261,6 +280,7 @@ class Adapt:
     precision: str
     seed: int
     folder: str
+    checkpoints: str
     device: str
     resources: Resources
     classes: tuple[str, ...] = ()
@@ -270,6 +290,11 @@ class Adapt:
     held_out: tuple[str, ...] = ()
     name: str = "adapt"
 
+    @property
+    def most_workers(self) -> int:
+        """Each worker takes at least one sample of a batch."""
+        return self.options.batch_size
+
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
@@ -278,11 +303,12 @@ class Adapt:
         from augment.lumen.adapter import load_adapter
         from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
-        from augment.lumen.training.trainer import CHECKPOINT
+        from augment.lumen.training.checkpoint import Checkpoint, Folder
+        from augment.lumen.training.group import Group
 
-        folder = Path(self.folder)
-        checkpoint = folder / TRAINING / CHECKPOINT
-        if (folder / "config.json").is_file() and not checkpoint.is_file():
+        folder, group = Path(self.folder), Group.current()
+        checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
+        if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
@@ -303,7 +329,11 @@ class Adapt:
             self.conditioning,
             self.consistency(),
             held_out,
+            group=group,
+            checkpoint=checkpoint,
         )
+        if not group.leads:
+            return len(unit.keys)
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
             remark(
@@ -315,7 +345,7 @@ class Adapt:
         if reads is not None:
             save_conditioning(reads, folder)
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
-        checkpoint.unlink()
+        checkpoint.remove()
         return len(unit.keys)
 
     def consistency(self) -> LayoutConsistency | None:

@@ -57,7 +57,7 @@ class LayoutConsistency:
         """
         levels = len(prediction.schedule.alphas_cumprod)
         most = batch.k.flatten(1).amax(1) if batch.k.ndim > 1 else batch.k
-        compared = (prediction.steps < self.below * levels) & (most > 0)
+        compared = (prediction.levels < self.below * levels) & (most > 0)
         if not compared.any():
             return prediction.output.sum() * 0
         pixels = base.decode_pixels(prediction.clean[compared]).float()

@@ -18,15 +18,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
+    """Samples, and the noise that is added to them.
 
-    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+    Attributes:
+        latents: clean, `float32 [B, C, H, W]`.
+        layout: `float32 [B, K, h, w]`.
+        k: components to use, `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+        captions: B texts.
+        noise: `float32 [B, C, H, W]`.
+        levels: of the noise, `int64 [B]`.
     """
 
     latents: Tensor
     layout: Tensor
     k: Tensor
     captions: list[str]
+    noise: Tensor
+    levels: Tensor
+
+    def of(self, rows: slice) -> Batch:
+        """Some samples of the batch."""
+        return Batch(
+            self.latents[rows],
+            self.layout[rows],
+            self.k[rows],
+            self.captions[rows],
+            self.noise[rows],
+            self.levels[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -36,14 +55,14 @@ class Prediction:
     Attributes:
         schedule: of the noise.
         noisy: latents `float32 [B, C, H, W]` with noise.
-        steps: noise levels, `int64 [B]`.
+        levels: of the noise, `int64 [B]`.
         output: the prediction, `float32 [B, C, H, W]`.
         target: the noise, or the velocity.
     """
 
     schedule: DDPMScheduler
     noisy: Tensor
-    steps: Tensor
+    levels: Tensor
     output: Tensor
     target: Tensor
 
@@ -55,7 +74,7 @@ class Prediction:
     @property
     def signal(self) -> Tensor:
         """Share of the signal in the variance of the noisy latents, `float32 [B]` in 0..1."""
-        return self.schedule.alphas_cumprod.to(self.steps.device)[self.steps].float()
+        return self.schedule.alphas_cumprod.to(self.levels.device)[self.levels].float()
 
     @property
     def clean(self) -> Tensor:
@@ -108,47 +127,32 @@ def predict(
     adapter: LayoutControlNet,
     schedule: DDPMScheduler,
     batch: Batch,
-    noise: Tensor,
-    steps: Tensor,
     with_adapter: Tensor | None = None,
 ) -> Prediction:
-    """What base and adapter predict of a batch with the given noise, at the given noise levels.
+    """What base and adapter predict of a batch.
 
     The target is what the base was trained to predict: the noise, or the velocity of Salimans and Ho,
     *Progressive distillation for fast sampling of diffusion models*, 2022, eq. 12 (appendix D).
 
     Args:
         base, adapter, schedule: the models; gradients flow into parameters that require them.
-        batch: clean samples.
-        noise: `float32`, of the shape of the latents.
-        steps: noise levels, `int64 [B]`.
+        batch: samples and noise.
         with_adapter: `bool [B]`, samples that the adapter steers; all where it is None.
     """
-    latents = batch.latents
-    noisy = schedule.add_noise(latents, noise, steps)
+    latents, noise, levels = batch.latents, batch.noise, batch.levels
+    noisy = schedule.add_noise(latents, noise, levels)
     height, width = (cells * base.stride for cells in latents.shape[2:])
     text = base.embed(batch.captions, height, width)
-    residuals = adapter(noisy, steps, text, batch.layout, batch.k)
+    residuals = adapter(noisy, levels, text, batch.layout, batch.k)
     if with_adapter is not None:
         mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)
         residuals = tuple(part * mask for part in residuals)
-    output = base.denoise(noisy, steps, text, residuals)
-    target = schedule.get_velocity(latents, noise, steps) if base.prediction == "v" else noise
-    return Prediction(schedule, noisy, steps, output.float(), target.float())
+    output = base.denoise(noisy, levels, text, residuals)
+    target = schedule.get_velocity(latents, noise, levels) if base.prediction == "v" else noise
+    return Prediction(schedule, noisy, levels, output.float(), target.float())
 
 
 def random_noise(schedule: DDPMScheduler, latents: Tensor) -> tuple[Tensor, Tensor]:
     """Noise of the shape of the latents, and noise levels `int64 [B]`, from torch's generator of their device."""
     noise = torch.randn_like(latents)
     return noise, torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
-
-
-def denoising_loss(
-    base: DiffusionModel,
-    adapter: LayoutControlNet,
-    schedule: DDPMScheduler,
-    batch: Batch,
-    with_adapter: Tensor | None = None,
-) -> Tensor:
-    """Mean squared error of the prediction at random noise levels; see `predict`."""
-    return predict(base, adapter, schedule, batch, *random_noise(schedule, batch.latents), with_adapter).loss()

@@ -70,10 +70,11 @@ class Validation:
             seeds = [(index, level) for index in indexes]
             noises = [np.random.default_rng(seed).standard_normal(latents.shape[1:], np.float32) for seed in seeds]
             noise = torch.from_numpy(np.stack(noises)).to(device)
-            steps = torch.full((len(items),), step, device=device)
+            levels = torch.full((len(items),), step, device=device)
             for k in self.ks:
-                batch = Batch(latents, layout, torch.full((len(items),), k, device=device), captions)
+                used = torch.full((len(items),), k, device=device)
+                batch = Batch(latents, layout, used, captions, noise, levels)
                 with autocast(device, self.precision):
-                    found = predict(self.base, adapter, self.schedule, batch, noise, steps)
+                    found = predict(self.base, adapter, self.schedule, batch)
                 errors[k] += float((found.output - found.target).square().flatten(1).mean(1).sum())
         return errors

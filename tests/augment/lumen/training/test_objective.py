@@ -90,16 +90,17 @@ def street_batch(count: int = 2) -> tuple[LayoutConsistency, Batch]:
     layout = basis.project(backbone.features(basis.prepare(images)))
     latents = load_diffusion_model("lumen-tiny").encode(images)
     k = torch.full((count,), basis.num_components)
-    return LayoutConsistency.of(backbone, basis, 0.5), Batch(latents, layout, k, ["a photo of a street"] * count)
+    captions, levels = ["a photo of a street"] * count, torch.tensor([400, 300])
+    torch.manual_seed(0)
+    batch = Batch(latents, layout, k, captions, torch.randn_like(latents), levels)
+    return LayoutConsistency.of(backbone, basis, 0.5), batch
 
 
 def test_consistency_is_small_for_the_right_image_and_falls_along_its_gradient() -> None:
     consistency, batch = street_batch()
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
     schedule = training_schedule(base)
-    torch.manual_seed(0)
-    steps = torch.tensor([400, 300])
-    found = predict(base, adapter, schedule, batch, torch.randn_like(batch.latents), steps)
+    found = predict(base, adapter, schedule, batch)
     right = replace(found, output=found.target)
     swapped = replace(batch, layout=batch.layout.flip(0))
     assert float(consistency(base, batch, right)) < 0.3 * float(consistency(base, swapped, right))
@@ -115,11 +116,15 @@ def test_consistency_is_small_for_the_right_image_and_falls_along_its_gradient()
 def test_consistency_compares_nothing_at_k_0_or_above_its_noise_levels() -> None:
     consistency, batch = street_batch()
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
-    noise, schedule = torch.randn_like(batch.latents), training_schedule(base)
+    schedule = training_schedule(base)
     low, high = torch.tensor([100, 100]), torch.tensor([600, 999])
-    for compared, steps, zero in ((batch.k, low, False), (torch.zeros_like(batch.k), low, True), (batch.k, high, True)):
-        asked = replace(batch, k=compared)
-        found = predict(base, adapter, schedule, asked, noise, steps)
+    for compared, levels, zero in (
+        (batch.k, low, False),
+        (torch.zeros_like(batch.k), low, True),
+        (batch.k, high, True),
+    ):
+        asked = replace(batch, k=compared, levels=levels)
+        found = predict(base, adapter, schedule, asked)
         assert (float(consistency(base, asked, found)) == 0) == zero
 
 
