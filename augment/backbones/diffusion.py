@@ -39,8 +39,8 @@ class DiffusionBackbone:
 
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._model = load_diffusion_model(source, device, dtype)
-        self._network: Any = self._model.network
-        config = self._network.config
+        self._network = self._model.network
+        config: Any = self._network.config
         self._block = block_of(config, settings)
         self._timestep = timestep_of(self._model.schedule, settings)
         self.name, self.settings = name, settings

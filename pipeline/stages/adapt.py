@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
-from augment.prompts import Prompt
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
@@ -30,13 +27,12 @@ from pipeline.stages.conditioning import (
     require_conditioning,
     require_same,
 )
-from pipeline.stages.descriptions import caption_of
+from pipeline.stages.encoded_samples import StoredExamples
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
-from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
@@ -48,9 +44,7 @@ from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
-    from augment.lumen.prompt_limit import PromptLimit
     from augment.lumen.training.consistency import LayoutConsistency
-    from augment.lumen.training.examples import Example
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
@@ -208,46 +202,6 @@ def class_names(job: Job) -> tuple[str, ...]:
     """Names of the train ids of the real store; none if it has no labels."""
     taxonomy = taxonomy_of(job.step(ShardStep).store.manifest)
     return taxonomy.classes if taxonomy else ()
-
-
-class StoredExamples:
-    """Random access to the training pairs of the real store and the layout store.
-
-    Attributes:
-        classes: names of the train ids, for captions.
-        limit: what the text encoder takes; a longer caption is shortened.
-        shortened: keys of the samples read so far that have such a caption.
-    """
-
-    def __init__(
-        self,
-        source: PairedSource | CaptionedSource,
-        keys: tuple[str, ...],
-        classes: tuple[str, ...],
-        limit: PromptLimit,
-    ) -> None:
-        self.source, self.keys, self.classes, self.limit = source, keys, classes, limit
-        self.shortened: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Example:
-        """Image, layout, views and caption of one sample.
-
-        Raises:
-            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
-        """
-        from augment.lumen.training.examples import Example
-
-        sample = self.source.get(self.keys[index])
-        assert sample.image is not None and sample.layout is not None
-        # One of several captions, the same each time, so that a training that goes on sees what it saw.
-        draws = np.random.default_rng(stable_seed("caption", sample.key))
-        fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
-        if fitted.shortened:
-            self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text, sample.views)
 
 
 @dataclass

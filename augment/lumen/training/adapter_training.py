@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -82,8 +82,9 @@ def train_adapter(
         raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")
     adapter.to(base.device).train().requires_grad_(True)
     if options.gradient_checkpointing:
-        for module in (adapter.controlnet, base.unet):
-            module.enable_gradient_checkpointing()
+        networks: tuple[Any, ...] = (adapter.controlnet, base.network)
+        for network in networks:
+            network.enable_gradient_checkpointing()
     schedule = training_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:

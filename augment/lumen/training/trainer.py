@@ -122,8 +122,8 @@ class Trainer:
             losses: (step, generator) -> named scalar losses, whose sum is minimised; or the parts of the batch that
                 this process takes, at least one, each with such losses.
             on_step: called after every step, with the losses of that step.
-            sample: called by rank 0 every `sample_every` steps and at the end, while the averaged weights are loaded; may
-                return scalars to log.
+            sample: called by rank 0 every `sample_every` steps and at the end, while the averaged weights are loaded;
+                may return scalars to log.
 
         Raises:
             UserError: the loss or its gradient is not finite.
@@ -255,7 +255,7 @@ class Trainer:
         """Begin to write the checkpoint."""
         assert self.average is not None
         self.average.wait()
-        tensors = {f"weight/{key}": value for key, value in self.parameters.items()}
+        tensors: dict[str, Tensor] = {f"weight/{key}": value for key, value in self.parameters.items()}
         tensors |= {f"average/{key}": value for key, value in self.average.values.items()}
         tensors |= optimizer_state(self.optimizer, self.parameters)
         self.checkpoint.save(tensors, {"step": self.step, "recent": self._recent})
