@@ -239,6 +239,8 @@ class Probe:
         for basis in bases.values():
             require_revision(self.backbone, model.revision, basis.revision)
 
+        done, started = 0, time.monotonic()
+
         def encode(images: NDArray[np.uint8]) -> torch.Tensor:
             nonlocal done
             features = fitting.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE)))
@@ -248,7 +250,6 @@ class Probe:
 
         encoders = Encoder(encode, bases, changes=()), Encoder(encode, bases)
         total = sum(each.encodings * len(keys) for each, keys in zip(encoders, self.keys.values(), strict=True))
-        done, started = 0, time.monotonic()
         train, found = (each.encoded(self.batches(split)) for each, split in zip(encoders, self.keys, strict=True))
         return {
             name: measure(train[name], found[name], measured_ks(basis.num_components), self.num_classes)
