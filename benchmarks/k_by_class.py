@@ -21,8 +21,8 @@ from measuring import command_line
 from numpy.typing import NDArray
 
 from augment.layouts.region_ks import RegionKs
-from augment.lumen.layout_sampler import Request
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.request import Request
 from pipeline.datasets import Geometry, open_dataset
 
 

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from augment.lumen.layout_sampler import LayoutSampler, Request
+    from augment.lumen.sampling.layout_sampler import LayoutSampler
+    from augment.lumen.sampling.request import Request
 
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
 
@@ -270,8 +271,8 @@ class Generate:
     def setup(self) -> None:
         """Load base model and adapter."""
         from augment.lumen.adapter import load_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
-        from augment.lumen.layout_sampler import LayoutSampler
+        from augment.lumen.bases.loading import load_diffusion_model
+        from augment.lumen.sampling.layout_sampler import LayoutSampler
 
         base = load_diffusion_model(self.base, self.device)
         adapter = load_adapter(Path(self.adapter), self.device)

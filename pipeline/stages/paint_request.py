@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.layouts.region_ks import RegionKs
-    from augment.lumen.layout_sampler import Request
+    from augment.lumen.sampling.request import Request
     from augment.prompts import Prompt
 
 # Metadata of a sample, true if the text encoder did not take the whole prompt.
@@ -97,7 +97,7 @@ class PaintRequest:
             seed: the run's seed.
             regions: components of some classes; a sample without a label follows `k` everywhere.
         """
-        from augment.lumen.layout_sampler import Request
+        from augment.lumen.sampling.request import Request
 
         assert sample.layout is not None
         generator = np.random.default_rng(stable_seed("prompt", seed, sample.key, variant))

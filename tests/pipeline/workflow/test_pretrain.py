@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from augment.layouts.basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import load_diffusion_model
-from augment.lumen.layout_sampler import LayoutSampler, Request
+from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.request import Request
 from pipeline.cli import guarded
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
