@@ -169,8 +169,15 @@ class GenerateStep(StoreStep):
         return Size(factor * sources.units, factor * sources.samples)
 
     def remark(self) -> str:
-        """The classes that the judge gives all components; empty if it does not, or is not made yet."""
-        return self.edits.judged.remark()
+        """Which ks `generate.ks=auto` takes, or how many, and the classes that the judge gives all components."""
+        return "\n".join(line for line in (self._chosen_ks(), self.edits.judged.remark()) if line)
+
+    def _chosen_ks(self) -> str:
+        if self.config.generate.ks != AUTO:
+            return ""
+        if not self.job.step(ProbeStep).is_whole():
+            return f"generate: counted for {len(SHARES)} ks, the most that generate.ks=auto takes; probe finds them"
+        return f"generate: generate.ks=auto takes {list(self.ks)}, by the curves in the workspace"
 
     def prepare(self, tools: Tools) -> None:
         """Count the classes of the sources, and find what edits need, if that is not done."""
@@ -277,7 +284,7 @@ class Generate:
     def setup(self) -> None:
         """Load base model and adapter."""
         from augment.lumen.adapter import load_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
+        from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.sampling.layout_sampler import LayoutSampler
 
         base = load_diffusion_model(self.base, self.device)
