@@ -30,7 +30,7 @@ from pipeline.stages.conditioning import (
     require_same,
 )
 from pipeline.stages.descriptions import caption_of
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
@@ -113,7 +113,11 @@ class AdaptStep(ArtifactStep):
         start, options = start_adapter(self.config), self.config.adapt
         inputs: dict[str, JSON] = {
             "start": identity(str(start)) if start else None,
-            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
+            **(
+                {"basis": basis_digest(self.used)}
+                if self.used
+                else conditioning_inputs(self.job, maps_inputs(self.job))
+            ),
             "steps": options.steps,
         }
         if options.steps:
@@ -154,7 +158,7 @@ class AdaptStep(ArtifactStep):
             folder=str(path),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
-            load_conditioning=None if used else load_other(self.job),
+            load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
             **self.for_training,
         )
         units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
