@@ -20,8 +20,9 @@ from measuring import command_line
 from numpy.typing import NDArray
 
 from augment.backbones import Backbone
-from augment.lumen.layout_sampler import LayoutSampler, Request
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.request import Request
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from augment.prompts import caption
 from pipeline.datasets import Geometry, open_dataset, resize_frame

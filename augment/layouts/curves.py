@@ -10,6 +10,13 @@ from augment.layouts.options import SHARES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+# What the bases of a run are called in tables, by their folders in its basis.
+TITLES: Mapping[str, str] = {
+    "layouts": "the basis that layouts are written in",
+    "own": "the basis fitted on this dataset",
+    "pca": "the principal components of this dataset",
+}
+
 
 def mean_of(values: Iterable[float]) -> float | None:
     """The mean; None of nothing."""

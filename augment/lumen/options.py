@@ -22,7 +22,7 @@ Channels = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
 class TrainerOptions(Options):
-    """Length and speed of a training; see `augment.lumen.trainer.Trainer`."""
+    """Length and speed of a training; see `augment.lumen.training.trainer.Trainer`."""
 
     steps: int = Field(ge=0, description="optimizer steps")
     batch_size: BatchSize

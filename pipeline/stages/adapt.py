@@ -46,8 +46,8 @@ from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
-    from augment.lumen.adapter_training import Example
     from augment.lumen.prompt_limit import PromptLimit
+    from augment.lumen.training.examples import Example
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
@@ -209,7 +209,7 @@ class StoredExamples:
         Raises:
             CorruptStore: its bytes do not decode, or it has no views where these are to be read.
         """
-        from augment.lumen.adapter_training import Example
+        from augment.lumen.training.examples import Example
 
         sample = self.source.get(self.keys[index])
         assert sample.image is not None and sample.layout is not None
@@ -260,10 +260,10 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        from augment.lumen.adapter import LayoutControlNet, load_adapter
-        from augment.lumen.adapter_training import train_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
-        from augment.lumen.trainer import CHECKPOINT
+        from augment.lumen.adapter import load_adapter
+        from augment.lumen.bases.loading import load_diffusion_model
+        from augment.lumen.training.adapter_training import train_adapter
+        from augment.lumen.training.trainer import CHECKPOINT
 
         folder = Path(self.folder)
         checkpoint = folder / TRAINING / CHECKPOINT
@@ -271,10 +271,8 @@ class Adapt:
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
-        if self.adapter is None:
-            adapter = LayoutControlNet.from_base(base.unet, self.num_components)
-        else:
-            adapter = load_adapter(Path(self.adapter))
+        start = self.adapter
+        adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
         train_adapter(
             base,

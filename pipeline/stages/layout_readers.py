@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.progress import TrainingStep
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.stages.fit import require_revision
 from pipeline.stages.reading import StoreSource
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from augment.layouts.encoding import Batch, Encoder
     from augment.layouts.measuring import Sums
     from augment.layouts.readers import Readers
+    from augment.progress import OnStep
 
 
 @dataclass
@@ -75,17 +78,20 @@ class BasesTask:
         assert self._encoder is not None
         return self._encoder
 
-    def batches(self, unit: WorkUnit) -> Iterator[Batch]:
-        """Images, classes of their cells and seeds of a unit, in batches.
+    def batches(self, unit: WorkUnit, on_step: OnStep) -> Iterator[Batch]:
+        """Images, classes of their cells and seeds of a unit, in batches; a step is an image that is done with.
 
         Raises:
             UserError: an image of the store does not read.
         """
         samples = self.source.images(unit)
+        done, started = 0, time.monotonic()
         while batch := list(islice(samples, self.batch_size)):
             images = np.stack([sample.image for sample in batch if sample.image is not None])
             classes = np.stack([self.classes(sample) for sample in batch])
             yield images, classes, [stable_seed("change", sample.key) for sample in batch]
+            done += len(batch)
+            on_step(TrainingStep(done, len(unit.keys), {}, done / (time.monotonic() - started), noun="image"))
 
     def classes(self, sample: Sample) -> NDArray[np.int64]:
         """Classes `int64 [h, w]` of the sample's cells, -1 for all of them without a label."""
@@ -109,7 +115,7 @@ class FitReaders(BasesTask):
 
     ks: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
-    def run(self, unit: WorkUnit) -> dict[str, Readers]:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> dict[str, Readers]:
         """The readers of each basis.
 
         Raises:
@@ -118,7 +124,7 @@ class FitReaders(BasesTask):
         from augment.layouts.readers import fit_readers
 
         labelled = self.labelled(unit)
-        return fit_readers(self.encoder, self.batches(unit), labelled, self.ks, self.num_classes)
+        return fit_readers(self.encoder, self.batches(unit, on_step), labelled, self.ks, self.num_classes)
 
     def labelled(self, unit: WorkUnit) -> int:
         """How many cells of the unit's images have a class; this reads the labels alone."""
@@ -140,7 +146,7 @@ class MeasureLayouts(BasesTask):
 
     readers: Mapping[str, Readers] = field(default_factory=dict)
 
-    def run(self, unit: WorkUnit) -> dict[str, Sums]:
+    def train(self, unit: WorkUnit, on_step: OnStep) -> dict[str, Sums]:
         """The sums of each basis.
 
         Raises:
@@ -148,4 +154,4 @@ class MeasureLayouts(BasesTask):
         """
         from augment.layouts.measuring import sums_of
 
-        return sums_of(self.encoder, self.readers, self.batches(unit))
+        return sums_of(self.encoder, self.readers, self.batches(unit, on_step))

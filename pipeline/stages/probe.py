@@ -115,10 +115,9 @@ class ProbeStep(ArtifactStep):
         }
         bases = {name: LayoutBasis.load(folder) for name, folder in self.bases.items()}
         ks = {name: measured_ks(basis.num_components) for name, basis in bases.items()}
-        [(_, readers)] = tools.executor.map(FitReaders(**task, ks=ks), [fitted_on])
+        [readers] = tools.count(FitReaders(**task, ks=ks), [fitted_on], len(fitted_on.keys), "image")
         measuring = MeasureLayouts(**task, readers=readers)
-        found = {unit.shard: sums for unit, sums in tools.executor.map(measuring, parts)}
-        sums = merged_sums(found[part.shard] for part in parts)
+        sums = merged_sums(tools.count(measuring, parts, len(measured_on.keys), "image"))
         curves = {name: curves_of(basis, readers[name], sums[name], ks[name]) for name, basis in bases.items()}
         path.mkdir(parents=True, exist_ok=True)
         stored = {name: found.to_json() for name, found in curves.items()}
@@ -138,11 +137,17 @@ class ProbeStep(ArtifactStep):
         """Check that there will be ks to recommend.
 
         Raises:
-            UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
+            UserError: training or held-out images have no labels, no held-out split is named, or the conditioning has
+                no components.
         """
-        self._require_in_run()
-        if self.job.images.taxonomy is None:
+        images = self.job.images
+        # A set without labels has no split to name either.
+        if is_layout(self.config) and images.taxonomy is None:
             raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {_REMEDY}")
+        self._require_in_run()
+        for split in () if images.is_rendered else (TRAIN_SPLIT, held_out(self.job)):
+            if all(record.label is None for record in images.candidates[split]):
+                raise UserError(f"generate.ks=auto: no image of {split!r} has a label to choose by: {_REMEDY}")
 
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.

@@ -17,7 +17,7 @@ from torch import nn
 
 from augment.layouts.moments import FeatureMoments
 from augment.lumen.grids import save_grid, to_pixels, to_unit
-from augment.lumen.trainer import Trainer
+from augment.lumen.training.trainer import Trainer
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:

@@ -13,16 +13,11 @@ import numpy as np
 import torch
 
 from augment.layouts.views import choose_views
-from augment.lumen.adapter_training import (
-    Batch,
-    Example,
-    denoising_loss,
-    drop_captions,
-    sample_k,
-    training_schedule,
-    write_samples,
-)
-from augment.lumen.trainer import Trainer
+from augment.lumen.training.adapter_training import write_samples
+from augment.lumen.training.choices import drop_captions, sample_k
+from augment.lumen.training.examples import Example
+from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.stable_diffusion import StableDiffusion
     from augment.lumen.options import DiffusionOptions
     from augment.progress import OnStep
 
@@ -107,7 +102,7 @@ def new_schedule() -> dict[str, Any]:
 
 
 def train_diffusion(
-    base: DiffusionModel,
+    base: StableDiffusion,
     adapter: LayoutControlNet,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],

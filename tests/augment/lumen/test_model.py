@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
-from augment.lumen.layout_sampler import Request
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.request import Request
 from pipeline.scenes import render_scene
 
 ADAPTER = zoo.ZOO / "lumen-tiny" / "adapter"

@@ -13,7 +13,7 @@ import pytest
 
 from augment.errors import UserError
 from augment.layouts.changes import photometric_copy
-from augment.lumen.adapter_training import Example
+from augment.lumen.training.examples import Example
 from pipeline.config import Config
 from pipeline.engine import Ok, Resources, WorkUnit
 from pipeline.stages import adapt

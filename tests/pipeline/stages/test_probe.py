@@ -61,7 +61,9 @@ def test_the_command_makes_curves_that_are_missing(copied: Path, capsys: pytest.
         path.unlink()
     (copied / "curves").rmdir()
     assert guarded(["layouts", str(copied)]) == 0
-    assert "recommended: generate.ks=[" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "recommended: generate.ks=[" in text
+    assert "probe: image 5/5" in text and "probe: image 2/2" in text
     again, old = json.loads((copied / "curves" / CURVES).read_text()), json.loads(before)
     assert again == old
 
@@ -125,6 +127,14 @@ def test_automatic_ks_follow_curves_that_are_made_again(copied: Path, configure:
             point["miou"] = 0.5 if point["k"] == best else 0.0
         (copied / "curves" / CURVES).write_text(json.dumps(stored))
         assert job.step(GenerateStep).ks == (best,)
+
+
+def test_the_plan_says_how_many_ks_it_counts(copied: Path, configure: Configure) -> None:
+    step = Job(configure(copied, "generate.ks=auto")).step(GenerateStep)
+    assert step.remark() == f"generate: generate.ks=auto takes {list(step.ks)}, by the curves in the workspace"
+    shutil.rmtree(copied / "curves")
+    assert step.remark().startswith("generate: counted for 3 ks, the most that generate.ks=auto takes")
+    assert not Job(configure(copied)).step(GenerateStep).remark()
 
 
 def test_automatic_ks_are_refused_in_a_line_where_the_run_measures_nothing(copied: Path, configure: Configure) -> None:

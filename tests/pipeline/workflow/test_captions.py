@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from augment.captioning import Captioner
-from augment.lumen import adapter_training
+from augment.lumen.training import adapter_training
 from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.stages.step import StageName

@@ -17,8 +17,8 @@ from augment.conditioning.label_map import LabelMap
 from augment.conditioning.record import save_conditioning
 from augment.conditioning.soft_edge import SoftEdge
 from augment.errors import UserError
-from augment.lumen import adapter_training
 from augment.lumen.model import Lumen
+from augment.lumen.training import adapter_training
 from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.stages.conditioning import conditioning_inputs, load_other

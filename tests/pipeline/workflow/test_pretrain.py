@@ -16,8 +16,9 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.options import BasisOptions
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import load_diffusion_model
-from augment.lumen.layout_sampler import LayoutSampler, Request
+from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.request import Request
 from pipeline.cli import guarded
 from pipeline.workflow.pretrain import PretrainConfig, keep_request, require_same_request
 

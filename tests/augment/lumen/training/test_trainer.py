@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions, TrainerOptions
-from augment.lumen.trainer import CHECKPOINT, Trainer, log_uniform_int
+from augment.lumen.training.trainer import CHECKPOINT, Trainer, log_uniform_int
 from augment.progress import OnStep, TrainingStep, ignore_step
 from tests.scalars import read_scalars
 

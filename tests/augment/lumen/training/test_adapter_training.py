@@ -16,17 +16,13 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
-from augment.lumen.adapter_training import (
-    Batch,
-    Example,
-    components_used,
-    denoising_loss,
-    sample_k,
-    train_adapter,
-    training_schedule,
-)
-from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import AdaptOptions
+from augment.lumen.training.adapter_training import train_adapter
+from augment.lumen.training.choices import components_used, sample_k
+from augment.lumen.training.examples import Example
+from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
 from augment.progress import ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene

@@ -1,0 +1,1 @@
+"""Painting images on layouts."""

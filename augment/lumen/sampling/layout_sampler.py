@@ -1,0 +1,105 @@
+"""Batched sampling: many layouts, ks, variants and guidance branches in one forward pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from augment.lumen.bases.text import Text
+from augment.lumen.precision import autocast
+from augment.lumen.sampling.denoiser import NO_GUIDANCE, Denoiser
+from augment.lumen.sampling.request import require_k, stacked_ks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.sampling.request import Request
+
+PROMPTS_KEPT = 1024
+
+
+class LayoutSampler:
+    """Paints images on layouts with a frozen base model and an adapter."""
+
+    def __init__(
+        self,
+        base: DiffusionModel,
+        adapter: LayoutControlNet,
+        num_steps: int = 20,
+        guidance_scale: float = 2.0,
+        precision: str = "bf16",
+        layout_stride: int = 8,
+    ) -> None:
+        """Prepare to sample.
+
+        Args:
+            base, adapter: on the same device.
+            num_steps: denoising steps.
+            guidance_scale: 1 is no guidance; more pushes away from the prediction without layout and with the
+                negative prompt, at twice the cost.
+            precision: `bf16` or `fp32`.
+            layout_stride: pixels of the image that one cell of a layout covers.
+        """
+        from diffusers import DDIMScheduler
+
+        self.base, self.adapter = base, adapter.eval()
+        self.num_steps, self.guidance_scale, self.precision = num_steps, guidance_scale, precision
+        self._scheduler = DDIMScheduler.from_config(base.schedule, clip_sample=False)
+        self._latent_cells = layout_stride // base.stride
+        self._prompts: dict[tuple[str, int, int], Text] = {}
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
+        """Paint one image `uint8 [H, W, 3]` for every request; all layouts are of one size.
+
+        Each request's own seed gives its noise, so an image does not depend on the rest of its batch.
+
+        Raises:
+            UserError: a request's k exceeds the components of the layout or the adapter, or has another grid.
+            NotFinite: latents or images hold NaN or infinite values.
+        """
+        limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
+        for request in requests:
+            require_k(request, limit)
+        device = self.base.device
+        with autocast(device, self.precision):
+            denoise = Denoiser(self.base, self.adapter, self.guidance_scale, *self._conditions(requests))
+            latents = torch.stack([self._noise(request) for request in requests]).to(device)
+            self._scheduler.set_timesteps(self.num_steps, device=device)
+            for timestep in self._scheduler.timesteps:
+                prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
+                latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
+            return list(self.base.decode(latents))
+
+    def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, Text]:
+        device = self.base.device
+        layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
+        layout = layout[:, : self.adapter.config.num_components].to(device)
+        k = stacked_ks(requests).to(device)
+        rows, columns = (cells * self._latent_cells * self.base.stride for cells in layout.shape[2:])
+        text = Text.concatenate([self._embed(request.prompt, rows, columns) for request in requests])
+        if self.guidance_scale == NO_GUIDANCE:
+            return layout, k, text
+        negative = [self._embed(request.negative_prompt, rows, columns) for request in requests]
+        return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), Text.concatenate([*negative, text])
+
+    def _embed(self, prompt: str, height: int, width: int) -> Text:
+        key = (prompt, height, width)
+        if key not in self._prompts:
+            # With one caption per image, the embeddings would fill the memory of the device.
+            if len(self._prompts) >= PROMPTS_KEPT:
+                del self._prompts[next(iter(self._prompts))]
+            self._prompts[key] = self.base.embed([prompt], height, width)
+        return self._prompts[key]
+
+    def _noise(self, request: Request) -> torch.Tensor:
+        rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
+        shape = (self.base.latent_channels, rows, columns)
+        # torch's CPU generator uses only the low 32 bits of a seed.
+        return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))

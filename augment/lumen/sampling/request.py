@@ -1,0 +1,52 @@
+"""A request for an image on a layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from augment.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to paint.
+
+    Attributes:
+        layout: `float16 [K, h, w]`.
+        k: leading components to follow, 0..K, or those to follow in each cell, `int [h, w]`.
+        prompt: what to paint.
+        seed: of its noise, 0..2**63 - 1.
+        negative_prompt: guidance steers away from it.
+    """
+
+    layout: NDArray[np.float16]
+    k: int | NDArray[np.integer]
+    prompt: str
+    seed: int
+    negative_prompt: str = ""
+
+
+def require_k(request: Request, limit: int) -> None:
+    """Raise UserError if a k of the request is not in 0..`limit`, or there is not one for each cell."""
+    ks, grid = np.asarray(request.k), request.layout.shape[1:]
+    if ks.ndim and ks.shape != grid:
+        raise UserError(f"k has {ks.shape} cells and the layout {grid}: give one k for each cell, or one for all")
+    if wrong := [int(k) for k in (ks.min(), ks.max()) if not 0 <= k <= limit]:
+        raise UserError(f"k = {wrong[0]}: the adapter and its layouts hold 0..{limit} components")
+
+
+def stacked_ks(requests: Sequence[Request]) -> torch.Tensor:
+    """The ks `int64 [B]` of the requests, or `int64 [B, h, w]` if one of them has a k for each cell."""
+    if all(np.ndim(request.k) == 0 for request in requests):
+        return torch.tensor([int(request.k) for request in requests])
+    cells = [np.broadcast_to(np.asarray(request.k, np.int64), request.layout.shape[1:]) for request in requests]
+    return torch.from_numpy(np.stack(cells))
