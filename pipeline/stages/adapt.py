@@ -28,7 +28,7 @@ from pipeline.stages.conditioning import (
     require_same,
 )
 from pipeline.stages.encoded_samples import StoredExamples
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
@@ -115,7 +115,11 @@ class AdaptStep(ArtifactStep):
         start, options = start_adapter(self.config), self.config.adapt
         inputs: dict[str, JSON] = {
             "start": identity(str(start)) if start else None,
-            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
+            **(
+                {"basis": basis_digest(self.used)}
+                if self.used
+                else conditioning_inputs(self.job, maps_inputs(self.job))
+            ),
             "steps": options.steps,
         }
         if options.steps:
@@ -173,7 +177,7 @@ class AdaptStep(ArtifactStep):
             checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
-            load_conditioning=None if used else load_other(self.job),
+            load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
             backbone=self.config.backbone.reference,
             **self.for_training,
         )
