@@ -9,9 +9,17 @@ from pydantic import Field, model_validator
 from augment.layouts.options import BasisOptions
 from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
+from augment.trackers import Tracker
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every", "validation_images"}
+REPORTING_KEYS = {
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "sample_every",
+    "log_every",
+    "validation_images",
+    "trackers",
+}
 # Those that change nothing but memory, speed and the order of sums.
 MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
 
@@ -38,6 +46,11 @@ class TrainerOptions(Options):
     checkpoint_minutes: CheckpointMinutes = 5
     sample_every: Positive = Field(default=500, description="steps between sample grids")
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
+    trackers: tuple[Tracker, ...] = Field(
+        default=(),
+        description="where else to write losses, beside the log and TensorBoard: wandb and mlflow, which are set up by "
+        "their own environment variables (WANDB_PROJECT, MLFLOW_TRACKING_URI); they need the extra 'tracking'",
+    )
 
 
 class LayoutTraining(TrainerOptions):

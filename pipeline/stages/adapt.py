@@ -12,6 +12,7 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
+from augment.trackers import require_trackers
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
@@ -89,6 +90,7 @@ class AdaptStep(ArtifactStep):
     def check_settings(self) -> None:
         """Check that the adapter to start from reads the conditioning."""
         start_adapter(self.config)
+        require_trackers(self.config.adapt.trackers)
         if self.config.adapt.objective.consistency and not is_layout(self.config):
             raise UserError(
                 f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
