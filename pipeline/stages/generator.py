@@ -12,6 +12,7 @@ from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen import zoo
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BASE, require_base
 from pipeline.workspace.mismatch import content_of
@@ -94,6 +95,10 @@ def require_generator(config: Config) -> None:
     """
     base = config.generator.base
     require_reachable(BASE, base, "model_index.json", zoo.names())
-    unet = require_base(base)
+    network = require_base(base)
+    multiple = STRIDE * int(network.get("patch_size", 1))
+    for side in ("height", "width"):
+        if (size := getattr(config.geometry, side)) % multiple:
+            raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
     if adapter := start_adapter(config):
-        require_same_shape(adapter, base, unet)
+        require_same_shape(adapter, base, network)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.bases.text import Text
 
@@ -30,7 +30,7 @@ class Denoiser:
     """
 
     base: DiffusionModel
-    adapter: LayoutControlNet
+    adapter: Adapter
     guidance_scale: float
     layout: torch.Tensor
     k: torch.Tensor

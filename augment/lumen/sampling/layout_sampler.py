@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.sampling.request import Request
 
@@ -30,7 +30,7 @@ class LayoutSampler:
     def __init__(
         self,
         base: DiffusionModel,
-        adapter: LayoutControlNet,
+        adapter: Adapter,
         num_steps: int = 20,
         guidance_scale: float = 2.0,
         precision: str = "bf16",

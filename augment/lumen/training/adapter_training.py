@@ -11,11 +11,12 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
 from augment.layouts.views import choose_views
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.objective import Batch, denoising_loss
 from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.examples import Example, Examples
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def train_adapter(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Examples,
     options: AdaptOptions,
     folder: Path,
@@ -62,7 +63,7 @@ def train_adapter(
         UserError: views are to be trained on, and the examples have none.
     """
     adapter.to(base.device).train().requires_grad_(True)
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:
         raise UserError(
@@ -105,7 +106,7 @@ def train_adapter(
 
 def write_samples(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Sequence[Example],
     path: Path,
     precision: str,

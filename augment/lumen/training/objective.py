@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.bases.noise import NoiseSchedule
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,16 @@ class Batch:
     captions: list[str]
 
 
-def training_schedule(base: DiffusionModel) -> DDPMScheduler:
-    """The noise schedule that the base was trained with, for adding noise."""
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler.from_config(base.schedule)
-
-
 def denoising_loss(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
-    schedule: DDPMScheduler,
+    adapter: Adapter,
+    schedule: NoiseSchedule,
     batch: Batch,
     with_adapter: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the base's prediction, with the adapter's residuals, at random noise levels.
 
-    The target is what the base was trained to predict: the noise, or the velocity of Salimans and Ho,
-    *Progressive distillation for fast sampling of diffusion models*, 2022, eq. 12 (appendix D).
+    The target is what the base was trained to predict; see `NoiseSchedule.target`.
 
     Args:
         base, adapter, schedule: the models; gradients flow into parameters that require them.
@@ -55,14 +47,13 @@ def denoising_loss(
     """
     latents = batch.latents
     noise = torch.randn_like(latents)
-    steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
-    noisy = schedule.add_noise(latents, noise, steps)
+    levels = torch.randint(0, schedule.count, (len(latents),), device=latents.device)
+    noisy, steps = schedule.add_noise(latents, noise, levels), schedule.timesteps(levels)
     height, width = (cells * base.stride for cells in latents.shape[2:])
     text = base.embed(batch.captions, height, width)
     residuals = adapter(noisy, steps, text, batch.layout, batch.k)
     if with_adapter is not None:
-        mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)
-        residuals = tuple(part * mask for part in residuals)
+        mask = with_adapter.to(noisy.dtype)
+        residuals = tuple(part * mask.view(-1, *[1] * (part.ndim - 1)) for part in residuals)
     prediction = base.denoise(noisy, steps, text, residuals)
-    target = schedule.get_velocity(latents, noise, steps) if base.prediction == "v" else noise
-    return F.mse_loss(prediction.float(), target.float())
+    return F.mse_loss(prediction.float(), schedule.target(latents, noise, levels).float())
