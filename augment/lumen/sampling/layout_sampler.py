@@ -11,14 +11,17 @@ from augment.lumen.diffusion_model import DiffusionModel, autocast
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
 from augment.lumen.sampling.request import require_k, stacked_ks
+from augment.lumen.sampling.schedule import sampling_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.sampling.request import Request
+
+    Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 PROMPTS_KEPT = 1024
 
@@ -41,11 +44,9 @@ class LayoutSampler:
                 and with the negative prompt, at twice the cost.
             layout_stride: pixels of the image that one cell of a layout covers.
         """
-        from diffusers import DDIMScheduler
-
         self.base, self.adapter = base, adapter.eval()
         self.options = options
-        self._scheduler = DDIMScheduler.from_config(base.schedule, clip_sample=False)
+        self._schedule = sampling_schedule(base.schedule, options)
         self._latent_cells = layout_stride // base.stride
         self._prompts: dict[str, torch.Tensor] = {}
 
@@ -62,26 +63,33 @@ class LayoutSampler:
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
             require_k(request, limit)
-        device = self.base.device
-        with autocast(device, self.options.precision):
-            denoise = Denoiser(self.base, self.adapter, self.options.guidance_scale, *self._conditions(requests))
-            latents = torch.stack([self._noise(request) for request in requests]).to(device)
-            self._scheduler.set_timesteps(self.options.num_steps, device=device)
-            for timestep in self._scheduler.timesteps:
-                prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
-                latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
+        with autocast(self.base.device, self.options.precision):
+            denoiser = self._denoiser(requests)
+        latents = self._denoised(requests, denoiser)
+        with autocast(self.base.device, self.options.precision):
             return list(self.base.decode(latents))
 
-    def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _denoised(self, requests: Sequence[Request], denoiser: Denoise) -> torch.Tensor:
+        """The latents `float32 [B, C, h, w]` after all steps."""
+        device, timesteps = self.base.device, self._schedule.timesteps
+        weights = self._schedule.weights.to(device)[:, :, None, None, None, None]
+        noise = torch.stack([self._noise(request) for request in requests], 1).to(device)
+        terms = torch.cat([noise[:1], noise.new_zeros(len(timesteps), *noise.shape[1:]), noise[1:]])
+        for index, timestep in enumerate(timesteps):
+            latents = (weights[index] * terms).sum(0)
+            with autocast(device, self.options.precision):
+                terms[1 + index] = denoiser(latents, timestep)
+        return (weights[-1] * terms).sum(0)
+
+    def _denoiser(self, requests: Sequence[Request]) -> Denoiser:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
         k = stacked_ks(requests).to(device)
         text = torch.stack([self._embed(request.prompt) for request in requests])
-        if self.options.guidance_scale == NO_GUIDANCE:
-            return layout, k, text
-        negative = torch.stack([self._embed(request.negative_prompt) for request in requests])
-        return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), torch.cat([negative, text])
+        guided = self.options.guidance_scale != NO_GUIDANCE
+        negative = torch.stack([self._embed(request.negative_prompt) for request in requests]) if guided else None
+        return Denoiser(self.base, self.adapter, self.options, layout, k, text, negative)
 
     def _embed(self, prompt: str) -> torch.Tensor:
         if prompt not in self._prompts:
@@ -92,7 +100,8 @@ class LayoutSampler:
         return self._prompts[prompt]
 
     def _noise(self, request: Request) -> torch.Tensor:
+        """The first noise, and those that the sampler adds, `float32 [N, C, h, w]`."""
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
-        shape = (self.base.unet.config.in_channels, rows, columns)
+        shape = (self._schedule.noises, self.base.unet.config.in_channels, rows, columns)
         # torch's CPU generator uses only the low 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))
