@@ -11,7 +11,6 @@ asked for that the layout of the painted image explains, over the first k compon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--ks", type=int, nargs="+", default=[5, 20])
-    parser.add_argument("--settings", nargs="+", default=[f"scheduler={s} num_steps={n}" for s in SOLVERS for n in STEPS])
+    parser.add_argument(
+        "--settings", nargs="+", default=[f"scheduler={s} num_steps={n}" for s in SOLVERS for n in STEPS]
+    )
     parser.add_argument("--limit", default="scheduler=ddim num_steps=200", help="setting to compare with")
     parser.add_argument("--common", default="guidance_scale=1.5 precision=fp32", help="what all settings share")
     options = parser.parse_args()
@@ -88,8 +89,8 @@ def main() -> None:
         painted = paint(lumen, chosen, layouts, ks, captions).astype(np.float32)
         limit = painted if limit is None else limit
         cells = [
-            f"{np.abs(painted[i] - limit[i]).mean():.2f} | {alignment(lumen, painted[i].astype(np.uint8), layouts, k):.4f}"
-            for i, k in enumerate(ks)
+            f"{np.abs(found - wanted).mean():.2f} | {alignment(lumen, found.astype(np.uint8), layouts, k):.4f}"
+            for found, wanted, k in zip(painted, limit, ks, strict=True)
         ]
         print(f"| {setting} | " + " | ".join(cells) + " |", flush=True)
 

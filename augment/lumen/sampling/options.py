@@ -30,8 +30,8 @@ class SamplerOptions(Options):
     )
     timestep_spacing: Literal["trailing", "leading", "linspace", "base"] = Field(
         default="trailing",
-        description="which noise levels the steps are at: 'trailing' begins with pure noise, or next to it; 'base' takes "
-        "what the base model is configured for",
+        description="noise levels of the steps: 'trailing' begins at the noisiest, which dark and bright images need; "
+        "'base' is what the base model is configured for",
     )
     num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")

@@ -1,8 +1,8 @@
-"""The steps of a sampler as sums with known weights, so that the loop over them never waits for the host.
+"""The steps of a sampler as sums with known weights, so that the loop over them never waits for the device.
 
-The deterministic samplers of diffusers are linear: the latents at each step are a weighted sum of the first noise and the
-predictions so far. The weights depend on the schedule alone. They are computed once, by giving the scheduler of diffusers
-unit vectors in place of images.
+The deterministic samplers of diffusers are linear: the latents at each step are a weighted sum of the first noise and
+the predictions so far. The weights depend on the schedule alone. They are computed once, by giving the scheduler of
+diffusers unit vectors in place of images.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.options import SamplerOptions
 
 FLOW = "flow_prediction"
-# What a base says of the noise that it was trained with. What it says of another sampler, such as the order of a solver,
-# is not for those here.
+# What a base says of the noise that it was trained with. The rest of its configuration, such as the order of a solver,
+# is about its own sampler.
 NOISE = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr"),
     *("prediction_type", "set_alpha_to_one", "steps_offset", "timestep_spacing"),
