@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     Leak = dict[str, float]
     Read = tuple[NDArray[np.floating], NDArray[np.float64]]
 
+# What the bases of a run are called in tables, by their folders in its basis.
+TITLES: Mapping[str, str] = {
+    "layouts": "the basis that layouts are written in",
+    "own": "the basis fitted on this dataset",
+    "pca": "the principal components of this dataset",
+}
 # The name of the unchanged images among the changed ones.
 ORIGINAL = "original"
 _VARIED = "varied"
@@ -99,6 +105,11 @@ class Encoder:
                 joined, joined.pop(_VARIED), np.stack(strengths), np.concatenate(all_classes), explained
             )
         return found
+
+    @property
+    def encodings(self) -> int:
+        """How often each image is encoded: unchanged, under every change, and in every way of preparing it."""
+        return (2 + len(self.changes)) * len(self._preparing)
 
     @property
     def _preparing(self) -> dict[bool, LayoutBasis]:

@@ -161,6 +161,14 @@ class GenerateStep(StoreStep):
         factor, sources = count * self.config.generate.variants, self.sources.size(splits)
         return Size(factor * sources.units, factor * sources.samples)
 
+    def remark(self) -> str:
+        """How many ks `generate.ks=auto` counts as, or which they are; empty for other values."""
+        if self.config.generate.ks != AUTO:
+            return ""
+        if not self.job.step(ProbeStep).is_whole():
+            return f"generate: counted for {len(SHARES)} ks, the most that generate.ks=auto takes; probe finds them"
+        return f"generate: generate.ks=auto takes {list(self.ks)}, by the curves in the workspace"
+
     def prepare(self, tools: Tools) -> None:
         """Count the classes of the sources, and find what edits need, if that is not done."""
         if self.sources.selector is not None:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from augment.errors import UserError
 from augment.layouts.region_ks import RegionKs
+from augment.suggestion import suggest
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import WorkUnit
 from pipeline.stages.edit_options import EditOptions
@@ -157,9 +158,8 @@ def require_labelled_classes(job: Job, section: str, splits: Collection[str], na
     if taxonomy is None:
         raise UserError(f"{section} goes by the labels of the images, and the dataset has none: leave it out")
     if unknown := [name for name in names if name not in taxonomy.classes]:
-        raise UserError(
-            f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {', '.join(taxonomy.classes)}"
-        )
+        hint = suggest(unknown[0], taxonomy.classes, "the classes are")
+        raise UserError(f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {hint}")
     if job.images.is_rendered or not splits:
         return
     images = [record for split in splits for record in job.images.candidates[split]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from augment.errors import UserError
 from augment.options import Options, Positive
+from augment.progress import TrainingStep
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import FittingBatches, Resources, WorkUnit
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.layouts.curves import Curves
+    from augment.progress import OnStep
     from pipeline.config import Config
 
 # Files of the artifact: the curves by the name of the basis, and their chart.
@@ -109,7 +112,7 @@ class ProbeStep(ArtifactStep):
             {unit.shard: unit.keys for unit in units},
             **self.for_model,
         )
-        [(_, curves)] = tools.executor.map(task, [WorkUnit(CURVES, ())])
+        [curves] = tools.train(task, {"": WorkUnit(CURVES, ())})
         path.mkdir(parents=True, exist_ok=True)
         stored = {name: found.to_json() for name, found in curves.items()}
         (path / CURVES).write_text(json.dumps(stored, indent=1) + "\n")
@@ -128,11 +131,17 @@ class ProbeStep(ArtifactStep):
         """Check that there will be ks to recommend.
 
         Raises:
-            UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
+            UserError: training or held-out images have no labels, no held-out split is named, or the conditioning has
+                no components.
         """
-        self._require_in_run()
-        if self.job.images.taxonomy is None:
+        images = self.job.images
+        # A set without labels has no split to name either.
+        if is_layout(self.config) and images.taxonomy is None:
             raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {_REMEDY}")
+        self._require_in_run()
+        for split in () if images.is_rendered else (TRAIN_SPLIT, held_out(self.job)):
+            if all(record.label is None for record in images.candidates[split]):
+                raise UserError(f"generate.ks=auto: no image of {split!r} has a label to choose by: {_REMEDY}")
 
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.
@@ -212,8 +221,8 @@ class Probe:
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
-    def run(self, _unit: WorkUnit) -> dict[str, Curves]:
-        """The curves of each basis.
+    def train(self, _unit: WorkUnit, on_step: OnStep) -> dict[str, Curves]:
+        """The curves of each basis; a step is an image or one of its copies, encoded.
 
         Raises:
             UserError: an image of the store does not read, or the backbone is not the one of the bases.
@@ -231,11 +240,16 @@ class Probe:
             require_revision(self.backbone, model.revision, basis.revision)
 
         def encode(images: NDArray[np.uint8]) -> torch.Tensor:
-            return torch.stack(fitting.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE))))
+            nonlocal done
+            features = fitting.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE)))
+            done += len(images)
+            on_step(TrainingStep(done, total, {}, done / (time.monotonic() - started), noun="encoding"))
+            return torch.stack(features)
 
-        fitted_on, measured_on = self.keys
-        train = Encoder(encode, bases, changes=()).encoded(self.batches(fitted_on))
-        found = Encoder(encode, bases).encoded(self.batches(measured_on))
+        encoders = Encoder(encode, bases, changes=()), Encoder(encode, bases)
+        total = sum(each.encodings * len(keys) for each, keys in zip(encoders, self.keys.values(), strict=True))
+        done, started = 0, time.monotonic()
+        train, found = (each.encoded(self.batches(split)) for each, split in zip(encoders, self.keys, strict=True))
         return {
             name: measure(train[name], found[name], measured_ks(basis.num_components), self.num_classes)
             for name, basis in bases.items()

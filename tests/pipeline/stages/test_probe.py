@@ -13,6 +13,7 @@ import pytest
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.probing import cell_classes
+from augment.progress import ignore_step
 from pipeline.cli import guarded
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.fit import OWN
@@ -60,7 +61,10 @@ def test_the_command_makes_curves_that_are_missing(copied: Path, capsys: pytest.
         path.unlink()
     (copied / "curves").rmdir()
     assert guarded(["layouts", str(copied)]) == 0
-    assert "recommended: generate.ks=[" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "recommended: generate.ks=[" in text
+    # 5 and 2 images, of the latter 9 known changes too, prepared in two ways.
+    assert "probe: encoding 64/64" in text
     again, old = json.loads((copied / "curves" / CURVES).read_text()), json.loads(before)
     assert again == old
 
@@ -126,6 +130,14 @@ def test_automatic_ks_follow_curves_that_are_made_again(copied: Path, configure:
         assert job.step(GenerateStep).ks == (best,)
 
 
+def test_the_plan_says_how_many_ks_it_counts(copied: Path, configure: Configure) -> None:
+    step = Job(configure(copied, "generate.ks=auto")).step(GenerateStep)
+    assert step.remark() == f"generate: generate.ks=auto takes {list(step.ks)}, by the curves in the workspace"
+    shutil.rmtree(copied / "curves")
+    assert step.remark().startswith("generate: counted for 3 ks, the most that generate.ks=auto takes")
+    assert not Job(configure(copied)).step(GenerateStep).remark()
+
+
 def test_automatic_ks_are_refused_in_a_line_where_the_run_measures_nothing(copied: Path, configure: Configure) -> None:
     shutil.rmtree(copied / "curves")
     config = configure(copied, "generate.ks=auto", "evaluate.split=null")
@@ -148,4 +160,4 @@ def test_the_backbone_of_a_worker_must_be_that_of_the_bases(generated: Path, tmp
     source = StoreSource(str(generated / "real"), ("image",))
     probe = Probe(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, {}, "cpu", Resources(), 1)
     with pytest.raises(UserError, match=r"this machine has revision .* and the basis was fitted on other"):
-        probe.run(WorkUnit(CURVES, ()))
+        probe.train(WorkUnit(CURVES, ()), ignore_step)
