@@ -7,17 +7,38 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import ConfigMixin, ModelMixin, SD3ControlNetModel
 from diffusers.configuration_utils import register_to_config
+from torch import Tensor
 
 from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent_grid
 
 if TYPE_CHECKING:
     from diffusers import SD3Transformer2DModel
-    from torch import Tensor
 
     from augment.lumen.bases.text import Text
 
 # As in augment.lumen.adapter: the attention of SD3ControlNetModel and SD3Transformer2DModel refuses this norm.
 REFUSAL = "this is no SD3ControlNetModel: load it with augment.lumen.adapter.load_adapter"
+
+
+class PlanesSD3ControlNet(SD3ControlNetModel):
+    """diffusers' ControlNet of Stable Diffusion 3 on the planes of a layout, see `layout_planes`, in place of an image.
+
+    The pipeline of diffusers passes images through the autoencoder, which planes do not fit: keep them in `planes`
+    before the call, and give the pipeline any image of the size to paint.
+
+    Attributes:
+        planes: `[N, K + 2, h, w]`, for batches of any multiple of N; None takes those of the call.
+    """
+
+    planes: Tensor | None = None
+
+    def forward(self, hidden_states: Tensor, controlnet_cond: Tensor, **options: Any) -> Any:
+        """The residuals of a layout; see `SD3ControlNetModel.forward` for all other arguments."""
+        planes = controlnet_cond
+        if self.planes is not None:
+            copies = len(hidden_states) // len(self.planes)
+            planes = self.planes.to(hidden_states).repeat(copies, 1, 1, 1)
+        return super().forward(hidden_states, to_latent_grid(planes, hidden_states), **options)
 
 
 class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
@@ -37,7 +58,7 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
         qk_norm: str = REFUSAL,  # noqa: ARG002 - see REFUSAL
     ) -> None:
         super().__init__()
-        self.controlnet = SD3ControlNetModel(**controlnet_config)
+        self.controlnet = PlanesSD3ControlNet(**controlnet_config)
         patch = self.controlnet.config.patch_size
         self.controlnet.pos_embed_input = LayoutEncoder(
             num_components, hidden_channels, self.controlnet.inner_dim, patch
@@ -68,7 +89,7 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
 
         See `LayoutControlNet.forward` for the arguments.
         """
-        planes = to_latent_grid(layout_planes(layout.to(sample.dtype), k), sample)
+        planes = layout_planes(layout.to(sample.dtype), k)
         (residuals,) = self.controlnet(
             sample,
             controlnet_cond=planes,
