@@ -30,7 +30,8 @@ REFUSAL = ("this is no ControlNetModel: load it with augment.lumen.adapter.Layou
 class PlanesControlNet(ControlNetModel):
     """diffusers' ControlNet on the planes of a layout, see `layout_planes`, in place of an RGB image.
 
-    The pipelines of diffusers take it as `controlnet` and the planes as `image`.
+    The pipelines of diffusers take it as `controlnet`, and what `layout_image` gives as `image`. Their `guess_mode`
+    keeps the layout from the branch that guidance steers away from, and here weakens no residual.
     """
 
     def forward(
@@ -38,6 +39,7 @@ class PlanesControlNet(ControlNetModel):
     ) -> Any:
         """The residuals of planes `controlnet_cond`; see `ControlNetModel.forward` for all other arguments."""
         planes = to_latent_grid(controlnet_cond, sample)
+        options.pop("guess_mode", None)
         return super().forward(sample, timestep, encoder_hidden_states, planes, **options)
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augment.errors import UserError
+from augment.stride import STRIDE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class LayoutEncoder(nn.Module):
@@ -53,6 +59,21 @@ def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
     share = of_cells.to(layout.dtype)
     encoded = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
     return torch.cat([kept, encoded.expand(-1, -1, *layout.shape[2:])], dim=1)
+
+
+def layout_image(layout: NDArray[np.float16] | Tensor, k: int | None = None) -> Tensor:
+    """What the pipelines of diffusers take as the `image` of an adapter: planes at the size of the image to paint.
+
+    Args:
+        layout: `float [K, h, w]`.
+        k: leading components to follow, 0..K; None is K.
+
+    Returns:
+        `float32 [1, K + 2, 8 h, 8 w]`.
+    """
+    batch = torch.as_tensor(layout).float()[None]
+    planes = layout_planes(batch, torch.tensor([batch.shape[1] if k is None else k]))
+    return F.interpolate(planes, scale_factor=float(STRIDE), mode="nearest")
 
 
 def to_latent_grid(planes: Tensor, sample: Tensor) -> Tensor:
