@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from augment.lumen.bases.base import DiffusionModel
@@ -42,6 +44,10 @@ class NoiseSchedule(ABC):
         """
 
     @abstractmethod
+    def error_scale(self, levels: Tensor) -> Tensor:
+        """`float32 [B]`: the squared error of the clean latents for one of the prediction, times signal / noise."""
+
+    @abstractmethod
     def signal(self, levels: Tensor) -> Tensor:
         """Share of the signal in the variance of the noisy latents, `float32 [B]` in 0..1."""
 
@@ -53,11 +59,11 @@ class DiffusionNoise(NoiseSchedule):
     eq. 12 (appendix D).
     """
 
-    def __init__(self, base: DiffusionModel) -> None:
+    def __init__(self, schedule: Mapping[str, Any]) -> None:
         from diffusers import DDPMScheduler
 
-        self._scheduler = DDPMScheduler.from_config(base.schedule)
-        self._velocity = base.prediction == "v"
+        self._scheduler = DDPMScheduler.from_config(dict(schedule))
+        self._velocity = self._scheduler.config.prediction_type == "v_prediction"
         self.count = int(self._scheduler.config.num_train_timesteps)
 
     def timesteps(self, levels: Tensor) -> Tensor:
@@ -80,6 +86,11 @@ class DiffusionNoise(NoiseSchedule):
         estimate = (noisy - (1 - signal).sqrt() * output) / signal.sqrt().clamp(min=1e-4)
         return torch.where(signal > 0, estimate, torch.zeros_like(estimate))
 
+    def error_scale(self, levels: Tensor) -> Tensor:
+        """1 for the noise, and the share of the signal for the velocity."""
+        signal = self.signal(levels)
+        return signal if self._velocity else torch.ones_like(signal)
+
     def signal(self, levels: Tensor) -> Tensor:
         """See `NoiseSchedule.signal`."""
         return self._scheduler.alphas_cumprod.to(levels.device)[levels].float()
@@ -92,10 +103,10 @@ class FlowNoise(NoiseSchedule):
     for high-resolution image synthesis*, 2024.
     """
 
-    def __init__(self, base: DiffusionModel) -> None:
+    def __init__(self, schedule: Mapping[str, Any]) -> None:
         from diffusers import FlowMatchEulerDiscreteScheduler
 
-        scheduler = FlowMatchEulerDiscreteScheduler.from_config(base.schedule)
+        scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(schedule))
         # It lists its levels from most noise to least.
         self._shares, self._timesteps = scheduler.sigmas.flip(0), scheduler.timesteps.flip(0)
         self.count = len(self._timesteps)
@@ -117,6 +128,10 @@ class FlowNoise(NoiseSchedule):
         """See `NoiseSchedule.clean`."""
         return noisy - self._share(levels) * output
 
+    def error_scale(self, levels: Tensor) -> Tensor:
+        """The square of what is left of the latents."""
+        return (1 - self._share(levels).flatten()) ** 2
+
     def signal(self, levels: Tensor) -> Tensor:
         """See `NoiseSchedule.signal`."""
         share = self._share(levels).flatten()
@@ -128,4 +143,4 @@ class FlowNoise(NoiseSchedule):
 
 def noise_schedule(base: DiffusionModel) -> NoiseSchedule:
     """The noise that a base model was trained with."""
-    return FlowNoise(base) if base.prediction == "flow" else DiffusionNoise(base)
+    return FlowNoise(base.schedule) if base.prediction == "flow" else DiffusionNoise(base.schedule)
