@@ -12,6 +12,7 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
+from augment.lumen.sampling.options import Precision
 from augment.trackers import require_trackers
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
@@ -237,7 +238,7 @@ class Adapt:
     num_components: int
     source: PairedSource | CaptionedSource
     options: AdaptOptions
-    precision: str
+    precision: Precision
     seed: int
     folder: str
     checkpoints: str

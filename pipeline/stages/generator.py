@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,7 +11,9 @@ from augment.conditioning import LAYOUT, TITLES
 from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen import zoo
+from augment.lumen.sampling.options import SamplerOptions
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BASE, require_base
 from pipeline.workspace.mismatch import content_of
@@ -35,16 +37,17 @@ BASE_NAMES = {
 }
 
 
-class GeneratorOptions(Options):
-    """The diffusion model and how it is sampled."""
+class _ModelOptions(Options):
+    """The diffusion model."""
 
     base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
     adapter: ModelName | None = Field(
         default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
     )
-    num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
-    guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
+
+
+class GeneratorOptions(SamplerOptions, _ModelOptions):
+    """The diffusion model and how it is sampled."""
 
 
 def start_adapter(config: Config) -> Path | None:
@@ -94,6 +97,10 @@ def require_generator(config: Config) -> None:
     """
     base = config.generator.base
     require_reachable(BASE, base, "model_index.json", zoo.names())
-    unet = require_base(base)
+    network = require_base(base)
+    multiple = STRIDE * int(network.get("patch_size", 1))
+    for side in ("height", "width"):
+        if (size := getattr(config.geometry, side)) % multiple:
+            raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
     if adapter := start_adapter(config):
-        require_same_shape(adapter, base, unet)
+        require_same_shape(adapter, base, network)
