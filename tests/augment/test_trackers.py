@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,14 +32,21 @@ def test_mlflow_gets_one_run_for_a_training_that_goes_on(tmp_path: Path, monkeyp
 def test_a_lost_mlflow_server_is_a_warning_and_not_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("no answer")
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     with scalar_writer(tmp_path / "training", 0, ["mlflow"]) as add:
         add(1, {"loss": 1.0})
-        shutil.rmtree(tmp_path / "runs")
+        for call in ("log_batch", "set_terminated"):
+            monkeypatch.setattr(MlflowClient, call, refuse)
         add(2, {"loss": 0.5})
-    assert "MLflow did not take the figures of step 2" in caplog.text and "step 1" not in caplog.text
-    assert "MLflow did not take the end of the run" in caplog.text
+    assert "MLflow did not take the figures of step 2: no answer" in caplog.text and "step 1" not in caplog.text
+    assert "MLflow did not take the end of the run: no answer" in caplog.text
 
 
 def test_wandb_writes_the_run_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
