@@ -108,11 +108,17 @@ class Config(Options):
         asked = {
             "generate.edit": self.generate.edit is not None,
             "generate.k_by_class": bool(self.generate.k_by_class),
+            "generate.k_by_judge": self.generate.k_by_judge is not None,
             "adapt.k_regions": bool(self.adapt.k_regions),
         }
         if self.conditioning != LAYOUT and (wrong := [name for name, is_asked in asked.items() if is_asked]):
             raise ValueError(
                 f"{wrong[0]}: it is for neural layouts; leave it out with conditioning={self.conditioning}"
+            )
+        if self.generate.k_by_judge is not None and self.evaluate.split is None:
+            raise ValueError(
+                "generate.k_by_judge: the judge is measured on held-out images, and evaluate.split is null; name a "
+                "labelled split, or leave it out"
             )
         for name, k in self.generate.k_by_class.items():
             if k > self.layout.k_max:

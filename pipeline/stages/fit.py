@@ -17,7 +17,7 @@ from augment.backbones import OFFLINE_DINOV2
 from augment.backbones.options import parse_name, split_fusion
 from augment.errors import NotFinite, UserError
 from augment.import_path import is_import_path
-from augment.layouts.options import BasisOptions
+from augment.layouts.options import INVARIANT_ONLY, BasisOptions
 from augment.lumen import zoo
 from augment.options import Positive
 from augment.progress import TrainingStep
@@ -83,7 +83,7 @@ class LayoutOptions(BasisOptions):
 
     def fitting(self) -> dict[str, JSON]:
         """The options that the dataset's own basis depends on, but for `k_max`."""
-        unused = {"copies", "epsilon", "without_position"} if self.basis_kind == "pca" else set()
+        unused = INVARIANT_ONLY if self.basis_kind == "pca" else set()
         return self.model_dump(mode="json", include={*BasisOptions.model_fields, "fit_images"} - unused)
 
 
@@ -324,7 +324,7 @@ class FitMoments:
 
         keys, images = batch
         seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
-        return scene_views(images, seeds, self.options)
+        return list(scene_views(images, seeds, self.options))
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""

@@ -13,13 +13,13 @@ import pytest
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.probing import cell_classes
-from augment.progress import ignore_step
 from pipeline.cli import guarded
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.fit import OWN
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
-from pipeline.stages.probe import CHART, CURVES, Probe, ProbeStep, measured_ks
+from pipeline.stages.layout_readers import FitReaders
+from pipeline.stages.probe import CHART, CURVES, ProbeStep, measured_ks, slices
 from pipeline.stages.reading import StoreSource
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
@@ -63,8 +63,7 @@ def test_the_command_makes_curves_that_are_missing(copied: Path, capsys: pytest.
     assert guarded(["layouts", str(copied)]) == 0
     text = capsys.readouterr().out
     assert "recommended: generate.ks=[" in text
-    # 5 and 2 images, of the latter 9 known changes too, prepared in two ways.
-    assert "probe: encoding 64/64" in text
+    assert "probe: image 5/5" in text and "probe: image 2/2" in text
     again, old = json.loads((copied / "curves" / CURVES).read_text()), json.loads(before)
     assert again == old
 
@@ -158,6 +157,15 @@ def test_the_backbone_of_a_worker_must_be_that_of_the_bases(generated: Path, tmp
     basis = LayoutBasis.load(generated / "basis" / OWN)
     replace(basis, revision="other").save(tmp_path)
     source = StoreSource(str(generated / "real"), ("image",))
-    probe = Probe(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, {}, "cpu", Resources(), 1)
+    task = FitReaders(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, "cpu", Resources(), 1)
     with pytest.raises(UserError, match=r"this machine has revision .* and the basis was fitted on other"):
-        probe.train(WorkUnit(CURVES, ()), ignore_step)
+        task.setup()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (20, [10, 10]), (23, [10, 10, 3])])
+def test_slices_have_all_keys_once_in_their_order(count: int, sizes: list[int]) -> None:
+    keys = tuple(map(str, range(count)))
+    found = slices(WorkUnit("val", keys), 10)
+    assert [len(unit.keys) for unit in found] == sizes
+    assert tuple(key for unit in found for key in unit.keys) == keys
+    assert len({unit.shard for unit in found}) == len(sizes)
