@@ -132,7 +132,7 @@ def measure(name: str, options: Any) -> None:
     """Print the rows of one model."""
     device, dtype = torch.device(options.device), DTYPES[options.precision]
     # Those that configs/generator/lumen-tiny.yaml sets.
-    chosen = {"num_steps": 10, "guidance_interval": (0.5, 1)} if name == "lumen-tiny" else {}
+    chosen = {"guidance_interval": (0.5, 1)} if name == "lumen-tiny" else {}
 
     def models() -> tuple[StableDiffusion, LayoutControlNet]:
         if name == "lumen-tiny":
@@ -147,9 +147,8 @@ def measure(name: str, options: Any) -> None:
 
     base, adapter = models()
     requests = [smooth_request(index, options.height // 8, options.width // 8) for index in range(options.images)]
-    batches = [
-        range(start, min(start + options.batch, options.images)) for start in range(0, options.images, options.batch)
-    ]
+    order = list(range(options.images))
+    batches = [order[start : start + options.batch] for start in range(0, options.images, options.batch)]
     exact = SamplerOptions(
         scheduler="ddim",
         num_steps=options.steps,
@@ -178,12 +177,12 @@ def measure(name: str, options: Any) -> None:
         for batch in batches:
             images += pipeline(
                 [PROMPT] * len(batch),
-                list(batch),
+                batch,
                 height=options.height,
                 width=options.width,
                 num_inference_steps=options.steps,
                 guidance_scale=exact.guidance_scale,
-                latents=noise[list(batch)].to(device, dtype),
+                latents=noise[batch].to(device, dtype),
             ).images
         return [np.asarray(image) for image in images]
 

@@ -38,7 +38,7 @@ class SamplerOptions(Options):
         description="noise levels of the steps: 'trailing' begins at the noisiest, which dark and bright images need; "
         "'base' is what the base model is configured for",
     )
-    num_steps: int = Field(default=12, ge=1, le=1000, description="sampler steps")
+    num_steps: int = Field(default=10, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
     guidance_interval: Annotated[tuple[Share, Share], Ascending] = Field(
         default=(0.2, 1),
