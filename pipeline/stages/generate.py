@@ -27,7 +27,7 @@ from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.edit_options import EditOptions
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -214,7 +214,7 @@ class GenerateStep(StoreStep):
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": generator.semantic,
+            "sampler": sampler_inputs(generator),
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
@@ -280,13 +280,9 @@ class Generate:
 
     def setup(self) -> None:
         """Load base model and adapter."""
-        from augment.lumen.adapter import load_adapter
-        from augment.lumen.bases.loading import load_diffusion_model
-        from augment.lumen.sampling.layout_sampler import LayoutSampler
+        from augment.lumen.sampling.loading import load_sampler
 
-        base = load_diffusion_model(self.base, self.device)
-        adapter = load_adapter(Path(self.adapter), self.device)
-        self._sampler = LayoutSampler(base, adapter, self.sampling)
+        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,14 +75,15 @@ class LayoutSampler:
         with self._casting():
             denoiser = self._denoiser(requests)
         latents = self._denoised(requests, denoiser)
-        with self._casting():
+        # In half precision with few exponents, the activations of an autoencoder overflow.
+        with self._casting() if self.options.precision == "bf16" else nullcontext():
             return list(self.base.decode(latents))
 
     def _denoised(self, requests: Sequence[Request], denoise: Denoise) -> torch.Tensor:
         """The latents `float32 [B, C, h, w]` after all steps."""
         device, timesteps = self.base.device, self._schedule.timesteps
         weights = self._schedule.weights.to(device)[:, :, None, None, None, None]
-        noise = torch.stack([self._noise(request) for request in requests], 1).to(device)
+        noise = torch.stack([self.noise(request) for request in requests], 1).to(device)
         terms = torch.cat([noise[:1], noise.new_zeros(len(timesteps), *noise.shape[1:]), noise[1:]])
         for index, timestep in enumerate(timesteps):
             latents = (weights[index] * terms).sum(0)
@@ -125,7 +127,7 @@ class LayoutSampler:
             self._prompts[key] = self.base.embed([prompt], height, width)
         return self._prompts[key]
 
-    def _noise(self, request: Request) -> torch.Tensor:
+    def noise(self, request: Request) -> torch.Tensor:
         """The first noise, and those that the sampler adds, `float32 [N, C, h, w]`."""
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
         shape = (self._schedule.noises, self.base.latent_channels, rows, columns)
