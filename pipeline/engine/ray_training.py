@@ -60,7 +60,9 @@ def trained(
                         raise
                     ray.kill(actor)
                     require_progress(units[index], reports.lose(index), str(error))
-                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
+                    LOG.warning(
+                        "%s: its worker was lost, going on from the last checkpoint if there is one", units[index].shard
+                    )
                     waiting.appendleft(index)
                     time.sleep(PAUSE_SECONDS)
                     continue
@@ -145,7 +147,9 @@ class StepsOfUnits:
         """Pass on the steps since the last call."""
         for shard, step in ray.get(self.actor.take.remote()).items():
             index = self._indexes[shard]
-            self._latest[index] = step
+            # The furthest, because what has no checkpoint begins with its first step again.
+            if _is_further(step, self._latest.get(index)):
+                self._latest[index] = step
             if index in self._lost_at and _is_further(step, self._lost_at[index]):
                 # A training of days outlives any number of nodes; only losses without progress count.
                 self._pool.attempts.end.remote(self._pool.run, index)

@@ -281,8 +281,10 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        from augment.lumen.adapter import LayoutControlNet, load_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
+        import torch
+
+        from augment.lumen.adapter import load_adapter
+        from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
         from augment.lumen.training.checkpoint import Checkpoint, Folder
         from augment.lumen.training.group import Group
@@ -293,10 +295,10 @@ class Adapt:
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
-        if self.adapter is None:
-            adapter = LayoutControlNet.from_base(base.unet, self.num_components)
-        else:
-            adapter = load_adapter(Path(self.adapter))
+        start = self.adapter
+        # A new adapter begins with random weights, which are the same in a run that lost its worker before a checkpoint.
+        torch.manual_seed(self.seed)
+        adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
         train_adapter(
             base,

@@ -19,8 +19,8 @@ from augment.layouts.fitting import fit_basis, scene_moments
 from augment.layouts.moments import SceneMoments
 from augment.layouts.views import view_layouts
 from augment.loading import quiet
-from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import DiffusionModel, autocast
+from augment.lumen.bases.stable_diffusion import StableDiffusion
+from augment.lumen.precision import autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
@@ -88,10 +88,10 @@ def pretrain(
     torch.manual_seed(options.seed)
     unet = new_unet(sizes.unet_channels, sizes.latent_channels, sizes.text_width)
     text_encoder = new_text_encoder(tokenizer, sizes.text_width, sizes.text_layers)
-    base = DiffusionModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
+    base = StableDiffusion(destination.name, vae, new_schedule(), unet, text_encoder, tokenizer)
     for module in (vae, unet, text_encoder):
         module.to(device)
-    adapter = LayoutControlNet.from_base(unet, sizes.num_components, sizes.adapter_hidden_channels).to(device)
+    adapter = base.new_adapter(sizes.num_components, sizes.adapter_hidden_channels).to(device)
 
     crops = [list(source.crops(options.seed)) for source in parts]
     basis = _basis(crops, parts, backbone, options, folder / "basis", device, log)
@@ -168,7 +168,7 @@ def _basis(
     for pixels, source in zip(crops, sources, strict=True):
         for batch in _batches(pixels[: len(source.images)]):
             seeds = generator.integers(2**63, size=(len(batch), options.basis.copies)).tolist()
-            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis))
+            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis, torch.get_num_threads()))
     moments = SceneMoments.merged(parts)
     basis = fit_basis(moments, options.model.num_components, backbone.name, backbone.revision, options.basis)
     basis.save(folder)
@@ -188,7 +188,7 @@ def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
     texts: Sequence[str],
-    base: DiffusionModel,
+    base: StableDiffusion,
     backbone: LayeredBackbone,
     basis: LayoutBasis,
     cache: Path,
@@ -212,7 +212,8 @@ def _encode(
             parts["layouts"].append(torch.from_numpy(layouts_of(stacked)))
             if options.diffusion.views:
                 seeds = _view_seeds(options, range(done, done + len(batch)))
-                parts["views"].append(torch.from_numpy(view_layouts(stacked, seeds, layouts_of)))
+                views = view_layouts(stacked, seeds, layouts_of, torch.get_num_threads())
+                parts["views"].append(torch.from_numpy(views))
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
         with written_whole(cache) as scratch:

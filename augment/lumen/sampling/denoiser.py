@@ -9,7 +9,8 @@ import torch
 
 if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.bases.text import Text
 
 NO_GUIDANCE = 1.0
 
@@ -25,7 +26,7 @@ class Denoiser:
         guidance_scale: 1 is no guidance.
         layout: `float [N, K, h, w]`, N = B, or 2 B with guidance.
         k: `int64 [N]` or `int64 [N, h, w]`.
-        text: embeddings `[N, L, D]`.
+        text: N prompts.
     """
 
     base: DiffusionModel
@@ -33,16 +34,14 @@ class Denoiser:
     guidance_scale: float
     layout: torch.Tensor
     k: torch.Tensor
-    text: torch.Tensor
+    text: Text
 
     def __call__(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The prediction, of the shape of the latents."""
         inputs = torch.cat([latents] * (len(self.layout) // len(latents)))
         steps = timestep.expand(len(inputs))
-        down, middle = self.adapter(inputs, steps, self.text, self.layout, self.k)
-        output = self.base.unet(
-            inputs, steps, self.text, down_block_additional_residuals=down, mid_block_additional_residual=middle
-        ).sample
+        residuals = self.adapter(inputs, steps, self.text, self.layout, self.k)
+        output = self.base.denoise(inputs, steps, self.text, residuals)
         if self.guidance_scale == NO_GUIDANCE:
             return output
         free, bound = output.float().chunk(2)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from augment.lumen.diffusion_model import DiffusionModel, autocast
+from augment.lumen.bases.text import Text
+from augment.lumen.precision import autocast
 from augment.lumen.sampling.denoiser import NO_GUIDANCE, Denoiser
 from augment.lumen.sampling.request import require_k, stacked_ks
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.sampling.request import Request
 
 PROMPTS_KEPT = 1024
@@ -50,7 +52,7 @@ class LayoutSampler:
         self.num_steps, self.guidance_scale, self.precision = num_steps, guidance_scale, precision
         self._scheduler = DDIMScheduler.from_config(base.schedule, clip_sample=False)
         self._latent_cells = layout_stride // base.stride
-        self._prompts: dict[str, torch.Tensor] = {}
+        self._prompts: dict[tuple[str, int, int], Text] = {}
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
@@ -75,27 +77,29 @@ class LayoutSampler:
                 latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
             return list(self.base.decode(latents))
 
-    def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, Text]:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
         k = stacked_ks(requests).to(device)
-        text = torch.stack([self._embed(request.prompt) for request in requests])
+        rows, columns = (cells * self._latent_cells * self.base.stride for cells in layout.shape[2:])
+        text = Text.concatenate([self._embed(request.prompt, rows, columns) for request in requests])
         if self.guidance_scale == NO_GUIDANCE:
             return layout, k, text
-        negative = torch.stack([self._embed(request.negative_prompt) for request in requests])
-        return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), torch.cat([negative, text])
+        negative = [self._embed(request.negative_prompt, rows, columns) for request in requests]
+        return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), Text.concatenate([*negative, text])
 
-    def _embed(self, prompt: str) -> torch.Tensor:
-        if prompt not in self._prompts:
+    def _embed(self, prompt: str, height: int, width: int) -> Text:
+        key = (prompt, height, width)
+        if key not in self._prompts:
             # With one caption per image, the embeddings would fill the memory of the device.
             if len(self._prompts) >= PROMPTS_KEPT:
                 del self._prompts[next(iter(self._prompts))]
-            self._prompts[prompt] = self.base.embed([prompt])[0]
-        return self._prompts[prompt]
+            self._prompts[key] = self.base.embed([prompt], height, width)
+        return self._prompts[key]
 
     def _noise(self, request: Request) -> torch.Tensor:
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
-        shape = (self.base.unet.config.in_channels, rows, columns)
+        shape = (self.base.latent_channels, rows, columns)
         # torch's CPU generator uses only the low 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
     from augment.lumen.training.examples import Example, Examples
@@ -75,7 +75,7 @@ def train_adapter(
         raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")
     adapter.to(base.device).train().requires_grad_(True)
     if options.gradient_checkpointing:
-        for module in (adapter.controlnet, base.unet):
+        for module in (adapter.controlnet, base.network):
             module.enable_gradient_checkpointing()
     schedule = training_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)

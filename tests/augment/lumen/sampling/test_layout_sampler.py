@@ -11,7 +11,8 @@ import torch
 
 from augment.errors import NotFinite, UserError
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_pixels
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
@@ -119,7 +120,7 @@ def test_encode_and_decode_keep_the_size(models: tuple[DiffusionModel, LayoutCon
 def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: str, value: float) -> None:
     folder = save_small_base(tmp_path / "base", K)
     base = load_diffusion_model(str(folder))
-    last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
+    last = base.network.conv_out if part == "unet" else base.vae.decoder.conv_out
     last.bias.data.fill_(value)
     broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")
     with pytest.raises(NotFinite, match=f"{what} hold .* NaN or infinite values"):
