@@ -296,9 +296,12 @@ class Adapt:
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
         start = self.adapter
-        # A new adapter begins with random weights, which are the same in a run that lost its worker before a checkpoint.
+        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
         torch.manual_seed(self.seed)
         adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
+        if self.precision == "bf16" and base.device.type == "cuda":
+            # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
+            base.network.to(torch.bfloat16)
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
         train_adapter(
             base,
