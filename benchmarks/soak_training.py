@@ -1,6 +1,6 @@
 """Kills processes of a training of the adapter at random moments, and compares it with an undisturbed run.
 
-`adapt` trains an adapter of lumen-tiny on a small Ray cluster of several nodes on this machine. A parent kills a worker,
+`adapt` trains an adapter of lumen-tiny on a Ray cluster of several nodes on this machine. A parent kills a worker,
 the supervisor or controller of Ray Train, a node with all its processes, or the driver, waits for at least one more
 step, and kills again; it adds a node for one that is gone, and starts a dead driver again with the same command.
 In the end every weight and every row of the loss log must be the same, bit for bit, as without kills.
@@ -90,9 +90,7 @@ def train(root: Path, folder: Path, kind: ExecutorKind, workers: int, steps: int
         adapter=None,
         basis=None,
         num_components=COMPONENTS,
-        source=PairedSource(
-            StoreSource(str(root / "real"), ("image", "label")), StoreSource(str(root / "layouts"), ("layout",))
-        ),
+        source=PairedSource(real, layouts),
         options=AdaptOptions(
             steps=steps,
             batch_size=4,

@@ -13,7 +13,7 @@ import numpy as np
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import AdaptOptions
+from augment.lumen.options import AdaptOptions, require_optimizer
 from augment.prompts import Prompt
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
@@ -91,8 +91,10 @@ class AdaptStep(ArtifactStep):
         return record
 
     def check_settings(self) -> None:
-        """Check that the adapter to start from reads the conditioning."""
+        """Check that the adapter to start from reads the conditioning, and that the optimizer is installed."""
         start_adapter(self.config)
+        if self.config.adapt.steps:
+            require_optimizer(self.config.adapt.optimizer)
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Remark on views of layouts that no training uses."""
