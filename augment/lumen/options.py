@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from augment.errors import UserError
 from augment.layouts.options import BasisOptions
 from augment.lumen.sampling.options import TrainingPrecision
 from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
@@ -98,8 +100,8 @@ class AdaptOptions(LayoutTraining):
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="compute activations a second time in the backward pass; takes about half the memory and a quarter "
-        "more time",
+        description="compute activations a second time in the backward pass: takes about half the memory, and half as much "
+        "time again",
     )
     optimizer: OptimizerName = Field(
         default="adamw",
@@ -119,6 +121,16 @@ class AdaptOptions(LayoutTraining):
         defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
         kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS}
         return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
+
+
+def require_optimizer(name: OptimizerName) -> None:
+    """Check that the package of an optimizer is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name == "adamw8bit" and find_spec("bitsandbytes") is None:
+        raise UserError("adapt.optimizer=adamw8bit needs the package bitsandbytes: install it, or take adamw")
 
 
 class ScratchOptions(TrainerOptions):

@@ -111,6 +111,7 @@ class Trainer:
         self._recent: list[dict[str, float]] = []
         if group.leads:
             folder.mkdir(parents=True, exist_ok=True)
+            self.checkpoint.sweep()
             self._resume()
             self._truncate_log()
         self._follow()
