@@ -14,6 +14,7 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
+from augment.lumen.sampling.options import Precision
 from augment.prompts import Prompt
 from pipeline.engine import Resources, WorkUnit, remark
 from pipeline.stages.artifact_step import ArtifactStep
@@ -241,7 +242,7 @@ class Adapt:
     num_components: int
     source: PairedSource | CaptionedSource
     options: AdaptOptions
-    precision: str
+    precision: Precision
     seed: int
     folder: str
     device: str

@@ -15,6 +15,7 @@ from augment.errors import NotFinite
 from augment.layouts.options import SHARES
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
+from augment.lumen.sampling.options import SamplerOptions
 from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
@@ -192,7 +193,7 @@ class GenerateStep(StoreStep):
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": generator.model_dump(include={"num_steps", "guidance_scale", "precision"}),
+            "sampler": generator.semantic,
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
@@ -217,9 +218,7 @@ class GenerateStep(StoreStep):
         stage = Generate(
             base=generator.base,
             adapter=str(self.job.step(AdaptStep).path),
-            num_steps=generator.num_steps,
-            guidance_scale=generator.guidance_scale,
-            precision=generator.precision,
+            sampling=generator,
             prompts=self.config.generate.prompts,
             seed=self.config.seed,
             provenance=self.provenance(record),
@@ -236,7 +235,7 @@ class Generate:
 
     Attributes:
         base, adapter: models to load.
-        num_steps, guidance_scale, precision: see `LayoutSampler`.
+        sampling: see `LayoutSampler`.
         prompts: templates and values to choose from.
         seed: the run's seed.
         provenance: recorded with every sample.
@@ -246,9 +245,7 @@ class Generate:
 
     base: str
     adapter: str
-    num_steps: int
-    guidance_scale: float
-    precision: str
+    sampling: SamplerOptions
     prompts: PromptOptions
     seed: int
     provenance: Provenance
@@ -268,7 +265,7 @@ class Generate:
 
         base = load_diffusion_model(self.base, self.device)
         adapter = load_adapter(Path(self.adapter), self.device)
-        self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
+        self._sampler = LayoutSampler(base, adapter, self.sampling)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""

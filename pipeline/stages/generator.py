@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from augment.conditioning import LAYOUT, TITLES
 from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen import zoo
+from augment.lumen.sampling.options import SamplerOptions
 from augment.options import ModelName, Options
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BASE, require_base
@@ -35,16 +36,17 @@ BASE_NAMES = {
 }
 
 
-class GeneratorOptions(Options):
-    """The diffusion model and how it is sampled."""
+class _ModelOptions(Options):
+    """The diffusion model."""
 
     base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
     adapter: ModelName | None = Field(
         default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
     )
-    num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
-    guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
+
+
+class GeneratorOptions(SamplerOptions, _ModelOptions):
+    """The diffusion model and how it is sampled."""
 
 
 def start_adapter(config: Config) -> Path | None:

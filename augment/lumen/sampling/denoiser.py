@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from augment.lumen.sampling.options import NO_GUIDANCE
+
 if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.diffusion_model import DiffusionModel
-
-NO_GUIDANCE = 1.0
 
 
 @dataclass(frozen=True)

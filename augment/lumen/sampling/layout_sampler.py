@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from augment.lumen.diffusion_model import DiffusionModel, autocast
-from augment.lumen.sampling.denoiser import NO_GUIDANCE, Denoiser
+from augment.lumen.sampling.denoiser import Denoiser
+from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
 from augment.lumen.sampling.request import require_k, stacked_ks
 
 if TYPE_CHECKING:
@@ -29,25 +30,21 @@ class LayoutSampler:
         self,
         base: DiffusionModel,
         adapter: LayoutControlNet,
-        num_steps: int = 20,
-        guidance_scale: float = 2.0,
-        precision: str = "bf16",
+        options: SamplerOptions = DEFAULTS,
         layout_stride: int = 8,
     ) -> None:
         """Prepare to sample.
 
         Args:
             base, adapter: on the same device.
-            num_steps: denoising steps.
-            guidance_scale: 1 is no guidance; more pushes away from the prediction without layout and with the
-                negative prompt, at twice the cost.
-            precision: `bf16` or `fp32`.
+            options: number of steps, guidance and precision. Guidance pushes away from the prediction without layout
+                and with the negative prompt, at twice the cost.
             layout_stride: pixels of the image that one cell of a layout covers.
         """
         from diffusers import DDIMScheduler
 
         self.base, self.adapter = base, adapter.eval()
-        self.num_steps, self.guidance_scale, self.precision = num_steps, guidance_scale, precision
+        self.options = options
         self._scheduler = DDIMScheduler.from_config(base.schedule, clip_sample=False)
         self._latent_cells = layout_stride // base.stride
         self._prompts: dict[str, torch.Tensor] = {}
@@ -66,10 +63,10 @@ class LayoutSampler:
         for request in requests:
             require_k(request, limit)
         device = self.base.device
-        with autocast(device, self.precision):
-            denoise = Denoiser(self.base, self.adapter, self.guidance_scale, *self._conditions(requests))
+        with autocast(device, self.options.precision):
+            denoise = Denoiser(self.base, self.adapter, self.options.guidance_scale, *self._conditions(requests))
             latents = torch.stack([self._noise(request) for request in requests]).to(device)
-            self._scheduler.set_timesteps(self.num_steps, device=device)
+            self._scheduler.set_timesteps(self.options.num_steps, device=device)
             for timestep in self._scheduler.timesteps:
                 prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
                 latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
@@ -81,7 +78,7 @@ class LayoutSampler:
         layout = layout[:, : self.adapter.config.num_components].to(device)
         k = stacked_ks(requests).to(device)
         text = torch.stack([self._embed(request.prompt) for request in requests])
-        if self.guidance_scale == NO_GUIDANCE:
+        if self.options.guidance_scale == NO_GUIDANCE:
             return layout, k, text
         negative = torch.stack([self._embed(request.negative_prompt) for request in requests])
         return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), torch.cat([negative, text])

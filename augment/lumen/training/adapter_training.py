@@ -13,6 +13,7 @@ from augment.errors import UserError
 from augment.layouts.views import choose_views
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
 from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
@@ -38,7 +39,7 @@ def train_adapter(
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
-    precision: str = "bf16",
+    precision: Precision = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
@@ -108,11 +109,11 @@ def write_samples(
     adapter: LayoutControlNet,
     examples: Sequence[Example],
     path: Path,
-    precision: str,
+    precision: Precision,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
-    sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
+    sampler = LayoutSampler(base, adapter, SamplerOptions(precision=precision))
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))

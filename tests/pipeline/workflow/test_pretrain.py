@@ -15,6 +15,7 @@ from augment.layouts.basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.diffusion_model import load_diffusion_model
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.cli import guarded
 
@@ -55,7 +56,9 @@ def test_model_is_loaded_by_this_project_and_paints(folder: Path) -> None:
     basis = LayoutBasis.load(folder / "model" / "adapter" / "basis")
     assert adapter.config.num_components == basis.num_components == 5
     layout = np.zeros((5, 6, 12), np.float16)
-    (image,) = LayoutSampler(base, adapter, num_steps=2).generate([Request(layout, 3, "a rendered street", 0)])
+    (image,) = LayoutSampler(base, adapter, SamplerOptions(num_steps=2)).generate(
+        [Request(layout, 3, "a rendered street", 0)]
+    )
     assert image.shape == (48, 96, 3)
 
 

@@ -14,6 +14,7 @@ from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
 from augment.lumen.grids import to_pixels
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from tests.pipeline.small_models import save_small_base
 
@@ -27,7 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[DiffusionModel, La
 
 
 def sampler(models: tuple[DiffusionModel, LayoutControlNet], guidance_scale: float = 2.0) -> LayoutSampler:
-    return LayoutSampler(*models, num_steps=3, guidance_scale=guidance_scale, precision="fp32")
+    return LayoutSampler(*models, SamplerOptions(num_steps=3, guidance_scale=guidance_scale, precision="fp32"))
 
 
 def request(seed: int = 0, k: int = K, prompt: str = "a photo of a street, day", content: int = 0) -> Request:
@@ -121,7 +122,8 @@ def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: s
     base = load_diffusion_model(str(folder))
     last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
     last.bias.data.fill_(value)
-    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")
+    options = SamplerOptions(num_steps=2, precision="fp32")
+    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), options)
     with pytest.raises(NotFinite, match=f"{what} hold .* NaN or infinite values"):
         broken.generate([request()])
 
