@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from augment.lumen.diffusion_model import DiffusionModel, autocast
+from augment.lumen.sampling.decoding import decoded
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
 from augment.lumen.sampling.request import require_k, stacked_ks
+from augment.lumen.sampling.tiling import Tiles, tiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.sampling.request import Request
+    from augment.lumen.sampling.tiling import Denoise
 
 PROMPTS_KEPT = 1024
 
@@ -64,13 +67,20 @@ class LayoutSampler:
             require_k(request, limit)
         device = self.base.device
         with autocast(device, self.options.precision):
-            denoise = Denoiser(self.base, self.adapter, self.options.guidance_scale, *self._conditions(requests))
+            denoise = self._denoiser(requests)
             latents = torch.stack([self._noise(request) for request in requests]).to(device)
             self._scheduler.set_timesteps(self.options.num_steps, device=device)
             for timestep in self._scheduler.timesteps:
                 prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
                 latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
-            return list(self.base.decode(latents))
+            return decoded(self.base, latents, self.options.tile)
+
+    def _denoiser(self, requests: Sequence[Request]) -> Denoise:
+        whole = Denoiser(self.base, self.adapter, self.options.guidance_scale, *self._conditions(requests))
+        grid, stride = requests[0].layout.shape[1:], self._latent_cells * self.base.stride
+        tile, overlap = self.options.tile, self.options.tile_overlap
+        tiles = Tiles.over(*grid, *((tile // stride, overlap // stride) if tile else (max(grid), 0)))
+        return tiled(whole, len(requests), tiles, self._latent_cells)
 
     def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = self.base.device
