@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from augment.backbones.options import FeatureOptions
 from augment.backbones.patch_grid import to_patch_grid
 from augment.backbones.transformer import collecting
 from augment.backbones.unet_blocks import block_of, channels_of_block, level_of, timestep_of
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.bases.loading import load_diffusion_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class DiffusionBackbone:
 
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._model = load_diffusion_model(source, device, dtype)
-        config = self._model.unet.config
+        self._network: Any = self._model.network
+        config = self._network.config
         self._block = block_of(config, settings)
         self._timestep = timestep_of(self._model.schedule, settings)
         self.name, self.settings = name, settings
@@ -56,7 +57,8 @@ class DiffusionBackbone:
         }
         self.revision = revision_of(self._model.digest(), changes)
         with torch.inference_mode():
-            self._prompt = self._model.embed([""])
+            # What this family reads of the size of an image is fixed, so that features do not depend on it.
+            self._prompt = self._model.embed([""], 0, 0)
 
     @torch.inference_mode()
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
@@ -72,9 +74,9 @@ class DiffusionBackbone:
         noise = torch.stack([content_noise(image, latents.shape[1:]) for image in images]).to(latents.device)
         steps = torch.full((len(images),), self._timestep, device=latents.device)
         noisy = self._scheduler.add_noise(latents, noise, steps)
-        prompts = self._prompt.expand(len(images), -1, -1)
-        with collecting([self._model.unet.up_blocks[self._block]], stop=True) as outputs:
-            self._model.unet(noisy.to(self._prompt.dtype), steps, encoder_hidden_states=prompts)
+        prompts = self._prompt[[0] * len(images)]
+        with collecting([self._network.up_blocks[self._block]], stop=True) as outputs:
+            self._model.denoise(noisy.to(prompts.embeddings.dtype), steps, prompts)
         assert outputs[0].shape[1:] == (self.channels, rows, columns)
         return outputs[0].float()
 

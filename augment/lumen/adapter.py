@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from diffusers import UNet2DConditionModel
 
+    from augment.lumen.bases.text import Text
+
 # diffusers loads any folder as any class, and initializes missing weights at random. ControlNetModel takes
 # `down_block_types` from the configuration and refuses this value, with the text in its message.
 REFUSAL = ("this is no ControlNetModel: load it with augment.lumen.adapter.LayoutControlNet.from_pretrained",)
@@ -78,20 +80,18 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
         adapter.controlnet.load_state_dict(weights, strict=False)
         return adapter if unet.dtype == torch.float32 else adapter.to(unet.dtype)
 
-    def forward(
-        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, layout: Tensor, k: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        """Residuals that the layout adds to the U-Net's skip connections and middle.
+    def forward(self, sample: Tensor, timestep: Tensor, text: Text, layout: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        """Residuals that the layout adds to the U-Net's skip connections, and last to its middle.
 
         Args:
             sample: noisy latents `[B, C, H, W]`.
             timestep: `int64 [B]`.
-            encoder_hidden_states: text embeddings `[B, L, D]`.
+            text: B prompts, as the base embeds them.
             layout: `float [B, K, h, w]`; H and W are the same whole multiple of h and w.
             k: `int64 [B]`, components to use, 0..K; or `[B, h, w]`, those to use in each cell.
 
         Returns:
-            Residuals for the down blocks, and for the middle block.
+            Residuals for `DiffusionModel.denoise`.
 
         Raises:
             UserError: the layout's grid does not divide the latent grid.
@@ -105,8 +105,8 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
             )
         if factor > 1:
             planes = F.interpolate(planes, scale_factor=float(factor), mode="nearest")
-        down, middle = self.controlnet(sample, timestep, encoder_hidden_states, planes, return_dict=False)
-        return down, middle
+        down, middle = self.controlnet(sample, timestep, text.embeddings, planes, return_dict=False)
+        return (*down, middle)
 
 
 def load_adapter(folder: Path, device: str = "cpu") -> LayoutControlNet:

@@ -14,7 +14,7 @@ from augment.conditioning.neural_layout import NeuralLayout
 from augment.errors import UserError
 from augment.lumen import zoo
 from augment.lumen.adapter import load_adapter
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import DEFAULTS, SamplerOptions
 from augment.lumen.sampling.request import Request

@@ -257,8 +257,8 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        from augment.lumen.adapter import LayoutControlNet, load_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
+        from augment.lumen.adapter import load_adapter
+        from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
         from augment.lumen.training.trainer import CHECKPOINT
 
@@ -268,10 +268,8 @@ class Adapt:
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
-        if self.adapter is None:
-            adapter = LayoutControlNet.from_base(base.unet, self.num_components)
-        else:
-            adapter = load_adapter(Path(self.adapter))
+        start = self.adapter
+        adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
         examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
         train_adapter(
             base,

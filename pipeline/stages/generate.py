@@ -260,7 +260,7 @@ class Generate:
     def setup(self) -> None:
         """Load base model and adapter."""
         from augment.lumen.adapter import load_adapter
-        from augment.lumen.diffusion_model import load_diffusion_model
+        from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.sampling.layout_sampler import LayoutSampler
 
         base = load_diffusion_model(self.base, self.device)

@@ -23,7 +23,7 @@ from augment.layouts.basis import LayoutBasis
 from augment.layouts.moments import FeatureMoments
 from augment.loading import quiet
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import DiffusionModel
+from augment.lumen.bases.stable_diffusion import StableDiffusion
 from augment.lumen.pretrain.diffusion import new_schedule, new_unet
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
 
@@ -40,7 +40,7 @@ def save_small_base(folder: Path, num_components: int = 4, revision: str = "othe
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = train_tokenizer(CAPTIONS, 12, folder / "tokenizer")
-        base = DiffusionModel(
+        base = StableDiffusion(
             "small",
             AutoencoderKL(
                 down_block_types=("DownEncoderBlock2D",) * 4,
@@ -49,10 +49,10 @@ def save_small_base(folder: Path, num_components: int = 4, revision: str = "othe
                 norm_num_groups=8,
                 mid_block_add_attention=False,
             ),
+            new_schedule(),
             new_unet((16, 16, 16), 4, 32),
             new_text_encoder(tokenizer, 32, 1),
             tokenizer,
-            new_schedule(),
         )
         base.save(folder, torch.float32)
         adapter = LayoutControlNet.from_base(base.unet, num_components, 8)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.stable_diffusion import StableDiffusion
     from augment.lumen.options import DiffusionOptions
     from augment.progress import OnStep
 
@@ -102,7 +102,7 @@ def new_schedule() -> dict[str, Any]:
 
 
 def train_diffusion(
-    base: DiffusionModel,
+    base: StableDiffusion,
     adapter: LayoutControlNet,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],

@@ -19,8 +19,8 @@ from augment.layouts.fitting import fit_basis, scene_moments
 from augment.layouts.moments import SceneMoments
 from augment.layouts.views import view_layouts
 from augment.loading import quiet
-from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import DiffusionModel, autocast
+from augment.lumen.bases.stable_diffusion import StableDiffusion
+from augment.lumen.precision import autocast
 from augment.lumen.pretrain.autoencoder import new_autoencoder, train_decoder
 from augment.lumen.pretrain.diffusion import LatentSet, new_schedule, new_unet, train_diffusion
 from augment.lumen.pretrain.text import new_text_encoder, train_tokenizer
@@ -88,10 +88,10 @@ def pretrain(
     torch.manual_seed(options.seed)
     unet = new_unet(sizes.unet_channels, sizes.latent_channels, sizes.text_width)
     text_encoder = new_text_encoder(tokenizer, sizes.text_width, sizes.text_layers)
-    base = DiffusionModel(destination.name, vae, unet, text_encoder, tokenizer, new_schedule())
+    base = StableDiffusion(destination.name, vae, new_schedule(), unet, text_encoder, tokenizer)
     for module in (vae, unet, text_encoder):
         module.to(device)
-    adapter = LayoutControlNet.from_base(unet, sizes.num_components, sizes.adapter_hidden_channels).to(device)
+    adapter = base.new_adapter(sizes.num_components, sizes.adapter_hidden_channels).to(device)
 
     crops = [list(source.crops(options.seed)) for source in parts]
     basis = _basis(crops, parts, backbone, options, folder / "basis", device, log)
@@ -188,7 +188,7 @@ def _encode(
     source: ImageSource,
     pixels: Sequence[NDArray[np.uint8]],
     texts: Sequence[str],
-    base: DiffusionModel,
+    base: StableDiffusion,
     backbone: LayeredBackbone,
     basis: LayoutBasis,
     cache: Path,

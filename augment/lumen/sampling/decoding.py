@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
 
 # Pixels decoded at once; a single image may have more. The decoder of Stable Diffusion takes 1.3 GiB for them in fp32.
 PIXELS = 512 * 1024

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from augment.options import Options
+from augment.options import Ascending, Options
 
 Precision = Literal["bf16", "fp32"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 NO_GUIDANCE = 1.0
+BASE_SPACING = "base"
+# What earlier versions did. Stores that they wrote stay valid with these values.
+EARLIER = {
+    "scheduler": "ddim",
+    "guidance_interval": [0, 1],
+    "control_strength": 1,
+    "control_free_branch": True,
+    "tile": None,
+}
 
 
 class SamplerOptions(Options):
     """How images are sampled; see `augment.lumen.sampling.layout_sampler.LayoutSampler`."""
 
+    scheduler: Literal["ddim", "dpmsolver++", "unipc", "euler", "lcm"] = Field(
+        default="ddim", description="sampler; lcm needs a base or a LoRA that is distilled for it"
+    )
+    timestep_spacing: Literal["trailing", "leading", "linspace", "base"] = Field(
+        default="trailing",
+        description="noise levels of the steps: 'trailing' begins at the noisiest, which dark and bright images need; "
+        "'base' is what the base model is configured for",
+    )
     num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
+    guidance_interval: Annotated[tuple[Share, Share], Ascending] = Field(
+        default=(0, 1),
+        description="part of the way from noise (0) to image (1) on which guidance acts; elsewhere a step costs half",
+    )
+    control_strength: float = Field(
+        default=1, ge=0, le=10, description="factor of what the adapter adds to the base; 0 ignores the layout"
+    )
+    control_free_branch: bool = Field(
+        default=False,
+        description="also run the adapter, with k = 0, for the branch of guidance that follows no layout",
+    )
     precision: Precision = Field(default="bf16", description="of training and sampling")
-
     tile: int | None = Field(
         default=None,
         ge=32,
@@ -41,10 +69,9 @@ class SamplerOptions(Options):
     @property
     def semantic(self) -> dict[str, Any]:
         """The options that change the images; those that earlier versions lack are there only where they do."""
-        values = self.model_dump(mode="json", include=set(SamplerOptions.model_fields))
-        if self.tile is None:
-            del values["tile"], values["tile_overlap"]
-        return values
+        unused = {"tile_overlap"} if self.tile is None else set()
+        values = self.model_dump(mode="json", include=set(SamplerOptions.model_fields) - unused)
+        return {name: value for name, value in values.items() if name not in EARLIER or value != EARLIER[name]}
 
 
 DEFAULTS = SamplerOptions()

@@ -132,19 +132,19 @@ class TiledDenoiser:
 
 
 def tiled(
-    denoiser: Denoiser, images: int, tiles: Tiles, factor: int, wrap: Callable[[Denoiser], Denoise] = lambda one: one
+    denoiser: Denoiser, tiles: Tiles, factor: int, wrap: Callable[[Denoiser], Denoise] = lambda one: one
 ) -> Denoise:
     """What predicts the latents of a batch in tiles, as many at once as the batch has images; with one tile, at once.
 
     Args:
         denoiser: of the whole images.
-        images: how many.
         tiles: in cells of the layout.
         factor: cells of the latents on a side of one cell of the layout.
         wrap: applied to what predicts the tiles of one pass.
     """
     if len(tiles) == 1:
         return wrap(denoiser)
+    images = len(denoiser.layout)
     weights = tiles.weights(factor).to(denoiser.layout.device)
     every = [(image, number) for image in range(images) for number in range(len(tiles))]
     parts = []
@@ -153,30 +153,34 @@ def tiled(
         places = [(image, *tiles.places[number]) for image, number in chosen]
         parts.append(
             TiledPart(
-                wrap(of_tiles(denoiser, images, places, tiles)),
-                [(image, tiles.window(top, left, factor)) for image, top, left in places],
+                wrap(of_tiles(denoiser, [(image, tiles.window(*place)) for image, *place in places])),
+                [(image, tiles.window(*place, factor)) for image, *place in places],
                 weights[[number for _, number in chosen]],
             )
         )
     return TiledDenoiser(parts)
 
 
-def of_tiles(denoiser: Denoiser, images: int, places: Sequence[tuple[int, int, int]], tiles: Tiles) -> Denoiser:
+def of_tiles(denoiser: Denoiser, cells: Sequence[tuple[int, Window]]) -> Denoiser:
     """The denoiser of some tiles, each with the conditions of its image and its part of the layout.
 
     Args:
-        denoiser: of the whole images; its conditions are those of all images, once for each branch of guidance.
-        images: how many.
-        places: image, first row and first column of each tile.
-        tiles: their size.
+        denoiser: of the whole images.
+        cells: the image of each tile, and its rows and columns of the layout.
     """
-    rows = [
-        (branch * images + image, tiles.window(top, left))
-        for branch in range(len(denoiser.layout) // images)
-        for image, top, left in places
-    ]
-    numbers = torch.tensor([row for row, _ in rows], device=denoiser.layout.device)
-    layout = torch.stack([denoiser.layout[(row, slice(None), *window)] for row, window in rows])
-    by_cell = denoiser.k.ndim > 1
-    k = torch.stack([denoiser.k[(row, *window)] for row, window in rows]) if by_cell else denoiser.k[numbers]
-    return replace(denoiser, layout=layout, k=k, text=denoiser.text[numbers])
+    images = [image for image, _ in cells]
+
+    def chosen(values: torch.Tensor) -> torch.Tensor:
+        """Of values `[B]` those of the images, of values `[B, ..., h, w]` those of the tiles."""
+        if values.ndim == 1:
+            return values[images]
+        return torch.stack([values[image][(..., *window)] for image, window in cells])
+
+    return replace(
+        denoiser,
+        layout=chosen(denoiser.layout),
+        k=chosen(denoiser.k),
+        text=denoiser.text[images],
+        negative=None if denoiser.negative is None else denoiser.negative[images],
+        strength=None if denoiser.strength is None else chosen(denoiser.strength),
+    )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.examples import Example, Examples
     from augment.progress import OnStep

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment.lumen.adapter import LayoutControlNet
-    from augment.lumen.diffusion_model import DiffusionModel
+    from augment.lumen.bases.base import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,12 @@ def denoising_loss(
     noise = torch.randn_like(latents)
     steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
     noisy = schedule.add_noise(latents, noise, steps)
-    text = base.embed(batch.captions)
-    down, middle = adapter(noisy, steps, text, batch.layout, batch.k)
+    height, width = (cells * base.stride for cells in latents.shape[2:])
+    text = base.embed(batch.captions, height, width)
+    residuals = adapter(noisy, steps, text, batch.layout, batch.k)
     if with_adapter is not None:
         mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)
-        down, middle = [part * mask for part in down], middle * mask
-    prediction = base.unet(
-        noisy, steps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
-    ).sample
-    velocity = schedule.config.prediction_type == "v_prediction"
-    target = schedule.get_velocity(latents, noise, steps) if velocity else noise
+        residuals = tuple(part * mask for part in residuals)
+    prediction = base.denoise(noisy, steps, text, residuals)
+    target = schedule.get_velocity(latents, noise, steps) if base.prediction == "v" else noise
     return F.mse_loss(prediction.float(), target.float())

@@ -17,7 +17,7 @@ from augment.backbones.diffusion import content_noise
 from augment.backbones.unet_blocks import is_diffusion_model
 from augment.errors import UserError
 from augment.lumen import zoo
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.bases.loading import load_diffusion_model
 
 BASE = "lumen-tiny"
 # Output of each up block of lumen-tiny, in pixels of the image a cell, and its channels.
@@ -33,12 +33,12 @@ def test_features_are_the_output_of_the_up_block_in_diffusers(block: int, timest
     model = load_diffusion_model(BASE)
     images = images_of()
     outputs: list[torch.Tensor] = []
-    model.unet.up_blocks[block].register_forward_hook(lambda *call: outputs.append(call[-1]))
+    model.network.up_blocks[block].register_forward_hook(lambda *call: outputs.append(call[-1]))
     with torch.inference_mode():
         latents = model.encode(images)
         noise = torch.stack([content_noise(image, latents.shape[1:]) for image in images])
         noisy = DDPMScheduler.from_config(model.schedule).add_noise(latents, noise, torch.tensor([timestep] * 2))
-        model.unet(noisy, timestep, encoder_hidden_states=model.embed(["", ""]))
+        model.network(noisy, timestep, encoder_hidden_states=model.embed(["", ""], 64, 96).embeddings)
     backbone = load_backbone(f"{BASE}?block={block}&timestep={timestep}")
     stride, channels = BLOCKS[block]
     features = backbone.features(images, stride)

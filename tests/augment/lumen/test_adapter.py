@@ -16,6 +16,7 @@ from augment.errors import UserError
 from augment.loading import quiet
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, layout_planes
+from augment.lumen.bases.text import Text
 from augment.lumen.pretrain.diffusion import new_unet
 
 K = 4
@@ -36,9 +37,9 @@ def heard(adapter: LayoutControlNet) -> LayoutControlNet:
 
 def residuals(adapter: LayoutControlNet, layout: torch.Tensor, k: int) -> torch.Tensor:
     torch.manual_seed(1)
-    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 32)
+    sample, text = torch.randn(1, 4, 8, 8), Text(torch.randn(1, 5, 32))
     with torch.no_grad():
-        _, middle = adapter(sample, torch.tensor([500]), text, layout, torch.tensor([k]))
+        *_, middle = adapter(sample, torch.tensor([500]), text, layout, torch.tensor([k]))
     return middle
 
 

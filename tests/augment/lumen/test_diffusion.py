@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import DiffusionOptions
 from augment.lumen.pretrain.diffusion import LatentSet, train_diffusion
 from augment.progress import ignore_step

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
-from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.prompt_limit import PromptLimit, PromptTooLong, load_prompt_limit
 from augment.prompts import Prompt, describe, expand
 from tests.pipeline.small_models import save_small_base
@@ -60,6 +61,6 @@ def test_tokenizer_that_states_no_length_is_held_to_the_positions_of_its_encoder
 
 def test_base_model_encodes_whole_prompts_alone(base: DiffusionModel) -> None:
     with torch.no_grad():
-        assert base.embed(["a photo of a street, day", ""]).shape == (2, 12, 32)
+        assert base.embed(["a photo of a street, day", ""], 64, 64).embeddings.shape == (2, 12, 32)
     with pytest.raises(UserError, match=r"has 13 tokens, and the text encoder of .* takes 12: shorten it"):
-        base.embed(["a", "a photo of a street, day, night, rain"])
+        base.embed(["a", "a photo of a street, day, night, rain"], 64, 64)

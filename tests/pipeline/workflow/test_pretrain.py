@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from augment.layouts.basis import LayoutBasis
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import load_diffusion_model
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request

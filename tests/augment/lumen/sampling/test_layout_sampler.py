@@ -11,12 +11,14 @@ import torch
 
 from augment.errors import NotFinite, UserError
 from augment.lumen.adapter import LayoutControlNet
-from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_pixels
 from augment.lumen.sampling import decoding
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
+from augment.lumen.sampling.tiling import Tiles, tiled
 from tests.pipeline.small_models import save_small_base
 
 K = 4
@@ -121,7 +123,7 @@ def test_encode_and_decode_keep_the_size(models: tuple[DiffusionModel, LayoutCon
 def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: str, value: float) -> None:
     folder = save_small_base(tmp_path / "base", K)
     base = load_diffusion_model(str(folder))
-    last = base.unet.conv_out if part == "unet" else base.vae.decoder.conv_out
+    last = base.network.conv_out if part == "unet" else base.vae.decoder.conv_out
     last.bias.data.fill_(value)
     options = SamplerOptions(num_steps=2, precision="fp32")
     broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), options)
@@ -164,7 +166,8 @@ def test_image_in_tiles_does_not_depend_on_its_batch_mates(models: tuple[Diffusi
 def test_a_tile_is_predicted_as_an_image_of_its_own(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
     wide = replace(request(), k=np.arange(96).reshape(8, 12) % (K + 1))
     latents, timestep = torch.randn(1, 4, 8, 12), torch.tensor(500)
-    found = tiled_sampler(models, 64)._denoiser([wide])(latents, timestep)
+    whole = sampler(models)._denoiser([wide])
+    found = tiled(whole, Tiles.over(8, 12, 8, 4), 1)(latents, timestep)
     # Tiles of 8 cells begin at 0 and 4: the first and the last four columns belong to one of them alone.
     for cells, alone in ((slice(0, 8), slice(0, 4)), (slice(4, 12), slice(8, 12))):
         part = replace(wide, layout=wide.layout[..., cells], k=np.asarray(wide.k)[:, cells])

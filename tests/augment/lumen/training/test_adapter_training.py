@@ -16,7 +16,8 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
-from augment.lumen.diffusion_model import DiffusionModel, load_diffusion_model
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
