@@ -12,9 +12,13 @@ from augment.lumen.bases.text import Text
 from augment.lumen.sampling.options import NO_GUIDANCE
 
 if TYPE_CHECKING:
-    from augment.lumen.adapter import LayoutControlNet
+    from collections.abc import Callable
+
     from augment.lumen.bases.base import DiffusionModel, Residuals
     from augment.lumen.sampling.options import SamplerOptions
+
+    Adapter = Callable[[torch.Tensor, torch.Tensor, Text, torch.Tensor, torch.Tensor], Residuals]
+    """A `LayoutControlNet`, or what is called like one."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Denoiser:
     """
 
     base: DiffusionModel
-    adapter: LayoutControlNet
+    adapter: Adapter
     options: SamplerOptions
     layout: torch.Tensor
     k: torch.Tensor

@@ -13,6 +13,7 @@ from augment.lumen.sampling.decoding import decoded
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
 from augment.lumen.sampling.request import require_k, stacked_ks, stacked_strengths
+from augment.lumen.sampling.reuse import ReusingDenoiser
 from augment.lumen.sampling.schedule import sampling_schedule
 from augment.lumen.sampling.tiling import Tiles, tiled
 
@@ -74,9 +75,15 @@ class LayoutSampler:
             require_k(request, limit)
         with self._casting():
             denoiser = self._denoiser(requests)
-        latents = self._denoised(requests, tiled(denoiser, self._tiles(requests[0]), self._latent_cells))
+        denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
+        latents = self._denoised(requests, denoise)
         with self._casting():
             return decoded(self.base, latents, self.options.tile)
+
+    def _reusing(self, denoiser: Denoiser) -> Denoise:
+        """What predicts one batch or its tiles, with reuse across steps where the options ask for it."""
+        steps = self.options.reuse_adapter, self.options.reuse_blocks
+        return denoiser if steps == (1, 1) else ReusingDenoiser(denoiser, *steps)
 
     def _tiles(self, request: Request) -> Tiles:
         """The tiles of an image, in cells of its layout; one that covers it if it is not to be cut."""

@@ -20,6 +20,8 @@ EARLIER = {
     "control_strength": 1,
     "control_free_branch": True,
     "tile": None,
+    "reuse_adapter": 1,
+    "reuse_blocks": 1,
 }
 
 
@@ -58,6 +60,15 @@ class SamplerOptions(Options):
     )
     tile_overlap: int = Field(
         default=64, ge=0, multiple_of=8, description="pixels that neighbouring tiles share at least; below tile"
+    )
+    reuse_adapter: int = Field(
+        default=1, ge=1, le=100, description="steps that each run of the adapter serves; 1 runs it at every step"
+    )
+    reuse_blocks: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="steps that each run of the deep blocks of a U-Net serves; 1 runs them at every step",
     )
 
     @model_validator(mode="after")

@@ -150,11 +150,11 @@ def tiled(
     parts = []
     for start in range(0, len(every), images):
         chosen = every[start : start + images]
-        places = [(image, *tiles.places[number]) for image, number in chosen]
+        places = [(image, tiles.places[number]) for image, number in chosen]
         parts.append(
             TiledPart(
-                wrap(of_tiles(denoiser, [(image, tiles.window(*place)) for image, *place in places])),
-                [(image, tiles.window(*place, factor)) for image, *place in places],
+                wrap(of_tiles(denoiser, [(image, tiles.window(*place)) for image, place in places])),
+                [(image, tiles.window(*place, factor)) for image, place in places],
                 weights[[number for _, number in chosen]],
             )
         )
