@@ -27,7 +27,7 @@ from augment.lumen.model import Lumen
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
-from augment.lumen.sampling.reuse import kept, keeping
+from augment.lumen.sampling.reuse import keeping, kept
 from pipeline.scenes import render_scene
 
 HEIGHT, WIDTH = 96, 192
@@ -50,7 +50,7 @@ def layout_error(lumen: Lumen, images: Sequence[NDArray[np.uint8]], asked: Seque
 
 
 def work_of_stable_diffusion() -> tuple[float, float, float]:
-    """Multiplications, in units of 10^12, of one sample: of the U-Net, of the U-Net with kept blocks, of the adapter."""
+    """Multiplications for one sample in units of 10^12: of the U-Net, of that with kept blocks, and of the adapter."""
     with torch.device("meta"):
         network = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
         adapter = LayoutControlNet.from_base(network, 20)

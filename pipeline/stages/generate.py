@@ -31,7 +31,8 @@ from pipeline.stages.generator import BASE_NAMES, require_generator
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
-from pipeline.stages.reading import NOT_FINITE
+from pipeline.stages.reading import NOT_FINITE, split_of
+from pipeline.stages.sampler_choice import SAMPLER_CHOICE, SamplerChoice
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
@@ -85,7 +86,7 @@ class GenerateStep(StoreStep):
     name = "generate"
     output = "synthetic"
     title = "the synthetic store"
-    prepared = (SOURCE_CLASSES, EDIT_SURVEY)
+    prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
     input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep),
@@ -125,6 +126,11 @@ class GenerateStep(StoreStep):
         """What is done to their layouts and labels before."""
         return LayoutEdits(self.job)
 
+    @cached_property
+    def choice(self) -> SamplerChoice:
+        """How images are sampled."""
+        return SamplerChoice(self.job)
+
     def check_settings(self) -> None:
         """Check ks, prompts, sampling and edits against what is known of the images and their labels."""
         if self.config.generate.ks == AUTO:
@@ -162,27 +168,34 @@ class GenerateStep(StoreStep):
         return Size(factor * sources.units, factor * sources.samples)
 
     def prepare(self, tools: Tools) -> None:
-        """Count the classes of the sources, and find what edits need, if that is not done."""
+        """Count the classes of the sources, find what edits need, and choose how to sample, if that is not done."""
         if self.sources.selector is not None:
             self.sources.selector.prepare(tools)
         self.edits.prepare(tools)
+        if self.config.generator.max_loss is not None:
+            shards, splits = self.sources.keys(), self.config.generate.splits
+            keys = [key for shard in sorted(shards) if split_of(shard) in splits for key in shards[shard]]
+            self.choice.prepare(tools, *self.painting(self.config.generator, self.resources.batch_size), keys, self.ks)
 
     def check_prepared(self) -> None:
-        """Check that existing class counts, and what was found for edits, are those of the sources."""
+        """Check that existing class counts, what was found for edits, and how to sample, fit the sources."""
         if self.sources.selector is not None:
             self.sources.selector.check_prepared()
         self.edits.check_prepared()
+        self.choice.check_prepared()
 
     def require_resettable(self) -> None:
-        """See `Step.require_resettable`; what was found for edits is removed too."""
+        """See `Step.require_resettable`; what was found for edits, and how to sample, is removed too."""
         super().require_resettable()
         self.edits.require_resettable()
+        self.choice.require_resettable()
 
     def clean(self) -> None:
-        """Remove the class counts, and what was found for edits."""
+        """Remove the class counts, what was found for edits, and how to sample."""
         if self.sources.selector is not None:
             self.sources.selector.discard()
         self.edits.discard()
+        self.choice.discard()
 
     def plan(self) -> StorePlan:
         """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
@@ -193,7 +206,7 @@ class GenerateStep(StoreStep):
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": generator.semantic,
+            "sampler": self.choice.options.semantic,
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
@@ -214,17 +227,21 @@ class GenerateStep(StoreStep):
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
-        generator, record = self.config.generator, self.job.step(AdaptStep).record
+        return self.painting(self.choice.options, self.choice.batch_size)
+
+    def painting(self, sampling: SamplerOptions, batch_size: int) -> tuple[Generate, Source]:
+        """The stage and its source, with these options of the sampler and images at once."""
+        record = self.job.step(AdaptStep).record
         stage = Generate(
-            base=generator.base,
+            base=self.config.generator.base,
             adapter=str(self.job.step(AdaptStep).path),
-            sampling=generator,
+            sampling=sampling,
             prompts=self.config.generate.prompts,
             seed=self.config.seed,
             provenance=self.provenance(record),
             classes=class_names(self.job),
             regions=self.edits.regions(),
-            **self.for_model,
+            **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
 

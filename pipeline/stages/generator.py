@@ -48,6 +48,15 @@ class _ModelOptions(Options):
 class GeneratorOptions(SamplerOptions, _ModelOptions):
     """The diffusion model and how it is sampled."""
 
+    max_loss: float | None = Field(
+        default=None,
+        gt=0,
+        le=255,
+        description="grey levels (0..255) by which images may differ on average from those of the other options: a "
+        "calibration of about a minute on layouts of the run chooses reuse, the end of guidance and the batch size; "
+        "null samples exactly",
+    )
+
 
 def start_adapter(config: Config) -> Path | None:
     """Folder of the adapter to start from, if there is one; checked against what the layouts will be.

@@ -23,19 +23,25 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.denoiser import Adapter, Denoiser
 
 
+def has_deep_blocks(base: DiffusionModel) -> bool:
+    """Whether the base has a U-Net with blocks between its first and its last."""
+    down, middle = getattr(base.network, "down_blocks", ()), getattr(base.network, "mid_block", None)
+    return len(down) > 1 and middle is not None
+
+
 def deep_blocks(base: DiffusionModel) -> list[nn.Module]:
     """The blocks of a U-Net between its first and its last, which work on smaller maps.
 
     Raises:
         UserError: the base has no U-Net with such blocks.
     """
-    down, middle, up = (getattr(base.network, name, None) for name in ("down_blocks", "mid_block", "up_blocks"))
-    if down is None or middle is None or up is None or len(down) == 1:
+    if not has_deep_blocks(base):
         raise UserError(
             f"generator.reuse_blocks: the base model {base.name!r} has no U-Net with deep blocks: set "
             "generator.reuse_blocks=1"
         )
-    return [*down[1:], middle, *up[:-1]]
+    network: Any = base.network
+    return [*network.down_blocks[1:], network.mid_block, *network.up_blocks[:-1]]
 
 
 class ReusingDenoiser:
