@@ -40,7 +40,8 @@ class Encoder(ABC):
         self.layer = layer_index(family, config, settings)
         self.channels = channels_of(family, config, settings)
         self.patch = patch_of(family, config, self.layer)
-        model = load_whole(getattr(transformers, family.model), source, dtype=torch.float32, **family.settings)
+        whole = load_whole(getattr(transformers, family.model), source, dtype=torch.float32, **family.settings)
+        model = getattr(whole, family.part) if family.part else whole
         self.name, self.settings = name, settings
         self.device = torch.device(device)
         self._family, self._config = family, config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -45,6 +47,33 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     changes.set_random_state(np.random.default_rng(seed), Random(seed))
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
+
+
+def photometric_copies(
+    images: NDArray[np.uint8], seeds: Sequence[Sequence[int]], threads: int = 1
+) -> Iterator[NDArray[np.uint8]]:
+    """Make V photometric copies of each image of a batch: the first of all images, then the second, and so on.
+
+    Args:
+        images: RGB, `uint8 [B, H, W, 3]`, B of 1 or more.
+        seeds: B rows of V seeds in 0..2**63 - 1; a copy depends on its image and its seed alone.
+        threads: how many copies are made at once, while the caller works on others.
+
+    Yields:
+        V times `uint8 [B, H, W, 3]`.
+    """
+    numbers = range(len(seeds[0]))
+    with ThreadPoolExecutor(threads, "copies") as pool:
+        copies = [
+            [pool.submit(photometric_copy, image, row[number]) for image, row in zip(images, seeds, strict=True)]
+            for number in numbers
+        ]
+        try:
+            for of_number in copies:
+                yield np.stack([copy.result() for copy in of_number])
+        finally:
+            # The rest is not made for a caller that has failed.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _random_changes() -> Any:

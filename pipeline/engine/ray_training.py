@@ -62,7 +62,9 @@ def trained(
                     if reports.lose(index) > _MOST_LOSSES:
                         reason = f"lost worker: {_MOST_LOSSES + 1} workers ended before they took a step"
                         raise UnitFailed(units[index].shard, reason, str(error)) from error
-                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
+                    LOG.warning(
+                        "%s: its worker was lost, going on from the last checkpoint if there is one", units[index].shard
+                    )
                     waiting.appendleft(index)
                     time.sleep(_PAUSE_SECONDS)
                     continue
@@ -132,7 +134,9 @@ class _StepsOfUnits:
         """Pass on the steps since the last call."""
         for shard, step in ray.get(self.actor.take.remote()).items():
             index = self._indexes[shard]
-            self._latest[index] = step
+            # The furthest, because what has no checkpoint begins with its first step again.
+            if _is_further(step, self._latest.get(index)):
+                self._latest[index] = step
             if index in self._lost_at and _is_further(step, self._lost_at[index]):
                 # A training of days outlives any number of nodes; only losses without progress count.
                 self._pool.attempts.end.remote(self._pool.run, index)

@@ -160,12 +160,15 @@ class UnitTask(Task, Protocol[R_co]):
 
 
 class TrainingTask(Task, Protocol[R_co]):
-    """A task that an executor trains for each unit; it counts as hung after ``unit_timeout`` seconds without a step."""
+    """A training, or another long task that reports its steps, which an executor does for each unit.
+
+    It counts as hung after ``unit_timeout`` seconds without a step.
+    """
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
         """Train the unit, and call ``on_step`` after every step.
 
-        Called again for the same unit where a worker was lost: it then goes on from the last checkpoint.
+        Called again for the same unit where a worker was lost: it then goes on from the last checkpoint, if it has any.
         """
 
 

@@ -53,6 +53,18 @@ def paste(
     sheet.paste(Image.fromarray(pixels).resize(size, resampling), (left, top))
 
 
+def numbered(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    """The picture `uint8 [H, W, 3]` with a number in its corner, if that leaves most of it free."""
+    left, top, right, bottom = map(int, font().getbbox(text := str(number)))
+    if right - left + 6 > pixels.shape[1] / 2 or bottom - top + 6 > pixels.shape[0] / 2:
+        return pixels
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 0, right - left + 5, bottom - top + 5), fill=PAPER)
+    pen.text((3 - left, 3 - top), text, INK, font())
+    return np.asarray(picture)
+
+
 def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font of all words in a sheet."""
     return ImageFont.load_default(14)

@@ -6,9 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from augment.conditioning import LAYOUT
 from augment.errors import NotFinite
@@ -16,18 +14,16 @@ from augment.layouts.options import SHARES
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.lumen.sampling.options import SamplerOptions
-from augment.options import Distinct, Options, Splits
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
-from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
-from pipeline.stages.edit_options import EditOptions
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
@@ -51,34 +47,6 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.layout_sampler import LayoutSampler
     from augment.lumen.sampling.request import Request
 
-Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
-
-
-class GenerateOptions(Options):
-    """Which synthetic images are made of each real one."""
-
-    ks: Ks | Literal["all", "auto"] = Field(
-        description="numbers of layout components: few for diverse images, many for faithful ones; 'all' is as many as "
-        "there are, and the only number above 0 of a conditioning other than layout; 'auto' takes the smallest ks that "
-        "keep 80, 95 and 99 % of what layouts say of the classes, see lumen layouts"
-    )
-    variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
-    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
-    sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
-    prompts: PromptOptions = PromptOptions()
-    edit: EditOptions | None = Field(default=None, description="edits of layouts and labels; null edits nothing")
-    k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        default={}, description="class -> layout components in its region, whatever the k of the image"
-    )
-
-    @model_validator(mode="after")
-    def _sampled_splits(self) -> GenerateOptions:
-        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
-            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
-        if self.edit and (unknown := sorted(set(self.edit.splits) - set(self.splits))):
-            raise ValueError(f"edit.splits names {unknown}, which are not among the splits {list(self.splits)}")
-        return self
-
 
 class GenerateStep(StoreStep):
     """Writes the synthetic store, which may be extended by more ks and variants."""
@@ -89,7 +57,7 @@ class GenerateStep(StoreStep):
     prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
     input_names: ClassVar[Mapping[str, str]] = {
-        **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep),
+        **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep, JudgeStep),
         **BASE_NAMES,
         "image_format": "shard.image_format",
         "sampler": "generator",
@@ -97,13 +65,15 @@ class GenerateStep(StoreStep):
         "sampling": "generate.sampling",
         "edit": "generate.edit",
         "k_by_class": "generate.k_by_class",
+        "k_by_judge": "generate.k_by_judge",
     }
 
     @property
     def reads(self) -> Collection[str]:
-        """See `Step.reads`; the curves only where they choose the ks."""
+        """See `Step.reads`; the curves and the judge only where they choose ks."""
         chosen = ("probe",) if self.config.generate.ks == AUTO else ()
-        return ("shard", "extract", "caption", "adapt", *chosen)
+        judged = ("judge",) if self.config.generate.k_by_judge is not None else ()
+        return ("shard", "extract", "caption", "adapt", *chosen, *judged)
 
     @classmethod
     def digest_in(cls, workspace: Workspace) -> JSON | None:
@@ -167,8 +137,21 @@ class GenerateStep(StoreStep):
         factor, sources = count * self.config.generate.variants, self.sources.size(splits)
         return Size(factor * sources.units, factor * sources.samples)
 
+    def remark(self) -> str:
+        """Which ks `generate.ks=auto` takes, or how many, and the classes that the judge gives all components."""
+        return "\n".join(line for line in (self._chosen_ks(), self.edits.judged.remark()) if line)
+
+    def _chosen_ks(self) -> str:
+        if self.config.generate.ks != AUTO:
+            return ""
+        if not self.job.step(ProbeStep).is_whole():
+            return f"generate: counted for {len(SHARES)} ks, the most that generate.ks=auto takes; probe finds them"
+        return f"generate: generate.ks=auto takes {list(self.ks)}, by the curves in the workspace"
+
     def prepare(self, tools: Tools) -> None:
         """Count the classes of the sources, find what edits need, and choose how to sample, if that is not done."""
+        if line := self.remark():
+            tools.report(line)
         if self.sources.selector is not None:
             self.sources.selector.prepare(tools)
         self.edits.prepare(tools)
@@ -223,7 +206,7 @@ class GenerateStep(StoreStep):
         """Where the images come from, by the record of the adapter."""
         base, conditioning = label(self.config.generator.base), self.config.conditioning
         basis = str(record.facts["basis"]) if conditioning == LAYOUT else None
-        return Provenance(base, record.digest, basis, conditioning)
+        return Provenance(base, record.digest, basis, conditioning, self.edits.judged.ks)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from augment.errors import UserError
 from augment.lumen.prompt_limit import PromptTooLong
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from augment.lumen.sampling.layout_sampler import LayoutSampler
     from augment.lumen.sampling.request import Request
-    from pipeline.stages.generate import Generate
+    from pipeline.stages.paint_request import PaintRequest
+    from pipeline.store import Sample
 
 SAMPLER_CHOICE = "sampler"
 IMAGES = 8
@@ -37,6 +39,24 @@ IMAGES = 8
 SECONDS, TRIALS = 60.0, 6
 # Steps for which batch sizes are timed, and how much faster a smaller one must be.
 TIMED_STEPS, FASTER = 4, 0.97
+
+
+class Painter(Protocol):
+    """The stage that paints; see `pipeline.stages.generate.Generate`."""
+
+    sampling: SamplerOptions
+    resources: Resources
+    batch_size: int
+
+    def setup(self) -> None:
+        """Load the models."""
+
+    @property
+    def sampler(self) -> LayoutSampler:
+        """The models, which `setup` loads."""
+
+    def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
+        """What to paint for a sample."""
 
 
 class SamplerChoice:
@@ -100,7 +120,7 @@ class SamplerChoice:
         values = {**generator.model_dump(include=set(SamplerOptions.model_fields)), **changed}
         return SamplerOptions.model_validate(values), int(str(record.facts["batch_size"]))
 
-    def prepare(self, tools: Tools, stage: Generate, source: Source, keys: Sequence[str], ks: Sequence[int]) -> None:
+    def prepare(self, tools: Tools, stage: Painter, source: Source, keys: Sequence[str], ks: Sequence[int]) -> None:
         """Choose, if a loss is allowed and that is not done.
 
         Args:
@@ -146,7 +166,7 @@ class ChooseSampling:
         max_loss: in grey levels.
     """
 
-    stage: Generate
+    stage: Painter
     source: Source
     ks: tuple[int, ...]
     max_loss: float
@@ -174,7 +194,7 @@ class ChooseSampling:
         batches = FittingBatches("generate", self.stage.batch_size)
 
         def paint(options: SamplerOptions) -> list[NDArray[np.uint8]]:
-            return batches.run(requests, self._painter(options))
+            return batches.run(requests, self._painting(options))
 
         # The first call loads libraries; the second one shows what a step takes.
         paint(steps_of(exact, 1))
@@ -194,7 +214,7 @@ class ChooseSampling:
             "images": len(requests),
         }
 
-    def _painter(self, options: SamplerOptions) -> Callable[[Sequence[Request]], list[NDArray[np.uint8]]]:
+    def _painting(self, options: SamplerOptions) -> Callable[[Sequence[Request]], list[NDArray[np.uint8]]]:
         from augment.lumen.sampling.layout_sampler import LayoutSampler
 
         sampler = self.stage.sampler
@@ -219,7 +239,7 @@ class ChooseSampling:
         """The fastest number of images at once that fits, by halves from the configured one."""
         from augment.lumen.sampling.calibration import timed
 
-        paint = self._painter(steps_of(options, TIMED_STEPS))
+        paint = self._painting(steps_of(options, TIMED_STEPS))
         chosen = size = batches.size
         best, started = math.inf, time.monotonic()
         while size >= 1 and time.monotonic() - started < SECONDS / 2:

@@ -67,5 +67,5 @@ def test_smaller_batches_are_chosen_where_memory_runs_out(
             raise MemoryError("out of memory")
         return paint(part)
 
-    monkeypatch.setattr(task, "_painter", lambda _: limited)
+    monkeypatch.setattr(task, "_painting", lambda _: limited)
     assert task._batch_size(FittingBatches("generate", 8), stage.sampling, requests) <= 2
