@@ -109,15 +109,15 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
         return (*down, middle)
 
 
-def load_adapter(folder: Path, device: str = "cpu") -> LayoutControlNet:
-    """Load an adapter that `LayoutControlNet.save_pretrained` wrote to `folder`, in float32.
+def load_adapter(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> LayoutControlNet:
+    """Load an adapter that `LayoutControlNet.save_pretrained` wrote to `folder`, in float32 or another precision.
 
     Raises:
         UserError: the folder holds no such adapter, or weights are missing.
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no layout adapter; give a folder that adapt wrote")
-    adapter: LayoutControlNet = load_whole(LayoutControlNet, folder, torch_dtype=torch.float32)
+    adapter: LayoutControlNet = load_whole(LayoutControlNet, folder, torch_dtype=dtype)
     return adapter.to(device)
 
 

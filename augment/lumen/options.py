@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from augment.layouts.options import BasisOptions
-from augment.lumen.sampling.options import Precision
+from augment.lumen.sampling.options import TrainingPrecision
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
@@ -79,7 +79,7 @@ class ScratchOptions(TrainerOptions):
     batch_size: BatchSize = 16
     learning_rate: LearningRate = 4e-4
     cooldown: float = Field(default=COOLDOWN, ge=0, le=1, description="share of the steps over which the rate falls")
-    precision: Precision = Field(default="bf16", description="precision of the forward pass")
+    precision: TrainingPrecision = Field(default="bf16", description="precision of the forward pass")
 
 
 class DiffusionOptions(ScratchOptions, LayoutTraining):

@@ -22,7 +22,7 @@ from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -158,7 +158,8 @@ class GenerateStep(StoreStep):
         if self.config.generator.max_loss is not None:
             shards, splits = self.sources.keys(), self.config.generate.splits
             keys = [key for shard in sorted(shards) if split_of(shard) in splits for key in shards[shard]]
-            self.choice.prepare(tools, *self.painting(self.config.generator, self.resources.batch_size), keys, self.ks)
+            stage, source = self.painting(self.config.generator, self.resources.batch_size)
+            self.choice.prepare(tools, stage, source, keys, self.ks, self.size().samples)
 
     def check_prepared(self) -> None:
         """Check that existing class counts, what was found for edits, and how to sample, fit the sources."""
@@ -189,7 +190,7 @@ class GenerateStep(StoreStep):
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": self.choice.options.semantic,
+            "sampler": sampler_inputs(self.choice.options),
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
@@ -259,13 +260,9 @@ class Generate:
 
     def setup(self) -> None:
         """Load base model and adapter."""
-        from augment.lumen.adapter import load_adapter
-        from augment.lumen.bases.loading import load_diffusion_model
-        from augment.lumen.sampling.layout_sampler import LayoutSampler
+        from augment.lumen.sampling.loading import load_sampler
 
-        base = load_diffusion_model(self.base, self.device)
-        adapter = load_adapter(Path(self.adapter), self.device)
-        self._sampler = LayoutSampler(base, adapter, self.sampling)
+        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""

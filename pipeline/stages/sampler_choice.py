@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from augment.errors import UserError
 from augment.lumen.prompt_limit import PromptTooLong
@@ -16,6 +16,7 @@ from augment.lumen.sampling.options import SamplerOptions
 from pipeline.engine import Failed, FittingBatches, Resources, Source, WorkUnit
 from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.extract import ExtractStep
+from pipeline.stages.generator import GeneratorOptions, sampler_inputs
 from pipeline.stages.job import Job
 from pipeline.stages.step import contents_of
 from pipeline.stages.tools import Tools
@@ -37,6 +38,9 @@ SAMPLER_CHOICE = "sampler"
 IMAGES = 8
 # Of the trials, on the device of the workers, and about how many of them are as long as an exact one.
 SECONDS, TRIALS = 60.0, 6
+COMPILE: Literal["default"] = "default"
+# Each worker compiles for itself. Compiling is to pay even with this many.
+WORKERS = 8
 # Steps for which batch sizes are timed, and how much faster a smaller one must be.
 TIMED_STEPS, FASTER = 4, 0.97
 
@@ -76,7 +80,7 @@ class SamplerChoice:
             "layouts": content_digest(self._job.step(ExtractStep).store),
             "adapter": self._job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": generator.semantic,
+            "sampler": sampler_inputs(generator),
             "max_loss": self._max_loss,
         }
         names = {
@@ -88,7 +92,7 @@ class SamplerChoice:
         return Artifact(self._job.workspace.artifact(SAMPLER_CHOICE), "sampler", inputs, input_names=names)
 
     @property
-    def options(self) -> SamplerOptions:
+    def options(self) -> GeneratorOptions:
         """How to sample.
 
         Raises:
@@ -103,7 +107,7 @@ class SamplerChoice:
         return min(most, self._chosen[1] or most)
 
     @property
-    def _chosen(self) -> tuple[SamplerOptions, int | None]:
+    def _chosen(self) -> tuple[GeneratorOptions, int | None]:
         generator = self._job.config.generator
         if self._max_loss is None:
             return generator, None
@@ -117,10 +121,13 @@ class SamplerChoice:
             )
         changed = record.facts["options"]
         assert isinstance(changed, dict)
-        values = {**generator.model_dump(include=set(SamplerOptions.model_fields)), **changed}
-        return SamplerOptions.model_validate(values), int(str(record.facts["batch_size"]))
+        # Of the options that may change, those that are lists in JSON are tuples.
+        update = {name: tuple(value) if isinstance(value, list) else value for name, value in changed.items()}
+        return generator.model_copy(update=update), int(str(record.facts["batch_size"]))
 
-    def prepare(self, tools: Tools, stage: Painter, source: Source, keys: Sequence[str], ks: Sequence[int]) -> None:
+    def prepare(
+        self, tools: Tools, stage: Painter, source: Source, keys: Sequence[str], ks: Sequence[int], images: int
+    ) -> None:
         """Choose, if a loss is allowed and that is not done.
 
         Args:
@@ -128,6 +135,7 @@ class SamplerChoice:
             stage, source: paint with the configured options, and read what to paint.
             keys: of all sources.
             ks: of the run.
+            images: that the run paints.
         """
         if self._max_loss is None or self.artifact().is_done():
             return
@@ -135,7 +143,7 @@ class SamplerChoice:
         count = min(IMAGES, len(keys))
         unit = WorkUnit("calibration", tuple(keys[len(keys) * i // count] for i in range(count)), {"variant": 0})
         tools.report(f"generate: choosing how to sample, with a loss of at most {self._max_loss:g} grey levels")
-        task = ChooseSampling(stage, source, tuple(ks), self._max_loss)
+        task = ChooseSampling(stage, source, tuple(ks), self._max_loss, images)
         [(_, facts)] = tools.executor.map(task, [unit])
         with self.artifact().building(facts) as folder:
             (folder / "choice.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -164,12 +172,14 @@ class ChooseSampling:
         source: reads the samples.
         ks: of the run, taken in turns.
         max_loss: in grey levels.
+        images: that the run paints.
     """
 
     stage: Painter
     source: Source
     ks: tuple[int, ...]
     max_loss: float
+    images: int
     name: str = "choose sampling"
 
     @property
@@ -205,14 +215,37 @@ class ChooseSampling:
         blocks = has_deep_blocks(self.stage.sampler.base)
         first, *others = trials(paint, exact, self.max_loss, has_blocks=blocks, seconds=SECONDS)
         best = min([first, *others], key=lambda tried: tried.seconds)
+        batch_size = self._batch_size(batches, best.options, requests)
+        options = best.options
+        if self._saved_by_compiling(options, requests, batch_size) > 0:
+            options = options.model_copy(update={"compile": COMPILE})
         return {
-            "options": changes(exact, best.options),
-            "batch_size": self._batch_size(batches, best.options, requests),
+            "options": changes(exact, options),
+            "batch_size": batch_size,
             "loss": round(best.loss, 4),
             "seconds": round(best.seconds, 4),
             "exact_seconds": round(first.seconds, 4),
             "images": len(requests),
         }
+
+    def _saved_by_compiling(self, options: SamplerOptions, requests: Sequence[Request], batch_size: int) -> float:
+        """Seconds that compiled blocks save in the run, less those that compiling takes; 0 without an accelerator."""
+        from augment.lumen.sampling.calibration import timed
+        from augment.lumen.sampling.loading import compile_network
+
+        if not self.resources.num_gpus or options.compile is not None:
+            return 0.0
+        filled = [requests[i % len(requests)] for i in range(batch_size)]
+        paint = self._painting(steps_of(options, TIMED_STEPS))
+        _, before = timed(partial(paint, filled))
+        sampler = self.stage.sampler
+        for network in (sampler.base.network, sampler.adapter.controlnet):
+            compile_network(network, COMPILE)
+        _, compiling = timed(partial(paint, filled))
+        _, after = timed(partial(paint, filled))
+        # Decoding, which is in both times, is not compiled.
+        saved = (before - after) / min(TIMED_STEPS, options.num_steps) * options.num_steps / batch_size
+        return saved * self.images - WORKERS * (compiling - after)
 
     def _painting(self, options: SamplerOptions) -> Callable[[Sequence[Request]], list[NDArray[np.uint8]]]:
         from augment.lumen.sampling.layout_sampler import LayoutSampler

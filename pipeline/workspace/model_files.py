@@ -91,8 +91,10 @@ def model_folder(name: str) -> Path:
 
 
 def identity(name: str) -> JSON:
-    """What identifies a model: the name and content of a folder, or the name alone of a hub id."""
+    """What identifies a model: the name and content of a folder or file, or the name alone of a hub id."""
     folder = model_folder(name)
+    if folder.is_file():
+        return {"name": folder.name, "digest": _model_digest(folder)}
     if not folder.is_dir():
         return {"name": name}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_FILES)

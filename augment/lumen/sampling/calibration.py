@@ -107,8 +107,9 @@ def work(options: SamplerOptions) -> float:
 def _ways(exact: SamplerOptions, *, has_blocks: bool) -> Iterator[SamplerOptions]:
     """The options with more reuse, and guidance on a shorter interval."""
     begin, end = exact.guidance_interval
+    reuse = REUSE[:1] if exact.records_graphs else REUSE
     ends = [end, *(one for one in GUIDANCE_ENDS if begin < one < end and exact.guidance_scale != NO_GUIDANCE)]
-    for (adapter, blocks), last in product(REUSE, ends):
+    for (adapter, blocks), last in product(reuse, ends):
         changed = {
             "reuse_adapter": max(adapter, exact.reuse_adapter),
             "reuse_blocks": max(blocks, exact.reuse_blocks) if has_blocks else exact.reuse_blocks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,8 @@ class LayoutSampler:
             denoiser = self._denoiser(requests)
         denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
         latents = self._denoised(requests, denoise)
-        with self._casting():
+        # In half precision with few exponents, the activations of an autoencoder overflow.
+        with self._casting() if self.options.precision == "bf16" else nullcontext():
             return decoded(self.base, latents, self.options.tile)
 
     def _reusing(self, denoiser: Denoiser) -> Denoise:

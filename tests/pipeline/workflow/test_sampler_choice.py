@@ -16,6 +16,7 @@ from pipeline.config import Config
 from pipeline.engine import FittingBatches, WorkUnit
 from pipeline.stages import sampler_choice
 from pipeline.stages.generate import GenerateStep
+from pipeline.stages.generator import sampler_inputs
 from pipeline.stages.job import Job
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection
@@ -35,7 +36,8 @@ def test_the_choice_is_made_once_and_kept(
     step = Job(config).step(GenerateStep)
     assert "images at once" in capsys.readouterr().out
     assert step.choice.options != config.generator
-    assert step.store.manifest.inputs["sampler"] == step.choice.options.semantic != config.generator.semantic
+    chosen = sampler_inputs(step.choice.options)
+    assert step.store.manifest.inputs["sampler"] == chosen != sampler_inputs(config.generator)
     stage, _ = step.work()
     assert stage.batch_size == step.choice.batch_size <= step.resources.batch_size
 
@@ -56,7 +58,7 @@ def test_smaller_batches_are_chosen_where_memory_runs_out(
 ) -> None:
     step = Job(configure(generated, "generate.ks=[2]")).step(GenerateStep)
     stage, source = step.painting(SamplerOptions(num_steps=1, precision="fp32"), 8)
-    task = sampler_choice.ChooseSampling(stage, source, (2,), 1.0)
+    task = sampler_choice.ChooseSampling(stage, source, (2,), 1.0, 100)
     task.setup()
     keys = [key for keys in step.sources.keys().values() for key in keys]
     requests = task._requests(WorkUnit("some", tuple(keys[:2]), {"variant": 0}))
