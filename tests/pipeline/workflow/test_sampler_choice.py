@@ -14,7 +14,7 @@ from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.config import Config
 from pipeline.engine import FittingBatches, WorkUnit
-from pipeline.stages import sampler_choice
+from pipeline.stages import sampler_calibration, sampler_choice
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.generator import sampler_inputs
 from pipeline.stages.job import Job
@@ -28,7 +28,7 @@ GENERATE = Selection(until="generate")
 def test_the_choice_is_made_once_and_kept(
     copied: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sampler_choice, "SECONDS", 5.0)
+    monkeypatch.setattr(sampler_calibration, "SECONDS", 5.0)
     config = configure(copied, "generate.ks=[2]", "generator.max_loss=100")
     with pytest.raises(UserError, match=r"max_loss=100: .*sampler is missing.*--redo generate"):
         run(config, GENERATE, print)
@@ -58,7 +58,7 @@ def test_smaller_batches_are_chosen_where_memory_runs_out(
 ) -> None:
     step = Job(configure(generated, "generate.ks=[2]")).step(GenerateStep)
     stage, source = step.painting(SamplerOptions(num_steps=1, precision="fp32"), 8)
-    task = sampler_choice.ChooseSampling(stage, source, (2,), 1.0, 100)
+    task = sampler_calibration.ChooseSampling(stage, source, (2,), 1.0, 100)
     task.setup()
     keys = [key for keys in step.sources.keys().values() for key in keys]
     requests = task._requests(WorkUnit("some", tuple(keys[:2]), {"variant": 0}))
