@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--max-losses", type=float, nargs="+", default=[0.5, 1, 2, 4])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    lumen = Lumen.load()
+    lumen = Lumen.load(options=SamplerOptions(precision="fp32"))
     requests = []
     for number in range(options.images + options.unseen):
         layout = lumen.layout(render_scene(number, HEIGHT, WIDTH).image)
@@ -43,8 +43,8 @@ def main() -> None:
     seen, unseen = requests[: options.images], requests[options.images :]
     exact = SamplerOptions(precision="fp32")
     expected, exact_seconds = timed(lambda: painted(exact, unseen))
-    print("| max_loss | adapter | blocks | guidance until | loss, unseen | speed | calibration, s |")
-    print("| ---: |" + " ---: |" * 6)
+    print("| max_loss | steps | adapter | blocks | guidance until | loss, unseen | speed | calibration, s |")
+    print("| ---: |" + " ---: |" * 7)
     for max_loss in options.max_losses:
         begun = time.monotonic()
         found = trials(lambda way: painted(way, seen), exact, max_loss, has_blocks=True, seconds=60)
@@ -53,7 +53,7 @@ def main() -> None:
         images, seconds = timed(lambda way=best.options: painted(way, unseen))
         loss = np.mean([np.abs(one.astype(int) - other).mean() for one, other in zip(images, expected, strict=True)])
         way = best.options
-        cells = (max_loss, way.reuse_adapter, way.reuse_blocks, way.guidance_interval[1])
+        cells = (max_loss, way.num_steps, way.reuse_adapter, way.reuse_blocks, way.guidance_interval[1])
         print(
             f"| {' | '.join(map(str, cells))} | {loss:.2f} | {exact_seconds / seconds:.2f}x | {took:.0f} |", flush=True
         )

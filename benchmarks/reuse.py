@@ -31,7 +31,10 @@ from augment.lumen.sampling.reuse import keeping, kept
 from pipeline.scenes import render_scene
 
 HEIGHT, WIDTH = 96, 192
+# The steps that the adapter, and the deep blocks, serve.
 REUSE = ((1, 1), (2, 1), (3, 1), (5, 1), (2, 2), (3, 3), (5, 5), (3, 2))
+# The share of the steps that is left out instead.
+FEWER = [((1, 1), share) for share in (1 / 6, 1 / 3, 1 / 2)]
 
 
 def requests(lumen: Lumen, count: int) -> list[Request]:
@@ -84,29 +87,30 @@ def main() -> None:
     """Measure and print the table."""
     parser = command_line(__doc__)
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--schedulers", nargs="+", default=["ddim"], help="each with a number of steps, as unipc:8")
+    parser.add_argument("--schedulers", nargs="+", default=["ddim:20", "unipc:12"], help="each with its steps")
     options = parser.parse_args()
     torch.set_num_threads(1)
     work = work_of_stable_diffusion()
     print("U-Net {:.2f}, with kept blocks {:.2f}, adapter {:.2f} x 10^12 multiplications".format(*work))
-    lumen = Lumen.load()
+    lumen = Lumen.load(options=SamplerOptions(precision="fp32"))
     asked = requests(lumen, options.images)
     print("| scheduler | adapter | blocks | loss | layout error | CPU s an image | of exact | Stable Diffusion |")
     print("| --- |" + " ---: |" * 7)
-    for item, reuse in itertools.product(options.schedulers, REUSE):
+    for item, (reuse, fewer) in itertools.product(options.schedulers, [*((one, 0) for one in REUSE), *FEWER]):
         name, _, steps = item.partition(":")
-        values = {"scheduler": name, "num_steps": int(steps or 20), "precision": "fp32"}
+        count = int(steps or 12)
+        values = {"scheduler": name, "num_steps": count - round(fewer * count), "precision": "fp32"}
         sampling = SamplerOptions.model_validate({**values, "reuse_adapter": reuse[0], "reuse_blocks": reuse[1]})
         sampler = LayoutSampler(lumen.sampler.base, lumen.sampler.adapter, sampling)
         begun = time.process_time()
         images = [image for start in range(0, len(asked), 4) for image in sampler.generate(asked[start : start + 4])]
         seconds = (time.process_time() - begun) / len(asked)
-        if reuse == (1, 1):
+        if reuse == (1, 1) and not fewer:
             exact, exact_seconds = images, seconds
         loss = np.mean([np.abs(one.astype(int) - other).mean() for one, other in zip(images, exact, strict=True)])
         cells = (f"{name}, {sampling.num_steps} steps", *map(str, reuse), f"{loss:.2f}")
         error = f"{layout_error(lumen, images, asked):.3f}"
-        shares = f"{seconds / exact_seconds:.2f}", f"{share_of_work(sampling, work):.2f}"
+        shares = f"{seconds / exact_seconds:.2f}", f"{share_of_work(sampling, work) * sampling.num_steps / count:.2f}"
         print("| " + " | ".join((*cells, error, f"{seconds:.2f}", *shares)) + " |", flush=True)
 
 

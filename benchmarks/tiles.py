@@ -44,7 +44,7 @@ def step_over(images: Sequence[NDArray[np.uint8]], columns: Sequence[int]) -> fl
 
 def seams(height: int, width: int, tile: int, overlaps: Sequence[int], count: int) -> None:
     """Print a row for each overlap."""
-    lumen = Lumen.load()
+    lumen = Lumen.load(options=SamplerOptions(precision="fp32"))
     layouts = [lumen.layout(render_scene(100 + number, height, width).image) for number in range(count)]
     requests = [Request(layout, (5, 20)[i % 2], "a rendered street, day", i) for i, layout in enumerate(layouts)]
 

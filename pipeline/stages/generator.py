@@ -59,8 +59,8 @@ class GeneratorOptions(SamplerOptions, _ModelOptions):
         gt=0,
         le=255,
         description="grey levels (0..255) by which images may differ on average from those of the other options: a "
-        "calibration of about a minute on layouts of the run chooses reuse, the end of guidance, the batch size, and "
-        "on GPUs compile; null samples exactly",
+        "calibration of about a minute on layouts of the run chooses steps, reuse, the end of guidance, the batch "
+        "size, and on GPUs compile; null samples exactly",
     )
 
 

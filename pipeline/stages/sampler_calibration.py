@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.store import Sample
 
 # Of the trials, on the device of the workers, and about how many of them are as long as an exact one.
-SECONDS, TRIALS = 60.0, 6
+SECONDS, TRIALS = 60.0, 8
 COMPILE: Literal["default"] = "default"
 # Each worker compiles for itself. Compiling is to pay even with this many.
 WORKERS = 8

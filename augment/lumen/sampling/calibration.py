@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Steps that each run of the adapter, and of the deep blocks, serves.
-REUSE = ((1, 1), (2, 1), (3, 1), (2, 2), (3, 3), (4, 4), (5, 5))
-# Where guidance ends, on the way from noise (0) to image (1).
-GUIDANCE_ENDS = (1.0, 0.75, 0.5)
-# Of one pass of the U-Net of Stable Diffusion 1.5: see benchmarks/reuse.py. They order what is tried.
-SHALLOW, ADAPTER = 0.44, 0.34
+# The rungs of ladders, from little to much: shares of the steps; steps that each run of the adapter, and of the deep
+# blocks, serves; and where guidance ends, on the way from noise (0) to image (1).
+SHARES = (5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3)
+REUSE = ((2, 1), (2, 2), (3, 3), (4, 4), (5, 5))
+GUIDANCE_ENDS = (0.9, 0.75, 0.5)
 # Standard errors of the mean loss that are added to it.
 MARGIN = 2.0
 
@@ -51,8 +49,8 @@ class Measured:
 def trials(paint: Paint, exact: SamplerOptions, max_loss: float, *, has_blocks: bool, seconds: float) -> list[Measured]:
     """Ways to sample that were tried: first the exact one, then those with a loss of at most `max_loss`.
 
-    The candidates are in the order of their work, and the loss grows as it shrinks, so that a few trials find the
-    cheapest one.
+    Fewer steps, more reuse and less guidance are each tried alone, by halving its ladder, because loss grows from rung
+    to rung. Then the fastest way of these is tried with the lowest rung of each other ladder.
 
     Args:
         paint: paints some images of the run.
@@ -64,19 +62,47 @@ def trials(paint: Paint, exact: SamplerOptions, max_loss: float, *, has_blocks: 
     started = time.monotonic()
     expected, needed = timed(partial(paint, exact))
     found = [Measured(exact, 0.0, needed / len(expected))]
-    ways = sorted(_ways(exact, has_blocks=has_blocks), key=work, reverse=True)
-    low, high = 0, len(ways)
-    while low < high and time.monotonic() - started < seconds:
-        middle = (low + high) // 2
-        way = ways[middle]
+
+    def allows(way: SamplerOptions) -> bool:
         images, needed = timed(partial(paint, way))
-        loss = loss_of(images, expected)
-        if loss > max_loss:
-            high = middle
-        else:
-            low = middle + 1
-            found.append(Measured(way, loss, needed / len(images)))
+        tried = Measured(way, loss_of(images, expected), needed / len(images))
+        if tried.loss <= max_loss:
+            found.append(tried)
+        return tried.loss <= max_loss
+
+    def has_time() -> bool:
+        return time.monotonic() - started < seconds
+
+    for rungs in ladders(exact, has_blocks=has_blocks):
+        low, high = 0, len(rungs)
+        while low < high and has_time():
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if allows(rungs[middle]) else (low, middle)
+    for number in range(len(ladders(exact, has_blocks=has_blocks))):
+        best = min(found, key=lambda one: one.seconds).options
+        before, after = ladders(exact, has_blocks=has_blocks)[number], ladders(best, has_blocks=has_blocks)[number]
+        # Not of the ladder that it is on already.
+        if len(after) == len(before) > 0 and has_time():
+            allows(after[0])
     return found
+
+
+def ladders(options: SamplerOptions, *, has_blocks: bool) -> list[list[SamplerOptions]]:
+    """The options with fewer steps, more reuse, and guidance on a shorter interval, each from little to much."""
+    count, (begin, end) = options.num_steps, options.guidance_interval
+    steps = sorted({max(1, round(share * count)) for share in SHARES} - {count}, reverse=True)
+    reuse = [
+        {"reuse_adapter": adapter, "reuse_blocks": blocks if has_blocks else options.reuse_blocks}
+        for adapter, blocks in REUSE
+        if adapter > options.reuse_adapter and blocks >= options.reuse_blocks and adapter <= count
+    ]
+    ends = [one for one in GUIDANCE_ENDS if begin < one < end and options.guidance_scale != NO_GUIDANCE]
+    changes: list[list[dict[str, object]]] = [
+        [{"num_steps": step} for step in steps],
+        [] if options.records_graphs else [*reuse],
+        [{"guidance_interval": (begin, one)} for one in ends],
+    ]
+    return [[options.model_copy(update=change) for change in rungs] for rungs in changes]
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:
@@ -91,30 +117,3 @@ def loss_of(images: Sequence[NDArray[np.uint8]], expected: Sequence[NDArray[np.u
     each = [np.abs(one.astype(np.int16) - other).mean() for one, other in zip(images, expected, strict=True)]
     spread = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0
     return float(np.mean(each) + MARGIN * spread)
-
-
-def work(options: SamplerOptions) -> float:
-    """Passes of a U-Net that an image takes, about."""
-    last = options.guidance_interval[1] if options.guidance_scale != NO_GUIDANCE else 0
-    total = 0.0
-    for step in range(options.num_steps):
-        branches = 2 if step < last * options.num_steps else 1
-        total += branches * (SHALLOW if step % options.reuse_blocks else 1)
-        total += 0 if step % options.reuse_adapter else ADAPTER
-    return total
-
-
-def _ways(exact: SamplerOptions, *, has_blocks: bool) -> Iterator[SamplerOptions]:
-    """The options with more reuse, and guidance on a shorter interval."""
-    begin, end = exact.guidance_interval
-    reuse = REUSE[:1] if exact.records_graphs else REUSE
-    ends = [end, *(one for one in GUIDANCE_ENDS if begin < one < end and exact.guidance_scale != NO_GUIDANCE)]
-    for (adapter, blocks), last in product(reuse, ends):
-        changed = {
-            "reuse_adapter": max(adapter, exact.reuse_adapter),
-            "reuse_blocks": max(blocks, exact.reuse_blocks) if has_blocks else exact.reuse_blocks,
-            "guidance_interval": (begin, last),
-        }
-        way = exact.model_copy(update=changed)
-        if way != exact and max(way.reuse_adapter, way.reuse_blocks) <= exact.num_steps:
-            yield way
