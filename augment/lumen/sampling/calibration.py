@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 SHARES = (5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3)
 REUSE = ((2, 1), (2, 2), (3, 3), (4, 4), (5, 5))
 GUIDANCE_ENDS = (0.9, 0.75, 0.5)
+# What each ladder changes.
+LADDERS = (("num_steps",), ("reuse_adapter", "reuse_blocks"), ("guidance_interval",))
 # Standard errors of the mean loss that are added to it.
 MARGIN = 2.0
 
@@ -59,7 +61,7 @@ def trials(paint: Paint, exact: SamplerOptions, max_loss: float, *, has_blocks: 
         has_blocks: whether the base has deep blocks to reuse.
         seconds: after which no trial begins.
     """
-    started = time.monotonic()
+    started = monotonic()
     expected, needed = timed(partial(paint, exact))
     found = [Measured(exact, 0.0, needed / len(expected))]
 
@@ -71,24 +73,24 @@ def trials(paint: Paint, exact: SamplerOptions, max_loss: float, *, has_blocks: 
         return tried.loss <= max_loss
 
     def has_time() -> bool:
-        return time.monotonic() - started < seconds
+        return monotonic() - started < seconds
 
     for rungs in ladders(exact, has_blocks=has_blocks):
         low, high = 0, len(rungs)
         while low < high and has_time():
             middle = (low + high) // 2
             low, high = (middle + 1, high) if allows(rungs[middle]) else (low, middle)
-    for number in range(len(ladders(exact, has_blocks=has_blocks))):
+    for number, names in enumerate(LADDERS):
         best = min(found, key=lambda one: one.seconds).options
-        before, after = ladders(exact, has_blocks=has_blocks)[number], ladders(best, has_blocks=has_blocks)[number]
-        # Not of the ladder that it is on already.
-        if len(after) == len(before) > 0 and has_time():
-            allows(after[0])
+        rungs = ladders(best, has_blocks=has_blocks)[number]
+        is_there = any(getattr(best, name) != getattr(exact, name) for name in names)
+        if rungs and not is_there and has_time():
+            allows(rungs[0])
     return found
 
 
 def ladders(options: SamplerOptions, *, has_blocks: bool) -> list[list[SamplerOptions]]:
-    """The options with fewer steps, more reuse, and guidance on a shorter interval, each from little to much."""
+    """The options with fewer steps, more reuse, and less guidance, each from little to much: see `LADDERS`."""
     count, (begin, end) = options.num_steps, options.guidance_interval
     steps = sorted({max(1, round(share * count)) for share in SHARES} - {count}, reverse=True)
     reuse = [
@@ -107,9 +109,9 @@ def ladders(options: SamplerOptions, *, has_blocks: bool) -> list[list[SamplerOp
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:
     """The result of a function, and the seconds that it took."""
-    started = time.monotonic()
+    started = monotonic()
     result = function()
-    return result, time.monotonic() - started
+    return result, monotonic() - started
 
 
 def loss_of(images: Sequence[NDArray[np.uint8]], expected: Sequence[NDArray[np.uint8]]) -> float:
