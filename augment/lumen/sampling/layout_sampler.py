@@ -97,7 +97,7 @@ class LayoutSampler:
         """The latents `float32 [B, C, h, w]` after all steps."""
         device, timesteps = self.base.device, self._schedule.timesteps
         weights = self._schedule.weights.to(device)[:, :, None, None, None, None]
-        noise = torch.stack([self._noise(request) for request in requests], 1).to(device)
+        noise = torch.stack([self.noise(request) for request in requests], 1).to(device)
         terms = torch.cat([noise[:1], noise.new_zeros(len(timesteps), *noise.shape[1:]), noise[1:]])
         for index, timestep in enumerate(timesteps):
             latents = (weights[index] * terms).sum(0)
@@ -142,7 +142,7 @@ class LayoutSampler:
             self._prompts[key] = self.base.embed([prompt], height, width)
         return self._prompts[key]
 
-    def _noise(self, request: Request) -> torch.Tensor:
+    def noise(self, request: Request) -> torch.Tensor:
         """The first noise, and those that the sampler adds, `float32 [N, C, h, w]`."""
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
         shape = (self._schedule.noises, self.base.latent_channels, rows, columns)
