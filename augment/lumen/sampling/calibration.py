@@ -93,7 +93,7 @@ def ladders(options: SamplerOptions, *, has_blocks: bool) -> list[list[SamplerOp
     """The options with fewer steps, more reuse, and less guidance, each from little to much: see `LADDERS`."""
     count, (begin, end) = options.num_steps, options.guidance_interval
     steps = sorted({max(1, round(share * count)) for share in SHARES} - {count}, reverse=True)
-    reuse = [
+    reuse: list[dict[str, object]] = [
         {"reuse_adapter": adapter, "reuse_blocks": blocks if has_blocks else options.reuse_blocks}
         for adapter, blocks in REUSE
         if adapter > options.reuse_adapter and blocks >= options.reuse_blocks and adapter <= count
@@ -101,7 +101,7 @@ def ladders(options: SamplerOptions, *, has_blocks: bool) -> list[list[SamplerOp
     ends = [one for one in GUIDANCE_ENDS if begin < one < end and options.guidance_scale != NO_GUIDANCE]
     changes: list[list[dict[str, object]]] = [
         [{"num_steps": step} for step in steps],
-        [] if options.records_graphs else [*reuse],
+        [] if options.records_graphs else reuse,
         [{"guidance_interval": (begin, one)} for one in ends],
     ]
     return [[options.model_copy(update=change) for change in rungs] for rungs in changes]
