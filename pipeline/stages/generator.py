@@ -55,6 +55,15 @@ class _ModelOptions(Options):
 class GeneratorOptions(SamplerOptions, _ModelOptions):
     """The diffusion model and how it is sampled."""
 
+    max_loss: float | None = Field(
+        default=None,
+        gt=0,
+        le=255,
+        description="grey levels (0..255) by which images may differ on average from those of the other options: a "
+        "calibration of about a minute on layouts of the run chooses steps, reuse, the end of guidance, the batch "
+        "size, and on GPUs compile; null samples exactly",
+    )
+
 
 def sampler_inputs(options: GeneratorOptions) -> dict[str, JSON]:
     """What the images depend on of how they are sampled; nothing that changed no image of earlier versions."""
