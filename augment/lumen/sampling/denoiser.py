@@ -30,7 +30,8 @@ class Denoiser:
     """Predicts what the base was trained to predict, such as the noise or the velocity, for latents `[B, C, H, W]`.
 
     With guidance, one pass of the base predicts both the free branch, which follows no layout, and the bound one. By
-    default the adapter runs for the bound branch alone.
+    default the adapter runs for the bound branch alone. With a scale of its own for the text, a third branch follows
+    the layout without the text: Brooks et al., *InstructPix2Pix*, 2023, eq. 3.
 
     Attributes:
         base, adapter: the models.
@@ -55,18 +56,26 @@ class Denoiser:
         """The prediction, of the shape of the latents, for a timestep `[]` on the CPU."""
         # Filling needs no copy to the device, which could wait for it.
         steps = torch.full((len(latents),), timestep.item(), dtype=timestep.dtype, device=latents.device)
-        if self.negative is None or not self.guides(timestep):
-            return self.base.denoise(latents, steps, self.text, self._residuals(latents, steps, self.text, self.k))
         bound = self._residuals(latents, steps, self.text, self.k)
+        if self.negative is None or not self.guides(timestep):
+            return self.base.denoise(latents, steps, self.text, bound)
         if self.options.control_free_branch:
             free = self._residuals(latents, steps, self.negative, torch.zeros_like(self.k))
         else:
             free = tuple(torch.zeros_like(part) for part in bound)
-        residuals = tuple(torch.cat(pair) for pair in zip(free, bound, strict=True))
-        text = Text.concatenate([self.negative, self.text])
-        both = self.base.denoise(torch.cat([latents] * 2), torch.cat([steps] * 2), text, residuals)
-        without, with_layout = both.float().chunk(2)
-        return without + self.options.guidance_scale * (with_layout - without)
+        texts, branches = [self.negative, self.text], [free, bound]
+        if self.options.text_guidance_scale is not None:
+            texts.insert(1, self.negative)
+            branches.insert(1, self._residuals(latents, steps, self.negative, self.k))
+        count = len(branches)
+        residuals = tuple(torch.cat(parts) for parts in zip(*branches, strict=True))
+        inputs = torch.cat([latents] * count), torch.cat([steps] * count), Text.concatenate(texts)
+        without, *layout_alone, whole = self.base.denoise(*inputs, residuals).float().chunk(count)
+        scale = self.options.guidance_scale
+        if not layout_alone:
+            return without + scale * (whole - without)
+        [layout] = layout_alone
+        return without + scale * (layout - without) + (self.options.text_guidance_scale or 0) * (whole - layout)
 
     def guides(self, timestep: torch.Tensor) -> bool:
         """Whether guidance acts at a timestep on the CPU."""
