@@ -26,16 +26,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_adapter_is_trained_alone_exported_and_used(
     configure: Configure, small_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = (
-        f"generator.base={tmp_path / 'base'}",
-        "adapt.steps=2",
-        "adapt.batch_size=2",
-        "adapt.log_every=1",
-        "adapt.objective.min_snr_gamma=5",
-    )
-    recipe = kept(configure(tmp_path / "space", *training), tmp_path / "recipe.yaml")
     base = Path(shutil.copytree(small_base, tmp_path / "base"))
     (base / "README.md").write_text("---\nlicense: other\nlicense_name: street-licence\n---\n# Small\n")
+    training = ["adapt.steps=2", "adapt.batch_size=2", "adapt.log_every=1", "adapt.objective.min_snr_gamma=5"]
+    training += [f"generator.base={base}"]
+    recipe = kept(configure(tmp_path / "space", *training), tmp_path / "recipe.yaml")
     out = tmp_path / "out"
     assert guarded(["adapt", str(recipe), f"workspace={tmp_path / 'space'}", "--export", str(out)]) == 0
     assert f"adapter: {tmp_path / 'space' / 'adapter'}" in capsys.readouterr().out
@@ -59,7 +54,9 @@ def test_adapter_is_trained_alone_exported_and_used(
     assert guarded(["adapter", "export", str(tmp_path / "space"), str(out)]) == 2
     assert "is not an empty folder" in capsys.readouterr().err
 
-    other = kept(configure(tmp_path / "other", f"generator.adapter={out}"), tmp_path / "other.yaml")
+    other = kept(
+        configure(tmp_path / "other", f"generator.adapter={out}", f"generator.base={base}"), tmp_path / "other.yaml"
+    )
     assert guarded(["plan", str(other), f"workspace={tmp_path / 'other'}"]) == 0
     assert Lumen.load(str(base), out).basis.num_components == 4
 
