@@ -2,7 +2,9 @@
 
 Validation images are painted on their own layouts, with the same noise at each setting. The distance is the mean
 difference to the images of the limit, in grey levels of 255. The alignment is the share of the variance of the layout
-asked for that the layout of the painted image explains, over the first k components: 1 follows it exactly.
+asked for that the layout of the painted image explains, over the first k components: 1 follows it exactly. The Frechet
+distance compares the cells of the layouts of all painted images with those of the real ones: 0 is the same
+distribution.
 
     python benchmarks/samplers.py --root CAMVID
     python benchmarks/samplers.py --root CAMVID --settings "scheduler=unipc num_steps=8" "guidance_interval=0.2,0.8"
@@ -53,11 +55,18 @@ def paint(
     return np.stack(images).reshape(len(ks), len(layouts), *images[0].shape)
 
 
-def alignment(lumen: Lumen, painted: NDArray[np.uint8], asked: NDArray[np.float16], k: int) -> float:
-    """Share of the variance of the first k components that the layouts of painted images explain."""
-    wanted = asked[:, :k].astype(np.float64)
-    found = layouts_of(lumen, list(painted))[:, :k].astype(np.float64)
-    return float(1 - ((found - wanted) ** 2).sum() / (wanted**2).sum())
+def alignment(found: NDArray[np.float64], asked: NDArray[np.float64], k: int) -> float:
+    """Share of the variance of the first k components asked for that the layouts found explain."""
+    wanted = asked[:, :k]
+    return float(1 - ((found[:, :k] - wanted) ** 2).sum() / (wanted**2).sum())
+
+
+def frechet(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Frechet distance of normal distributions of the cells of layouts `[N, K, h, w]`."""
+    cells = [layouts.transpose(0, 2, 3, 1).reshape(-1, layouts.shape[1]) for layouts in (one, other)]
+    (mean, cov), (mean_other, cov_other) = [(part.mean(0), np.cov(part.T)) for part in cells]
+    root = np.sqrt(np.linalg.eigvals(cov @ cov_other).real.clip(0)).sum()
+    return float(((mean - mean_other) ** 2).sum() + np.trace(cov + cov_other) - 2 * root)
 
 
 def main() -> None:
@@ -80,18 +89,19 @@ def main() -> None:
     geometry = Geometry(height=options.height, width=options.width)
     images, _, captions = read(options.dataset, options.root, "val", geometry, options.images)
     layouts = layouts_of(lumen, images)
-    ks = options.ks
+    ks, asked = options.ks, layouts.astype(np.float64)
     limit = None
-    print("| setting | " + " | ".join(f"distance, k = {k} | alignment, k = {k}" for k in ks) + " |")
-    print("|---|" + "---:|" * 2 * len(ks))
+    print("| setting | " + " | ".join(f"k = {k}: distance | alignment | Frechet" for k in ks) + " |")
+    print("|---|" + "---:|" * 3 * len(ks))
     for setting in (options.limit, *options.settings):
         chosen = SamplerOptions.model_validate(parsed(f"{options.common} {setting}"))
         painted = paint(lumen, chosen, layouts, ks, captions).astype(np.float32)
         limit = painted if limit is None else limit
-        cells = [
-            f"{np.abs(found - wanted).mean():.2f} | {alignment(lumen, found.astype(np.uint8), layouts, k):.4f}"
-            for found, wanted, k in zip(painted, limit, ks, strict=True)
-        ]
+        cells = []
+        for found, wanted, k in zip(painted, limit, ks, strict=True):
+            layouts_found = layouts_of(lumen, list(found.astype(np.uint8))).astype(np.float64)
+            values = np.abs(found - wanted).mean(), alignment(layouts_found, asked, k), frechet(layouts_found, asked)
+            cells.append("{:.2f} | {:.4f} | {:.2f}".format(*values))
         print(f"| {setting} | " + " | ".join(cells) + " |", flush=True)
 
 

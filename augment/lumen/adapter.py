@@ -106,8 +106,8 @@ Adapter = LayoutControlNet | LayoutSD3ControlNet
 CLASSES = {kind.__name__: kind for kind in (LayoutControlNet, LayoutSD3ControlNet)}
 
 
-def load_adapter(folder: Path, device: str = "cpu") -> Adapter:
-    """Load an adapter that `save_pretrained` of its class wrote to `folder`, in float32.
+def load_adapter(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Adapter:
+    """Load an adapter that `save_pretrained` of its class wrote to `folder`, in float32 or another precision.
 
     Raises:
         UserError: the folder holds no such adapter, or weights are missing.
@@ -116,5 +116,5 @@ def load_adapter(folder: Path, device: str = "cpu") -> Adapter:
     kind = json.loads(path.read_text(encoding="utf-8")).get("_class_name") if path.is_file() else None
     if kind not in CLASSES:
         raise UserError(f"{folder} holds no layout adapter; give a folder that adapt wrote")
-    adapter: Adapter = load_whole(CLASSES[kind], folder, torch_dtype=torch.float32)
+    adapter: Adapter = load_whole(CLASSES[kind], folder, torch_dtype=dtype)
     return adapter.to(device)

@@ -13,9 +13,7 @@ from augment.conditioning.loading import conditioning_of
 from augment.conditioning.neural_layout import NeuralLayout
 from augment.errors import UserError
 from augment.lumen import zoo
-from augment.lumen.adapter import load_adapter
-from augment.lumen.bases.loading import load_diffusion_model
-from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.loading import load_sampler
 from augment.lumen.sampling.options import DEFAULTS, SamplerOptions
 from augment.lumen.sampling.request import Request
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
+    from augment.lumen.sampling.layout_sampler import LayoutSampler
 
 LUMEN_TINY = "lumen-tiny"
 
@@ -66,8 +65,7 @@ class Lumen:
             raise UserError(f"base model {base!r} comes without an adapter: give the folder of one that adapt wrote")
         folder = zoo.ZOO / base / "adapter" if adapter is None else adapter
         conditioning = conditioning_of(folder, device, backbone)
-        models = load_diffusion_model(base, device), load_adapter(folder, device)
-        return cls(conditioning, LayoutSampler(*models, options))
+        return cls(conditioning, load_sampler(base, folder, options, device))
 
     @property
     def backbone(self) -> Backbone:

@@ -13,9 +13,13 @@ from augment.lumen.bases.text import Text
 from augment.lumen.sampling.options import NO_GUIDANCE
 
 if TYPE_CHECKING:
-    from augment.lumen.adapter import Adapter
+    from collections.abc import Callable
+
     from augment.lumen.bases.base import DiffusionModel, Residuals
     from augment.lumen.sampling.options import SamplerOptions
+
+    Adapter = Callable[[torch.Tensor, torch.Tensor, Text, torch.Tensor, torch.Tensor], Residuals]
+    """A layout adapter, or what is called like one."""
 
 # Dimensions of the residuals of a transformer.
 TOKENS = 3

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augment.errors import UserError
-from augment.lumen.sampling.options import BASE_SPACING
+from augment.lumen.sampling.options import BASE_SPACING, FLOW, is_flow, require_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from augment.lumen.sampling.options import SamplerOptions
 
-FLOW = "flow_prediction"
 # What a base says of the noise that it was trained with. The rest of its configuration, such as the order of a solver,
 # is about its own sampler.
 NOISE = (
@@ -90,6 +88,7 @@ def new_scheduler(schedule: Mapping[str, Any], options: SamplerOptions) -> Any:
     """
     import diffusers
 
+    require_scheduler(schedule, options)
     classes = {
         "ddim": diffusers.DDIMScheduler,
         "dpmsolver++": diffusers.DPMSolverMultistepScheduler,
@@ -98,11 +97,6 @@ def new_scheduler(schedule: Mapping[str, Any], options: SamplerOptions) -> Any:
         "lcm": diffusers.LCMScheduler,
     }
     if is_flow(schedule):
-        if options.scheduler in ("ddim", "lcm"):
-            raise UserError(
-                f"generator.scheduler={options.scheduler}: the base is trained by flow matching, for which there are "
-                "unipc, dpmsolver++ and euler"
-            )
         classes["euler"] = diffusers.FlowMatchEulerDiscreteScheduler
         facts = {"prediction_type": FLOW, "use_flow_sigmas": True, "flow_shift": schedule.get("shift", 1.0), **schedule}
     else:
@@ -114,8 +108,3 @@ def new_scheduler(schedule: Mapping[str, Any], options: SamplerOptions) -> Any:
     known = inspect.signature(chosen.__init__).parameters
     given = {name: facts[name] for name in NOISE if name in known and name in facts}
     return chosen(**given, **({"clip_sample": False} if "clip_sample" in known else {}))
-
-
-def is_flow(schedule: Mapping[str, Any]) -> bool:
-    """Whether the base was trained by flow matching."""
-    return str(schedule.get("_class_name", "")).startswith("FlowMatch") or schedule.get("prediction_type") == FLOW
