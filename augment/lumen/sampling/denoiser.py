@@ -100,6 +100,5 @@ def scaled(residual: torch.Tensor, strength: torch.Tensor | None) -> torch.Tenso
         rows = round(math.sqrt(residual.shape[1] * strength.shape[1] / strength.shape[2]))
         cells = F.adaptive_avg_pool2d(strength[:, None], (rows, residual.shape[1] // rows))
         return residual * cells.flatten(2).transpose(1, 2).to(residual.dtype)
-    return residual * F.adaptive_avg_pool2d(strength[:, None], (residual.shape[2], residual.shape[3])).to(
-        residual.dtype
-    )
+    cells = F.adaptive_avg_pool2d(strength[:, None], (residual.shape[2], residual.shape[3]))
+    return residual * cells.to(residual.dtype)
