@@ -49,15 +49,14 @@ class Denoiser:
         steps = torch.full((len(latents),), timestep.item(), dtype=timestep.dtype, device=latents.device)
         if self.negative is None or not self.guides(timestep):
             return self.base.denoise(latents, steps, self.text, self._residuals(latents, steps, self.text, self.k))
-        bound = self._residuals(latents, steps, self.text, self.k)
-        if self.options.control_free_branch:
-            free = self._residuals(latents, steps, self.negative, torch.zeros_like(self.k))
-        else:
-            free = tuple(torch.zeros_like(part) for part in bound)
-        residuals = tuple(torch.cat(pair) for pair in zip(free, bound, strict=True))
         text = Text.concatenate([self.negative, self.text])
-        both = self.base.denoise(torch.cat([latents] * 2), torch.cat([steps] * 2), text, residuals)
-        without, with_layout = both.float().chunk(2)
+        twice, steps_twice = torch.cat([latents] * 2), torch.cat([steps] * 2)
+        if self.options.control_free_branch:
+            residuals = self._residuals(twice, steps_twice, text, torch.cat([torch.zeros_like(self.k), self.k]))
+        else:
+            bound = self._residuals(latents, steps, self.text, self.k)
+            residuals = tuple(torch.cat([torch.zeros_like(part), part]) for part in bound)
+        without, with_layout = self.base.denoise(twice, steps_twice, text, residuals).float().chunk(2)
         return without + self.options.guidance_scale * (with_layout - without)
 
     def guides(self, timestep: torch.Tensor) -> bool:
@@ -67,13 +66,16 @@ class Denoiser:
         return self.options.guidance_scale != NO_GUIDANCE and first <= done <= last
 
     def _residuals(self, latents: torch.Tensor, steps: torch.Tensor, text: Text, k: torch.Tensor) -> Residuals:
-        return tuple(scaled(part, self.strength) for part in self.adapter(latents, steps, text, self.layout, k))
+        branches = len(latents) // len(self.layout)
+        parts = self.adapter(latents, steps, text, torch.cat([self.layout] * branches), k)
+        if self.strength is None:
+            return parts
+        strength = torch.cat([self.strength] * branches)
+        return tuple(scaled(part, strength) for part in parts)
 
 
-def scaled(residual: torch.Tensor, strength: torch.Tensor | None) -> torch.Tensor:
-    """A residual `[B, C, h, w]` times a strength `[B]` or, averaged to its size, `[B, H, W]`; None is 1."""
-    if strength is None:
-        return residual
+def scaled(residual: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    """A residual `[B, C, h, w]` times a strength `[B]` or, averaged to its size, `[B, H, W]`."""
     if strength.ndim == 1:
         return residual * strength[:, None, None, None].to(residual.dtype)
     return residual * F.adaptive_avg_pool2d(strength[:, None], residual.shape[-2:]).to(residual.dtype)
