@@ -15,6 +15,7 @@ from augment.lumen import zoo
 from augment.lumen.sampling.lora import lora_file, require_loras
 from augment.lumen.sampling.options import BASE_SPACING, SamplerOptions, require_scheduler
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config
 from pipeline.checks.models import BASE, BASE_REMEDY, require_base
@@ -53,6 +54,15 @@ class _ModelOptions(Options):
 
 class GeneratorOptions(SamplerOptions, _ModelOptions):
     """The diffusion model and how it is sampled."""
+
+    max_loss: float | None = Field(
+        default=None,
+        gt=0,
+        le=255,
+        description="grey levels (0..255) by which images may differ on average from those of the other options: a "
+        "calibration of about a minute on layouts of the run chooses steps, reuse, the end of guidance, the batch "
+        "size, and on GPUs compile; null samples exactly",
+    )
 
 
 def sampler_inputs(options: GeneratorOptions) -> dict[str, JSON]:
@@ -120,7 +130,11 @@ def require_generator(config: Config) -> None:
     base = config.generator.base
     require_reachable(BASE, base, "model_index.json", zoo.names())
     require_loras(config.generator.lora)
-    unet = require_base(base)
+    network = require_base(base)
+    multiple = STRIDE * int(network.get("patch_size", 1))
+    for side in ("height", "width"):
+        if (size := getattr(config.geometry, side)) % multiple:
+            raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
     require_scheduler(read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY), config.generator)
     if adapter := start_adapter(config):
-        require_same_shape(adapter, base, unet)
+        require_same_shape(adapter, base, network)

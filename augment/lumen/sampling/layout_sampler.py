@@ -10,21 +10,23 @@ import torch
 
 from augment.lumen.bases.text import Text
 from augment.lumen.precision import casting
+from augment.lumen.sampling.decoding import decoded
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
 from augment.lumen.sampling.request import require_k, stacked_ks, stacked_strengths
+from augment.lumen.sampling.reuse import ReusingDenoiser
 from augment.lumen.sampling.schedule import sampling_schedule
+from augment.lumen.sampling.tiling import Tiles, tiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.sampling.request import Request
-
-    Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    from augment.lumen.sampling.tiling import Denoise
 
 PROMPTS_KEPT = 1024
 
@@ -35,7 +37,7 @@ class LayoutSampler:
     def __init__(
         self,
         base: DiffusionModel,
-        adapter: LayoutControlNet,
+        adapter: Adapter,
         options: SamplerOptions = DEFAULTS,
         layout_stride: int = 8,
     ) -> None:
@@ -74,10 +76,22 @@ class LayoutSampler:
             require_k(request, limit)
         with self._casting():
             denoiser = self._denoiser(requests)
-        latents = self._denoised(requests, denoiser)
+        denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
+        latents = self._denoised(requests, denoise)
         # In half precision with few exponents, the activations of an autoencoder overflow.
         with self._casting() if self.options.precision == "bf16" else nullcontext():
-            return list(self.base.decode(latents))
+            return decoded(self.base, latents, self.options.tile)
+
+    def _reusing(self, denoiser: Denoiser) -> Denoise:
+        """What predicts one batch or its tiles, with reuse across steps where the options ask for it."""
+        steps = self.options.reuse_adapter, self.options.reuse_blocks
+        return denoiser if steps == (1, 1) else ReusingDenoiser(denoiser, *steps)
+
+    def _tiles(self, request: Request) -> Tiles:
+        """The tiles of an image, in cells of its layout; one that covers it if it is not to be cut."""
+        grid, stride = request.layout.shape[1:], self._latent_cells * self.base.stride
+        tile, overlap = self.options.tile, self.options.tile_overlap
+        return Tiles.over(*grid, *((tile // stride, overlap // stride) if tile else (max(grid), 0)))
 
     def _denoised(self, requests: Sequence[Request], denoise: Denoise) -> torch.Tensor:
         """The latents `float32 [B, C, h, w]` after all steps."""
@@ -95,10 +109,11 @@ class LayoutSampler:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
-        rows, columns = (cells * self._latent_cells * self.base.stride for cells in layout.shape[2:])
+        tiles, stride = self._tiles(requests[0]), self._latent_cells * self.base.stride
 
         def texts(prompts: Sequence[str]) -> Text:
-            return Text.concatenate([self._embed(prompt, rows, columns) for prompt in prompts])
+            embedded = [self._embed(prompt, tiles.height * stride, tiles.width * stride) for prompt in prompts]
+            return Text.concatenate(embedded)
 
         strengths = stacked_strengths(requests, self.options.control_strength)
         return Denoiser(

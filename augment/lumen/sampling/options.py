@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from augment.errors import UserError
 from augment.options import Ascending, Options, file_or_model
@@ -24,6 +24,9 @@ EARLIER = {
     "guidance_interval": [0, 1],
     "control_strength": 1,
     "control_free_branch": True,
+    "tile": None,
+    "reuse_adapter": 1,
+    "reuse_blocks": 1,
 }
 
 
@@ -64,6 +67,42 @@ class SamplerOptions(Options):
         description="mode of torch.compile: 'default' compiles each kind of block once, 'reduce-overhead' records "
         "whole networks as CUDA graphs; null compiles nothing",
     )
+    tile: int | None = Field(
+        default=None,
+        ge=32,
+        le=8192,
+        multiple_of=32,
+        description="pixels of a side: larger images are painted in overlapping tiles, in the memory of one for each "
+        "image of a batch; null paints each image at once",
+    )
+    tile_overlap: int = Field(
+        default=64, ge=0, multiple_of=8, description="pixels that neighbouring tiles share at least; below tile"
+    )
+    reuse_adapter: int = Field(
+        default=1, ge=1, le=100, description="steps that each run of the adapter serves; 1 runs it at every step"
+    )
+    reuse_blocks: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="steps that each run of the deep blocks of a U-Net serves; 1 runs them at every step",
+    )
+
+    @model_validator(mode="after")
+    def _fitting(self) -> SamplerOptions:
+        if self.tile is not None and self.tile_overlap >= self.tile:
+            raise ValueError(f"tile_overlap={self.tile_overlap} is not below tile={self.tile}")
+        if self.records_graphs and (self.reuse_adapter > 1 or self.reuse_blocks > 1):
+            raise ValueError(
+                f"compile={self.compile} overwrites at each step what reuse_adapter and reuse_blocks keep: take "
+                "compile=default"
+            )
+        return self
+
+    @property
+    def records_graphs(self) -> bool:
+        """Whether whole networks run as CUDA graphs."""
+        return self.compile == "reduce-overhead"
 
     @property
     def semantic(self) -> dict[str, Any]:
@@ -71,7 +110,8 @@ class SamplerOptions(Options):
 
         Those that earlier versions lack are there only where they do.
         """
-        values = self.model_dump(mode="json", include=set(SamplerOptions.model_fields) - {"lora", "compile"})
+        unused = {"lora", "compile", *(("tile_overlap",) if self.tile is None else ())}
+        values = self.model_dump(mode="json", include=set(SamplerOptions.model_fields) - unused)
         return {name: value for name, value in values.items() if name not in EARLIER or value != EARLIER[name]}
 
 

@@ -12,13 +12,14 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
 from augment.layouts.views import choose_views
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
 from augment.lumen.training.group import Group
-from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.lumen.training.trainer import Part, Trainer
 from augment.lumen.training.validation import Validation
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 def train_adapter(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Examples,
     options: AdaptOptions,
     folder: Path,
@@ -86,7 +87,7 @@ def train_adapter(
         networks: tuple[Any, ...] = (adapter.controlnet, base.network)
         for network in networks:
             network.enable_gradient_checkpointing()
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:
         raise UserError(
@@ -176,7 +177,7 @@ def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, 
 
 def write_samples(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Sequence[Example],
     ks: Sequence[int],
     path: Path,
