@@ -56,21 +56,19 @@ class Denoiser:
         """The prediction, of the shape of the latents, for a timestep `[]` on the CPU."""
         # Filling needs no copy to the device, which could wait for it.
         steps = torch.full((len(latents),), timestep.item(), dtype=timestep.dtype, device=latents.device)
-        bound = self._residuals(latents, steps, self.text, self.k)
         if self.negative is None or not self.guides(timestep):
-            return self.base.denoise(latents, steps, self.text, bound)
-        if self.options.control_free_branch:
-            free = self._residuals(latents, steps, self.negative, torch.zeros_like(self.k))
-        else:
-            free = tuple(torch.zeros_like(part) for part in bound)
-        texts, branches = [self.negative, self.text], [free, bound]
+            return self.base.denoise(latents, steps, self.text, self._residuals(latents, steps, self.text, self.k))
+        texts, ks = [self.negative, self.text], [torch.zeros_like(self.k), self.k]
         if self.options.text_guidance_scale is not None:
             texts.insert(1, self.negative)
-            branches.insert(1, self._residuals(latents, steps, self.negative, self.k))
-        count = len(branches)
-        residuals = tuple(torch.cat(parts) for parts in zip(*branches, strict=True))
-        inputs = torch.cat([latents] * count), torch.cat([steps] * count), Text.concatenate(texts)
-        without, *layout_alone, whole = self.base.denoise(*inputs, residuals).float().chunk(count)
+            ks.insert(1, self.k)
+        count, free = len(texts), 0 if self.options.control_free_branch else 1
+        inputs, levels, text = torch.cat([latents] * count), torch.cat([steps] * count), Text.concatenate(texts)
+        bound = slice(free * len(latents), None)
+        residuals = self._residuals(inputs[bound], levels[bound], text[bound], torch.cat(ks[free:]))
+        if free:
+            residuals = tuple(torch.cat([torch.zeros_like(part[: len(latents)]), part]) for part in residuals)
+        without, *layout_alone, whole = self.base.denoise(inputs, levels, text, residuals).float().chunk(count)
         scale = self.options.guidance_scale
         if not layout_alone:
             return without + scale * (whole - without)
@@ -84,16 +82,19 @@ class Denoiser:
         return self.options.guidance_scale != NO_GUIDANCE and first <= done <= last
 
     def _residuals(self, latents: torch.Tensor, steps: torch.Tensor, text: Text, k: torch.Tensor) -> Residuals:
-        return tuple(scaled(part, self.strength) for part in self.adapter(latents, steps, text, self.layout, k))
+        branches = len(latents) // len(self.layout)
+        parts = self.adapter(latents, steps, text, torch.cat([self.layout] * branches), k)
+        if self.strength is None:
+            return parts
+        strength = torch.cat([self.strength] * branches)
+        return tuple(scaled(part, strength) for part in parts)
 
 
-def scaled(residual: torch.Tensor, strength: torch.Tensor | None) -> torch.Tensor:
-    """A residual times a strength `[B]` or, averaged to its size, `[B, H, W]`; None is 1.
+def scaled(residual: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    """A residual times a strength `[B]` or, averaged to its size, `[B, H, W]`.
 
     The residual is `[B, C, h, w]`, or that of a transformer, `[B, h w, C]`, row by row.
     """
-    if strength is None:
-        return residual
     if strength.ndim == 1:
         return residual * strength.view(-1, *[1] * (residual.ndim - 1)).to(residual.dtype)
     if residual.ndim == TOKENS:
