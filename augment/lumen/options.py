@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from augment.errors import UserError
 from augment.layouts.options import BasisOptions
 from augment.lumen.sampling.options import TrainingPrecision
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
+from augment.trackers import Tracker
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+REPORTING_KEYS = {
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "sample_every",
+    "log_every",
+    "validation_images",
+    "trackers",
+}
+# Those that change nothing but memory, speed and the order of sums.
+MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
+
+OptimizerName = Literal["adamw", "adamw8bit"]
 
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
@@ -34,6 +49,11 @@ class TrainerOptions(Options):
     checkpoint_minutes: CheckpointMinutes = 5
     sample_every: Positive = Field(default=500, description="steps between sample grids")
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
+    trackers: tuple[Tracker, ...] = Field(
+        default=(),
+        description="where else to write losses, beside the log and TensorBoard: wandb and mlflow, which are set up by "
+        "their own environment variables (WANDB_PROJECT, MLFLOW_TRACKING_URI); they need the extra 'tracking'",
+    )
 
 
 class LayoutTraining(TrainerOptions):
@@ -65,11 +85,52 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    objective: ObjectiveOptions = DEFAULT_OBJECTIVE
+    validation_images: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and "
+        "for several k, whenever a sample grid is written; 0 measures none",
+    )
+    micro_batch: Positive | None = Field(
+        default=None,
+        description="samples that go through the model together in one worker; the gradients of a batch are added up. "
+        "Fewer take less memory; null takes all of the worker's samples at once",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute activations a second time in the backward pass: takes about half the memory, and half as "
+        "much time again",
+    )
+    optimizer: OptimizerName = Field(
+        default="adamw",
+        description="adamw8bit keeps the moments of AdamW in 8 bits instead of 32; it needs the package bitsandbytes",
+    )
+    ema_every: Positive = Field(
+        default=1,
+        description="steps between changes of the averaged weights, which are kept in the memory of the machine; on a "
+        "GPU, 10 save the time of copying the weights at each step",
+    )
 
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
-        return {name: value for name, value in super().semantic.items() if name != "k_regions" or value}
+        values = super().semantic
+        values["objective"] = self.objective.model_dump(exclude_defaults=True)
+        defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
+        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS}
+        return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
+
+
+def require_optimizer(name: OptimizerName) -> None:
+    """Check that the package of an optimizer is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name == "adamw8bit" and find_spec("bitsandbytes") is None:
+        raise UserError("adapt.optimizer=adamw8bit needs the package bitsandbytes: install it, or take adamw")
 
 
 class ScratchOptions(TrainerOptions):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import AdaptOptions
+from augment.lumen.options import AdaptOptions, require_optimizer
 from augment.lumen.sampling.options import Precision
-from augment.prompts import Prompt
-from pipeline.engine import Resources, WorkUnit, remark
+from augment.trackers import require_trackers
+from pipeline.datasets.thinning import thinned
+from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import (
@@ -30,25 +29,24 @@ from pipeline.stages.conditioning import (
     require_conditioning,
     require_same,
 )
-from pipeline.stages.descriptions import caption_of
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.encoded_samples import StoredExamples
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
-from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
-from pipeline.stages.seeds import stable_seed
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, taxonomy_of
+from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
-    from augment.lumen.prompt_limit import PromptLimit
-    from augment.lumen.training.examples import Example
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
@@ -91,8 +89,16 @@ class AdaptStep(ArtifactStep):
         return record
 
     def check_settings(self) -> None:
-        """Check that the adapter to start from reads the conditioning."""
+        """Check that the adapter to start from reads the conditioning, and that the optimizer is installed."""
         start_adapter(self.config)
+        if self.config.adapt.steps:
+            require_optimizer(self.config.adapt.optimizer)
+            require_trackers(self.config.adapt.trackers)
+        if self.config.adapt.objective.consistency and not is_layout(self.config):
+            raise UserError(
+                f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
+                "none: set it to 0"
+            )
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Remark on views of layouts that no training uses."""
@@ -114,7 +120,11 @@ class AdaptStep(ArtifactStep):
         start, options = start_adapter(self.config), self.config.adapt
         inputs: dict[str, JSON] = {
             "start": identity(str(start)) if start else None,
-            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
+            **(
+                {"basis": basis_digest(self.used)}
+                if self.used
+                else conditioning_inputs(self.job, maps_inputs(self.job))
+            ),
             "steps": options.steps,
         }
         if options.steps:
@@ -127,6 +137,22 @@ class AdaptStep(ArtifactStep):
                 **caption_inputs(self.job),
             }
         return inputs
+
+    def parts(self) -> int:
+        """The most workers that may train the adapter together."""
+        options = self.config.adapt
+        return workers_together(self.resources, options.batch_size) if options.steps else 1
+
+    @property
+    def remote_checkpoints(self) -> str | None:
+        """URL of the folder of the checkpoints, in the object store with the stores; None where these are on a disk."""
+        stores = self.config.stores
+        return f"{stores}/checkpoints" if stores and "://" in stores else None
+
+    def clean(self) -> None:
+        """Remove the checkpoints of interrupted trainings."""
+        if self.remote_checkpoints:
+            Location(self.remote_checkpoints).remove_tree()
 
     @property
     def used(self) -> Path | None:
@@ -153,16 +179,25 @@ class AdaptStep(ArtifactStep):
             precision=self.config.generator.precision,
             seed=self.config.seed,
             folder=str(path),
+            checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
-            load_conditioning=None if used else load_other(self.job),
+            load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
+            backbone=self.config.backbone.reference,
             **self.for_training,
         )
-        units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
-        keys = tuple(key for unit in units for key in unit.keys)
+        shards = keys_by_shard(self.job.step(ExtractStep).store)
+        keys = tuple(key for unit in training_units(shards) for key in unit.keys)
+        task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
+
+    def held_out_keys(self, shards: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Keys of the images for the validation loss, spread evenly over the split of `evaluate.split`."""
+        count, split = self.config.adapt.validation_images, self.config.evaluate.split
+        keys = [key for name, found in shards.items() if split_of(name) == split for key in found]
+        return tuple(thinned(keys, count)) if count else ()
 
 
 def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
@@ -178,46 +213,6 @@ def class_names(job: Job) -> tuple[str, ...]:
     return taxonomy.classes if taxonomy else ()
 
 
-class StoredExamples:
-    """Random access to the training pairs of the real store and the layout store.
-
-    Attributes:
-        classes: names of the train ids, for captions.
-        limit: what the text encoder takes; a longer caption is shortened.
-        shortened: keys of the samples read so far that have such a caption.
-    """
-
-    def __init__(
-        self,
-        source: PairedSource | CaptionedSource,
-        keys: tuple[str, ...],
-        classes: tuple[str, ...],
-        limit: PromptLimit,
-    ) -> None:
-        self.source, self.keys, self.classes, self.limit = source, keys, classes, limit
-        self.shortened: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Example:
-        """Image, layout, views and caption of one sample.
-
-        Raises:
-            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
-        """
-        from augment.lumen.training.examples import Example
-
-        sample = self.source.get(self.keys[index])
-        assert sample.image is not None and sample.layout is not None
-        # One of several captions, the same each time, so that a training that goes on sees what it saw.
-        draws = np.random.default_rng(stable_seed("caption", sample.key))
-        fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
-        if fitted.shortened:
-            self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text, sample.views)
-
-
 @dataclass
 class Adapt:
     """Trains an adapter and saves it, its basis inside.
@@ -230,10 +225,13 @@ class Adapt:
         source: images, layouts, and labels where there are any.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
-        folder: where the adapter is saved; `training/` in it has what a resumed training needs.
+        folder: where the adapter is saved, and in `training/` the logs.
+        checkpoints: URL of the folder of the checkpoint.
         classes: names of the train ids, for captions of images of which nothing else is known.
         conditioning: kind of what the adapter reads.
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
+        backbone: of the layouts, for `options.objective.consistency`.
+        held_out: keys of samples for a validation loss.
     """
 
     base: str
@@ -245,32 +243,50 @@ class Adapt:
     precision: Precision
     seed: int
     folder: str
+    checkpoints: str
     device: str
     resources: Resources
     classes: tuple[str, ...] = ()
     conditioning: ConditioningKind = LAYOUT
     load_conditioning: LoadConditioning | None = None
+    backbone: str = ""
+    held_out: tuple[str, ...] = ()
     name: str = "adapt"
+
+    @property
+    def most_workers(self) -> int:
+        """Each worker takes at least one sample of a batch."""
+        return self.options.batch_size
 
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
+        import torch
+
         from augment.lumen.adapter import load_adapter
         from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
-        from augment.lumen.training.trainer import CHECKPOINT
+        from augment.lumen.training.checkpoint import Checkpoint, Folder
+        from augment.lumen.training.group import Group
 
-        folder = Path(self.folder)
-        checkpoint = folder / TRAINING / CHECKPOINT
-        if (folder / "config.json").is_file() and not checkpoint.is_file():
+        folder, group = Path(self.folder), Group.current()
+        checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
+        if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
         start = self.adapter
+        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
+        torch.manual_seed(self.seed)
         adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
-        examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
+        if self.precision == "bf16" and base.device.type == "cuda":
+            # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
+            base.network.to(torch.bfloat16)
+        examples, held_out = (
+            StoredExamples(self.source, keys, self.classes, base.prompt_limit) for keys in (unit.keys, self.held_out)
+        )
         train_adapter(
             base,
             adapter,
@@ -281,7 +297,13 @@ class Adapt:
             self.precision,
             self.seed,
             self.conditioning,
+            self.consistency(),
+            held_out,
+            group=group,
+            checkpoint=checkpoint,
         )
+        if not group.leads:
+            return len(unit.keys)
         if examples.shortened:
             count, tokens = len(examples.shortened), base.prompt_limit.length
             remark(
@@ -293,5 +315,17 @@ class Adapt:
         if reads is not None:
             save_conditioning(reads, folder)
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
-        checkpoint.unlink()
+        checkpoint.remove()
         return len(unit.keys)
+
+    def consistency(self) -> LayoutConsistency | None:
+        """The reward that the options weigh, with the backbone of the layouts."""
+        from augment.backbones import load_backbone
+        from augment.layouts.basis import LayoutBasis
+        from augment.lumen.training.consistency import LayoutConsistency
+
+        options = self.options.objective
+        if not options.consistency or self.basis is None:
+            return None
+        backbone, basis = load_backbone(self.backbone, self.device), LayoutBasis.load(Path(self.basis))
+        return LayoutConsistency.of(backbone, basis, options.consistency_below)

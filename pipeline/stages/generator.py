@@ -15,6 +15,7 @@ from augment.lumen import zoo
 from augment.lumen.sampling.lora import lora_file, require_loras
 from augment.lumen.sampling.options import BASE_SPACING, SamplerOptions, require_scheduler
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config
 from pipeline.checks.models import BASE, BASE_REMEDY, require_base
@@ -129,7 +130,11 @@ def require_generator(config: Config) -> None:
     base = config.generator.base
     require_reachable(BASE, base, "model_index.json", zoo.names())
     require_loras(config.generator.lora)
-    unet = require_base(base)
+    network = require_base(base)
+    multiple = STRIDE * int(network.get("patch_size", 1))
+    for side in ("height", "width"):
+        if (size := getattr(config.geometry, side)) % multiple:
+            raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
     require_scheduler(read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY), config.generator)
     if adapter := start_adapter(config):
-        require_same_shape(adapter, base, unet)
+        require_same_shape(adapter, base, network)

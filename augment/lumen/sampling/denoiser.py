@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.options import SamplerOptions
 
     Adapter = Callable[[torch.Tensor, torch.Tensor, Text, torch.Tensor, torch.Tensor], Residuals]
-    """A `LayoutControlNet`, or what is called like one."""
+    """A layout adapter, or what is called like one."""
+
+# Dimensions of the residuals of a transformer.
+TOKENS = 3
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,18 @@ class Denoiser:
 
 
 def scaled(residual: torch.Tensor, strength: torch.Tensor | None) -> torch.Tensor:
-    """A residual `[B, C, h, w]` times a strength `[B]` or, averaged to its size, `[B, H, W]`; None is 1."""
+    """A residual times a strength `[B]` or, averaged to its size, `[B, H, W]`; None is 1.
+
+    The residual is `[B, C, h, w]`, or that of a transformer, `[B, h w, C]`, row by row.
+    """
     if strength is None:
         return residual
     if strength.ndim == 1:
-        return residual * strength[:, None, None, None].to(residual.dtype)
-    return residual * F.adaptive_avg_pool2d(strength[:, None], residual.shape[-2:]).to(residual.dtype)
+        return residual * strength.view(-1, *[1] * (residual.ndim - 1)).to(residual.dtype)
+    if residual.ndim == TOKENS:
+        rows = round(math.sqrt(residual.shape[1] * strength.shape[1] / strength.shape[2]))
+        cells = F.adaptive_avg_pool2d(strength[:, None], (rows, residual.shape[1] // rows))
+        return residual * cells.flatten(2).transpose(1, 2).to(residual.dtype)
+    return residual * F.adaptive_avg_pool2d(strength[:, None], (residual.shape[2], residual.shape[3])).to(
+        residual.dtype
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.sampling.request import Request
     from augment.lumen.sampling.tiling import Denoise
@@ -37,7 +37,7 @@ class LayoutSampler:
     def __init__(
         self,
         base: DiffusionModel,
-        adapter: LayoutControlNet,
+        adapter: Adapter,
         options: SamplerOptions = DEFAULTS,
         layout_stride: int = 8,
     ) -> None:
