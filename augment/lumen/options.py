@@ -77,8 +77,8 @@ class AdaptOptions(LayoutTraining):
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="compute activations a second time in the backward pass: takes about half the memory, and half as much "
-        "time again",
+        description="compute activations a second time in the backward pass: takes about half the memory, and half as "
+        "much time again",
     )
     optimizer: OptimizerName = Field(
         default="adamw",
