@@ -1,9 +1,9 @@
 """Compares a training step of the adapter with that of diffusers' documented loop for a ControlNet.
 
-The documented loop (examples/controlnet in diffusers) encodes the images and the captions of every batch, adds noise, and
-takes a step of AdamW on a ControlNet that reads a conditioning image. `adapt` encodes each image once, reads a layout,
-keeps an average of the weights besides, and takes a fused step of AdamW. Both have the same base, batch, size and
-precision, and hold the same models, gradients and moments; so memory is equal but for the average. The loops take turns.
+The documented loop (examples/controlnet in diffusers) encodes the images and the captions of every batch, adds noise,
+and takes a step of AdamW on a ControlNet that reads a conditioning image. `adapt` encodes each image once, reads a
+layout, keeps an average of the weights besides, and takes a fused step of AdamW. Both have the same base, batch, size
+and precision, and hold the same models, gradients and moments: memory is equal but for the average. They take turns.
 
     python benchmarks/training_step.py --base mid
 """
