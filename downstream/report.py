@@ -193,7 +193,7 @@ class _Basis:
     """What the first k components of a basis keep.
 
     Attributes:
-        title: what it is.
+        title: its name in the chart, and what it is.
         points: at each k that is shown, ascending.
         recommended: the ks that `generate.ks=auto` would take; none without labels.
     """
@@ -212,8 +212,11 @@ def _bases(path: Path) -> list[_Basis]:
     recommended = () if used.points[0].miou is None else recommended_ks(used.points)
     shown = recommended or (used.ks[0], used.ks[len(used.ks) // 2], used.ks[-1])
     return [
-        _Basis(BASES[name], used.points, recommended),
-        *(_Basis(BASES[name], [point for point in other.points if point.k in shown]) for name, other in others),
+        _Basis(f"{name}: {BASES[name]}", used.points, recommended),
+        *(
+            _Basis(f"{name}: {BASES[name]}", [point for point in other.points if point.k in shown])
+            for name, other in others
+        ),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from threading import local
@@ -10,22 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augment.layouts.fog import albumentations, random_fog
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import ModuleType
 
     from numpy.typing import NDArray
 
 # Changes take their random numbers from a generator of their own, which threads must not share.
 _of_thread = local()
-
-
-def albumentations() -> ModuleType:
-    """The library, imported without its look on the network for a newer version."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    return albumentations
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -99,7 +91,7 @@ def _random_changes() -> Any:
             ),
             library.OneOf(
                 [
-                    library.RandomFog(fog_coef_range=(0.2, 0.6), p=1),
+                    random_fog((0.2, 0.6)),
                     library.RandomRain(p=1),
                     library.RandomShadow((0, 0, 1, 1), (1, 3), shadow_intensity_range=(0.3, 0.7), p=1),
                 ],

@@ -9,10 +9,20 @@ from pydantic import Field, model_validator
 
 from augment.errors import UserError
 from augment.layouts.options import BasisOptions
+from augment.lumen.sampling.options import TrainingPrecision
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
+from augment.trackers import Tracker
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+REPORTING_KEYS = {
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "sample_every",
+    "log_every",
+    "validation_images",
+    "trackers",
+}
 # Those that change nothing but memory, speed and the order of sums.
 MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
 
@@ -39,6 +49,11 @@ class TrainerOptions(Options):
     checkpoint_minutes: CheckpointMinutes = 5
     sample_every: Positive = Field(default=500, description="steps between sample grids")
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
+    trackers: tuple[Tracker, ...] = Field(
+        default=(),
+        description="where else to write losses, beside the log and TensorBoard: wandb and mlflow, which are set up by "
+        "their own environment variables (WANDB_PROJECT, MLFLOW_TRACKING_URI); they need the extra 'tracking'",
+    )
 
 
 class LayoutTraining(TrainerOptions):
@@ -70,6 +85,14 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    objective: ObjectiveOptions = DEFAULT_OBJECTIVE
+    validation_images: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and "
+        "for several k, whenever a sample grid is written; 0 measures none",
+    )
     micro_batch: Positive | None = Field(
         default=None,
         description="samples that go through the model together in one worker; the gradients of a batch are added up. "
@@ -93,8 +116,10 @@ class AdaptOptions(LayoutTraining):
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
-        defaults = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1}
-        kept = {name: value for name, value in super().semantic.items() if name not in MEMORY_KEYS}
+        values = super().semantic
+        values["objective"] = self.objective.model_dump(exclude_defaults=True)
+        defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
+        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS}
         return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 
@@ -115,7 +140,7 @@ class ScratchOptions(TrainerOptions):
     batch_size: BatchSize = 16
     learning_rate: LearningRate = 4e-4
     cooldown: float = Field(default=COOLDOWN, ge=0, le=1, description="share of the steps over which the rate falls")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+    precision: TrainingPrecision = Field(default="bf16", description="precision of the forward pass")
 
 
 class DiffusionOptions(ScratchOptions, LayoutTraining):

@@ -13,7 +13,7 @@ from pipeline.store import Sample
 
 # Pixels: of the box that an image is fitted into, of the space around it, and of its caption.
 WIDTH, TALLEST, GAP, CAPTION = 320, 400, 12, 22
-PAPER, INK, FAULT = (250, 250, 248), (30, 30, 30), (200, 60, 40)
+PAPER, INK, FAULT, MARK = (250, 250, 248), (30, 30, 30), (200, 60, 40), (20, 100, 200)
 
 
 def some_samples(subject: Subject, count: int) -> list[tuple[str, Sample | Failed]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions, require_optimizer
-from augment.prompts import Prompt
+from augment.lumen.sampling.options import Precision
+from augment.trackers import require_trackers
+from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
@@ -29,13 +29,12 @@ from pipeline.stages.conditioning import (
     require_conditioning,
     require_same,
 )
-from pipeline.stages.descriptions import caption_of
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.encoded_samples import StoredExamples
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
-from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
-from pipeline.stages.seeds import stable_seed
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
@@ -47,8 +46,7 @@ from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import basis_digest, identity
 
 if TYPE_CHECKING:
-    from augment.lumen.prompt_limit import PromptLimit
-    from augment.lumen.training.examples import Example
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
@@ -95,6 +93,12 @@ class AdaptStep(ArtifactStep):
         start_adapter(self.config)
         if self.config.adapt.steps:
             require_optimizer(self.config.adapt.optimizer)
+            require_trackers(self.config.adapt.trackers)
+        if self.config.adapt.objective.consistency and not is_layout(self.config):
+            raise UserError(
+                f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
+                "none: set it to 0"
+            )
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Remark on views of layouts that no training uses."""
@@ -116,7 +120,11 @@ class AdaptStep(ArtifactStep):
         start, options = start_adapter(self.config), self.config.adapt
         inputs: dict[str, JSON] = {
             "start": identity(str(start)) if start else None,
-            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
+            **(
+                {"basis": basis_digest(self.used)}
+                if self.used
+                else conditioning_inputs(self.job, maps_inputs(self.job))
+            ),
             "steps": options.steps,
         }
         if options.steps:
@@ -174,14 +182,22 @@ class AdaptStep(ArtifactStep):
             checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
-            load_conditioning=None if used else load_other(self.job),
+            load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
+            backbone=self.config.backbone.reference,
             **self.for_training,
         )
-        units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
-        keys = tuple(key for unit in units for key in unit.keys)
+        shards = keys_by_shard(self.job.step(ExtractStep).store)
+        keys = tuple(key for unit in training_units(shards) for key in unit.keys)
+        task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
+
+    def held_out_keys(self, shards: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Keys of the images for the validation loss, spread evenly over the split of `evaluate.split`."""
+        count, split = self.config.adapt.validation_images, self.config.evaluate.split
+        keys = [key for name, found in shards.items() if split_of(name) == split for key in found]
+        return tuple(thinned(keys, count)) if count else ()
 
 
 def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
@@ -195,46 +211,6 @@ def class_names(job: Job) -> tuple[str, ...]:
     """Names of the train ids of the real store; none if it has no labels."""
     taxonomy = taxonomy_of(job.step(ShardStep).store.manifest)
     return taxonomy.classes if taxonomy else ()
-
-
-class StoredExamples:
-    """Random access to the training pairs of the real store and the layout store.
-
-    Attributes:
-        classes: names of the train ids, for captions.
-        limit: what the text encoder takes; a longer caption is shortened.
-        shortened: keys of the samples read so far that have such a caption.
-    """
-
-    def __init__(
-        self,
-        source: PairedSource | CaptionedSource,
-        keys: tuple[str, ...],
-        classes: tuple[str, ...],
-        limit: PromptLimit,
-    ) -> None:
-        self.source, self.keys, self.classes, self.limit = source, keys, classes, limit
-        self.shortened: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Example:
-        """Image, layout, views and caption of one sample.
-
-        Raises:
-            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
-        """
-        from augment.lumen.training.examples import Example
-
-        sample = self.source.get(self.keys[index])
-        assert sample.image is not None and sample.layout is not None
-        # One of several captions, the same each time, so that a training that goes on sees what it saw.
-        draws = np.random.default_rng(stable_seed("caption", sample.key))
-        fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
-        if fitted.shortened:
-            self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text, sample.views)
 
 
 @dataclass
@@ -254,6 +230,8 @@ class Adapt:
         classes: names of the train ids, for captions of images of which nothing else is known.
         conditioning: kind of what the adapter reads.
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
+        backbone: of the layouts, for `options.objective.consistency`.
+        held_out: keys of samples for a validation loss.
     """
 
     base: str
@@ -262,7 +240,7 @@ class Adapt:
     num_components: int
     source: PairedSource | CaptionedSource
     options: AdaptOptions
-    precision: str
+    precision: Precision
     seed: int
     folder: str
     checkpoints: str
@@ -271,6 +249,8 @@ class Adapt:
     classes: tuple[str, ...] = ()
     conditioning: ConditioningKind = LAYOUT
     load_conditioning: LoadConditioning | None = None
+    backbone: str = ""
+    held_out: tuple[str, ...] = ()
     name: str = "adapt"
 
     @property
@@ -304,7 +284,9 @@ class Adapt:
         if self.precision == "bf16" and base.device.type == "cuda":
             # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
             base.network.to(torch.bfloat16)
-        examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
+        examples, held_out = (
+            StoredExamples(self.source, keys, self.classes, base.prompt_limit) for keys in (unit.keys, self.held_out)
+        )
         train_adapter(
             base,
             adapter,
@@ -315,6 +297,8 @@ class Adapt:
             self.precision,
             self.seed,
             self.conditioning,
+            self.consistency(),
+            held_out,
             group=group,
             checkpoint=checkpoint,
         )
@@ -333,3 +317,15 @@ class Adapt:
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.remove()
         return len(unit.keys)
+
+    def consistency(self) -> LayoutConsistency | None:
+        """The reward that the options weigh, with the backbone of the layouts."""
+        from augment.backbones import load_backbone
+        from augment.layouts.basis import LayoutBasis
+        from augment.lumen.training.consistency import LayoutConsistency
+
+        options = self.options.objective
+        if not options.consistency or self.basis is None:
+            return None
+        backbone, basis = load_backbone(self.backbone, self.device), LayoutBasis.load(Path(self.basis))
+        return LayoutConsistency.of(backbone, basis, options.consistency_below)

@@ -79,7 +79,7 @@ class ExtractStep(StoreStep):
     def plan(self) -> StorePlan:
         """One unit for each shard of the real store."""
         real = self.job.step(ShardStep).store
-        inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_inputs(self.job)}
+        inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_inputs(self.job, maps_inputs(self.job))}
         if is_layout(self.config):
             inputs |= {
                 "backbone": backbone_identity(self.config.backbone.reference),
@@ -100,10 +100,15 @@ class ExtractStep(StoreStep):
         return stage, StoreSource(self.job.step(ShardStep).url, parts)
 
 
+def maps_inputs(job: Job) -> Mapping[str, JSON]:
+    """What the store of maps was made from; empty if there is none, or if they are neural layouts."""
+    return {} if is_layout(job.config) else ExtractStep.inputs_in(job.workspace, ExtractStep.output)
+
+
 def load_conditioning(job: Job) -> LoadConditioning:
     """How workers load the conditioning of a run."""
     if not is_layout(job.config):
-        return load_other(job)
+        return load_other(job, maps_inputs(job))
     return partial(load_layout, job.config.backbone.reference, job.step(FitStep).used, job.config.layout.k_max)
 
 

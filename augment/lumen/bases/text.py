@@ -27,6 +27,13 @@ class Text:
     def __len__(self) -> int:
         return len(self.embeddings)
 
+    @property
+    def added_conditions(self) -> dict[str, Tensor] | None:
+        """What the U-Nets of diffusers take as `added_cond_kwargs`."""
+        if self.pooled is None or self.sizes is None:
+            return None
+        return {"text_embeds": self.pooled, "time_ids": self.sizes}
+
     def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Text:
         """The prompts of a slice, of a list of numbers or of a mask."""
         return self._each(lambda tensor: tensor[index])
@@ -45,5 +52,8 @@ class Text:
         return Text(**joined)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Text:
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Text)}
-        return Text(**{name: None if value is None else change(value) for name, value in values.items()})
+        changed: dict[str, Any] = {}
+        for field in fields(Text):
+            value = getattr(self, field.name)
+            changed[field.name] = None if value is None else change(value)
+        return Text(**changed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,13 +12,16 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
 from augment.layouts.views import choose_views
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
 from augment.lumen.training.group import Group
-from augment.lumen.training.objective import Batch, denoising_loss, random_noise, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.lumen.training.trainer import Part, Trainer
+from augment.lumen.training.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,24 +29,27 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.lumen.training.examples import Example, Examples
     from augment.progress import OnStep
 
 
 def train_adapter(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Examples,
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
-    precision: str = "bf16",
+    precision: Precision = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
+    consistency: LayoutConsistency | None = None,
+    held_out: Examples = (),
     *,
     group: Group = Group(),  # noqa: B008 - it is frozen
     checkpoint: Checkpoint | None = None,
@@ -62,6 +69,8 @@ def train_adapter(
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
+        consistency: what `options.objective.consistency` weighs.
+        held_out: examples for a validation loss, which is measured whenever a grid is written.
         group: the processes that train together, at most one for each sample of a batch. The adapter of rank 0 gets the
             averaged weights.
         checkpoint: where the checkpoint is kept; None is in `folder`.
@@ -75,15 +84,16 @@ def train_adapter(
         raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")
     adapter.to(base.device).train().requires_grad_(True)
     if options.gradient_checkpointing:
-        for module in (adapter.controlnet, base.network):
-            module.enable_gradient_checkpointing()
-    schedule = training_schedule(base)
+        networks: tuple[Any, ...] = (adapter.controlnet, base.network)
+        for network in networks:
+            network.enable_gradient_checkpointing()
+    schedule = noise_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
-    ordered = conditioning == LAYOUT
+    ordered, objective = conditioning == LAYOUT, options.objective
     cache: dict[int, Tensor] = {}
     rows = group.rows(options.batch_size)
     components, *grid = examples[0].layout.shape
@@ -100,10 +110,11 @@ def train_adapter(
         """The parts of this process. Every process makes the choices of the whole batch, and keeps its own."""
         count = options.batch_size
         picks = [int(pick) for pick in generator.integers(len(examples), size=count)]
-        ks = [sample_k(generator, components, ordered=ordered) for _ in picks]
-        used = components_used(generator, ks, (components, *grid), options.k_regions, ordered=ordered)
+        ks = [sample_k(generator, components, objective, ordered=ordered) for _ in picks]
+        shape = (components, *grid)
+        used = components_used(generator, ks, shape, options.k_regions, objective, ordered=ordered)
         most = used.reshape(count, -1).max(axis=1).tolist()
-        captioned = drop_captions(["captioned"] * count, most, generator)
+        captioned = drop_captions(["captioned"] * count, most, generator, objective)
         # After all other random choices, which are the same with and without views.
         chosen = choose_views(count, views, share, generator)
         own = [picks[row] for row in rows]
@@ -121,19 +132,26 @@ def train_adapter(
             levels[mine],
         )
         size = options.micro_batch or len(rows)
-        return [part_of(batch.of(slice(start, start + size))) for start in range(0, len(rows), size)]
+        batches = [batch.of(slice(start, start + size)) for start in range(0, len(rows), size)]
+        return [Part(len(part.captions) / count, partial(losses, part)) for part in batches]
 
-    def part_of(batch: Batch) -> Part:
-        return Part(
-            len(batch.captions) / options.batch_size,
-            lambda: {"denoising": denoising_loss(base, adapter, schedule, batch)},
-        )
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        prediction = predict(base, adapter, schedule, batch)
+        terms = {"denoising": prediction.loss(objective.min_snr_gamma)}
+        if consistency is not None:
+            terms["consistency"] = objective.consistency * consistency(base, batch, prediction)
+        return terms
 
     shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
 
-    def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+    ks = shown_ks(adapter.config.num_components, conditioning)
+
+    def sample(step: int) -> dict[str, float] | None:
+        write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
+        return found
 
     trainer = Trainer(
         {"adapter": adapter},
@@ -151,22 +169,27 @@ def train_adapter(
     adapter.eval().requires_grad_(False)
 
 
+def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, ...]:
+    """The numbers of components that grids and validation show: 0 and all, and of neural layouts 1 and 5."""
+    between = {1, min(5, num_components)} if conditioning == LAYOUT else set()
+    return tuple(sorted({0, num_components} | between))
+
+
 def write_samples(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Sequence[Example],
+    ks: Sequence[int],
     path: Path,
-    precision: str,
+    precision: Precision,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
-    sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
+    """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
+    sampler = LayoutSampler(base, adapter, SamplerOptions(precision=precision))
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
-    components: int = adapter.config.num_components
-    between = {1, min(5, components)} if conditioning == LAYOUT else set()
-    for k in sorted({0, components} | between):
+    for k in ks:
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)

@@ -9,77 +9,126 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.bases.noise import NoiseSchedule
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
+    """Samples, and the noise that is added to them.
 
-    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell. Noise `float32 [B, C, H, W]`
-    and noise levels `int64 [B]` are made where they are needed if they are None.
+    Attributes:
+        latents: clean, `float32 [B, C, H, W]`.
+        layout: `float32 [B, K, h, w]`.
+        k: components to use, `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+        captions: B texts.
+        noise: `float32 [B, C, H, W]`.
+        levels: of the noise, `int64 [B]`.
     """
 
     latents: Tensor
     layout: Tensor
     k: Tensor
     captions: list[str]
-    noise: Tensor | None = None
-    levels: Tensor | None = None
+    noise: Tensor
+    levels: Tensor
 
     def of(self, rows: slice) -> Batch:
         """Some samples of the batch."""
-        noise = None if self.noise is None else self.noise[rows]
-        levels = None if self.levels is None else self.levels[rows]
-        return Batch(self.latents[rows], self.layout[rows], self.k[rows], self.captions[rows], noise, levels)
+        return Batch(
+            self.latents[rows],
+            self.layout[rows],
+            self.k[rows],
+            self.captions[rows],
+            self.noise[rows],
+            self.levels[rows],
+        )
 
 
-def training_schedule(base: DiffusionModel) -> DDPMScheduler:
-    """The noise schedule that the base was trained with, for adding noise."""
-    from diffusers import DDPMScheduler
+@dataclass(frozen=True)
+class Prediction:
+    """What the models predict of a batch at some noise levels, and what is right.
 
-    return DDPMScheduler.from_config(base.schedule)
+    Attributes:
+        schedule: of the noise.
+        noisy: latents `float32 [B, C, H, W]` with noise.
+        levels: of the noise, `int64 [B]`.
+        output: the prediction, `float32 [B, C, H, W]`.
+        target: what is right; see `NoiseSchedule.target`.
+    """
+
+    schedule: NoiseSchedule
+    noisy: Tensor
+    levels: Tensor
+    output: Tensor
+    target: Tensor
+
+    @property
+    def clean(self) -> Tensor:
+        """The clean latents `float32 [B, C, H, W]` that the prediction implies, in one step."""
+        return self.schedule.clean(self.noisy, self.output, self.levels)
+
+    def loss(self, min_snr_gamma: float | None = None) -> Tensor:
+        """Mean squared error, weighted by noise level; see `snr_weights`."""
+        if min_snr_gamma is None:
+            return F.mse_loss(self.output, self.target)
+        errors = (self.output - self.target).square().flatten(1).mean(1)
+        weights = snr_weights(self.schedule.signal(self.levels), min_snr_gamma)
+        return (errors * weights * self.schedule.error_scale(self.levels)).mean()
 
 
-def random_noise(schedule: DDPMScheduler, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Noise of the shape of the latents, and noise levels `int64 [B]`, from torch's generator of their device."""
-    noise = torch.randn_like(latents)
-    return noise, torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
+def snr_weights(signal: Tensor, gamma: float) -> Tensor:
+    """Weights of the errors of the noise at some noise levels, min(SNR, gamma) / SNR.
+
+    In units of the clean image they weigh the error by min(SNR, gamma), and so do these weights times
+    `NoiseSchedule.error_scale` for other predictions. Hang et al., *Efficient diffusion training via min-SNR weighting
+    strategy*, 2023, sec. 3.4.
+
+    Args:
+        signal: share of the signal in the variance, `float [B]` in 0..1; SNR = signal / (1 - signal).
+        gamma: above 0.
+
+    Returns:
+        `float [B]`, 0..1; without any signal 1.
+    """
+    # min(SNR, gamma) / SNR = min(1, gamma / SNR), finite at both ends.
+    return (gamma * (1 - signal) / signal.clamp(min=1e-12)).clamp(max=1)
 
 
-def denoising_loss(
+def predict(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
-    schedule: DDPMScheduler,
+    adapter: Adapter,
+    schedule: NoiseSchedule,
     batch: Batch,
     with_adapter: Tensor | None = None,
-) -> Tensor:
-    """Mean squared error of the base's prediction, with the adapter's residuals, at random noise levels.
+) -> Prediction:
+    """What base and adapter predict of a batch.
 
-    The target is what the base was trained to predict: the noise, or the velocity of Salimans and Ho,
-    *Progressive distillation for fast sampling of diffusion models*, 2022, eq. 12 (appendix D).
+    The target is what the base was trained to predict; see `NoiseSchedule.target`.
 
     Args:
         base, adapter, schedule: the models; gradients flow into parameters that require them.
-        batch: clean samples.
+        batch: samples and noise.
         with_adapter: `bool [B]`, samples that the adapter steers; all where it is None.
     """
-    latents = batch.latents
-    if batch.noise is None or batch.levels is None:
-        noise, steps = random_noise(schedule, latents)
-    else:
-        noise, steps = batch.noise, batch.levels
-    noisy = schedule.add_noise(latents, noise, steps)
+    latents, noise, levels = batch.latents, batch.noise, batch.levels
+    noisy = schedule.add_noise(latents, noise, levels)
     height, width = (cells * base.stride for cells in latents.shape[2:])
     text = base.embed(batch.captions, height, width)
+    steps = schedule.timesteps(levels)
     residuals = adapter(noisy, steps, text, batch.layout, batch.k)
     if with_adapter is not None:
-        mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)
-        residuals = tuple(part * mask for part in residuals)
-    prediction = base.denoise(noisy, steps, text, residuals)
-    target = schedule.get_velocity(latents, noise, steps) if base.prediction == "v" else noise
-    return F.mse_loss(prediction.float(), target.float())
+        mask = with_adapter.to(noisy.dtype)
+        residuals = tuple(part * mask.view(-1, *[1] * (part.ndim - 1)) for part in residuals)
+    output = base.denoise(noisy, steps, text, residuals)
+    target = schedule.target(latents, noise, levels)
+    return Prediction(schedule, noisy, levels, output.float(), target.float())
+
+
+def random_noise(schedule: NoiseSchedule, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise of the shape of the latents, and noise levels `int64 [B]`, from torch's generator of their device."""
+    noise = torch.randn_like(latents)
+    return noise, torch.randint(0, schedule.count, (len(latents),), device=latents.device)

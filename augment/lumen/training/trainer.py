@@ -21,7 +21,7 @@ from augment.lumen.training.checkpoint import Checkpoint, Folder
 from augment.lumen.training.group import GradientSum, Group
 from augment.lumen.training.optimizers import new_optimizer, optimizer_state, set_optimizer_state
 from augment.progress import TrainingStep
-from augment.scalars import AddScalars, scalar_writer
+from augment.scalars import scalar_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
+    from augment.trackers import AddScalars
 
+    Sample: TypeAlias = Callable[[int], Mapping[str, float] | None]
     Terms: TypeAlias = Mapping[str, Tensor]
     Losses: TypeAlias = Callable[[int, np.random.Generator], Terms | Sequence["Part"]]
 
@@ -115,14 +117,15 @@ class Trainer:
         self._follow()
         self._sum = GradientSum(group, list(self.parameters.values())) if group.size > 1 else None
 
-    def run(self, losses: Losses, on_step: OnStep, sample: Callable[[int], None] | None = None) -> None:
+    def run(self, losses: Losses, on_step: OnStep, sample: Sample | None = None) -> None:
         """Take the remaining steps, then load the averaged weights into the modules of rank 0.
 
         Args:
             losses: (step, generator) -> named scalar losses, whose sum is minimised; or the parts of the batch that
                 this process takes, at least one, each with such losses.
             on_step: called after every step, with the losses of that step.
-            sample: called by rank 0 every `sample_every` steps and at the end, while the averaged weights are loaded.
+            sample: called by rank 0 every `sample_every` steps and at the end, while the averaged weights are loaded;
+                may return scalars to log.
 
         Raises:
             UserError: the loss or its gradient is not finite.
@@ -131,7 +134,7 @@ class Trainer:
         if self.average is None:
             self._run(losses, on_step)
             return
-        with scalar_writer(self.folder, self.step) as add_scalars:
+        with scalar_writer(self.folder, self.step, self.options.trackers) as add_scalars:
             self._run(losses, on_step, sample, add_scalars)
         self.checkpoint.wait()
         self.average.swap()
@@ -144,11 +147,7 @@ class Trainer:
         return options.learning_rate * warm * cool
 
     def _run(
-        self,
-        losses: Losses,
-        on_step: OnStep,
-        sample: Callable[[int], None] | None = None,
-        add_scalars: AddScalars | None = None,
+        self, losses: Losses, on_step: OnStep, sample: Sample | None = None, add_scalars: AddScalars | None = None
     ) -> None:
         options = self.options
         started, first = time.monotonic(), self.step
@@ -165,12 +164,13 @@ class Trainer:
                 continue
             if self.step % options.log_every == 0 or last:
                 self._record(rate, add_scalars)
+            # Before the checkpoint: a run that is killed in between measures the same again.
+            if sample and (self.step % options.sample_every == 0 or last):
+                self._record_scalars(self._with_average(sample), add_scalars)
             overdue = time.monotonic() - saved > 60 * options.checkpoint_minutes
             if self.step % options.checkpoint_every == 0 or overdue or last:
                 self._save()
                 saved = time.monotonic()
-            if sample and (self.step % options.sample_every == 0 or last):
-                self._with_average(sample)
 
     def _take_step(self, losses: Losses) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -225,12 +225,12 @@ class Trainer:
             f"learning_rate than {self.options.learning_rate}"
         )
 
-    def _with_average(self, sample: Callable[[int], None]) -> None:
+    def _with_average(self, sample: Sample) -> Mapping[str, float] | None:
         assert self.average is not None
         self.average.swap()
         try:
             with torch.no_grad():
-                sample(self.step)
+                return sample(self.step)
         finally:
             self.average.swap()
 
@@ -238,17 +238,26 @@ class Trainer:
         """Write the mean losses since the last row to the loss log and for TensorBoard."""
         means = {key: sum(values[key] for values in self._recent) / len(self._recent) for key in self._recent[0]}
         self._recent = []
-        row = {"step": self.step, **{key: round(value, 5) for key, value in means.items()}}
-        with (self.folder / LOSSES).open("a") as file:
-            file.write(json.dumps({**row, "steps_per_second": round(rate, 3)}) + "\n")
+        rounded = {key: round(value, 5) for key, value in means.items()}
+        self._write_row({**rounded, "steps_per_second": round(rate, 3)})
         scalars = {f"loss/{key}": value for key, value in means.items()}
         add_scalars(self.step, {**scalars, "learning_rate": self.rate(self.step - 1), "steps_per_second": rate})
+
+    def _record_scalars(self, scalars: Mapping[str, float] | None, add_scalars: AddScalars) -> None:
+        """Write a row of its own to the loss log, and for TensorBoard."""
+        if scalars:
+            self._write_row({key: round(value, 6) for key, value in scalars.items()})
+            add_scalars(self.step, scalars)
+
+    def _write_row(self, values: Mapping[str, float]) -> None:
+        with (self.folder / LOSSES).open("a") as file:
+            file.write(json.dumps({"step": self.step, **values}) + "\n")
 
     def _save(self) -> None:
         """Begin to write the checkpoint."""
         assert self.average is not None
         self.average.wait()
-        tensors = {f"weight/{key}": value for key, value in self.parameters.items()}
+        tensors: dict[str, Tensor] = {f"weight/{key}": value for key, value in self.parameters.items()}
         tensors |= {f"average/{key}": value for key, value in self.average.values.items()}
         tensors |= optimizer_state(self.optimizer, self.parameters)
         self.checkpoint.save(tensors, {"step": self.step, "recent": self._recent})

@@ -18,11 +18,12 @@ from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
 from augment.lumen.training.examples import Example
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.progress import ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene
@@ -114,7 +115,7 @@ def street_examples() -> list[Example]:
 def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples: list[Example]) -> None:
     """On scenes never trained on, at the same noise, the loss falls from k = 0 over 1 to all."""
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(zoo.ZOO / "lumen-tiny" / "adapter")
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     count = len(street_examples)
     latents = base.encode(np.stack([example.image for example in street_examples]))
     layout = torch.from_numpy(np.stack([example.layout for example in street_examples])).float()
@@ -123,13 +124,11 @@ def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples
         for k in (0, 1, adapter.config.num_components):
             torch.manual_seed(0)
             captions = [example.caption for example in street_examples]
-            batch = Batch(
-                latents.repeat(4, 1, 1, 1),
-                layout.repeat(4, 1, 1, 1),
-                torch.full((4 * count,), k),
-                captions * 4,
-            )
-            losses.append(denoising_loss(base, adapter, schedule, batch).item())
+            clean = latents.repeat(4, 1, 1, 1)
+            ks = torch.full((4 * count,), k)
+            noise = random_noise(schedule, clean)
+            batch = Batch(clean, layout.repeat(4, 1, 1, 1), ks, captions * 4, *noise)
+            losses.append(predict(base, adapter, schedule, batch).loss().item())
     assert losses[0] > losses[1] > losses[2]
 
 
