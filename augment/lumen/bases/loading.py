@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,13 +21,14 @@ def load_diffusion_model(name: str, device: str = "cpu", dtype: torch.dtype = to
 
     Args:
         name: a model of the zoo (`lumen-tiny`), or any hub id or local folder of a Stable Diffusion model.
-        device, dtype: device and precision to run it in.
+        device, dtype: device and precision to run it in. On `meta` no weights are read: it has shapes and no values.
 
     Raises:
         UserError: it cannot be loaded.
     """
     try:
-        base = _load(name, zoo.source(name), dtype)
+        with torch.device("meta") if device == "meta" else nullcontext():
+            base = _load(name, zoo.source(name), dtype)
     except (OSError, ValueError) as error:
         raise UserError(
             f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
