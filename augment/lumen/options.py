@@ -64,11 +64,30 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    flip: bool = Field(
+        default=False,
+        description="whether to train on the mirror image of each image too, and to mirror crops",
+    )
+    crops: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="random crops of each training image to train on too, stored with their layouts",
+    )
+    smallest_crop: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="height of the smallest crop, as a share of the image's; crops are enlarged to its size",
+    )
 
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
-        return {name: value for name, value in super().semantic.items() if name != "k_regions" or value}
+        values = super().semantic
+        # Their effect is in the store of latents.
+        unused = {"flip", "crops", "smallest_crop", *(() if self.k_regions else ("k_regions",))}
+        return {name: value for name, value in values.items() if name not in unused}
 
 
 class ScratchOptions(TrainerOptions):

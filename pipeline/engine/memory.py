@@ -23,7 +23,7 @@ _TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "com
 _MODELS = {
     **dict.fromkeys(("fit", "extract"), "backbone.name"),
     "caption": "captions.model",
-    **dict.fromkeys(("adapt", "generate"), "generator.base"),
+    **dict.fromkeys(("encode", "adapt", "generate"), "generator.base"),
     **dict.fromkeys(("judge", "curate", "compare", "evaluate"), "downstream.model"),
 }
 

@@ -14,44 +14,43 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
-from augment.prompts import Prompt
-from pipeline.engine import Resources, WorkUnit, remark
+from augment.lumen.training.versions import version_names
+from pipeline.engine import Resources, WorkUnit
+from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
-from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
+from pipeline.stages.caption import CaptionStep, with_captions
 from pipeline.stages.conditioning import (
     CONDITIONING_NAMES,
     LoadConditioning,
     conditioning_channels,
-    conditioning_inputs,
     expected_facts,
     is_layout,
     load_other,
     require_conditioning,
     require_same,
 )
-from pipeline.stages.descriptions import caption_of
+from pipeline.stages.encode import EncodeStep, class_names, latents_inputs
+from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
-from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
-from pipeline.store import JSON, taxonomy_of
+from pipeline.store import JSON
 from pipeline.workspace.artifact import Record, read_record
-from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.model_files import basis_digest
 
 if TYPE_CHECKING:
-    from augment.lumen.prompt_limit import PromptLimit
-    from augment.lumen.training.examples import Example
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
 TRAINING = "training"
+# Images in a sample grid.
+SHOWN = 8
 
 
 class AdaptStep(ArtifactStep):
@@ -60,12 +59,12 @@ class AdaptStep(ArtifactStep):
     name = "adapt"
     output = "adapter"
     title = "the adapter"
-    kind = "adapter"
+    kind = ADAPTER
     essence = ("*.safetensors",)
     lineage = ("adapter",)
     trains = True
     input_names: ClassVar[Mapping[str, str]] = {
-        **contents_of(FitStep, ExtractStep, CaptionStep),
+        **contents_of(FitStep, ExtractStep, CaptionStep, EncodeStep),
         **BASE_NAMES,
         "start": "generator.adapter",
         "start.name": "generator.adapter",
@@ -79,7 +78,7 @@ class AdaptStep(ArtifactStep):
     @property
     def reads(self) -> Collection[str]:
         """An adapter that is used without training depends on no image."""
-        return ("fit", "extract", "caption") if self.config.adapt.steps else ("fit",)
+        return ("fit", "extract", "caption", "encode") if self.config.adapt.steps else ("fit",)
 
     @property
     def record(self) -> Record:
@@ -110,31 +109,11 @@ class AdaptStep(ArtifactStep):
 
     def inputs(self) -> Mapping[str, JSON]:
         """What the adapter depends on."""
-        start, options = start_adapter(self.config), self.config.adapt
-        inputs: dict[str, JSON] = {
-            "start": identity(str(start)) if start else None,
-            **({"basis": basis_digest(self.used)} if self.used else conditioning_inputs(self.job)),
-            "steps": options.steps,
-        }
-        if options.steps:
-            inputs |= {
-                "base": identity(self.config.generator.base),
-                "layouts": content_digest(self.job.step(ExtractStep).store),
-                "options": options.semantic,
-                "precision": self.config.generator.precision,
-                "seed": self.config.seed,
-                **caption_inputs(self.job),
-            }
-        return inputs
-
-    @property
-    def used(self) -> Path | None:
-        """Folder of the basis that layouts are written in; None if the adapter reads something else."""
-        return self.job.step(FitStep).used if is_layout(self.config) else None
+        return adapter_inputs(self.job) | (latents_inputs(self.job) if self.config.adapt.steps else {})
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
-        start, used, options = start_adapter(self.config), self.used, self.config.adapt
+        start, used, options = start_adapter(self.config), used_basis(self.job), self.config.adapt
         facts |= {"basis": basis_digest(used)} if used else {"conditioning": self.config.conditioning}
         if options.steps == 0:
             assert start is not None
@@ -147,7 +126,10 @@ class AdaptStep(ArtifactStep):
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
-            source=paired_source(self.job, "image", "label", views=options.view_share > 0),
+            latents=self.job.step(EncodeStep).url,
+            layouts=self.job.step(ExtractStep).url,
+            views=self.config.layout.views if options.view_share else 0,
+            shown=paired_source(self.job, "image", "label"),
             options=options,
             precision=self.config.generator.precision,
             seed=self.config.seed,
@@ -157,64 +139,18 @@ class AdaptStep(ArtifactStep):
             load_conditioning=None if used else load_other(self.job),
             **self.for_training,
         )
+        encoded = {key for keys in keys_by_shard(self.job.step(EncodeStep).store).values() for key in keys}
         units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
-        keys = tuple(key for unit in units for key in unit.keys)
+        keys = tuple(key for unit in units for key in unit.keys if key in encoded)
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
 
 
-def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
-    """Parts of the real samples with their layouts, the views of these if asked for, and captions."""
-    real = StoreSource(job.step(ShardStep).url, parts)
-    of_layouts: tuple[Part, ...] = ("layout", "views") if views else ("layout",)
-    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, of_layouts)))
-
-
-def class_names(job: Job) -> tuple[str, ...]:
-    """Names of the train ids of the real store; none if it has no labels."""
-    taxonomy = taxonomy_of(job.step(ShardStep).store.manifest)
-    return taxonomy.classes if taxonomy else ()
-
-
-class StoredExamples:
-    """Random access to the training pairs of the real store and the layout store.
-
-    Attributes:
-        classes: names of the train ids, for captions.
-        limit: what the text encoder takes; a longer caption is shortened.
-        shortened: keys of the samples read so far that have such a caption.
-    """
-
-    def __init__(
-        self,
-        source: PairedSource | CaptionedSource,
-        keys: tuple[str, ...],
-        classes: tuple[str, ...],
-        limit: PromptLimit,
-    ) -> None:
-        self.source, self.keys, self.classes, self.limit = source, keys, classes, limit
-        self.shortened: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Example:
-        """Image, layout, views and caption of one sample.
-
-        Raises:
-            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
-        """
-        from augment.lumen.training.examples import Example
-
-        sample = self.source.get(self.keys[index])
-        assert sample.image is not None and sample.layout is not None
-        # One of several captions, the same each time, so that a training that goes on sees what it saw.
-        draws = np.random.default_rng(stable_seed("caption", sample.key))
-        fitted = self.limit.fit(Prompt(("", ""), caption_of(sample, {}, self.classes, draws)))
-        if fitted.shortened:
-            self.shortened.add(sample.key)
-        return Example(sample.image, sample.layout, fitted.text, sample.views)
+def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
+    """Parts of the real samples with their layouts, and captions."""
+    layouts = StoreSource(job.step(ExtractStep).url, ("layout",))
+    return with_captions(job, PairedSource(StoreSource(job.step(ShardStep).url, parts), layouts))
 
 
 @dataclass
@@ -226,7 +162,9 @@ class Adapt:
         adapter: folder to start from, or None for a new adapter.
         basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
         num_components: components or channels that a new adapter reads.
-        source: images, layouts, and labels where there are any.
+        latents, layouts: URLs of the stores to train on.
+        views: layouts of photometric copies that each image has, 0 if these are not used.
+        shown: images, layouts, and labels where there are any, for sample grids.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
         folder: where the adapter is saved; `training/` in it has what a resumed training needs.
@@ -239,7 +177,10 @@ class Adapt:
     adapter: str | None
     basis: str | None
     num_components: int
-    source: PairedSource | CaptionedSource
+    latents: str
+    layouts: str
+    views: int
+    shown: PairedSource | CaptionedSource
     options: AdaptOptions
     precision: str
     seed: int
@@ -256,9 +197,12 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
+        import torch
+
         from augment.lumen.adapter import load_adapter
         from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
+        from augment.lumen.training.examples import text_arrays
         from augment.lumen.training.trainer import CHECKPOINT
 
         folder = Path(self.folder)
@@ -269,11 +213,17 @@ class Adapt:
         base = load_diffusion_model(self.base, self.device)
         start = self.adapter
         adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
-        examples = StoredExamples(self.source, unit.keys, self.classes, base.prompt_limit)
+        images = StoredExamples(self.shown, unit.keys, self.classes, base.prompt_limit)
+        shown = [images[int(index)] for index in np.linspace(0, len(images) - 1, min(SHOWN, len(images)))]
+        height, width = shown[0].image.shape[:2]
+        with torch.no_grad():
+            [empty] = text_arrays(base.embed([""], height, width))
+        examples = StoredSamples(self.latents, self.layouts, unit.keys, version_names(self.options), self.views, empty)
         train_adapter(
             base,
             adapter,
             examples,
+            shown,
             self.options,
             folder / TRAINING,
             on_step,
@@ -281,11 +231,6 @@ class Adapt:
             self.seed,
             self.conditioning,
         )
-        if examples.shortened:
-            count, tokens = len(examples.shortened), base.prompt_limit.length
-            remark(
-                f"adapt: captions of {count} images were shortened to the {tokens} tokens that the text encoder takes"
-            )
         adapter.save_pretrained(folder)
         if self.basis is not None:
             shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)

@@ -20,17 +20,17 @@ from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
-from pipeline.stages.adapt import AdaptStep, class_names, paired_source
+from pipeline.stages.adapt import AdaptStep, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.edit_options import EditOptions
+from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_generator
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
-from pipeline.stages.reading import NOT_FINITE
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
@@ -276,8 +276,8 @@ class Generate:
         outcomes: list[Outcome] = []
         ready: list[tuple[PaintRequest, FittedPrompt]] = []
         for sample in batch:
-            if not sample.has_finite_layout:
-                outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
+            if sample.not_finite:
+                outcomes.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
                 continue
             wanted = self.request(sample, k, variant)
             try:

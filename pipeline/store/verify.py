@@ -24,7 +24,7 @@ from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
-from pipeline.store.manifest import LAYOUTS, Manifest, taxonomy_of
+from pipeline.store.manifest import LATENTS, LAYOUTS, Manifest, taxonomy_of
 from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import LABELLED, Sample
@@ -229,8 +229,10 @@ def _check_formats(manifest: Manifest, key: str, members: Mapping[str, object]) 
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None) -> Iterator[str]:
+    if sample.not_finite and manifest.kind in (LAYOUTS, LATENTS):
+        yield f"{sample.key}: {sample.not_finite}"
     if manifest.kind == LAYOUTS:
-        yield from _check_layout(manifest, sample)
+        yield from _check_views(manifest, sample)
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
     for name, array in sample.planes.items():
@@ -247,9 +249,7 @@ def _check_arrays(manifest: Manifest, sample: Sample, taxonomy: Taxonomy | None)
             yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
 
 
-def _check_layout(manifest: Manifest, sample: Sample) -> Iterator[str]:
-    if not sample.has_finite_layout:
-        yield f"{sample.key}: its layout holds NaN or infinite values"
+def _check_views(manifest: Manifest, sample: Sample) -> Iterator[str]:
     # Samples that nothing is trained on have none.
     if sample.views is not None and len(sample.views) != (stated := manifest.inputs.get("views", 0)):
         yield f"{sample.key}: {len(sample.views)} views of its layout, the store was made with {stated}"

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
-from augment.layouts.views import choose_views
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
-from augment.lumen.training.choices import components_used, drop_captions, sample_k
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.batches import Batches
+from augment.lumen.training.objective import denoising_loss, training_schedule
 from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -27,14 +25,15 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
-    from augment.lumen.training.examples import Example, Examples
+    from augment.lumen.training.examples import EncodedExamples, Example
     from augment.progress import OnStep
 
 
 def train_adapter(
     base: DiffusionModel,
     adapter: LayoutControlNet,
-    examples: Examples,
+    examples: EncodedExamples,
+    shown: Sequence[Example],
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
@@ -51,6 +50,7 @@ def train_adapter(
         base: frozen, on the device to train on.
         adapter: gets the averaged weights at the end.
         examples: training data.
+        shown: images of the sample grids, of the same size.
         options: length and speed, and the share of the samples that are shown with the layout of a view.
         folder: where the run is kept.
         on_step: called after every step.
@@ -63,43 +63,23 @@ def train_adapter(
     """
     adapter.to(base.device).train().requires_grad_(True)
     schedule = training_schedule(base)
-    share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
-    if share and not views:
+    share = options.view_share
+    if share and not examples.views:
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
-    ordered = conditioning == LAYOUT
-    cache: dict[int, Tensor] = {}
+    batches = Batches(examples, options, seed, ordered=conditioning == LAYOUT)
 
-    @torch.no_grad()
-    def latents(picks: Sequence[int], items: Sequence[Example]) -> Tensor:
-        fresh = {pick: item.image for pick, item in zip(picks, items, strict=True) if pick not in cache}
-        if fresh:
-            encoded = base.encode(np.stack(list(fresh.values())))
-            cache.update(zip(fresh, encoded.half().cpu(), strict=True))
-        return torch.stack([cache[pick].float() for pick in picks]).to(base.device)
-
-    def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:
-        picks = [int(pick) for pick in generator.integers(len(examples), size=options.batch_size)]
-        items = [examples[pick] for pick in picks]
-        ks = [sample_k(generator, len(items[0].layout), ordered=ordered) for _ in items]
-        used = components_used(generator, ks, items[0].layout.shape, options.k_regions, ordered=ordered)
-        most = used.reshape(len(used), -1).max(axis=1).tolist()
-        captions = drop_captions([item.caption for item in items], most, generator)
-        # After all other random choices, which are the same with and without views.
-        chosen = choose_views(len(items), views, share, generator)
-        layouts = np.stack([item.layout_of(view) for item, view in zip(items, chosen, strict=True)])
-        layout = torch.from_numpy(layouts).float().to(base.device)
-        batch = Batch(latents(picks, items), layout, torch.from_numpy(used).to(base.device), captions)
-        return {"denoising": denoising_loss(base, adapter, schedule, batch)}
-
-    shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
+    def losses(step: int, _generator: np.random.Generator) -> dict[str, Tensor]:
+        return {"denoising": denoising_loss(base, adapter, schedule, batches.take(step).to(base.device))}
 
     def sample(step: int) -> None:
         write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
         adapter.train()
 
-    Trainer({"adapter": adapter}, options, folder, base.device, precision, seed).run(losses, on_step, sample)
+    trainer = Trainer({"adapter": adapter}, options, folder, base.device, precision, seed)
+    with batches:
+        trainer.run(losses, on_step, sample)
     adapter.eval().requires_grad_(False)
 
 

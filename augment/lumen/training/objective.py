@@ -14,19 +14,27 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.bases.text import Text
 
 
 @dataclass(frozen=True)
 class Batch:
     """Clean latents `float32 [B, C, H, W]`, layouts `float32 [B, K, h, w]`, components to use, captions.
 
-    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell.
+    The components to use are `int64 [B]`, or `int64 [B, h, w]` where they differ by cell. `text` holds the embeddings
+    of the captions; where it is None, the base makes them.
     """
 
     latents: Tensor
     layout: Tensor
     k: Tensor
     captions: list[str]
+    text: Text | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        latents, layout, k = (part.to(device) for part in (self.latents, self.layout, self.k))
+        return Batch(latents, layout, k, self.captions, None if self.text is None else self.text.to(device))
 
 
 def training_schedule(base: DiffusionModel) -> DDPMScheduler:
@@ -58,7 +66,7 @@ def denoising_loss(
     steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
     noisy = schedule.add_noise(latents, noise, steps)
     height, width = (cells * base.stride for cells in latents.shape[2:])
-    text = base.embed(batch.captions, height, width)
+    text = base.embed(batch.captions, height, width) if batch.text is None else batch.text
     residuals = adapter(noisy, steps, text, batch.layout, batch.k)
     if with_adapter is not None:
         mask = with_adapter.to(noisy.dtype).view(-1, 1, 1, 1)

@@ -129,8 +129,8 @@ class Trainer:
     def _take_step(self, losses: Losses) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)
-        generator = np.random.default_rng((self.seed, self.step))
-        torch.manual_seed(int(generator.integers(2**62)))
+        generator, torch_seed = step_generator(self.seed, self.step)
+        torch.manual_seed(torch_seed)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             terms = losses(self.step, generator)
         total = torch.stack([term.float() for term in terms.values()]).sum()
@@ -217,6 +217,12 @@ class Trainer:
         if path.exists():
             whole = [row for row in path.read_text().splitlines() if row.endswith("}")]
             write_whole(path, "".join(row + "\n" for row in whole if json.loads(row)["step"] <= self.step))
+
+
+def step_generator(seed: int, step: int) -> tuple[np.random.Generator, int]:
+    """The generator of the random choices of a step, and the seed of torch's in it."""
+    generator = np.random.default_rng((seed, step))
+    return generator, int(generator.integers(2**62))
 
 
 def log_uniform_int(generator: np.random.Generator, low: int, high: int) -> int:
