@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Captioner:
     """An image-to-text model such as BLIP, decoded greedily: equal images get equal captions."""
 
-    def __init__(self, source: str, device: str = "cpu", max_new_tokens: int = 30, prompt: str = "") -> None:
+    def __init__(
+        self, source: str, device: str = "cpu", max_new_tokens: int = 30, prompt: str = "", revision: str | None = None
+    ) -> None:
         """Load `source`, a hub id or local folder with model and processor.
 
         Args:
@@ -25,6 +27,7 @@ class Captioner:
             device: torch device to run on.
             max_new_tokens: tokens per caption at most, not counting those of the prompt.
             prompt: the words that every caption begins with; may be empty.
+            revision: commit of a hub id; None takes its newest.
 
         Raises:
             UserError: it cannot be loaded, reads no images, or lacks weights.
@@ -33,8 +36,8 @@ class Captioner:
 
         try:
             with quiet():
-                self._processor = AutoProcessor.from_pretrained(source)
-            model = load_whole(AutoModelForImageTextToText, source, dtype=torch.float32)
+                self._processor = AutoProcessor.from_pretrained(source, revision=revision or "main")
+            model = load_whole(AutoModelForImageTextToText, source, dtype=torch.float32, revision=revision or "main")
         # A processor may ask for a package that is not installed.
         except (OSError, ValueError, ImportError) as error:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Errors that the user can fix, and values that are not finite."""
+"""Errors that the user can fix, values that are not finite, and the loss of another process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 class UserError(Exception):
     """A mistake in the input, in one line: what, where, and what would be right."""
+
+
+class PeerLost(Exception):  # noqa: N818 - it says what happened
+    """Another process of a training has ended, so this one cannot go on either; a new group of processes can."""
 
 
 class NotFinite(UserError):  # noqa: N818 - it names the fault

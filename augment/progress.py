@@ -1,4 +1,4 @@
-"""Progress of a training, step by step."""
+"""Progress of a training, or of another long computation, step by step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One step of a training, done.
+    """One step of a training or of another long computation, done.
 
     Attributes:
         step, total: steps done, and steps of the whole training.
         losses: name -> value of this step; empty for a step without losses, as in validation.
         rate: steps per second since this process started or resumed the training.
         phase: the part of the training; empty if it has only one.
+        noun: what a step is called, in the singular.
     """
 
     step: int
@@ -23,6 +24,7 @@ class TrainingStep:
     losses: Mapping[str, float]
     rate: float
     phase: str = ""
+    noun: str = "step"
 
     @property
     def is_last(self) -> bool:

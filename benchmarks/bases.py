@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from augment.backbones import load_backbone
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.curves import Curves, Encoder, measure
+from augment.layouts.curves import Curves
+from augment.layouts.encoding import Encoder
 from augment.layouts.fitting import fit_basis, scene_moments
+from augment.layouts.measuring import curves_of, sums_of
 from augment.layouts.moments import SceneMoments
 from augment.layouts.options import BasisOptions
-from augment.layouts.probing import cell_classes
+from augment.layouts.probing import UNLABELLED, cell_classes
+from augment.layouts.readers import fit_readers
 from pipeline.datasets import Dataset, Frame, Geometry, open_dataset, resize_frame
 
 BATCH, KS = 16, (5, 10, 20, 32)
@@ -96,9 +99,10 @@ def measured(kind: str, root: Path, seed: int, options) -> dict[str, Curves]:
     )
     backbone = load_backbone(options.backbone)
     bases = fit_all(train[0], seed, backbone.features, backbone.revision)
-    fitted = Encoder(backbone.features, bases, changes=()).encoded(batches(*train, seed))
-    found = Encoder(backbone.features, bases).encoded(batches(*held_out, seed + 500))
-    return {name: measure(fitted[name], found[name], KS, count) for name in bases}
+    encoder, ks = Encoder(backbone.features, bases), dict.fromkeys(bases, KS)
+    readers = fit_readers(encoder, batches(*train, seed), int((train[1] != UNLABELLED).sum()), ks, count)
+    sums = sums_of(encoder, readers, batches(*held_out, seed + 500))
+    return {name: curves_of(basis, readers[name], sums[name], KS) for name, basis in bases.items()}
 
 
 def summary(curves: Curves) -> dict[str, float]:

@@ -7,6 +7,9 @@ the rate at which this device multiplies large matrices. Basis: moments and one 
 Times are CPU seconds of all threads on a CPU, which other processes hardly change, and wall seconds on a GPU.
 
     python benchmarks/features.py --root CAMVID
+
+With --compile, also the encoder under `torch.compile`, the wall seconds until its first features and those of a batch
+of another size, and how far its features are from those without.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from transformers import AutoModel, BitImageProcessorPil
 
 from augment.backbones import load_backbone
 from augment.backbones.dinov2_onnx import cached_checkpoint
+from augment.backbones.encoder import Encoder
 from augment.backbones.families import IMAGENET
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.moments import FeatureMoments
@@ -63,6 +67,21 @@ def our_loop(images: Images, batch: int, device: str, name: str) -> Callable[[],
     return lambda: [
         backbone.features(np.stack(images[start : start + batch])).cpu() for start in range(0, len(images), batch)
     ]
+
+
+def compiled_loop(images: Images, batch: int, device: str) -> Callable[[], list[torch.Tensor]]:
+    """The same with the encoder compiled; prints what that costs before the first features, and the deviation."""
+    plain, compiled = (load_backbone(OFFLINE, device) for _ in range(2))
+    assert isinstance(compiled, Encoder)
+    compiled._model.compile()
+    first = np.stack(images[:batch])
+    for part in (first, first[:-1]):
+        started = time.perf_counter()
+        found = compiled.features(part)
+        print(f"torch.compile, batch of {len(part)}: {time.perf_counter() - started:.0f} s until the first features")
+        expected = plain.features(part)
+        print(f"root mean square deviation: {float((found - expected).std() / expected.std()):.1e} sd of the features")
+    return lambda: [compiled.features(np.stack(images[at : at + batch])).cpu() for at in range(0, len(images), batch)]
 
 
 def seconds_in_turns(loops: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
@@ -104,11 +123,13 @@ def operations(image: NDArray[np.uint8]) -> int:
     return counter.get_total_flops()
 
 
-def features_table(images: Images, batch: int, device: str, rounds: int) -> None:
+def features_table(images: Images, batch: int, device: str, rounds: int, compiled: bool) -> None:
     """Print the rates of the loops, side by side."""
     names = {"lumen": OFFLINE, "lumen, bf16": f"{OFFLINE}?precision=bf16"}
     loops: dict[str, Callable[[], object]] = {"transformers' documented loop": documented_loop(images, batch, device)}
     loops |= {title: our_loop(images, batch, device, name) for title, name in names.items()}
+    if compiled:
+        loops["lumen, torch.compile"] = compiled_loop(images, batch, device)
     times = seconds_in_turns(loops, rounds, device)
     plain = times["transformers' documented loop"]
     each, size = operations(images[0]), 4096 if device.startswith("cuda") else 1024
@@ -176,13 +197,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--components", type=int, default=24)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     geometry = Geometry(height=options.height, width=options.width)
     images = read("camvid", options.root, "train", geometry, options.images)[0]
     print(f"{len(images)} images of {options.width}x{options.height}, batches of {options.batch}, {options.device}\n")
-    features_table(images, options.batch, options.device, options.rounds)
+    features_table(images, options.batch, options.device, options.rounds, options.compile)
     bf16_error(images, options.device, options.components)
     found = our_loop(images, options.batch, options.device, OFFLINE)()
     basis_table([rows_of(part).numpy() for part in found], options.components, options.rounds)

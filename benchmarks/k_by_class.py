@@ -5,6 +5,9 @@ painted at each setting, the accuracy of the probe on the pixels of a class says
 difference of pixels (0..1) between two images of one layout says how varied it is.
 
     python benchmarks/k_by_class.py --root CAMVID --faithful car pedestrian bicyclist pole --free sky road
+
+With --judge, the faithful classes are those that the judge of a workspace does not recognise, as with
+`generate.k_by_judge`.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from numpy.typing import NDArray
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.model import Lumen
 from augment.lumen.sampling.request import Request
+from downstream.results import read_result
 from pipeline.datasets import Geometry, open_dataset
+from pipeline.stages.judged_ks import unrecognised
 
 
 @torch.inference_mode()
@@ -60,8 +65,11 @@ def main() -> None:
     parser.add_argument("--dataset", choices=("camvid", "cityscapes"), default="camvid")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--adapter", type=Path, help="another adapter of lumen-tiny than its own")
-    parser.add_argument("--faithful", nargs="+", required=True, help="classes that follow the most components")
-    parser.add_argument("--free", nargs="+", required=True, help="classes that follow the fewest")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--faithful", nargs="+", help="classes that follow the most components")
+    chosen.add_argument("--judge", type=Path, help="folder of a judge; the classes below --below follow the most")
+    parser.add_argument("--below", type=float, default=0.5, help="see generate.k_by_judge")
+    parser.add_argument("--free", nargs="+", default=[], help="classes that follow the fewest")
     parser.add_argument("--few", type=int, default=1)
     parser.add_argument("--many", type=int, default=20)
     parser.add_argument("--height", type=int, default=96)
@@ -79,20 +87,21 @@ def main() -> None:
     images, labels, captions = read(options.dataset, options.root, "val", geometry, options.limit)
     truth = np.stack(labels)
     layouts = layouts_of(lumen, images)
-    groups = {
-        "faithful": np.isin(truth, [names.index(name) for name in options.faithful]),
-        "free": np.isin(truth, [names.index(name) for name in options.free]),
-    }
-    groups["other"] = (truth != 255) & ~groups["faithful"] & ~groups["free"]
-    asked = dict.fromkeys(options.faithful, options.many) | dict.fromkeys(options.free, options.few)
+    faithful = options.faithful or unrecognised_by(options.judge, options.below)
+    named = {"faithful": faithful, "free": options.free}
+    groups = {group: np.isin(truth, [names.index(name) for name in part]) for group, part in named.items() if part}
+    groups["other"] = (truth != 255) & ~np.logical_or.reduce(list(groups.values()))
+    asked = dict.fromkeys(faithful, options.many) | dict.fromkeys(options.free, options.few)
     regions = RegionKs({names.index(name): k for name, k in asked.items()})
-    settings: Mapping[str, Sequence[int | NDArray[np.int64]]] = {
+    settings: dict[str, Sequence[int | NDArray[np.int64]]] = {
         f"k = {options.few}": [options.few] * len(truth),
         f"k = {options.many}": [options.many] * len(truth),
         f"by class, others {options.few}": [regions.cells(label, options.few) for label in truth],
-        f"by class, others {options.many}": [regions.cells(label, options.many) for label in truth],
     }
+    if options.free:
+        settings[f"by class, others {options.many}"] = [regions.cells(label, options.many) for label in truth]
     shares = ", ".join(f"{name} {mask.mean():.1%}" for name, mask in groups.items())
+    print(f"faithful: {', '.join(faithful)}")
     print(f"{len(truth)} images, {options.variants} variants; share of the pixels: {shares}")
     print("| | " + " | ".join(f"{name}: accuracy | {name}: difference" for name in groups) + " |")
     show("real", predictions(probe, lumen, np.stack(images))[None], None, truth, groups)
@@ -100,6 +109,14 @@ def main() -> None:
         painted = np.stack([paint(lumen, layouts, ks, captions, variant) for variant in range(options.variants)])
         found = np.stack([predictions(probe, lumen, variant) for variant in painted])
         show(name, found, painted, truth, groups)
+
+
+def unrecognised_by(judge: Path, below: float) -> list[str]:
+    """The classes that a judge does not recognise, which must be those of the dataset."""
+    result = read_result(judge)
+    if result is None:
+        raise SystemExit(f"no judge in {judge}: give the folder judge of a workspace that is done up to this stage")
+    return unrecognised(result, below)
 
 
 def show(

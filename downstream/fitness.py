@@ -36,11 +36,8 @@ class Fitness:
     @classmethod
     def of(cls, result: RunResult) -> Fitness:
         """The fitness of the segmenter with this result."""
-        shown = [
-            name for name, iou in result.iou.items() if (result.pixels[name] if result.pixels else iou is not None)
-        ]
-        ious = [result.iou[name] or 0.0 for name in shown]
-        count, pixels = len(shown), sum(result.pixels.values())
+        ious = list(ious_of_occurring(result).values())
+        count, pixels = len(ious), sum(result.pixels.values())
         return cls(
             count,
             sum(iou > LEARNED_IOU for iou in ious),
@@ -69,3 +66,9 @@ class Fitness:
             f"mIoU is {self.miou:.3f}, at least {least:.3f} is needed, because always predicting the most frequent "
             f"class gives {self.majority:.3f}"
         )
+
+
+def ious_of_occurring(result: RunResult) -> dict[str, float]:
+    """The IoU, 0..1, of each class that occurs in the labels which a result was measured on."""
+    occurs = result.pixels or {name: iou is not None for name, iou in result.iou.items()}
+    return {name: iou or 0.0 for name, iou in result.iou.items() if occurs[name]}

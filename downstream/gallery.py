@@ -42,16 +42,21 @@ class GalleryRow:
 
 
 def gallery(
-    real: Store, layouts: Store | None, synthetic: Store | None, split: str, sources: int, conditioning: str = LAYOUT
+    real: Store,
+    layouts: Store | None,
+    synthetic: Store | None,
+    split: str | None,
+    sources: int,
+    conditioning: str = LAYOUT,
 ) -> list[GalleryRow]:
-    """Rows for some samples of a split, evenly spaced over the sources of its generated images.
+    """Rows for some samples of a split (None is all), evenly spaced over the sources of its generated images.
 
     `conditioning` is the kind of what the store of layouts holds.
     """
     rows = synthetic.index().to_pylist() if synthetic else []
     made = [row for row in rows if row["split"] == split] or rows
     keys = sorted({row["source_key"] for row in made}) or sorted(
-        row["key"] for row in real.index().to_pylist() if row["split"] == split
+        row["key"] for row in real.index().to_pylist() if split in (None, row["split"])
     )
     readers = {store.url: SampleReader(store) for store in (real, layouts, synthetic) if store}
     taxonomy = label_taxonomy(real) if real.manifest.taxonomy else None

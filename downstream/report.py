@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from markupsafe import Markup
 from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
 from augment.files import write_whole
-from augment.layouts.curves import Curves, mean_of
+from augment.layouts.curves import TITLES as BASES
+from augment.layouts.curves import Curves, KPoint, mean_of, recommended_ks
 from augment.units import duration_text, size_text
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
 from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
@@ -45,7 +46,7 @@ class ReportInputs:
         evaluation: table of `downstream.evaluation`.
         curves: what the layouts keep, by the name of the basis.
         curves_chart: its chart.
-        split: shows samples of this split, if it has any.
+        split: shows samples of this split, if it has any; None if nothing is held out, so that nothing is measured.
         name: name of the run, the title.
     """
 
@@ -58,11 +59,11 @@ class ReportInputs:
     evaluation: Path
     curves: Path
     curves_chart: Path
-    split: str
+    split: str | None
     name: str
 
     @classmethod
-    def of_workspace(cls, workspace: Path, split: str, store_root: str | None, name: str | None) -> ReportInputs:
+    def of_workspace(cls, workspace: Path, split: str | None, store_root: str | None, name: str | None) -> ReportInputs:
         """The files and stores of a workspace; the stores are under `store_root`, or in the workspace itself."""
         return cls(
             workspace,
@@ -82,7 +83,7 @@ class ReportInputs:
 def build_report(
     workspace: Path,
     output: Path | None = None,
-    split: str = "val",
+    split: str | None = "val",
     store_root: str | None = None,
     name: str | None = None,
 ) -> Path:
@@ -91,7 +92,7 @@ def build_report(
     Args:
         workspace: folder of the run.
         output: path of the page; None is ``report/index.html`` in the workspace.
-        split: shows samples of this split, if it has any.
+        split: shows samples of this split, if it has any; None if the run holds none out and measures nothing.
         store_root: URL of the stores' parent folder; None is the workspace.
         name: name of the run, the title of the page; None takes the name of the folder.
 
@@ -136,12 +137,12 @@ def render(inputs: ReportInputs) -> str:
         classes=_class_rows(comparison),
         evaluation=evaluation.to_pylist() if evaluation is not None else [],
         trade_off=_trade_off(evaluation),
-        curves=_curves(inputs.curves) if conditioning == LAYOUT else None,
+        bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
         curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
         stores=[_store_row(name, store) for name, store in stores.items() if store is not None],
-        missing=[name for name, store in stores.items() if store is None]
-        + [path.name for path in (inputs.comparison, inputs.evaluation) if not path.is_file()],
+        measures=inputs.split is not None,
+        missing=_missing(inputs, stores),
     )
 
 
@@ -178,10 +179,45 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
-def _curves(path: Path) -> Curves | None:
-    """What the layouts keep at each k; None before it is measured."""
-    stored = _json(path)
-    return Curves.from_json(next(iter(stored.values()))) if stored else None
+def _missing(inputs: ReportInputs, stores: Mapping[str, Store | None]) -> list[str]:
+    """Names of stores and tables that the run has not made yet."""
+    tables = inputs.comparison, inputs.evaluation
+    # Without a held-out split, a run ends with the synthetic images.
+    names = [name for name in stores if inputs.split is not None or name != "curated"]
+    missing = [name for name in names if stores[name] is None]
+    return missing + [path.name for path in tables if inputs.split is not None and not path.is_file()]
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What the first k components of a basis keep.
+
+    Attributes:
+        title: its name in the chart, and what it is.
+        points: at each k that is shown, ascending.
+        recommended: the ks that `generate.ks=auto` would take; none without labels.
+    """
+
+    title: str
+    points: Sequence[KPoint]
+    recommended: tuple[int, ...] = ()
+
+
+def _bases(path: Path) -> list[_Basis]:
+    """The basis of the layouts at every k, and the others at the recommended ks; none before they are measured."""
+    found = {name: Curves.from_json(stored) for name, stored in _json(path).items()}
+    if not found:
+        return []
+    (name, used), *others = found.items()
+    recommended = () if used.points[0].miou is None else recommended_ks(used.points)
+    shown = recommended or (used.ks[0], used.ks[len(used.ks) // 2], used.ks[-1])
+    return [
+        _Basis(f"{name}: {BASES[name]}", used.points, recommended),
+        *(
+            _Basis(f"{name}: {BASES[name]}", [point for point in other.points if point.k in shown])
+            for name, other in others
+        ),
+    ]
 
 
 def _inline_svg(path: Path) -> Markup:

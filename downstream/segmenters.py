@@ -10,24 +10,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmseg import __path__ as mmseg_path
 from mmseg.registry import MODELS
 from safetensors.torch import load_file
 from torch import nn
 
 from augment.errors import UserError
 from downstream.mmseg_import import mmseg_scope
+from downstream.segmenter_files import SEGFORMER, config_file
 
-# Table 6 of Xie et al., SegFormer, NeurIPS 2021: channels of the first stage / 32, and layers of the four
-# stages.
-_SEGFORMER = {
-    "segformer_mit-b0": (1, [2, 2, 2, 2]),
-    "segformer_mit-b1": (2, [2, 2, 2, 2]),
-    "segformer_mit-b2": (2, [3, 4, 6, 3]),
-    "segformer_mit-b3": (2, [3, 4, 18, 3]),
-    "segformer_mit-b4": (2, [3, 8, 27, 3]),
-    "segformer_mit-b5": (2, [3, 6, 40, 3]),
-}
 # Channel statistics of ImageNet in RGB order, which every public backbone expects.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -56,10 +46,10 @@ def segmenter_config(
     Raises:
         UserError: the model is unknown.
     """
-    if model in _SEGFORMER:
-        config = _segformer(*_SEGFORMER[model])
+    if model in SEGFORMER:
+        config = _segformer(*SEGFORMER[model])
     else:
-        config = Config.fromfile(_config_file(model)).to_dict()["model"]
+        config = Config.fromfile(config_file(model)).to_dict()["model"]
     config = _without_remote_weights(_with_local_norm(config))
     for head in _heads(config):
         # A head of several heads, such as K-Net's, has no classes of its own.
@@ -108,12 +98,6 @@ def config_from_json(value: Any) -> Any:
             return tuple(config_from_json(inner) for inner in value[_TUPLE])
         return {key: config_from_json(inner) for key, inner in value.items()}
     return [config_from_json(inner) for inner in value] if isinstance(value, list) else value
-
-
-def require_model(model: str) -> None:
-    """Raise UserError if the model is unknown; its config is not read."""
-    if model not in _SEGFORMER:
-        _config_file(model)
 
 
 def build_segmenter(config: Mapping[str, Any]) -> nn.Module:
@@ -189,19 +173,6 @@ def _segformer(width: int, layers: list[int]) -> dict[str, Any]:
         "train_cfg": {},
         "test_cfg": {"mode": "whole"},
     }
-
-
-def _config_file(model: str) -> Path:
-    if model.endswith(".py"):
-        path = Path(model)
-        if not path.is_file():
-            raise UserError(f"no mmsegmentation config at {path}")
-        return path
-    found = sorted(Path(mmseg_path[0], ".mim", "configs").rglob(f"{model}.py"))
-    if not found:
-        known = ", ".join(_SEGFORMER)
-        raise UserError(f"no model {model!r}: name {known}, a config of mmsegmentation, or the path of one")
-    return found[0]
 
 
 def _heads(config: Mapping[str, Any]) -> list[dict[str, Any]]:

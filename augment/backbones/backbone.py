@@ -43,3 +43,16 @@ class LayeredBackbone(Backbone, Protocol):
             stride: pixels of the image that one token covers.
         """
         ...
+
+
+@runtime_checkable
+class PixelBackbone(Backbone, Protocol):
+    """A backbone that also encodes pixels with gradients, which training on the layouts of predicted images needs."""
+
+    def pixel_features(self, pixels: torch.Tensor, stride: int = 8) -> torch.Tensor:
+        """Encode pixels `float [B, 3, H, W]` in 0..1 as `features` encodes images; gradients flow to the pixels.
+
+        Returns:
+            `float32 [B, channels, H / stride, W / stride]`.
+        """
+        ...

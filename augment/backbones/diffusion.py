@@ -39,9 +39,10 @@ class DiffusionBackbone:
 
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._model = load_diffusion_model(source, device, dtype)
-        self._network: Any = self._model.network
-        config = self._network.config
+        network: Any = self._model.network
+        config = network.config
         self._block = block_of(config, settings)
+        self._up_block: torch.nn.Module = network.up_blocks[self._block]
         self._timestep = timestep_of(self._model.schedule, settings)
         self.name, self.settings = name, settings
         self.channels = channels_of_block(config, self._block)
@@ -75,7 +76,7 @@ class DiffusionBackbone:
         steps = torch.full((len(images),), self._timestep, device=latents.device)
         noisy = self._scheduler.add_noise(latents, noise, steps)
         prompts = self._prompt[[0] * len(images)]
-        with collecting([self._network.up_blocks[self._block]], stop=True) as outputs:
+        with collecting([self._up_block], stop=True) as outputs:
             self._model.denoise(noisy.to(prompts.embeddings.dtype), steps, prompts)
         assert outputs[0].shape[1:] == (self.channels, rows, columns)
         return outputs[0].float()

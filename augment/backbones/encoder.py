@@ -12,7 +12,7 @@ import torch
 from augment.backbones.families import Family, channels_of, layer_index, patch_of
 from augment.backbones.normalisation import normalisation_of
 from augment.backbones.options import FeatureOptions
-from augment.backbones.patch_grid import to_patch_grid
+from augment.backbones.patch_grid import resize_to_patches, to_patch_grid
 from augment.errors import UserError
 from augment.loading import load_whole
 
@@ -40,7 +40,8 @@ class Encoder(ABC):
         self.layer = layer_index(family, config, settings)
         self.channels = channels_of(family, config, settings)
         self.patch = patch_of(family, config, self.layer)
-        model = load_whole(getattr(transformers, family.model), source, dtype=torch.float32, **family.settings)
+        whole = load_whole(getattr(transformers, family.model), source, dtype=torch.float32, **family.settings)
+        model = getattr(whole, family.part) if family.part else whole
         self.name, self.settings = name, settings
         self.device = torch.device(device)
         self._family, self._config = family, config
@@ -72,9 +73,15 @@ class Encoder(ABC):
         Raises:
             UserError: a size is not a multiple of `stride`.
         """
-        pixels = to_patch_grid(images, self.patch, stride, *self._normalisation, self.device).to(self._dtype)
+        return self._encoded(to_patch_grid(images, self.patch, stride, *self._normalisation, self.device))
+
+    def pixel_features(self, pixels: torch.Tensor, stride: int = 8) -> torch.Tensor:
+        """See `PixelBackbone.pixel_features`."""
+        return self._encoded(resize_to_patches(pixels, self.patch, stride, *self._normalisation))
+
+    def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
         rows, columns = pixels.shape[2] // self.patch, pixels.shape[3] // self.patch
-        return self._cells(pixels, rows, columns)
+        return self._cells(pixels.to(self._dtype), rows, columns)
 
     @abstractmethod
     def _cells(self, pixels: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

@@ -23,9 +23,11 @@ class Family:
     """What a family of models has in common.
 
     Attributes:
-        model: class of transformers that holds the image encoder alone.
+        model: class of transformers that holds the image encoder, alone where there is one that loads it.
+        part: name of the image encoder in that model; empty where it is the model itself.
         normalisation: of its images, where the model has no configuration of an image processor.
-        kind: `tokens` of a vision transformer, `maps` of a convolutional network, or `windows` of SAM's transformer.
+        kind: `tokens` of a vision transformer, `maps` of a convolutional network, `windows` of SAM's transformer, or
+            the `pyramid` of SAM 2's.
         call: how it takes images of any size: of itself, when it is `asked` to interpolate its position embeddings,
             `unmasked` as a masked autoencoder, or as `patches`.
         class_tokens: tokens before the patches, without registers.
@@ -35,10 +37,11 @@ class Family:
 
     model: str
     normalisation: Statistics = IMAGENET
-    kind: Literal["tokens", "maps", "windows"] = "tokens"
+    kind: Literal["tokens", "maps", "windows", "pyramid"] = "tokens"
     call: Literal["itself", "asked", "unmasked", "patches"] = "itself"
     class_tokens: int = 1
     own_normalisation: bool = False
+    part: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def prefix_tokens(self, config: Any) -> int:
@@ -52,6 +55,7 @@ _SIGLIP2 = Family("Siglip2VisionModel", HALF, call="patches", class_tokens=0)
 _CLIP = Family("CLIPVisionModel", CLIP, call="asked")
 _TIPS = Family("Tipsv2VisionModel", UNIT)
 _SAM = Family("SamVisionModel", kind="windows")
+_SAM2 = Family("Sam2Model", kind="pyramid", part="vision_encoder")
 FAMILIES: Mapping[str, Family] = {
     "dinov2": Family("Dinov2Model"),
     "dinov2_with_registers": Family("Dinov2WithRegistersModel"),
@@ -69,8 +73,12 @@ FAMILIES: Mapping[str, Family] = {
     "vit_mae": Family("ViTMAEModel", call="unmasked", settings={"mask_ratio": 0.0}),
     "sam": _SAM,
     "sam_vision_model": _SAM,
+    "sam2": _SAM2,
+    # The published weights are those of the model for videos, of which the image encoder is the same.
+    "sam2_video": _SAM2,
+    "sam2_vision_model": Family("Sam2VisionModel", kind="pyramid"),
 }
-KNOWN = "DINOv2, DINOv3, SigLIP, CLIP, C-RADIO, TIPS v2, MAE, SAM or Stable Diffusion"
+KNOWN = "DINOv2, DINOv3, SigLIP, CLIP, C-RADIO, TIPS v2, MAE, SAM, SAM 2 or Stable Diffusion"
 
 
 def read_config(content: Mapping[str, Any]) -> tuple[Family, Any]:
@@ -92,7 +100,9 @@ def read_config(content: Mapping[str, Any]) -> tuple[Family, Any]:
 
 
 def depth_of(family: Family, config: Any) -> int:
-    """Layers of a transformer, or stages of a convolutional network."""
+    """Layers of a transformer, or stages of a convolutional network or of SAM 2."""
+    if family.kind == "pyramid":
+        return len(config.backbone_config.blocks_per_stage)
     return len(config.hidden_sizes) if family.kind == "maps" else int(config.num_hidden_layers)
 
 
@@ -124,7 +134,10 @@ def channels_of(family: Family, config: Any, settings: FeatureOptions) -> int:
     layer = layer_index(family, config, settings)
     if family.kind == "maps":
         return int(config.hidden_sizes[layer])
-    if family.kind == "windows" and layer == depth_of(family, config) - 1:
+    is_last = layer == depth_of(family, config) - 1
+    if family.kind == "pyramid":
+        return int(config.fpn_hidden_size if is_last else config.backbone_config.embed_dim_per_stage[layer])
+    if family.kind == "windows" and is_last:
         return int(config.output_channels)
     return int(config.hidden_size)
 
@@ -135,7 +148,10 @@ def patch_of(family: Family, config: Any, layer: int) -> int:
     Raises:
         UserError: the patches are not square.
     """
-    patch = 4 * 2**layer if family.kind == "maps" else config.patch_size
+    if family.kind == "pyramid" and layer == depth_of(family, config) - 1:
+        # The neck gives the stages in one resolution: that of the coarsest level which it keeps.
+        layer = config.num_feature_levels - 1
+    patch = 4 * 2**layer if family.kind in ("maps", "pyramid") else config.patch_size
     if not isinstance(patch, int):
         sides = set(patch)
         if len(sides) != 1:

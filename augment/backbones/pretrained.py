@@ -9,6 +9,7 @@ from augment.backbones.encoder import Encoder
 from augment.backbones.families import read_config
 from augment.backbones.options import FeatureOptions
 from augment.backbones.sam import SamBackbone
+from augment.backbones.sam2 import Sam2Backbone
 from augment.backbones.transformer import TransformerBackbone
 from augment.errors import UserError
 
@@ -16,6 +17,7 @@ CLASSES: dict[str, type[Encoder]] = {
     "tokens": TransformerBackbone,
     "maps": ConvolutionalBackbone,
     "windows": SamBackbone,
+    "pyramid": Sam2Backbone,
 }
 
 

@@ -35,8 +35,13 @@ class Depth:
     channels: ClassVar[int] = CHANNELS["depth"]
     needs_labels: ClassVar[bool] = False
 
-    def __init__(self, model: str, device: str = "cpu") -> None:
+    def __init__(self, model: str, device: str = "cpu", revision: str | None = None) -> None:
         """Load a hub id or local folder with model and image processor.
+
+        Args:
+            model: hub id or folder.
+            device: torch device to run on.
+            revision: commit of a hub id; None takes its newest.
 
         Raises:
             UserError: it cannot be loaded, is another kind of model, or lacks weights.
@@ -44,9 +49,9 @@ class Depth:
         from transformers import AutoModelForDepthEstimation
 
         self.model, self._device = model, device
-        self._processor = load_processor(model)
+        self._processor = load_processor(model, revision)
         try:
-            network = load_whole(AutoModelForDepthEstimation, model, dtype=torch.float32)
+            network = load_whole(AutoModelForDepthEstimation, model, dtype=torch.float32, revision=revision or "main")
         except (OSError, ValueError, ImportError) as error:
             raise UserError(f"depth.model={model}: {_unloadable(error)}") from error
         self._network = network.eval().requires_grad_(False).to(device)
@@ -76,8 +81,8 @@ class Depth:
         return {"kind": self.kind, "channels": self.channels, "model": self.model, "revision": self.revision}
 
 
-def load_processor(model: str) -> Any:
-    """Load what brings images to the size of a depth estimation model, and its output back.
+def load_processor(model: str, revision: str | None = None) -> Any:
+    """Load what brings images to the size of a depth estimation model, and its output back; see `Depth`.
 
     Raises:
         UserError: there is none, or it belongs to another kind of model.
@@ -86,7 +91,7 @@ def load_processor(model: str) -> Any:
 
     try:
         with quiet():
-            processor = AutoImageProcessor.from_pretrained(model)
+            processor = AutoImageProcessor.from_pretrained(model, revision=revision or "main")
     # A processor may ask for a package that is not installed.
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"depth.model={model}: {_unloadable(error)}") from error

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from augment.errors import NotFinite, UserError
-from augment.layouts.standardization import standardized
+from augment.layouts.standardization import standardized, standardized_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,6 +150,10 @@ class LayoutBasis:
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Images `uint8 [B, H, W, 3]` as the backbone encodes them for this basis."""
         return standardized(images) if self.standardized else images
+
+    def prepare_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The same of pixels `float [B, 3, H, W]` in 0..1; gradients flow."""
+        return standardized_pixels(pixels) if self.standardized else pixels
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """Project features `float [B, C, h, w]` on this basis, each component at unit variance on the fit data.

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augment.layouts.fog import albumentations, random_fog
+
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 # Changes take their random numbers from a generator of their own, which threads must not share.
 _of_thread = local()
-
-
-def albumentations() -> ModuleType:
-    """The library, imported without its look on the network for a newer version."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    return albumentations
 
 
 def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -45,6 +39,33 @@ def photometric_copy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     changes.set_random_state(np.random.default_rng(seed), Random(seed))
     copy: NDArray[np.uint8] = changes(image=image)["image"]
     return copy
+
+
+def photometric_copies(
+    images: NDArray[np.uint8], seeds: Sequence[Sequence[int]], threads: int = 1
+) -> Iterator[NDArray[np.uint8]]:
+    """Make V photometric copies of each image of a batch: the first of all images, then the second, and so on.
+
+    Args:
+        images: RGB, `uint8 [B, H, W, 3]`, B of 1 or more.
+        seeds: B rows of V seeds in 0..2**63 - 1; a copy depends on its image and its seed alone.
+        threads: how many copies are made at once, while the caller works on others.
+
+    Yields:
+        V times `uint8 [B, H, W, 3]`.
+    """
+    numbers = range(len(seeds[0]))
+    with ThreadPoolExecutor(threads, "copies") as pool:
+        copies = [
+            [pool.submit(photometric_copy, image, row[number]) for image, row in zip(images, seeds, strict=True)]
+            for number in numbers
+        ]
+        try:
+            for of_number in copies:
+                yield np.stack([copy.result() for copy in of_number])
+        finally:
+            # The rest is not made for a caller that has failed.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _random_changes() -> Any:
@@ -70,7 +91,7 @@ def _random_changes() -> Any:
             ),
             library.OneOf(
                 [
-                    library.RandomFog(fog_coef_range=(0.2, 0.6), p=1),
+                    random_fog((0.2, 0.6)),
                     library.RandomRain(p=1),
                     library.RandomShadow((0, 0, 1, 1), (1, 3), shadow_intensity_range=(0.3, 0.7), p=1),
                 ],

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from augment.layouts.basis import LayoutBasis
-from augment.layouts.changes import photometric_copy
+from augment.layouts.changes import photometric_copies
 from augment.layouts.fusion import equal_variance_scale
 from augment.layouts.moments import SceneMoments
 from augment.layouts.standardization import standardized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -27,6 +27,7 @@ def scene_moments(
     seeds: Sequence[Sequence[int]],
     encode: Callable[[NDArray[np.uint8]], torch.Tensor],
     options: BasisOptions,
+    threads: int = 1,
 ) -> SceneMoments:
     """Moments of the features of images and of their photometric copies.
 
@@ -35,31 +36,31 @@ def scene_moments(
         seeds: of the copies of each image, 0..2**63 - 1, as many as `options.copies` or more.
         encode: gives features `float [B, C, h, w]` of RGB images `uint8 [B, H, W, 3]`.
         options: how the basis is fitted.
+        threads: how many copies are made at once, while `encode` works on others.
 
     Raises:
         NotFinite: a feature is NaN or infinite.
     """
-    return moments_of_views(scene_views(images, seeds, options), encode)
+    return moments_of_views(scene_views(images, seeds, options, threads), encode)
 
 
 def scene_views(
-    images: NDArray[np.uint8], seeds: Sequence[Sequence[int]], options: BasisOptions
-) -> list[NDArray[np.uint8]]:
+    images: NDArray[np.uint8], seeds: Sequence[Sequence[int]], options: BasisOptions, threads: int = 1
+) -> Iterator[NDArray[np.uint8]]:
     """The images and each of their photometric copies, as a backbone encodes them; see `scene_moments`.
 
     At the size of Cityscapes a copy takes longer than a GPU needs to encode it, so this part may run in threads.
     """
     prepare = standardized if options.standardize else np.asarray
-    copies = options.copies if options.basis_kind == "invariant" else 0
-    views = [prepare(images)]
-    for index in range(copies):
-        copied = [photometric_copy(image, own[index]) for image, own in zip(images, seeds, strict=True)]
-        views.append(prepare(np.stack(copied)))
-    return views
+    yield prepare(images)
+    if options.basis_kind == "invariant":
+        wanted = [[own[index] for index in range(options.copies)] for own in seeds]
+        for copies in photometric_copies(images, wanted, threads):
+            yield prepare(copies)
 
 
 def moments_of_views(
-    views: Sequence[NDArray[np.uint8]], encode: Callable[[NDArray[np.uint8]], torch.Tensor]
+    views: Iterable[NDArray[np.uint8]], encode: Callable[[NDArray[np.uint8]], torch.Tensor]
 ) -> SceneMoments:
     """Moments of the features of what `scene_views` gives; see `scene_moments`."""
     encoded = [encode(view) for view in views]

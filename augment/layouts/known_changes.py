@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from augment.layouts.changes import albumentations
+from augment.layouts.fog import albumentations, random_fog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +26,7 @@ def _night(image: Image, seed: int) -> Image:
 
 
 def _fog(image: Image, seed: int) -> Image:
-    library = albumentations()
-    return _applied(library.RandomFog(fog_coef_range=(0.5, 0.5), p=1), image, seed)
+    return _applied(random_fog((0.5, 0.5)), image, seed)
 
 
 def _rain(image: Image, seed: int) -> Image:

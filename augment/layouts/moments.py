@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.layouts.rows import Rows
+
+# Cells of images whose features are held in float64 at once, for each of their views.
+PLACES = 8192
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,25 @@ class SceneMoments:
     ) -> SceneMoments:
         """Moments of feature maps, accumulated in float64; those of tensors on their device.
 
+        In float64 it holds the views of a few images at once, of `PLACES` cells in all or of one image.
+
         Args:
-            images: features of the images, `[B, C, h, w]`.
+            images: features of the images, `[B, C, h, w]`, B of 1 or more.
             copies: features of V photometric copies of each, `[V, B, C, h, w]`; V may be 0.
 
         Raises:
             NotFinite: a feature is NaN or infinite.
         """
+        few = max(1, PLACES // math.prod(images.shape[2:]))
+        parts = (slice(start, start + few) for start in range(0, len(images), few))
+        return cls.merged(cls._of_few(images[part], [copy[part] for copy in copies]) for part in parts)
+
+    @classmethod
+    def _of_few(
+        cls,
+        images: NDArray[np.floating] | torch.Tensor,
+        copies: Sequence[NDArray[np.floating] | torch.Tensor],
+    ) -> SceneMoments:
         height, width = images.shape[2:]
         views = [rows_of_maps(view) for view in (images, *copies)]
         own = FeatureMoments._of_rows(views[0])

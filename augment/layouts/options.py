@@ -9,6 +9,8 @@ from pydantic import Field
 from augment.options import Options
 
 BasisKind = Literal["pca", "invariant"]
+# Options that a basis of kind 'pca' does not depend on.
+INVARIANT_ONLY = frozenset({"copies", "epsilon", "without_position"})
 # Shares of the best mean IoU of a linear probe, at which ks are recommended.
 SHARES = (0.8, 0.95, 0.99)
 

@@ -41,23 +41,25 @@ def component_picture(component: NDArray[np.floating], height: int, width: int) 
     return _resized(colors.round().astype(np.uint8), height, width)
 
 
-def picture_grid(pictures: Sequence[NDArray[np.uint8]], rows: int, gap: int = 2, paper: int = 255) -> NDArray[np.uint8]:
-    """Arrange pictures of one size, column by column from the top.
+def picture_grid(
+    pictures: Sequence[NDArray[np.uint8]], columns: int, gap: int = 2, paper: int = 255
+) -> NDArray[np.uint8]:
+    """Arrange pictures of one size, row by row from the left.
 
     Args:
         pictures: `uint8 [h, w, 3]`, one or more.
-        rows: pictures in a column.
+        columns: pictures in a row.
         gap: pixels between two pictures.
         paper: grey level of the space between them, 0..255.
 
     Returns:
         `uint8 [rows * (h + gap) - gap, columns * (w + gap) - gap, 3]`.
     """
-    columns = -(-len(pictures) // rows)
+    rows = -(-len(pictures) // columns)
     height, width = (side + gap for side in pictures[0].shape[:2])
     grid = np.full((rows * height - gap, columns * width - gap, 3), paper, np.uint8)
     for number, picture in enumerate(pictures):
-        column, row = divmod(number, rows)
+        row, column = divmod(number, columns)
         grid[row * height : (row + 1) * height - gap, column * width : (column + 1) * width - gap] = picture
     return grid
 

@@ -1,4 +1,4 @@
-"""Linear readers of layouts: of the class of a cell, and of the change that an image has undergone."""
+"""A linear reader of layouts, of the class of a cell."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from augment.metrics import confusion_matrix, mean_iou
+from augment.metrics import confusion_matrix
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNLABELLED = -1
-# Of the squared weights in the loss of the probe, and of the squared coefficients in the regression, per sample.
-PROBE_DECAY, RIDGE = 1e-4, 1e-3
+# Of the squared weights in the loss.
+DECAY = 1e-4
 
 
 def cell_classes(labels: NDArray[np.unsignedinteger], num_classes: int) -> NDArray[np.int64]:
@@ -60,11 +60,12 @@ class LinearProbe:
         def loss() -> torch.Tensor:
             solver.zero_grad()
             value = F.cross_entropy(inputs @ self.weight.T + self.bias, targets)
-            value = value + PROBE_DECAY * self.weight.square().sum()
+            value = value + DECAY * self.weight.square().sum()
             value.backward()
             return value
 
         solver.step(loss)
+        self.weight, self.bias = self.weight.detach(), self.bias.detach()
 
     @torch.no_grad()
     def classes(self, layouts: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -73,38 +74,24 @@ class LinearProbe:
         found: NDArray[np.int64] = (inputs @ self.weight.T + self.bias).argmax(dim=1).numpy()
         return found
 
-    def miou(self, layouts: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
-        """Mean IoU (0..1) of the classes that the probe reads off `layouts [N, K]`; rows of class -1 do not count.
+    def counts(self, layouts: NDArray[np.floating], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count what the probe reads off `layouts [N, K]`; rows of class -1 do not count.
 
-        The mean is over the classes that occur.
+        Returns:
+            `int64 [3, num_classes]`: rows that are of a class and read as it, that are of it, that are read as it.
+            Counts of several sets add up.
         """
         known = classes != UNLABELLED
         found = self.classes(layouts[known])
         confusion = confusion_matrix(classes[known], found, len(self.weight), ignore_index=UNLABELLED)
-        occurring = confusion.sum(axis=1) > 0
-        return float(mean_iou(confusion)[1][occurring].mean())
+        return np.stack([np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)])
+
+    def miou(self, layouts: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
+        """Mean IoU (0..1) of the classes that the probe reads off `layouts [N, K]`; see `miou_of`."""
+        return miou_of(self.counts(layouts, classes))
 
 
-def explained_share(
-    inputs: NDArray[np.floating],
-    targets: NDArray[np.floating],
-    new_inputs: NDArray[np.floating],
-    new_targets: NDArray[np.floating],
-) -> NDArray[np.float64]:
-    """How much of new targets a linear regression reads off new inputs: R^2 of each target, at least 0.
-
-    Args:
-        inputs, targets: to fit on, `float [N, K]` and `float [N, T]`.
-        new_inputs, new_targets: to measure on, `float [M, K]` and `float [M, T]`.
-
-    Returns:
-        `float64 [T]` in 0..1; 0 where a reader does worse than the mean of the targets, or where these are all equal.
-    """
-    centre, mean = inputs.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
-    centred = inputs - centre
-    gram = centred.T @ centred + RIDGE * len(inputs) * np.eye(inputs.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ (targets - mean))
-    errors = ((new_targets - mean - (new_inputs - centre) @ weights) ** 2).sum(axis=0)
-    spread = ((new_targets - new_targets.mean(axis=0)) ** 2).sum(axis=0)
-    shares: NDArray[np.float64] = 1 - np.divide(errors, spread, out=np.ones_like(spread), where=spread > 0)
-    return shares.clip(0, 1)
+def miou_of(counts: NDArray[np.int64]) -> float:
+    """Mean IoU (0..1) over the classes that occur, of the counts of `LinearProbe.counts`; one class or more occurs."""
+    right, true, read = counts[:, counts[1] > 0]
+    return float((right / (true + read - right)).mean())

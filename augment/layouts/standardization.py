@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,3 +37,11 @@ def _standardized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     levels = np.arange(256)[:, None]
     table = ((levels - mean) * (STD / np.maximum(std, LEAST_STD)) + MEAN).round().clip(0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+
+
+def standardized_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """The same of pixels `float [B, 3, H, W]` in 0..1, without rounding; gradients flow."""
+    mean, std = (torch.from_numpy(value / 255).to(pixels).view(1, 3, 1, 1) for value in (MEAN, STD))
+    # The root of a variance of zero has no gradient.
+    deviation = pixels.var((2, 3), correction=0, keepdim=True).clamp(min=(LEAST_STD / 255) ** 2).sqrt()
+    return ((pixels - pixels.mean((2, 3), keepdim=True)) / deviation * std + mean).clamp(0, 1)

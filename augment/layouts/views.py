@@ -6,12 +6,11 @@ layout of a copy with other colours and other light does not show them.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment.layouts.changes import photometric_copy
+from augment.layouts.changes import photometric_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,14 +34,7 @@ def view_layouts(
     Returns:
         `float16 [B, V, K, h, w]`.
     """
-    numbers = range(len(seeds[0]))
-    with ThreadPoolExecutor(threads, "copies") as pool:
-        copies = [
-            [pool.submit(photometric_copy, image, row[number]) for image, row in zip(images, seeds, strict=True)]
-            for number in numbers
-        ]
-        layouts = [layouts_of(np.stack([copy.result() for copy in of_view])) for of_view in copies]
-    return np.stack(layouts, axis=1)
+    return np.stack([layouts_of(copies) for copies in photometric_copies(images, seeds, threads)], axis=1)
 
 
 def choose_views(count: int, views: int, share: float, generator: np.random.Generator) -> list[int | None]:

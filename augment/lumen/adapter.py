@@ -132,9 +132,13 @@ def layout_planes(layout: Tensor, k: Tensor) -> Tensor:
         `float [B, K + 2, h, w]`; where all cells of an image have one k, the same bits as with that k alone.
     """
     count = layout.shape[1]
-    of_cells = k[:, None, None] if k.ndim == 1 else k
-    index = torch.arange(count, device=layout.device)[:, None, None]
-    kept = layout * (index < of_cells[:, None]).to(layout.dtype)
-    share = of_cells.to(layout.dtype)
+    kept = layout * components_kept(count, k).to(layout.dtype)
+    share = (k[:, None, None] if k.ndim == 1 else k).to(layout.dtype)
     encoded = torch.stack([share / count, torch.log1p(share) / math.log1p(count)], dim=1)
     return torch.cat([kept, encoded.expand(-1, -1, *layout.shape[2:])], dim=1)
+
+
+def components_kept(count: int, k: Tensor) -> Tensor:
+    """Which of `count` components are among the first k: `bool [B, count, 1, 1]` or `[B, count, h, w]`."""
+    of_cells = k[:, None, None] if k.ndim == 1 else k
+    return torch.arange(count, device=k.device)[:, None, None] < of_cells[:, None]

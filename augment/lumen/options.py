@@ -7,10 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from augment.layouts.options import BasisOptions
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every"}
+REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every", "validation_images"}
+# Those that change nothing but memory, speed and the order of sums.
+MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
+
+OptimizerName = Literal["adamw", "adamw8bit"]
+
+# Keys of an adapter's training whose effect is in the store of latents.
+VERSION_KEYS = {"flip", "crops", "smallest_crop"}
 
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
@@ -80,14 +88,42 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="height of the smallest crop, as a share of the image's; crops are enlarged to its size",
     )
+    objective: ObjectiveOptions = DEFAULT_OBJECTIVE
+    validation_images: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="images of the split of evaluate.split that a validation loss is measured on, at fixed noise and "
+        "for several k, whenever a sample grid is written; 0 measures none",
+    )
+    micro_batch: Positive | None = Field(
+        default=None,
+        description="samples that go through the model together in one worker; the gradients of a batch are added up. "
+        "Fewer take less memory; null takes all of the worker's samples at once",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute activations a second time in the backward pass; takes about half the memory and a quarter "
+        "more time",
+    )
+    optimizer: OptimizerName = Field(
+        default="adamw",
+        description="adamw8bit keeps the moments of AdamW in 8 bits instead of 32; it needs the package bitsandbytes",
+    )
+    ema_every: Positive = Field(
+        default=1,
+        description="steps between changes of the averaged weights, which are kept in the memory of the machine; on a "
+        "GPU, 10 save the time of copying the weights at each step",
+    )
 
     @property
     def semantic(self) -> dict[str, Any]:
         """See `LayoutTraining.semantic`."""
         values = super().semantic
-        # Their effect is in the store of latents.
-        unused = {"flip", "crops", "smallest_crop", *(() if self.k_regions else ("k_regions",))}
-        return {name: value for name, value in values.items() if name not in unused}
+        values["objective"] = self.objective.model_dump(exclude_defaults=True)
+        defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
+        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS | VERSION_KEYS}
+        return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 
 class ScratchOptions(TrainerOptions):

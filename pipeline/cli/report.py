@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from augment.errors import UserError
 from pipeline.cli.shared import add_workspace as add_arguments
 from pipeline.cli.shared import say
 
@@ -19,8 +18,6 @@ def run(options: argparse.Namespace, _overrides: Sequence[str]) -> int:
     from pipeline.workspace.workspace import Workspace
 
     config = read_config(options.workspace, done=True)
-    if config.evaluate.split is None:
-        raise UserError(f"{options.workspace} has nothing to report: evaluate.split is null, so nothing was measured")
     space = Workspace.of(config)
     page = build_report(space.root, split=config.evaluate.split, store_root=space.store_root, name=config.name)
     say(f"report: {page}")

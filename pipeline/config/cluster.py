@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from augment.options import Options
-from pipeline.config.choices import suggest
+from augment.suggestion import suggest
 from pipeline.engine import ExecutorKind, Resources
 from pipeline.stages.registry import stage_names
 

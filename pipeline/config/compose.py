@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from augment.errors import UserError
 from augment.options import DONE
-from pipeline.config.choices import choices, suggest
+from augment.suggestion import suggest
+from pipeline.config.choices import choices
 from pipeline.config.composition import CompositionError, composed
 from pipeline.config.config import Config, config_class
 from pipeline.config.overrides import Overrides

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.config.choices import choices, groups, suggest
+from augment.suggestion import suggest
+from pipeline.config.choices import choices, groups
 
 _ENTRY = "an entry is '- GROUP: NAME', '- RECIPE' or '- _self_'"
 # Messages of Hydra as regular expressions, and what they mean to the user.

@@ -108,11 +108,17 @@ class Config(Options):
         asked = {
             "generate.edit": self.generate.edit is not None,
             "generate.k_by_class": bool(self.generate.k_by_class),
+            "generate.k_by_judge": self.generate.k_by_judge is not None,
             "adapt.k_regions": bool(self.adapt.k_regions),
         }
         if self.conditioning != LAYOUT and (wrong := [name for name, is_asked in asked.items() if is_asked]):
             raise ValueError(
                 f"{wrong[0]}: it is for neural layouts; leave it out with conditioning={self.conditioning}"
+            )
+        if self.generate.k_by_judge is not None and self.evaluate.split is None:
+            raise ValueError(
+                "generate.k_by_judge: the judge is measured on held-out images, and evaluate.split is null; name a "
+                "labelled split, or leave it out"
             )
         for name, k in self.generate.k_by_class.items():
             if k > self.layout.k_max:
@@ -120,15 +126,17 @@ class Config(Options):
 
     def _check_views(self) -> None:
         """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""
-        if self.adapt.steps and self.adapt.view_share and not self.layout.views:
+        share = self.adapt.view_share if self.adapt.steps else 0
+        asked = {"layout.views": self.layout.views, "adapt.view_share": share}
+        if self.conditioning == "label" and (wrong := [name for name, is_asked in asked.items() if is_asked]):
             raise ValueError(
-                f"adapt.view_share: {self.adapt.view_share} of the training samples need the layout of a photometric "
-                "copy; give layout.views of 1 or more, or adapt.view_share 0"
+                f"{wrong[0]}: photometric copies of an image have the same labels, which is all that "
+                f"conditioning=label reads; give {' and '.join(f'{name}=0' for name in wrong)}"
             )
-        if self.layout.views and self.conditioning == "label":
+        if share and not self.layout.views:
             raise ValueError(
-                f"layout.views: {self.layout.views} photometric copies of an image have the same labels, which is all "
-                "that conditioning=label reads; give 0"
+                f"adapt.view_share: {share} of the training samples need the layout of a photometric "
+                "copy; give layout.views of 1 or more, or adapt.view_share 0"
             )
 
     def _check_splits(self) -> None:

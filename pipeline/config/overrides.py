@@ -12,7 +12,8 @@ from typing import Any, get_origin
 from pydantic import BaseModel
 
 from augment.errors import UserError
-from pipeline.config.choices import choices, suggest
+from augment.suggestion import suggest
+from pipeline.config.choices import choices
 from pipeline.config.schema import annotation_at, branches_of, is_text, section_of
 from pipeline.config.validation import unknown_key
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from augment.errors import UserError
-from pipeline.config.choices import suggest
+from augment.suggestion import suggest
 from pipeline.config.schema import fields_at, section_of
 
 # Errors that say that a value is of another kind.

@@ -24,6 +24,7 @@ from pipeline.engine.stage import (
     TrainingTask,
     UnitTask,
     WorkUnit,
+    workers_together,
 )
 from pipeline.engine.task import ShardTask
 from pipeline.engine.worker import THREADING
@@ -60,4 +61,5 @@ __all__ = [
     "run_store_stage",
     "top_reasons",
     "training_progress",
+    "workers_together",
 ]

@@ -50,13 +50,14 @@ class Attempts:
 
     limit: int
     _begun: Counter[tuple[int, int]] = field(default_factory=Counter)
-    _hung: dict[tuple[int, int], list[AtFault]] = field(default_factory=dict)
+    # By the number of the attempt: the workers that train a unit together hang together.
+    _hung: dict[tuple[int, int], dict[int, AtFault]] = field(default_factory=dict)
     _set_up: set[int] = field(default_factory=set)
     _hung_in_setup: dict[int, list[AtFault]] = field(default_factory=dict)
 
     def history(self, run: int, unit: int) -> History:
         """The attempts at a unit; this call does not count as one."""
-        begun, hung, fault = self._begun[run, unit], self._hung.get((run, unit), []), None
+        begun, hung, fault = self._begun[run, unit], list(self._hung.get((run, unit), {}).values()), None
         setups = self._hung_in_setup.get(run, [])
         if len(setups) >= _MAX_HANGS:
             return History(begun, setups[-1], in_setup=True)
@@ -77,7 +78,9 @@ class Attempts:
     def hang(self, run: int, units: Collection[int], reason: str, traceback: str) -> None:
         """A worker with these units in hand hangs, and is about to end."""
         for unit in units:
-            self._hung.setdefault((run, unit), []).append(AtFault(reason, traceback))
+            hung, attempt = self._hung.setdefault((run, unit), {}), self._begun[run, unit]
+            stacks = f"{hung[attempt].traceback}\n{traceback}" if attempt in hung else traceback
+            hung[attempt] = AtFault(reason, stacks)
 
     def hang_in_setup(self, run: int, reason: str, traceback: str) -> None:
         """A worker hangs before it is ready, which is the fault of no unit, and is about to end."""

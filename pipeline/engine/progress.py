@@ -94,7 +94,7 @@ def training_progress(
 
 def describe_step(step: TrainingStep) -> str:
     """Steps, losses, rate and time left, in a line."""
-    return f"step {step.step}/{step.total}, {_step_figures(step)}".removesuffix(", ")
+    return f"{step.noun} {step.step}/{step.total}, {_step_figures(step)}".removesuffix(", ")
 
 
 def remark(line: str) -> None:
@@ -160,7 +160,7 @@ def _training_name(stage: str, title: str, step: TrainingStep) -> str:
 def _step_figures(step: TrainingStep) -> str:
     parts = [f"{name} {value:.4g}" for name, value in step.losses.items()]
     if step.rate > 0:
-        parts.append(f"{step.rate:.3g} steps/s")
+        parts.append(f"{step.rate:.3g} {step.noun}s/s")
     if step.seconds_left and not step.is_last:
         parts.append(f"{timedelta(seconds=round(step.seconds_left))} left")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Units on a Ray cluster: Ray Data only schedules shards; trainings are actors of their own."""
+"""Units on a Ray cluster: Ray Data schedules shards; trainings are actors of their own, or groups of Ray Train."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pipeline.engine.errors import GiveUp, UnitFailed, raise_at_fault
 from pipeline.engine.faults import AtFault, Attempts
 from pipeline.engine.plan import unit_blocks
 from pipeline.engine.ray_cluster import connect, ray_errors
+from pipeline.engine.ray_group import trained_together
 from pipeline.engine.ray_pool import (
     RESERVED_CPUS,
     Pool,
@@ -30,7 +31,7 @@ from pipeline.engine.ray_pool import (
     worker_options,
 )
 from pipeline.engine.ray_training import trained
-from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit, units_at_once
+from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit, most_workers, units_at_once
 from pipeline.engine.worker import free_cores
 from pipeline.store import Receipt
 
@@ -86,9 +87,11 @@ class RayExecutor:
         if not units:
             return
         with ray_errors(task.name):
-            pool = self._pool(task.name, task.resources, len(units))
+            together = most_workers(task)
+            pool = self._pool(task.name, task.resources, together or len(units))
             metrics = StageMetrics(task.name, len(units))
-            with closing(trained(task, units, pool, on_step)) as rows:
+            train = trained_together if together else trained
+            with closing(train(task, units, pool, on_step)) as rows:
                 for unit, result in _outcomes(units, rows, self._report):
                     if isinstance(result, AtFault):
                         raise UnitFailed(unit.shard, result.reason, result.traceback)
@@ -109,7 +112,8 @@ class RayExecutor:
             counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts)
             self._attempts = counter.remote(self._max_attempts)
         self._runs += 1
-        return Pool(workers, threads, self._attempts, self._runs, worker_options(resources, threads))
+        elastic = resources.workers == "auto" and workers > 1
+        return Pool(workers, threads, self._attempts, self._runs, worker_options(resources, threads), elastic)
 
 
 class StageMetrics:

@@ -47,6 +47,7 @@ class Pool:
         attempts: handle of the actor that counts attempts at units, see ``Attempts``.
         run: number of the call; attempts are counted by it.
         options: what Ray reserves and sets for each worker.
+        elastic: whether a group of workers that train together may be smaller where room is short.
     """
 
     workers: int
@@ -54,6 +55,7 @@ class Pool:
     attempts: Any
     run: int
     options: Mapping[str, Any]
+    elastic: bool = False
 
 
 class UnitActor:
@@ -80,7 +82,7 @@ class UnitActor:
     def run_row(self, row: dict[str, Any]) -> dict[str, Any]:
         """The result of a row's unit, pickled, with the number of workers lost with it before, and remarks in lines."""
         unit, index = WorkUnit.from_json(row["unit"]), row["index"]
-        history: History = ray.get(self._attempts.history.remote(self._run, index))
+        history = self._history(index)
         try:
             result = self._result(unit, index, history)
         except UserError as error:
@@ -94,6 +96,15 @@ class UnitActor:
         remarks = "\n".join(take_remarks())
         return {"index": index, "lost": history.begun, "result": cloudpickle.dumps(result), "remarks": remarks}
 
+    def _history(self, index: int) -> History:
+        """The attempts at a unit so far."""
+        history: History = ray.get(self._attempts.history.remote(self._run, index))
+        return history
+
+    def _begin(self, index: int) -> None:
+        """Count an attempt."""
+        ray.get(self._attempts.begin.remote(self._run, index))
+
     def _result(self, unit: WorkUnit, index: int, history: History) -> Any:
         if history.fault is not None:
             if history.in_setup:
@@ -102,7 +113,7 @@ class UnitActor:
             return history.fault
         with self._lanes.entered(alone=history.begun > 0):
             # Counted here and not while it waits for a lane: whatever takes this worker down is in a lane.
-            ray.get(self._attempts.begin.remote(self._run, index))
+            self._begin(index)
             if self._worker.set_up(unit, self._setup_watchdog.watching(index)):
                 self._attempts.ready.remote(self._run)
             with self._watchdog.watching(index):

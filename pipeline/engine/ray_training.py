@@ -21,21 +21,21 @@ from pipeline.engine.worker import ReportedTraining
 LOG = logging.getLogger(__name__)
 
 # Between two looks at the trainings.
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # After a loss, so that a cluster on which workers die at once does not get requests without end.
-_PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
 # Between two reports of one training; a step may take milliseconds.
 _STEP_SECONDS = 0.5
 # Workers in a row that may end without a step, most of them before they begin, which `Attempts` does not count.
 _MOST_LOSSES = 20
-_LOST = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+LOST = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 
 
 def trained(
     task: TrainingTask[Any], units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep
 ) -> Generator[dict[str, Any], None, None]:
     """The row of each unit as ``UnitActor.run_row`` makes it, as they complete; closing it ends all trainings."""
-    reports = _StepsOfUnits(units, pool, on_step)
+    reports = StepsOfUnits(units, pool, on_step)
     waiting = deque(range(len(units)))
     running: dict[Any, tuple[int, Any]] = {}
     idle: list[Any] = []
@@ -49,28 +49,34 @@ def trained(
                 )
                 row = {"index": index, "unit": units[index].to_json()}
                 running[actor.run_row.remote(row)] = (index, actor)
-            ready, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
+            ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             reports.deliver()
             for reference in ready:
                 index, actor = running.pop(reference)
                 try:
                     row = ray.get(reference)
-                except _LOST as error:
+                except LOST as error:
                     if getattr(error, "actor_init_failed", False):
                         raise
                     ray.kill(actor)
-                    if reports.lose(index) > _MOST_LOSSES:
-                        reason = f"lost worker: {_MOST_LOSSES + 1} workers ended before they took a step"
-                        raise UnitFailed(units[index].shard, reason, str(error)) from error
-                    LOG.warning("%s: its worker was lost, going on from the last checkpoint", units[index].shard)
+                    require_progress(units[index], reports.lose(index), str(error))
+                    LOG.warning(
+                        "%s: its worker was lost, going on from the last checkpoint if there is one", units[index].shard
+                    )
                     waiting.appendleft(index)
-                    time.sleep(_PAUSE_SECONDS)
+                    time.sleep(PAUSE_SECONDS)
                     continue
                 idle.append(actor)
                 yield row
     finally:
         for actor in (*idle, *(actor for _, actor in running.values()), reports.actor):
             ray.kill(actor)
+
+
+def require_progress(unit: WorkUnit, losses: int, cause: str) -> None:
+    """Raise UnitFailed where too many workers in a row were lost without a step; ``cause`` is that of the last loss."""
+    if losses > _MOST_LOSSES:
+        raise UnitFailed(unit.shard, f"lost worker: {losses} workers ended before they took a step", cause)
 
 
 class TrainingActor(UnitActor):
@@ -97,10 +103,11 @@ class TrainingActor(UnitActor):
 
 
 class StepReports:
-    """The latest step of each training, between the workers and the driver."""
+    """The latest step of each training, and its failure, between the workers and the driver."""
 
     def __init__(self) -> None:
         self._latest: dict[str, TrainingStep] = {}
+        self._failure: dict[str, Any] | None = None
 
     def put(self, shard: str, step: TrainingStep) -> None:
         """A training has taken a step."""
@@ -111,8 +118,16 @@ class StepReports:
         latest, self._latest = self._latest, {}
         return latest
 
+    def fail(self, row: dict[str, Any]) -> None:
+        """A worker among several that train together has failed, which the others cannot know; the first one counts."""
+        self._failure = self._failure or row
 
-class _StepsOfUnits:
+    def failure(self) -> dict[str, Any] | None:
+        """The row of the worker that failed, if one did."""
+        return self._failure
+
+
+class StepsOfUnits:
     """Passes the steps of trainings on, and forgives lost workers of a training that has advanced since."""
 
     def __init__(self, units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep) -> None:
@@ -132,7 +147,9 @@ class _StepsOfUnits:
         """Pass on the steps since the last call."""
         for shard, step in ray.get(self.actor.take.remote()).items():
             index = self._indexes[shard]
-            self._latest[index] = step
+            # The furthest, because what has no checkpoint begins with its first step again.
+            if _is_further(step, self._latest.get(index)):
+                self._latest[index] = step
             if index in self._lost_at and _is_further(step, self._lost_at[index]):
                 # A training of days outlives any number of nodes; only losses without progress count.
                 self._pool.attempts.end.remote(self._pool.run, index)

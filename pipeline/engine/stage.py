@@ -160,12 +160,15 @@ class UnitTask(Task, Protocol[R_co]):
 
 
 class TrainingTask(Task, Protocol[R_co]):
-    """A task that an executor trains for each unit; it counts as hung after ``unit_timeout`` seconds without a step."""
+    """A training, or another long task that reports its steps, which an executor does for each unit.
+
+    It counts as hung after ``unit_timeout`` seconds without a step.
+    """
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> R_co:
         """Train the unit, and call ``on_step`` after every step.
 
-        Called again for the same unit where a worker was lost: it then goes on from the last checkpoint.
+        Called again for the same unit where a worker was lost: it then goes on from the last checkpoint, if it has any.
         """
 
 
@@ -180,3 +183,17 @@ def keys_a_read(source: Source) -> int:
 def units_at_once(task: UnitTask[object]) -> int:
     """How many units of a task a worker may have in hand; 1 without that attribute."""
     return int(getattr(task, "units_at_once", 1))
+
+
+def most_workers(task: Task) -> int | None:
+    """How many workers may train a unit of a task together; None without that attribute: each unit has its own."""
+    found = getattr(task, "most_workers", None)
+    return None if found is None else workers_together(task.resources, int(found))
+
+
+def workers_together(resources: Resources, most: int) -> int:
+    """How many workers may train a unit together: `most`, but one if their number is left open and they have no GPU.
+
+    The cores of a machine are better used as threads of one worker.
+    """
+    return 1 if resources.workers == "auto" and not resources.num_gpus else most

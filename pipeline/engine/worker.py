@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from augment.errors import UserError
+from augment.errors import PeerLost, UserError
 from pipeline.engine.errors import DeviceFault, UnitFailed
 from pipeline.engine.memory import does_not_fit, is_out_of_memory
 from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit
@@ -68,12 +68,12 @@ class Worker(Generic[R]):
             return True
 
     def run(self, unit: WorkUnit) -> R:
-        """The result of the unit; raises UserError, DeviceFault or, for any other error, UnitFailed."""
+        """The result of the unit; raises UserError, DeviceFault, PeerLost or, for any other error, UnitFailed."""
         # Here too, because set-up usually imports torch, and because each thread has its own setting.
         set_torch_threads(self._threads)
         try:
             return self._task.run(unit)
-        except (UserError, DeviceFault, UnitFailed):
+        except (UserError, DeviceFault, PeerLost, UnitFailed):
             raise
         except Exception as error:
             if is_out_of_memory(error):

@@ -10,12 +10,6 @@ from augment.text_table import aligned
 if TYPE_CHECKING:
     from augment.layouts.curves import Curves
 
-# What the bases of a workspace are called; see `pipeline.stages.fit`.
-TITLES = {
-    "layouts": "the basis that layouts are written in",
-    "own": "the basis fitted on this dataset",
-    "pca": "the principal components of this dataset",
-}
 _SHOWN_COMPONENTS = 10
 _HEAD = ("k", "variance %", "mIoU %", "changed %", "night %", "leak R2", "leak/cell R2", "position %")
 NOTES = (
@@ -28,7 +22,7 @@ NOTES = (
 
 def curve_lines(curves: Mapping[str, Curves]) -> Iterator[str]:
     """Lines with the tables of each basis, and the ks that the first one recommends."""
-    from augment.layouts.curves import recommended_ks
+    from augment.layouts.curves import TITLES, recommended_ks
 
     for name, found in curves.items():
         yield f"{TITLES[name]}:"

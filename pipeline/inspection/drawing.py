@@ -13,7 +13,7 @@ from pipeline.store import Sample
 
 # Pixels: of the box that an image is fitted into, of the space around it, and of its caption.
 WIDTH, TALLEST, GAP, CAPTION = 320, 400, 12, 22
-PAPER, INK, FAULT = (250, 250, 248), (30, 30, 30), (200, 60, 40)
+PAPER, INK, FAULT, MARK = (250, 250, 248), (30, 30, 30), (200, 60, 40), (20, 100, 200)
 
 
 def some_samples(subject: Subject, count: int) -> list[tuple[str, Sample | Failed]]:
@@ -51,6 +51,18 @@ def paste(
     scale = min(WIDTH / width, tall / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     sheet.paste(Image.fromarray(pixels).resize(size, resampling), (left, top))
+
+
+def numbered(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    """The picture `uint8 [H, W, 3]` with a number in its corner, if that leaves most of it free."""
+    left, top, right, bottom = map(int, font().getbbox(text := str(number)))
+    if right - left + 6 > pixels.shape[1] / 2 or bottom - top + 6 > pixels.shape[0] / 2:
+        return pixels
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 0, right - left + 5, bottom - top + 5), fill=PAPER)
+    pen.text((3 - left, 3 - top), text, INK, font())
+    return np.asarray(picture)
 
 
 def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

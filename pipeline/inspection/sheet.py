@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
 from pipeline.engine import Failed
 from pipeline.inspection.drawing import (
     CAPTION,
     GAP,
     INK,
+    MARK,
     PAPER,
     TALLEST,
     WIDTH,
@@ -25,6 +27,7 @@ from pipeline.inspection.drawing import (
 )
 from pipeline.inspection.layout_sheet import layout_sheet
 from pipeline.inspection.subject import Subject
+from pipeline.stages.edit_options import EDITED
 from pipeline.store import Sample
 from pipeline.store.manifest import LAYOUTS
 from pipeline.taxonomies import Taxonomy
@@ -37,8 +40,9 @@ _LINE = 24
 def contact_sheet(subject: Subject, count: int = COUNT) -> Image.Image:
     """RGB picture of at most ``count`` samples from all over the splits: each image above its label.
 
-    Captions give the key, the split and, for a synthetic sample, k; a legend gives the colours of the visible classes.
-    In place of a sample that cannot be read is the reason. Raises UserError where the subject has no sample.
+    Captions give the key, the split and, for a synthetic sample, k and whether its layout and label were edited; a
+    legend gives the colours of the visible classes. In place of a sample that cannot be read is the reason. Raises
+    UserError where the subject has no sample.
     """
     samples = some_samples(subject, count)
     if not samples:
@@ -90,18 +94,31 @@ def _picture_height(samples: Sequence[tuple[str, Sample | Failed]]) -> int:
 def _draw(
     sheet: Image.Image, left: int, top: int, tall: int, split: str, sample: Sample, taxonomy: Taxonomy | None
 ) -> None:
-    # Keys of datasets begin with their split.
-    suffix = ("" if sample.key.startswith(split) else f"  {split}") + (
-        f"  k={sample.metadata['k']}" if "k" in sample.metadata else ""
-    )
-    name = fitted(sample.key, WIDTH - int(font().getlength(suffix)))
-    ImageDraw.Draw(sheet).text((left, top), f"{name}{suffix}", INK, font())
+    facts = caption_facts(split, sample)
+    mark = "  edited" if sample.metadata.get(EDITED) else ""
+    name = fitted(sample.key, WIDTH - font().getlength(f"{facts}{mark}"))
+    pen = ImageDraw.Draw(sheet)
+    pen.text((left, top), f"{name}{facts}", INK, font())
+    pen.text((left + font().getlength(f"{name}{facts}"), top), mark, MARK, font())
     if sample.image is not None:
         paste(sheet, sample.image, left, top + CAPTION, tall, Image.Resampling.BILINEAR)
     if taxonomy is not None and sample.label is not None:
         # Unknown ids are shown as ignored; the statistics count them.
         known = np.minimum(sample.label, taxonomy.ignore_index)
         paste(sheet, taxonomy.colors[known], left, top + CAPTION + tall, tall, Image.Resampling.NEAREST)
+
+
+def caption_facts(split: str, sample: Sample) -> str:
+    """What a caption says after the key: the split, and k, or that a synthetic image is painted without conditioning.
+
+    Conditionings other than neural layouts are read with all channels or not at all.
+    """
+    # Keys of datasets begin with their split.
+    facts = [] if sample.key.startswith(split) else [split]
+    if (k := sample.metadata.get("k")) is not None:
+        kind = str(sample.metadata.get("conditioning", LAYOUT))
+        facts += [f"k={k}"] if kind == LAYOUT else [] if k else [f"without {TITLES.get(kind, kind)}"]
+    return "".join(f"  {fact}" for fact in facts)
 
 
 def _legend(samples: Sequence[tuple[str, Sample | Failed]], taxonomy: Taxonomy, width: int) -> Image.Image:

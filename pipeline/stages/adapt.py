@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +15,9 @@ from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.versions import version_names
-from pipeline.engine import Resources, WorkUnit
+from augment.stride import STRIDE
+from pipeline.datasets.thinning import thinned
+from pipeline.engine import Resources, WorkUnit, workers_together
 from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, with_captions
@@ -31,20 +33,25 @@ from pipeline.stages.conditioning import (
 )
 from pipeline.stages.encode import EncodeStep, class_names, latents_inputs
 from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
 from pipeline.stages.job import Job
-from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard
+from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON
+from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import basis_digest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
@@ -91,6 +98,11 @@ class AdaptStep(ArtifactStep):
     def check_settings(self) -> None:
         """Check that the adapter to start from reads the conditioning."""
         start_adapter(self.config)
+        if self.config.adapt.objective.consistency and not is_layout(self.config):
+            raise UserError(
+                f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
+                "none: set it to 0"
+            )
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Remark on views of layouts that no training uses."""
@@ -111,6 +123,22 @@ class AdaptStep(ArtifactStep):
         """What the adapter depends on."""
         return adapter_inputs(self.job) | (latents_inputs(self.job) if self.config.adapt.steps else {})
 
+    def parts(self) -> int:
+        """The most workers that may train the adapter together."""
+        options = self.config.adapt
+        return workers_together(self.resources, options.batch_size) if options.steps else 1
+
+    @property
+    def remote_checkpoints(self) -> str | None:
+        """URL of the folder of the checkpoints, in the object store with the stores; None where these are on a disk."""
+        stores = self.config.stores
+        return f"{stores}/checkpoints" if stores and "://" in stores else None
+
+    def clean(self) -> None:
+        """Remove the checkpoints of interrupted trainings."""
+        if self.remote_checkpoints:
+            Location(self.remote_checkpoints).remove_tree()
+
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
         start, used, options = start_adapter(self.config), used_basis(self.job), self.config.adapt
@@ -129,22 +157,31 @@ class AdaptStep(ArtifactStep):
             latents=self.job.step(EncodeStep).url,
             layouts=self.job.step(ExtractStep).url,
             views=self.config.layout.views if options.view_share else 0,
-            shown=paired_source(self.job, "image", "label"),
+            images=paired_source(self.job, "image", "label"),
             options=options,
             precision=self.config.generator.precision,
             seed=self.config.seed,
             folder=str(path),
+            checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
-            load_conditioning=None if used else load_other(self.job),
+            load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
+            backbone=self.config.backbone.reference,
             **self.for_training,
         )
-        encoded = {key for keys in keys_by_shard(self.job.step(EncodeStep).store).values() for key in keys}
-        units = training_units(keys_by_shard(self.job.step(ExtractStep).store))
-        keys = tuple(key for unit in units for key in unit.keys if key in encoded)
+        shards = keys_by_shard(self.job.step(ExtractStep).store)
+        encoded = {key for found in keys_by_shard(self.job.step(EncodeStep).store).values() for key in found}
+        keys = tuple(key for unit in training_units(shards) for key in unit.keys if key in encoded)
+        task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
+
+    def held_out_keys(self, shards: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Keys of the images for the validation loss, spread evenly over the split of `evaluate.split`."""
+        count, split = self.config.adapt.validation_images, self.config.evaluate.split
+        keys = [key for name, found in shards.items() if split_of(name) == split for key in found]
+        return tuple(thinned(keys, count)) if count else ()
 
 
 def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
@@ -164,13 +201,16 @@ class Adapt:
         num_components: components or channels that a new adapter reads.
         latents, layouts: URLs of the stores to train on.
         views: layouts of photometric copies that each image has, 0 if these are not used.
-        shown: images, layouts, and labels where there are any, for sample grids.
+        images: images, layouts, and labels where there are any, for sample grids and the validation loss.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
-        folder: where the adapter is saved; `training/` in it has what a resumed training needs.
+        folder: where the adapter is saved, and in `training/` the logs.
+        checkpoints: URL of the folder of the checkpoint.
         classes: names of the train ids, for captions of images of which nothing else is known.
         conditioning: kind of what the adapter reads.
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
+        backbone: of the layouts, for `options.objective.consistency`.
+        held_out: keys of samples for a validation loss.
     """
 
     base: str
@@ -180,62 +220,106 @@ class Adapt:
     latents: str
     layouts: str
     views: int
-    shown: PairedSource | CaptionedSource
+    images: PairedSource | CaptionedSource
     options: AdaptOptions
     precision: str
     seed: int
     folder: str
+    checkpoints: str
     device: str
     resources: Resources
     classes: tuple[str, ...] = ()
     conditioning: ConditioningKind = LAYOUT
     load_conditioning: LoadConditioning | None = None
+    backbone: str = ""
+    held_out: tuple[str, ...] = ()
     name: str = "adapt"
+
+    @property
+    def most_workers(self) -> int:
+        """Each worker takes at least one sample of a batch."""
+        return self.options.batch_size
 
     def setup(self) -> None:
         """Nothing that outlives the one unit."""
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        import torch
-
         from augment.lumen.adapter import load_adapter
         from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
-        from augment.lumen.training.examples import text_arrays
-        from augment.lumen.training.trainer import CHECKPOINT
+        from augment.lumen.training.checkpoint import Checkpoint, Folder
+        from augment.lumen.training.group import Group
 
-        folder = Path(self.folder)
-        checkpoint = folder / TRAINING / CHECKPOINT
-        if (folder / "config.json").is_file() and not checkpoint.is_file():
+        folder, group = Path(self.folder), Group.current()
+        checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
+        if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
         start = self.adapter
         adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
-        images = StoredExamples(self.shown, unit.keys, self.classes, base.prompt_limit)
-        shown = [images[int(index)] for index in np.linspace(0, len(images) - 1, min(SHOWN, len(images)))]
-        height, width = shown[0].image.shape[:2]
-        with torch.no_grad():
-            [empty] = text_arrays(base.embed([""], height, width))
-        examples = StoredSamples(self.latents, self.layouts, unit.keys, version_names(self.options), self.views, empty)
+        places = np.linspace(0, len(unit.keys) - 1, min(SHOWN, len(unit.keys)), dtype=int)
+        shown, held_out = (
+            StoredExamples(self.images, keys, self.classes, base.prompt_limit)
+            for keys in ([unit.keys[index] for index in places.tolist()], self.held_out)
+        )
+        examples = StoredSamples(
+            self.latents,
+            self.layouts,
+            unit.keys,
+            version_names(self.options),
+            self.views,
+            self.empty_text(base, unit.keys[0]),
+        )
         train_adapter(
             base,
             adapter,
             examples,
-            shown,
+            [shown[index] for index in range(len(shown))] if group.leads else [],
             self.options,
             folder / TRAINING,
             on_step,
             self.precision,
             self.seed,
             self.conditioning,
+            self.consistency(),
+            held_out,
+            group=group,
+            checkpoint=checkpoint,
         )
+        if not group.leads:
+            return len(unit.keys)
         adapter.save_pretrained(folder)
         if self.basis is not None:
             shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
         if reads is not None:
             save_conditioning(reads, folder)
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
-        checkpoint.unlink()
+        checkpoint.remove()
         return len(unit.keys)
+
+    def empty_text(self, base: DiffusionModel, key: str) -> dict[str, NDArray[np.floating]]:
+        """The embeddings of the empty caption for images of the size of a sample."""
+        import torch
+
+        from augment.lumen.training.examples import text_arrays
+
+        layout = StoreSource(self.layouts, ("layout",)).get(key).layout
+        assert layout is not None
+        height, width = (cells * STRIDE for cells in layout.shape[1:])
+        with torch.no_grad():
+            [empty] = text_arrays(base.embed([""], height, width))
+        return empty
+
+    def consistency(self) -> LayoutConsistency | None:
+        """The reward that the options weigh, with the backbone of the layouts."""
+        from augment.backbones import load_backbone
+        from augment.layouts.basis import LayoutBasis
+        from augment.lumen.training.consistency import LayoutConsistency
+
+        options = self.options.objective
+        if not options.consistency or self.basis is None:
+            return None
+        backbone, basis = load_backbone(self.backbone, self.device), LayoutBasis.load(Path(self.basis))
+        return LayoutConsistency.of(backbone, basis, options.consistency_below)

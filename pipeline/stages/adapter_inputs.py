@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.stages.caption import caption_inputs
 from pipeline.stages.conditioning import conditioning_inputs, is_layout
-from pipeline.stages.extract import ExtractStep
+from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep
 from pipeline.stages.generator import start_adapter
 from pipeline.stages.job import Job
@@ -23,7 +23,7 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
     start, options, used = start_adapter(job.config), job.config.adapt, used_basis(job)
     inputs: dict[str, JSON] = {
         "start": identity(str(start)) if start else None,
-        **({"basis": basis_digest(used)} if used else conditioning_inputs(job)),
+        **({"basis": basis_digest(used)} if used else conditioning_inputs(job, maps_inputs(job))),
         "steps": options.steps,
     }
     if options.steps:

@@ -22,7 +22,7 @@ from pipeline.stages.store_step import StorePlan, StoreStep, plan_like
 from pipeline.store import JSON, Manifest, Sample
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import identity
+from pipeline.workspace.model_files import pinned_identity, pinned_revision
 
 Described = TypeVar("Described", PairedSource, StoreSource)
 
@@ -54,6 +54,7 @@ class CaptionStep(StoreStep):
         "model": CAPTIONER,
         "model.name": CAPTIONER,
         "model.digest": content_of("the files of captions.model"),
+        "model.revision": "the revision of captions.model",
         "max_new_tokens": "captions.max_new_tokens",
         "prompt": "captions.prompt",
     }
@@ -77,7 +78,7 @@ class CaptionStep(StoreStep):
         options, real = self.config.captions, self.job.step(ShardStep).store
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
-            "model": identity(self._model),
+            "model": self._identity,
             "max_new_tokens": options.max_new_tokens,
             "prompt": options.prompt,
         }
@@ -87,13 +88,18 @@ class CaptionStep(StoreStep):
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
         options = self.config.captions
-        stage = Caption(self._model, options.max_new_tokens, options.prompt, **self.for_model)
+        revision = pinned_revision(self._identity)
+        stage = Caption(self._model, options.max_new_tokens, options.prompt, revision=revision, **self.for_model)
         return stage, StoreSource(self.job.step(ShardStep).url, ("image",))
 
     @property
     def _model(self) -> str:
         assert self.config.captions.model is not None
         return self.config.captions.model
+
+    @property
+    def _identity(self) -> Mapping[str, JSON]:
+        return pinned_identity(self._model, self.inputs_in(self.workspace, self.output).get("model"))
 
 
 def caption_inputs(job: Job) -> dict[str, JSON]:
@@ -115,7 +121,7 @@ class Caption:
     """Describes images with an image-to-text model; a sample of it is metadata alone.
 
     Attributes:
-        model, max_new_tokens, prompt: see `Captioner`.
+        model, max_new_tokens, prompt, revision: see `Captioner`.
     """
 
     model: str
@@ -124,6 +130,7 @@ class Caption:
     device: str
     resources: Resources
     batch_size: int
+    revision: str | None = None
     name: str = "caption"
     _captioner: Captioner | None = field(default=None, repr=False)
 
@@ -131,7 +138,7 @@ class Caption:
         """Load the model."""
         from augment.captioning import Captioner
 
-        self._captioner = Captioner(self.model, self.device, self.max_new_tokens, self.prompt)
+        self._captioner = Captioner(self.model, self.device, self.max_new_tokens, self.prompt, self.revision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
         """The caption of each image of a batch, all of one size, as the one entry of `captions`."""

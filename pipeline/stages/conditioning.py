@@ -16,7 +16,7 @@ from pipeline.stages.generator import start_adapter
 from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import identity
+from pipeline.workspace.model_files import pinned_identity, pinned_revision
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -37,6 +37,7 @@ CONDITIONING_NAMES = {
     "conditioning.model": "depth.model",
     "conditioning.model.name": "depth.model",
     "conditioning.model.digest": content_of("the files of depth.model"),
+    "conditioning.model.revision": "the revision of depth.model",
 }
 
 
@@ -50,23 +51,33 @@ def reads_labels(config: Config) -> bool:
     return config.conditioning == "label"
 
 
-def conditioning_inputs(job: Job) -> dict[str, JSON]:
-    """What maps other than neural layouts depend on beside the real store; nothing for neural layouts."""
+def conditioning_inputs(job: Job, recorded: Mapping[str, JSON]) -> dict[str, JSON]:
+    """What maps other than neural layouts depend on beside the real store; nothing for neural layouts.
+
+    Args:
+        job: the run.
+        recorded: the inputs of the store of maps, empty if there is none; they name the revision of a hub id.
+    """
     config = job.config
     if is_layout(config):
         return {}
-    settings: dict[str, dict[str, JSON]] = {
-        "canny": config.canny.model_dump(),
-        "soft_edge": config.soft_edge.model_dump(),
+    settings: dict[str, Callable[[], Mapping[str, JSON]]] = {
+        "canny": config.canny.model_dump,
+        "soft_edge": config.soft_edge.model_dump,
         # The real store is of certain classes, and its digest covers them.
-        "label": {},
-        "depth": {"model": identity(config.depth.model or "")},
+        "label": dict,
+        "depth": lambda: {"model": _depth_model(config, recorded)},
     }
-    return {"conditioning": {"kind": config.conditioning, **settings[config.conditioning]}}
+    return {"conditioning": {"kind": config.conditioning, **settings[config.conditioning]()}}
 
 
-def load_other(job: Job) -> LoadConditioning:
-    """How workers load a conditioning that is not the neural layout.
+def _depth_model(config: Config, recorded: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    found = recorded.get("conditioning")
+    return pinned_identity(config.depth.model or "", found.get("model") if isinstance(found, dict) else None)
+
+
+def load_other(job: Job, recorded: Mapping[str, JSON]) -> LoadConditioning:
+    """How workers load a conditioning that is not the neural layout; see `conditioning_inputs`.
 
     They refuse one with other maps than the adapter to start from was trained on: `plan` cannot compare a depth model
     that it has not downloaded.
@@ -75,8 +86,10 @@ def load_other(job: Job) -> LoadConditioning:
         UserError: it needs labels, and the dataset has none, or too many classes.
     """
     config = job.config
-    depth = config.conditioning == "depth"
-    load = partial(_load_depth, config.depth.model or "") if depth else partial(_load_plain, _plain(job))
+    if config.conditioning == "depth":
+        load = partial(_load_depth, config.depth.model or "", pinned_revision(_depth_model(config, recorded)))
+    else:
+        load = partial(_load_plain, _plain(job))
     start = start_adapter(config)
     return partial(_load_same, load, saved_conditioning(start), start) if start else load
 
@@ -188,10 +201,10 @@ def _load_plain(made: Conditioning, _device: str) -> Conditioning:
     return made
 
 
-def _load_depth(model: str, device: str) -> Conditioning:
+def _load_depth(model: str, revision: str | None, device: str) -> Conditioning:
     from augment.conditioning.depth import Depth
 
-    return Depth(model, device)
+    return Depth(model, device, revision)
 
 
 @lru_cache(maxsize=4)

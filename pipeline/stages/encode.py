@@ -19,7 +19,7 @@ from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import CONDITIONING_NAMES, LoadConditioning, is_layout
 from pipeline.stages.encoded_samples import CAPTION, training_caption, version_key
-from pipeline.stages.extract import ExtractStep, load_conditioning, map_inputs
+from pipeline.stages.extract import ExtractStep, conditioning_content, load_conditioning
 from pipeline.stages.fit import FitStep
 from pipeline.stages.generator import BASE_NAMES, require_generator
 from pipeline.stages.job import Job
@@ -108,7 +108,7 @@ class EncodeStep(StoreStep):
         }
         if is_augmented(options):
             inputs |= options.model_dump(include={"flip", "crops", "smallest_crop"})
-            inputs |= {"views": options.view_share > 0, **map_inputs(self.job)}
+            inputs |= {"views": options.view_share > 0, **conditioning_content(self.job)}
         manifest = Manifest(LATENTS, None, self.job.images.working_size, inputs)
 
         def units() -> Plan:

@@ -79,7 +79,7 @@ class ExtractStep(StoreStep):
     def plan(self) -> StorePlan:
         """One unit for each shard of the real store."""
         real = self.job.step(ShardStep).store
-        inputs: dict[str, JSON] = {"real": content_digest(real), **map_inputs(self.job)}
+        inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_content(self.job)}
         if views := self.config.layout.views:
             inputs["views"] = views
         layout_format = self.config.layout.storage
@@ -94,10 +94,15 @@ class ExtractStep(StoreStep):
         return stage, StoreSource(self.job.step(ShardStep).url, parts)
 
 
-def map_inputs(job: Job) -> dict[str, JSON]:
+def maps_inputs(job: Job) -> Mapping[str, JSON]:
+    """What the store of maps was made from; empty if there is none, or if they are neural layouts."""
+    return {} if is_layout(job.config) else ExtractStep.inputs_in(job.workspace, ExtractStep.output)
+
+
+def conditioning_content(job: Job) -> dict[str, JSON]:
     """What the maps of a run depend on beside the images."""
     if not is_layout(job.config):
-        return conditioning_inputs(job)
+        return conditioning_inputs(job, maps_inputs(job))
     return {
         "backbone": backbone_identity(job.config.backbone.reference),
         "basis": basis_digest(job.step(FitStep).used),
@@ -108,7 +113,7 @@ def map_inputs(job: Job) -> dict[str, JSON]:
 def load_conditioning(job: Job) -> LoadConditioning:
     """How workers load the conditioning of a run."""
     if not is_layout(job.config):
-        return load_other(job)
+        return load_other(job, maps_inputs(job))
     return partial(load_layout, job.config.backbone.reference, job.step(FitStep).used, job.config.layout.k_max)
 
 

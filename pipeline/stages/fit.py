@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from augment.backbones import OFFLINE_DINOV2
 from augment.backbones.options import parse_name, split_fusion
 from augment.errors import NotFinite, UserError
 from augment.import_path import is_import_path
-from augment.layouts.options import BasisOptions
+from augment.layouts.options import INVARIANT_ONLY, BasisOptions
 from augment.lumen import zoo
 from augment.options import Positive
+from augment.progress import TrainingStep
 from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
 from pipeline.checks.models import BACKBONE, require_backbone, require_basis_fits
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
     from augment.layouts.moments import FeatureMoments, SceneMoments
+    from augment.progress import OnStep
     from pipeline.config import Config
 
 # Folders in the artifact: the basis of the layouts, the one fitted on this dataset, and its principal components.
@@ -80,7 +83,7 @@ class LayoutOptions(BasisOptions):
 
     def fitting(self) -> dict[str, JSON]:
         """The options that the dataset's own basis depends on, but for `k_max`."""
-        unused = {"copies", "epsilon", "without_position"} if self.basis_kind == "pca" else set()
+        unused = INVARIANT_ONLY if self.basis_kind == "pca" else set()
         return self.model_dump(mode="json", include={*BasisOptions.model_fields, "fit_images"} - unused)
 
 
@@ -169,8 +172,7 @@ class FitStep(ArtifactStep):
         units = fitting_units(training_units(keys_by_shard(real.store)), options.fit_images)
         if not units:
             raise UserError(f"{real.url} holds no sample of {TRAIN_SPLIT!r}: lumen quarantine says why")
-        found = {unit.shard: result for unit, result in tools.executor.map(task, units)}
-        parts = [found[unit.shard] for unit in units]
+        parts = tools.count(task, units, sum(len(unit.keys) for unit in units), "image")
         moments = SceneMoments.merged(part.moments for part in parts)
         if len(revisions := {part.revision for part in parts}) > 1:
             raise UserError(
@@ -288,8 +290,8 @@ class FitMoments:
         self._model = load_backbone(self.backbone, self.device)
         self._batches = FittingBatches(self.name, self.batch_size)
 
-    def run(self, unit: WorkUnit) -> UnitMoments:
-        """Moments of the unit's images, batch by batch in their order.
+    def train(self, unit: WorkUnit, on_step: OnStep) -> UnitMoments:
+        """Moments of the unit's images, batch by batch in their order; a step is an image.
 
         Raises:
             UserError: an image of the store does not read, or its features are not finite.
@@ -298,7 +300,8 @@ class FitMoments:
         from augment.layouts.moments import SceneMoments
 
         assert self._model is not None
-        parts = []
+        parts: list[SceneMoments] = []
+        done, started = 0, time.monotonic()
         threads = max(2, int(self.resources.num_cpus))
         # The next images are read, decoded and copied while the model computes.
         with (
@@ -310,6 +313,8 @@ class FitMoments:
                     parts.append(moments_of_views(views, self.features))
                 except NotFinite as error:
                     raise UserError(f"backbone.name={self.backbone}: of images in {unit.shard}, {error}") from error
+                done += len(views[0])
+                on_step(TrainingStep(done, len(unit.keys), {}, done / (time.monotonic() - started), noun="image"))
         groups = getattr(self._model, "channel_groups", (self._model.channels,))
         return UnitMoments(SceneMoments.merged(parts), self._model.revision, groups)
 
@@ -319,7 +324,7 @@ class FitMoments:
 
         keys, images = batch
         seeds = [[stable_seed("copy", key, index) for index in range(self.options.copies)] for key in keys]
-        return scene_views(images, seeds, self.options)
+        return list(scene_views(images, seeds, self.options))
 
     def features(self, images: np.ndarray) -> torch.Tensor:
         """Features `float32 [B, C, H / 8, W / 8]` of images `uint8 [B, H, W, 3]`, in batches that fit into memory."""

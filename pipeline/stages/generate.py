@@ -28,6 +28,7 @@ from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
@@ -68,6 +69,11 @@ class GenerateOptions(Options):
     k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default={}, description="class -> layout components in its region, whatever the k of the image"
     )
+    k_by_judge: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="classes with a lower IoU of the judge on held-out real images follow all components, because "
+        "curation would not find a fault there; null leaves them the k of the image",
+    )
 
     @model_validator(mode="after")
     def _sampled_splits(self) -> GenerateOptions:
@@ -87,7 +93,7 @@ class GenerateStep(StoreStep):
     prepared = (SOURCE_CLASSES, EDIT_SURVEY)
     lineage = ("synthetic",)
     input_names: ClassVar[Mapping[str, str]] = {
-        **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep),
+        **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep, JudgeStep),
         **BASE_NAMES,
         "image_format": "shard.image_format",
         "sampler": "generator",
@@ -95,13 +101,15 @@ class GenerateStep(StoreStep):
         "sampling": "generate.sampling",
         "edit": "generate.edit",
         "k_by_class": "generate.k_by_class",
+        "k_by_judge": "generate.k_by_judge",
     }
 
     @property
     def reads(self) -> Collection[str]:
-        """See `Step.reads`; the curves only where they choose the ks."""
+        """See `Step.reads`; the curves and the judge only where they choose ks."""
         chosen = ("probe",) if self.config.generate.ks == AUTO else ()
-        return ("shard", "extract", "caption", "adapt", *chosen)
+        judged = ("judge",) if self.config.generate.k_by_judge is not None else ()
+        return ("shard", "extract", "caption", "adapt", *chosen, *judged)
 
     @classmethod
     def digest_in(cls, workspace: Workspace) -> JSON | None:
@@ -160,8 +168,21 @@ class GenerateStep(StoreStep):
         factor, sources = count * self.config.generate.variants, self.sources.size(splits)
         return Size(factor * sources.units, factor * sources.samples)
 
+    def remark(self) -> str:
+        """Which ks `generate.ks=auto` takes, or how many, and the classes that the judge gives all components."""
+        return "\n".join(line for line in (self._chosen_ks(), self.edits.judged.remark()) if line)
+
+    def _chosen_ks(self) -> str:
+        if self.config.generate.ks != AUTO:
+            return ""
+        if not self.job.step(ProbeStep).is_whole():
+            return f"generate: counted for {len(SHARES)} ks, the most that generate.ks=auto takes; probe finds them"
+        return f"generate: generate.ks=auto takes {list(self.ks)}, by the curves in the workspace"
+
     def prepare(self, tools: Tools) -> None:
         """Count the classes of the sources, and find what edits need, if that is not done."""
+        if line := self.remark():
+            tools.report(line)
         if self.sources.selector is not None:
             self.sources.selector.prepare(tools)
         self.edits.prepare(tools)
@@ -209,7 +230,7 @@ class GenerateStep(StoreStep):
         """Where the images come from, by the record of the adapter."""
         base, conditioning = label(self.config.generator.base), self.config.conditioning
         basis = str(record.facts["basis"]) if conditioning == LAYOUT else None
-        return Provenance(base, record.digest, basis, conditioning)
+        return Provenance(base, record.digest, basis, conditioning, self.edits.judged.ks)
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""

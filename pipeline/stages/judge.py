@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from augment.errors import UserError
 from downstream.fitness import Fitness
 from downstream.results import read_result
+from downstream.segmenter_files import require_model
 from pipeline.checks.labels import check_stored_labels
 from pipeline.checks.resources import joins_cluster
 from pipeline.datasets import TRAIN_SPLIT
@@ -77,8 +78,6 @@ class JudgeStep(ArtifactStep):
 
     def check_settings(self) -> None:
         """Check that the segmenter exists, and the weights it starts from."""
-        from downstream.segmenters import require_model
-
         options = self.config.downstream
         if options.pretrained is not None and not options.pretrained.is_file():
             raise UserError(f"downstream.pretrained: no weights at {options.pretrained}")

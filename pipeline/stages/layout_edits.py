@@ -7,6 +7,7 @@ from functools import cached_property
 
 from augment.errors import UserError
 from augment.layouts.region_ks import RegionKs
+from augment.suggestion import suggest
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import WorkUnit
 from pipeline.stages.edit_options import EditOptions
@@ -14,6 +15,7 @@ from pipeline.stages.edit_survey import Donors, Survey, SurveyScenes
 from pipeline.stages.editing import EditedSource
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.job import Job
+from pipeline.stages.judged_ks import OPTION, JudgedKs
 from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import contents_of
@@ -42,6 +44,11 @@ class LayoutEdits:
         return self._job.config.generate.k_by_class
 
     @cached_property
+    def judged(self) -> JudgedKs:
+        """The ks of other classes, which follow from the judge."""
+        return JudgedKs(self._job)
+
+    @cached_property
     def _taxonomy(self) -> Taxonomy:
         taxonomy = self._job.images.taxonomy
         assert taxonomy is not None
@@ -55,6 +62,8 @@ class LayoutEdits:
         """
         if self._ks:
             require_labelled_classes(self._job, "generate.k_by_class", self._job.config.generate.splits, self._ks)
+        if self.judged.below is not None:
+            require_labelled_classes(self._job, OPTION, self._job.config.generate.splits, ())
         if self.options is None:
             return
         require_labelled_classes(self._job, "generate.edit", self.options.splits, ())
@@ -127,14 +136,15 @@ class LayoutEdits:
             inputs["edit"] = self.options.model_dump(mode="json", exclude_none=True)
         if self._ks:
             inputs["k_by_class"] = dict(self._ks)
-        return inputs
+        return {**inputs, **self.judged.inputs}
 
     def regions(self) -> RegionKs | None:
         """The components of some classes; None if all follow the k of the image."""
-        if not self._ks:
+        ks = {**self.judged.ks, **self._ks}
+        if not ks:
             return None
         taxonomy = self._taxonomy
-        return RegionKs({taxonomy.classes.index(name): k for name, k in self._ks.items()}, taxonomy.ignore_index)
+        return RegionKs({taxonomy.classes.index(name): k for name, k in ks.items()}, taxonomy.ignore_index)
 
     def edited(self, source: PairedSource | CaptionedSource) -> PairedSource | CaptionedSource | EditedSource:
         """The source with its samples edited; the source itself if there are no edits."""
@@ -157,9 +167,8 @@ def require_labelled_classes(job: Job, section: str, splits: Collection[str], na
     if taxonomy is None:
         raise UserError(f"{section} goes by the labels of the images, and the dataset has none: leave it out")
     if unknown := [name for name in names if name not in taxonomy.classes]:
-        raise UserError(
-            f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {', '.join(taxonomy.classes)}"
-        )
+        hint = suggest(unknown[0], taxonomy.classes, "the classes are")
+        raise UserError(f"{section}: {unknown[0]!r} is not among the classes of {taxonomy.name}: {hint}")
     if job.images.is_rendered or not splits:
         return
     images = [record for split in splits for record in job.images.candidates[split]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,18 +40,21 @@ class Provenance:
         adapter: its digest.
         basis: digest of the basis of its layouts; None if the adapter reads something else.
         conditioning: kind of what the adapter reads.
+        judged_ks: components of the classes that the judge does not recognise.
     """
 
     base: str
     adapter: str
     basis: str | None
     conditioning: str = LAYOUT
+    judged_ks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def metadata(self) -> dict[str, JSON]:
         """The metadata of a sample; of neural layouts, the basis says what they are."""
         of = {"basis": self.basis} if self.conditioning == LAYOUT else {"conditioning": self.conditioning}
-        return {"base": self.base, "adapter": self.adapter, **of}
+        judged: dict[str, JSON] = {"k_by_judge": dict(self.judged_ks)} if self.judged_ks else {}
+        return {"base": self.base, "adapter": self.adapter, **of, **judged}
 
 
 @dataclass(frozen=True)

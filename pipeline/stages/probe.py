@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from augment.errors import UserError
 from augment.options import Options, Positive
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.datasets.thinning import thinned
-from pipeline.engine import FittingBatches, Resources, WorkUnit
+from pipeline.engine import WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.conditioning import is_layout
-from pipeline.stages.fit import BASES, FitStep, require_reachable_backbone, require_revision
+from pipeline.stages.fit import BASES, FitStep, require_reachable_backbone
+from pipeline.stages.layout_readers import FitReaders, MeasureLayouts
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
-from pipeline.stages.seeds import stable_seed
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import held_out
-from pipeline.store import JSON, Sample, taxonomy_of
+from pipeline.store import JSON, taxonomy_of
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import backbone_identity, basis_digest
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from augment.layouts.curves import Curves
     from pipeline.config import Config
 
 # Files of the artifact: the curves by the name of the basis, and their chart.
 CURVES, CHART = "curves.json", "curves.svg"
+# Held-out images of a unit. Sums add up in the order of the units, so it does not depend on the workers.
+IMAGES_A_UNIT = 10
 KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 32, 48, 64, 96, 128)
 
 _REMEDY = "give the numbers of components, such as generate.ks=[5, 10, 20]"
@@ -93,28 +90,40 @@ class ProbeStep(ArtifactStep):
             "options": self.config.probe.model_dump(),
         }
 
+    def parts(self) -> int:
+        """The slices of the held-out images."""
+        count = min(self.job.images.counts()[held_out(self.job)], self.config.probe.held_out_images)
+        return -(-count // IMAGES_A_UNIT)
+
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
-        """Measure all bases on the same images."""
+        """Measure all bases on the same images: the readers in one worker, what they read in as many as there are."""
+        from augment.layouts.basis import LayoutBasis
         from augment.layouts.curve_chart import curve_chart
+        from augment.layouts.measuring import curves_of, merged_sums
 
         real, options = self.job.step(ShardStep), self.config.probe
-        splits = {TRAIN_SPLIT: options.train_images, held_out(self.job): options.held_out_images}
-        units = [self.unit(split, limit) for split, limit in splits.items()]
+        fitted_on = self.unit(TRAIN_SPLIT, options.train_images)
+        measured_on = self.unit(held_out(self.job), options.held_out_images)
+        parts = slices(measured_on, IMAGES_A_UNIT)
         taxonomy = taxonomy_of(real.store.manifest)
-        task = Probe(
-            StoreSource(real.url, ("image", "label") if taxonomy else ("image",)),
-            self.config.backbone.reference,
-            {name: str(folder) for name, folder in self.bases.items()},
-            len(taxonomy) if taxonomy else 0,
-            {unit.shard: unit.keys for unit in units},
+        task: dict[str, Any] = {
+            "source": StoreSource(real.url, ("image", "label") if taxonomy else ("image",)),
+            "backbone": self.config.backbone.reference,
+            "bases": {name: str(folder) for name, folder in self.bases.items()},
+            "num_classes": len(taxonomy) if taxonomy else 0,
             **self.for_model,
-        )
-        [(_, curves)] = tools.executor.map(task, [WorkUnit(CURVES, ())])
+        }
+        bases = {name: LayoutBasis.load(folder) for name, folder in self.bases.items()}
+        ks = {name: measured_ks(basis.num_components) for name, basis in bases.items()}
+        [readers] = tools.count(FitReaders(**task, ks=ks), [fitted_on], len(fitted_on.keys), "image")
+        measuring = MeasureLayouts(**task, readers=readers)
+        sums = merged_sums(tools.count(measuring, parts, len(measured_on.keys), "image"))
+        curves = {name: curves_of(basis, readers[name], sums[name], ks[name]) for name, basis in bases.items()}
         path.mkdir(parents=True, exist_ok=True)
         stored = {name: found.to_json() for name, found in curves.items()}
         (path / CURVES).write_text(json.dumps(stored, indent=1) + "\n")
         (path / CHART).write_text(curve_chart(curves))
-        facts["images"] = {unit.shard: len(unit.keys) for unit in units}
+        facts["images"] = {unit.shard: len(unit.keys) for unit in (fitted_on, measured_on)}
         return described(curves)
 
     def curves(self) -> dict[str, Curves]:
@@ -128,11 +137,17 @@ class ProbeStep(ArtifactStep):
         """Check that there will be ks to recommend.
 
         Raises:
-            UserError: the dataset has no labels, no held-out split is named, or the conditioning has no components.
+            UserError: training or held-out images have no labels, no held-out split is named, or the conditioning has
+                no components.
         """
-        self._require_in_run()
-        if self.job.images.taxonomy is None:
+        images = self.job.images
+        # A set without labels has no split to name either.
+        if is_layout(self.config) and images.taxonomy is None:
             raise UserError(f"generate.ks=auto: the dataset has no labels to choose by: {_REMEDY}")
+        self._require_in_run()
+        for split in () if images.is_rendered else (TRAIN_SPLIT, held_out(self.job)):
+            if all(record.label is None for record in images.candidates[split]):
+                raise UserError(f"generate.ks=auto: no image of {split!r} has a label to choose by: {_REMEDY}")
 
     def recommended_ks(self) -> tuple[int, ...]:
         """The ks that `generate.ks=auto` means; the stage must be done.
@@ -175,6 +190,12 @@ def measured_ks(num_components: int) -> list[int]:
     return sorted({*(k for k in KS if k < num_components), num_components})
 
 
+def slices(unit: WorkUnit, size: int) -> list[WorkUnit]:
+    """Units of at most `size` keys each, with the keys of one in their order."""
+    starts = range(0, len(unit.keys), size)
+    return [WorkUnit(f"{unit.shard} from {start}", unit.keys[start : start + size]) for start in starts]
+
+
 def described(curves: Mapping[str, Curves]) -> str:
     """What the used basis keeps at the recommended ks, in a line."""
     from augment.layouts.curves import recommended_ks
@@ -185,81 +206,3 @@ def described(curves: Mapping[str, Curves]) -> str:
     points = {point.k: point for point in used.points}
     ks = recommended_ks(used.points)
     return "probe mIoU " + ", ".join(f"k={k} {100 * (points[k].miou or 0):.1f}" for k in ks)
-
-
-@dataclass
-class Probe:
-    """Encodes images of two splits in several bases, and measures each basis.
-
-    Attributes:
-        source: images, with labels if there are any.
-        backbone: to encode with.
-        bases: folders by name.
-        num_classes: classes of the labels; 0 without labels.
-        keys: of the two splits, the one to fit on first.
-    """
-
-    source: StoreSource
-    backbone: str
-    bases: Mapping[str, str]
-    num_classes: int
-    keys: Mapping[str, tuple[str, ...]]
-    device: str
-    resources: Resources
-    batch_size: int
-    name: str = "probe"
-
-    def setup(self) -> None:
-        """Nothing that outlives the one unit."""
-
-    def run(self, _unit: WorkUnit) -> dict[str, Curves]:
-        """The curves of each basis.
-
-        Raises:
-            UserError: an image of the store does not read, or the backbone is not the one of the bases.
-        """
-        import torch
-
-        from augment.backbones import load_backbone
-        from augment.layouts.basis import LayoutBasis
-        from augment.layouts.curves import Encoder, measure
-        from augment.stride import STRIDE
-
-        model, fitting = load_backbone(self.backbone, self.device), FittingBatches(self.name, self.batch_size)
-        bases = {name: LayoutBasis.load(Path(folder)) for name, folder in self.bases.items()}
-        for basis in bases.values():
-            require_revision(self.backbone, model.revision, basis.revision)
-
-        def encode(images: NDArray[np.uint8]) -> torch.Tensor:
-            return torch.stack(fitting.run(list(images), lambda part: list(model.features(np.stack(part), STRIDE))))
-
-        fitted_on, measured_on = self.keys
-        train = Encoder(encode, bases, changes=()).encoded(self.batches(fitted_on))
-        found = Encoder(encode, bases).encoded(self.batches(measured_on))
-        return {
-            name: measure(train[name], found[name], measured_ks(basis.num_components), self.num_classes)
-            for name, basis in bases.items()
-        }
-
-    def batches(self, split: str) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64], Sequence[int]]]:
-        """Images, classes of their cells and seeds of a split, in batches.
-
-        Raises:
-            UserError: an image of the store does not read.
-        """
-        samples = self.source.images(WorkUnit(split, self.keys[split]))
-        while batch := list(islice(samples, self.batch_size)):
-            images = np.stack([sample.image for sample in batch if sample.image is not None])
-            classes = np.stack([self.classes(sample) for sample in batch])
-            yield images, classes, [stable_seed("change", sample.key) for sample in batch]
-
-    def classes(self, sample: Sample) -> NDArray[np.int64]:
-        """Classes `int64 [h, w]` of the sample's cells, -1 for all of them without a label."""
-        from augment.layouts.probing import UNLABELLED, cell_classes
-        from augment.stride import STRIDE
-
-        assert sample.image is not None
-        if sample.label is None or not self.num_classes:
-            height, width = sample.image.shape[:2]
-            return np.full((height // STRIDE, width // STRIDE), UNLABELLED, np.int64)
-        return cell_classes(sample.label[None], self.num_classes)[0]

@@ -12,6 +12,7 @@ from pydantic import Field
 from augment.backbones.options import BackboneOptions
 from augment.errors import UserError
 from augment.files import write_whole
+from augment.layouts.options import INVARIANT_ONLY
 from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
 from augment.options import AbsolutePath, Name
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from augment.lumen.pretrain import ImageSource
 
 REQUEST = "request.json"
+# The basis of pretrainings that were started before there were several kinds.
+_FIRST_BASIS: JSON = {"basis_kind": "pca", "standardize": False}
 
 
 class SourceConfig(CropOptions):
@@ -121,12 +124,20 @@ def require_same_request(config: PretrainConfig) -> None:
     """
     path = config.workspace / REQUEST
     if path.exists():
-        changed = differences(json.loads(path.read_text()), request_of(config))
+        changed = differences(_with_basis(json.loads(path.read_text())), _with_basis(request_of(config)))
         if changed:
             raise UserError(
                 f"{config.workspace} was started with another configuration ({'; '.join(changed)}): "
                 "give another workspace, or remove this one"
             )
+
+
+def _with_basis(request: dict[str, JSON]) -> dict[str, JSON]:
+    """A request with what its basis depends on; the first ones do not name it, because there was one kind."""
+    basis = request.get("basis", _FIRST_BASIS)
+    assert isinstance(basis, dict)
+    unused = INVARIANT_ONLY if basis["basis_kind"] == "pca" else frozenset()
+    return {**request, "basis": {name: value for name, value in basis.items() if name not in unused}}
 
 
 def keep_request(config: PretrainConfig) -> None:

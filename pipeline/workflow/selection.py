@@ -31,9 +31,28 @@ class Selection:
 
 
 def steps_of(config: Config) -> list[Step]:
-    """All stages of a run, in order."""
+    """All stages of a run in order: that of the list, but each after those that it reads."""
     job = Job(config)
-    return [job.step(step) for step in STEPS if not step.left_out(config)]
+    return in_order([job.step(step) for step in STEPS if not step.left_out(config)])
+
+
+def in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps in their order, but each after those that it reads, directly or through others.
+
+    A stage may read a later one of the list where an option asks for it, so that it is not run before it otherwise.
+    """
+    by_name = {step.name: step for step in steps}
+    ordered: dict[StageName, Step] = {}
+
+    def place(step: Step) -> None:
+        for name, other in by_name.items():
+            if name in step.reads and name not in ordered:
+                place(other)
+        ordered.setdefault(step.name, step)
+
+    for step in steps:
+        place(step)
+    return list(ordered.values())
 
 
 def select(steps: Sequence[Step], selection: Selection) -> list[Step]:

@@ -102,6 +102,40 @@ def identity(name: str) -> JSON:
     }
 
 
+def pinned_identity(name: str, recorded: JSON) -> Mapping[str, JSON]:
+    """The same, with the revision of a hub id: that of the existing result, or else the one in the hub's cache.
+
+    Workers load that revision, so that a result is of one. Results of earlier versions know none, and stay as they are.
+
+    Args:
+        name: a hub id or folder.
+        recorded: what an existing result has recorded of its model; None without one.
+    """
+    facts = identity(name)
+    assert isinstance(facts, dict)
+    if "digest" in facts:
+        return facts
+    if isinstance(recorded, dict) and recorded.get("name") == name:
+        revision = recorded.get("revision")
+    else:
+        revision = _cached_revision(name)
+    return {**facts, "revision": revision} if revision else facts
+
+
+def _cached_revision(name: str) -> str | None:
+    """The commit of a hub id in the hub's cache; None where it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(name, "config.json")
+    return Path(path).parent.name if isinstance(path, str) else None
+
+
+def pinned_revision(model: Mapping[str, JSON]) -> str | None:
+    """The revision to load, of what `pinned_identity` gave."""
+    revision = model.get("revision")
+    return revision if isinstance(revision, str) else None
+
+
 def backbone_identity(reference: str) -> JSON:
     """The same of a backbone with the settings that differ from their defaults, or of each backbone of a fusion.
 

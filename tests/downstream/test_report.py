@@ -138,6 +138,42 @@ def test_a_page_of_another_conditioning_says_so_and_shows_no_basis(workspace: Pa
     assert sum(title == "soft edges" for title, _ in pictures(page)) == 4
 
 
+def test_the_page_names_the_ks_of_auto_and_shows_all_bases_at_these(workspace: Path) -> None:
+    def curves(scores: dict[int, float | None], explained: float) -> Curves:
+        points = [
+            KPoint(k, explained, miou, {"night": miou / 2} if miou else {}, {"gain": 0.5}, {"gain": 0.5}, 0.5)
+            for k, miou in scores.items()
+        ]
+        return Curves(tuple(points), {}, (0.5,))
+
+    def page(**bases: Curves) -> str:
+        (workspace / "curves").mkdir(exist_ok=True)
+        stored = {name: found.to_json() for name, found in bases.items()}
+        (workspace / "curves" / "curves.json").write_text(json.dumps(stored))
+        return text_of(build_report(workspace).read_text())
+
+    used = curves({1: 0.1, 2: 0.4, 3: 0.45, 4: 0.5}, 0.25)
+    text = page(layouts=used, pca=curves({1: 0.111, 2: 0.222, 3: 0.333, 4: 0.444}, 0.75))
+    assert "generate.ks=auto takes k = 2, 4 : the smallest" in text
+    table = text[text.index("the basis that layouts are written in") :]
+    assert all(f"k = {k} 25.0 %" in table for k in (1, 2, 3, 4))
+    others = table[table.index("the principal components of this dataset, to compare") :]
+    assert "k = 2 75.0 % 22.2 11.1 11.1 0.50" in others
+    assert "k = 4 75.0 %" in others and "k = 1 75.0 %" not in others
+    text = page(layouts=curves({1: None, 2: None}, 0.25), pca=curves({1: None, 2: None}, 0.75))
+    assert "ks=auto" not in text and "none, because no image has labels" in text and "k = 2 75.0 % 0.50" in text
+
+
+def test_a_run_without_a_held_out_split_has_a_page_that_says_what_was_not_measured(
+    real_store: str, tmp_path: Path
+) -> None:
+    (tmp_path / "real").symlink_to(real_store)
+    page = build_report(tmp_path, split=None).read_text()
+    assert "Nothing was measured, because the run has no held-out split" in text_of(page)
+    assert "Not made yet: layouts, synthetic." in page
+    assert len(pictures(page)) == 6 * 2
+
+
 def test_page_needs_nothing_from_outside_and_is_the_same_each_time(workspace: Path) -> None:
     path = build_report(workspace)
     page = path.read_text()

@@ -141,9 +141,13 @@ class DiffusionModel(ABC):
         Raises:
             NotFinite: latents or images hold NaN or infinite values.
         """
-        require_finite(latents, "the latents")
+        return to_pixels(self.decode_pixels(require_finite(latents, "the latents")))
+
+    def decode_pixels(self, latents: Tensor) -> Tensor:
+        """The same as pixels `float [B, 3, H, W]`, about -1..1; gradients flow."""
         unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
-        return to_pixels(self.vae.decode(unscaled.to(self.vae.dtype)).sample)
+        decoded: Tensor = self.vae.decode(unscaled.to(self.vae.dtype)).sample
+        return decoded
 
     def require_short(self, prompts: Sequence[str]) -> None:
         """Raise UserError if the text encoders take less than the whole of a prompt."""

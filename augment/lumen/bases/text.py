@@ -45,5 +45,8 @@ class Text:
         return Text(**joined)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Text:
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Text)}
-        return Text(**{name: None if value is None else change(value) for name, value in values.items()})
+        changed: dict[str, Any] = {}
+        for field in fields(Text):
+            value = getattr(self, field.name)
+            changed[field.name] = None if value is None else change(value)
+        return Text(**changed)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from augment.conditioning import LAYOUT
 from augment.layouts.views import choose_views
-from augment.lumen.training.adapter_training import write_samples
+from augment.lumen.training.adapter_training import shown_ks, write_samples
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.examples import Example
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
 from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -135,17 +136,22 @@ def train_diffusion(
         with_adapter = torch.from_numpy(generator.random(options.batch_size) >= SHARE_WITHOUT_ADAPTER)
         # After all other random choices, which are the same with and without views.
         chosen = choose_views(options.batch_size, options.views, options.view_share, generator)
+        latents = part.latents[picks].float().to(device)
         batch = Batch(
-            part.latents[picks].float().to(device),
+            latents,
             part.layouts_of(picks.tolist(), chosen).float().to(device),
             torch.tensor(ks, device=device),
             captions,
+            *random_noise(schedule, latents),
         )
-        return {"denoising": denoising_loss(base, adapter, schedule, batch, with_adapter.to(device))}
+        return {"denoising": predict(base, adapter, schedule, batch, with_adapter.to(device)).loss()}
+
+    ks = shown_ks(adapter.config.num_components, LAYOUT)
 
     def sample(step: int) -> None:
         for index, examples in enumerate(shown):
-            write_samples(base, adapter, examples, folder / "samples" / f"{step:06d}-{index}.png", options.precision)
+            path = folder / "samples" / f"{step:06d}-{index}.png"
+            write_samples(base, adapter, examples, ks, path, options.precision)
         adapter.train()
 
     trainer = Trainer(modules, options, folder, device, options.precision, seed, options.cooldown)

@@ -168,7 +168,7 @@ def _basis(
     for pixels, source in zip(crops, sources, strict=True):
         for batch in _batches(pixels[: len(source.images)]):
             seeds = generator.integers(2**63, size=(len(batch), options.basis.copies)).tolist()
-            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis))
+            parts.append(scene_moments(np.stack(batch), seeds, encode, options.basis, torch.get_num_threads()))
     moments = SceneMoments.merged(parts)
     basis = fit_basis(moments, options.model.num_components, backbone.name, backbone.revision, options.basis)
     basis.save(folder)
@@ -212,7 +212,8 @@ def _encode(
             parts["layouts"].append(torch.from_numpy(layouts_of(stacked)))
             if options.diffusion.views:
                 seeds = _view_seeds(options, range(done, done + len(batch)))
-                parts["views"].append(torch.from_numpy(view_layouts(stacked, seeds, layouts_of)))
+                views = view_layouts(stacked, seeds, layouts_of, torch.get_num_threads())
+                parts["views"].append(torch.from_numpy(views))
             done += len(batch)
             on_step(TrainingStep(done, len(pixels), {}, done / (time.monotonic() - started)))
         with written_whole(cache) as scratch:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.batches import Batches
-from augment.lumen.training.objective import denoising_loss, training_schedule
-from augment.lumen.training.trainer import Trainer
+from augment.lumen.training.group import Group
+from augment.lumen.training.objective import predict, random_noise, training_schedule
+from augment.lumen.training.trainer import Part, Trainer
+from augment.lumen.training.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import LayoutControlNet
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
-    from augment.lumen.training.examples import EncodedExamples, Example
+    from augment.lumen.training.checkpoint import Checkpoint
+    from augment.lumen.training.consistency import LayoutConsistency
+    from augment.lumen.training.examples import EncodedExamples, Example, Examples
+    from augment.lumen.training.objective import Batch
     from augment.progress import OnStep
 
 
@@ -40,6 +46,11 @@ def train_adapter(
     precision: str = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
+    consistency: LayoutConsistency | None = None,
+    held_out: Examples = (),
+    *,
+    group: Group = Group(),  # noqa: B008 - it is frozen
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train the adapter in place on a frozen base; an interrupted run resumes from `folder`.
 
@@ -57,48 +68,96 @@ def train_adapter(
         precision: `bf16` or `fp32`, of training and sample grids.
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
+        consistency: what `options.objective.consistency` weighs.
+        held_out: examples for a validation loss, which is measured whenever a grid is written.
+        group: the processes that train together, at most one for each sample of a batch. The adapter of rank 0 gets the
+            averaged weights.
+        checkpoint: where the checkpoint is kept; None is in `folder`.
 
     Raises:
-        UserError: views are to be trained on, and the examples have none.
+        PeerLost: another process of the group has ended.
+        UserError: there are more processes than samples in a batch; or views are to be trained on, and the examples
+            have none.
     """
+    if group.size > options.batch_size:
+        raise UserError(f"batch_size={options.batch_size}: {group.size} workers need at least a sample each")
     adapter.to(base.device).train().requires_grad_(True)
+    if options.gradient_checkpointing:
+        networks: tuple[Any, ...] = (adapter.controlnet, base.network)
+        for network in networks:
+            network.enable_gradient_checkpointing()
     schedule = training_schedule(base)
-    share = options.view_share
+    share, objective = options.view_share, options.objective
     if share and not examples.views:
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
-    batches = Batches(examples, options, seed, ordered=conditioning == LAYOUT)
+    rows = group.rows(options.batch_size)
+    batches = Batches(examples, options, seed, ordered=conditioning == LAYOUT, rows=rows)
 
-    def losses(step: int, _generator: np.random.Generator) -> dict[str, Tensor]:
-        return {"denoising": denoising_loss(base, adapter, schedule, batches.take(step).to(base.device))}
+    def parts(step: int, _generator: np.random.Generator) -> list[Part]:
+        """The parts of this process."""
+        count, samples = options.batch_size, batches.take(step).to(base.device)
+        noise, levels = random_noise(schedule, samples.latents.new_empty(count, *samples.latents.shape[1:]))
+        batch = samples.with_noise(noise[rows.start : rows.stop], levels[rows.start : rows.stop])
+        size = options.micro_batch or len(rows)
+        smaller = [batch.of(slice(start, start + size)) for start in range(0, len(rows), size)]
+        return [Part(len(part.captions) / count, partial(losses, part)) for part in smaller]
 
-    def sample(step: int) -> None:
-        write_samples(base, adapter, shown, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        prediction = predict(base, adapter, schedule, batch)
+        terms = {"denoising": prediction.loss(objective.min_snr_gamma)}
+        if consistency is not None:
+            terms["consistency"] = objective.consistency * consistency(base, batch, prediction)
+        return terms
+
+    ks = shown_ks(adapter.config.num_components, conditioning)
+
+    def sample(step: int) -> dict[str, float] | None:
+        write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
+        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
+        return found
 
-    trainer = Trainer({"adapter": adapter}, options, folder, base.device, precision, seed)
+    trainer = Trainer(
+        {"adapter": adapter},
+        options,
+        folder,
+        base.device,
+        precision,
+        seed,
+        group=group,
+        checkpoint=checkpoint,
+        optimizer=options.optimizer,
+        average_every=options.ema_every,
+    )
     with batches:
-        trainer.run(losses, on_step, sample)
+        trainer.run(parts, on_step, sample)
     adapter.eval().requires_grad_(False)
+
+
+def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, ...]:
+    """The numbers of components that grids and validation show: 0 and all, and of neural layouts 1 and 5."""
+    between = {1, min(5, num_components)} if conditioning == LAYOUT else set()
+    return tuple(sorted({0, num_components} | between))
 
 
 def write_samples(
     base: DiffusionModel,
     adapter: LayoutControlNet,
     examples: Sequence[Example],
+    ks: Sequence[int],
     path: Path,
     precision: str,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at the ks of `train_adapter`."""
+    """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
     sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
-    components: int = adapter.config.num_components
-    between = {1, min(5, components)} if conditioning == LAYOUT else set()
-    for k in sorted({0, components} | between):
+    for k in ks:
         requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
         rows.append(np.stack(sampler.generate(requests)))
     save_grid(rows, path)

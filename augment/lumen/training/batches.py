@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from augment.lumen.bases.text import Text
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.examples import EncodedExamples
 
@@ -62,15 +64,36 @@ def choose(examples: EncodedExamples, options: AdaptOptions, seed: int, step: in
     """
     generator = step_generator(seed, step)[0]
     picks = generator.integers(len(examples), size=options.batch_size).tolist()
-    ks = [sample_k(generator, examples.shape[0], ordered=ordered) for _ in picks]
-    used = components_used(generator, ks, examples.shape, options.k_regions, ordered=ordered)
+    objective = options.objective
+    ks = [sample_k(generator, examples.shape[0], objective, ordered=ordered) for _ in picks]
+    used = components_used(generator, ks, examples.shape, options.k_regions, objective, ordered=ordered)
     most = used.reshape(len(used), -1).max(axis=1).tolist()
-    captioned = [bool(kept) for kept in drop_captions(["kept"] * len(picks), most, generator)]
+    captioned = [bool(kept) for kept in drop_captions(["kept"] * len(picks), most, generator, objective)]
     # After all other random choices, which are the same with and without views and versions.
     views = choose_views(len(picks), examples.views, options.view_share, generator)
     several = examples.versions > 1
     versions = generator.integers(examples.versions, size=len(picks)).tolist() if several else [0] * len(picks)
     return Choices(picks, used, captioned, views, versions)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a batch; see `Batch`."""
+
+    latents: Tensor
+    layout: Tensor
+    k: Tensor
+    captions: list[str]
+    text: Text
+
+    def to(self, device: torch.device) -> Samples:
+        """The same on a device."""
+        latents, layout, k = (part.to(device) for part in (self.latents, self.layout, self.k))
+        return Samples(latents, layout, k, self.captions, self.text.to(device))
+
+    def with_noise(self, noise: Tensor, levels: Tensor) -> Batch:
+        """The batch of these samples with noise at some levels."""
+        return Batch(self.latents, self.layout, self.k, self.captions, noise, levels, self.text)
 
 
 class Batches(AbstractContextManager["Batches"]):
@@ -81,7 +104,7 @@ class Batches(AbstractContextManager["Batches"]):
         options: see `choose`.
         seed: of the training.
         ordered: see `choose`.
-        positions: the samples of each batch to read, such as those of one worker; all where it is None.
+        rows: the samples of each batch to read, such as those of one process; all where it is None.
     """
 
     def __init__(
@@ -91,14 +114,14 @@ class Batches(AbstractContextManager["Batches"]):
         seed: int,
         *,
         ordered: bool = True,
-        positions: Sequence[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         self._examples, self._options, self._seed, self._ordered = examples, options, seed, ordered
-        self._positions = range(options.batch_size) if positions is None else positions
+        self._rows = list(range(options.batch_size) if rows is None else rows)
         self._ahead: dict[int, tuple[Choices, list[Future[Encoded]]]] = {}
         self._pool = ThreadPoolExecutor(THREADS, "read-batch")
 
-    def take(self, step: int) -> Batch:
+    def take(self, step: int) -> Samples:
         """The batch of a step, in main memory, and begin to read those that follow it.
 
         Raises:
@@ -109,13 +132,13 @@ class Batches(AbstractContextManager["Batches"]):
                 self._ahead[following] = self._begin(following)
         choices, reads = self._ahead.pop(step)
         samples = [read.result() for read in reads]
-        rows = list(self._positions)
+        rows = self._rows
         texts = [
             sample.text if choices.captioned[row] else self._examples.empty
             for row, sample in zip(rows, samples, strict=True)
         ]
         captions = [sample.caption if choices.captioned[row] else "" for row, sample in zip(rows, samples, strict=True)]
-        return Batch(
+        return Samples(
             torch.from_numpy(np.stack([sample.latents for sample in samples])).float(),
             torch.from_numpy(np.stack([sample.layout for sample in samples])).float(),
             torch.from_numpy(choices.used[rows]),
@@ -127,7 +150,7 @@ class Batches(AbstractContextManager["Batches"]):
         choices = choose(self._examples, self._options, self._seed, step, ordered=self._ordered)
         reads = [
             self._pool.submit(self._examples.get, choices.picks[row], choices.versions[row], choices.views[row])
-            for row in self._positions
+            for row in self._rows
         ]
         return choices, reads
 

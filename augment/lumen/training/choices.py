@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.lumen.training.trainer import log_uniform_int
 
 if TYPE_CHECKING:
@@ -13,27 +14,36 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TEXT_DROPOUT, TEXT_DROPOUT_WITHOUT_LAYOUT = 0.05, 0.7
-SHARE_WITHOUT_LAYOUT = 0.1
-SHARE_WITH_ALL_COMPONENTS = 0.3
 MOST_REGIONS = 4
 
 
-def sample_k(generator: np.random.Generator, num_components: int, *, ordered: bool = True) -> int:
+def sample_k(
+    generator: np.random.Generator,
+    num_components: int,
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
+    *,
+    ordered: bool = True,
+) -> int:
     """Sample a number of components to train on: sometimes 0, often all, else log-uniform in 1..`num_components`.
 
     Of components that have no order, 0 or all.
     """
     choice = generator.random()
-    if choice < SHARE_WITHOUT_LAYOUT:
+    if choice < options.layout_dropout:
         return 0
-    if not ordered or choice < SHARE_WITHOUT_LAYOUT + SHARE_WITH_ALL_COMPONENTS:
+    if not ordered or choice < options.layout_dropout + options.all_components:
         return num_components
     return log_uniform_int(generator, 1, num_components)
 
 
 def components_used(
-    generator: np.random.Generator, ks: Sequence[int], shape: tuple[int, ...], share: float, *, ordered: bool = True
+    generator: np.random.Generator,
+    ks: Sequence[int],
+    shape: tuple[int, ...],
+    share: float,
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
+    *,
+    ordered: bool = True,
 ) -> NDArray[np.int64]:
     """The ks `int64 [B]`; or `int64 [B, h, w]`, if a share of the samples has rectangles with a k of their own.
 
@@ -44,6 +54,7 @@ def components_used(
         ks: of the samples.
         shape: of their layouts, (K, h, w).
         share: 0..1.
+        options: shares of the ks.
         ordered: see `sample_k`.
     """
     if not share:
@@ -55,13 +66,22 @@ def components_used(
         count = int(generator.integers(1, MOST_REGIONS + 1)) if generator.random() < share else 0
         for _ in range(count):
             (top, bottom), (left, right) = (np.sort(generator.integers(0, side + 1, size=2)) for side in grid)
-            cells[top:bottom, left:right] = sample_k(generator, components, ordered=ordered)
+            cells[top:bottom, left:right] = sample_k(generator, components, options, ordered=ordered)
     return used
 
 
-def drop_captions(captions: Sequence[str], ks: Sequence[int], generator: np.random.Generator) -> list[str]:
-    """Empty some captions, most of those without a layout: guidance compares with a sample that has neither."""
+def drop_captions(
+    captions: Sequence[str],
+    ks: Sequence[int],
+    generator: np.random.Generator,
+    options: ObjectiveOptions = DEFAULT_OBJECTIVE,
+) -> list[str]:
+    """Empty some captions, most of those without a layout: guidance compares with a sample that has neither.
+
+    All four cases occur, with and without a layout and a caption, so guidance by the one is separable from guidance by
+    the other.
+    """
     return [
-        "" if generator.random() < (TEXT_DROPOUT if k else TEXT_DROPOUT_WITHOUT_LAYOUT) else caption
+        "" if generator.random() < (options.text_dropout if k else options.text_dropout_without_layout) else caption
         for caption, k in zip(captions, ks, strict=True)
     ]

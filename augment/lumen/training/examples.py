@@ -55,6 +55,14 @@ class Encoded:
     caption: str
 
 
+class Examples(Protocol):
+    """Random access to examples, all of one size."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
 class EncodedExamples(Protocol):
     """Random access to encoded training samples, all of one size; several threads read at once."""
 

@@ -15,6 +15,20 @@ IMAGE = {"image_size": PATCH * GRID, "patch_size": PATCH}
 VISION = {**SIZES, **IMAGE, "intermediate_size": 48}
 TEXT = {**SIZES, "intermediate_size": 48, "vocab_size": 40, "max_position_embeddings": 8}
 SAM = {**SIZES, **IMAGE, "mlp_dim": 48, "output_channels": 24, "window_size": 2, "global_attn_indexes": [1]}
+HIERA = {
+    **{"model_type": "sam2_hiera_det_model", "hidden_size": 8, "embed_dim_per_stage": [8, 16, 32, 64]},
+    **{"num_attention_heads_per_stage": [1, 2, 4, 8], "blocks_per_stage": [1, 2, 3, 1], "global_attention_blocks": [4]},
+    **{"window_size_per_stage": [8, 4, 6, 3], "window_positional_embedding_background_size": [3, 3]},
+}
+SAM2_VISION = {"backbone_config": HIERA, "backbone_channel_list": [64, 32, 16, 8], "fpn_hidden_size": 24}
+SAM2 = {
+    "vision_config": {"model_type": "sam2_vision_model", **SAM2_VISION},
+    "prompt_encoder_config": {"hidden_size": 24},
+    "mask_decoder_config": {
+        **{"hidden_size": 24, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        **{"iou_head_hidden_dim": 16},
+    },
+}
 
 MODELS: dict[str, Callable[[], Any]] = {
     "dinov2": lambda: hf.Dinov2Model(hf.Dinov2Config(**SIZES, **IMAGE)),
@@ -49,6 +63,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     ),
     "sam": lambda: hf.SamModel(hf.SamConfig(vision_config=SAM)),
     "sam-vision": lambda: hf.SamVisionModel(hf.SamVisionConfig(**SAM)),
+    "sam2": lambda: hf.Sam2Model(hf.Sam2Config(**SAM2)),
+    "sam2-video": lambda: hf.Sam2VideoModel(hf.Sam2VideoConfig(**SAM2, image_size=64)),
+    "sam2-vision": lambda: hf.Sam2VisionModel(hf.Sam2VisionConfig(**SAM2_VISION)),
 }
 
 

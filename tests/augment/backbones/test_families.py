@@ -236,6 +236,34 @@ def test_sam_at_another_size_is_a_model_of_that_size_with_interpolated_positions
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["sam2", "sam2-video", "sam2-vision"])
+def test_sam2_is_the_librarys_own_call_on_the_image_padded_to_its_windows(
+    name: str, layer: int, tmp_path: Path
+) -> None:
+    model = save_random_model(name, tmp_path)
+    encoder = getattr(model, "vision_encoder", model)
+    backbone = load_backbone(f"{tmp_path}?layer={layer}")
+    cell = [4, 8, 16, 16][layer]
+    assert backbone.channels == [8, 16, 32, 24][layer]
+    for height, width in ((64, 96), (48, 80)):
+        images = np.random.default_rng(0).integers(256, size=(2, height, width, 3), dtype=np.uint8)
+        padded = torch.zeros(2, 3, 64, 96)
+        padded[:, :, :height, :width] = pixels_of(images, IMAGENET)
+        with torch.inference_mode():
+            last = encoder(padded).fpn_hidden_states[-1]
+            stages = [stage.permute(0, 3, 1, 2) for stage in encoder.backbone(padded).intermediate_hidden_states]
+        expected = [*stages[:3], last][layer][:, :, : height // cell, : width // cell]
+        torch.testing.assert_close(backbone.features(images, stride=cell), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_sam2_is_the_same_alone_and_in_the_whole_model(tmp_path: Path) -> None:
+    model = save_random_model("sam2-video", tmp_path / "whole")
+    model.vision_encoder.save_pretrained(tmp_path / "alone")
+    one, other = (load_backbone(str(tmp_path / name)) for name in ("whole", "alone"))
+    assert one.revision == other.revision
+
+
 def test_images_are_normalised_as_the_image_processor_says(tmp_path: Path) -> None:
     model = save_random_model("dinov3", tmp_path)
     usual = load_backbone(str(tmp_path))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,10 +13,14 @@ import torch
 
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.curve_chart import curve_chart
-from augment.layouts.curves import Curves, Encoder, KPoint, measure, recommended_ks
+from augment.layouts.curves import Curves, KPoint, recommended_ks
+from augment.layouts.encoding import Encoder
+from augment.layouts.measuring import curves_of, merged_sums, sums_of
+from augment.layouts.readers import fit_readers
 
 CLASSES = 2
-Batches = Iterator[tuple[np.ndarray, np.ndarray, list[int]]]
+Batch = tuple[np.ndarray, np.ndarray, list[int]]
+Batches = Iterator[Batch]
 
 
 def encode(images: np.ndarray) -> torch.Tensor:
@@ -44,12 +49,24 @@ def basis(first: int) -> LayoutBasis:
     return LayoutBasis(np.array([0.5, 0.5, 0]), np.eye(3)[order], np.ones(3), "net", "r1", 100)
 
 
+def measured(
+    bases: dict[str, LayoutBasis],
+    train: list[Batch],
+    held_out: Iterable[Batch],
+    ks: tuple[int, ...] = (1,),
+    changes: tuple[str, ...] = (),
+) -> dict[str, Curves]:
+    encoder = Encoder(encode, bases)
+    labelled = sum(int((classes >= 0).sum()) for _, classes, _ in train)
+    readers = fit_readers(encoder, train, labelled, dict.fromkeys(bases, ks), CLASSES)
+    sums = sums_of(encoder, readers, held_out, changes)
+    return {name: curves_of(basis, readers[name], sums[name], ks) for name, basis in bases.items()}
+
+
 @pytest.fixture(scope="module")
 def curves() -> dict[str, Curves]:
     bases = {"scene": basis(0), "appearance": basis(1), "position": basis(2)}
-    train = Encoder(encode, bases, changes=()).encoded(batches(0))
-    held_out = Encoder(encode, bases, changes=("gain 0.4", "blur")).encoded(batches(1))
-    return {name: measure(train[name], held_out[name], [1, 3], CLASSES) for name in bases}
+    return measured(bases, list(batches(0)), batches(1), (1, 3), ("gain 0.4", "blur"))
 
 
 def test_classes_are_read_off_the_basis_that_has_them(curves: dict[str, Curves]) -> None:
@@ -81,11 +98,45 @@ def test_explained_variance_grows_to_one(curves: dict[str, Curves]) -> None:
 
 def test_without_labels_all_but_the_classes_is_measured() -> None:
     bases = {"scene": basis(0)}
-    unlabelled = ((images, np.full_like(classes, -1), seeds) for images, classes, seeds in batches(0))
-    [found] = Encoder(encode, bases, changes=("blur",)).encoded(unlabelled).values()
-    point = measure(found, found, [1], CLASSES).at(1)
-    assert point.miou is None and not point.changed_miou
-    assert point.explained > 0
+    unlabelled = [(images, np.full_like(classes, -1), seeds) for images, classes, seeds in batches(0)]
+    for train, held_out in ((unlabelled, batches(1)), (list(batches(0)), unlabelled)):
+        point = measured(bases, train, held_out, changes=("blur",))["scene"].at(1)
+        assert point.miou is None and not point.changed_miou
+        assert point.explained > 0
+
+
+def test_sums_add_up_over_any_division() -> None:
+    bases, parts = {"scene": basis(0)}, list(batches(1))
+    encoder = Encoder(encode, bases)
+    readers = fit_readers(encoder, batches(0), 10**6, {"scene": (1, 3)}, CLASSES)
+    whole, *others = (
+        curves_of(bases["scene"], readers["scene"], sums["scene"], (1, 3))
+        for sums in (
+            sums_of(encoder, readers, parts, ("gain 0.4",)),
+            merged_sums(sums_of(encoder, readers, [part], ("gain 0.4",)) for part in parts),
+            sums_of(
+                encoder,
+                readers,
+                [
+                    (
+                        np.concatenate([i for i, _, _ in parts]),
+                        np.concatenate([c for _, c, _ in parts]),
+                        [s for _, _, seeds in parts for s in seeds],
+                    )
+                ],
+                ("gain 0.4",),
+            ),
+        )
+    )
+    for other in others:
+        np.testing.assert_allclose(figures(other.to_json()), figures(whole.to_json()), rtol=1e-9, atol=1e-12)
+
+
+def figures(stored: Any) -> list[float]:
+    """All numbers in curves as they are stored."""
+    if isinstance(stored, dict):
+        stored = list(stored.values())
+    return [number for each in stored for number in figures(each)] if isinstance(stored, list | tuple) else [stored]
 
 
 def test_a_probe_is_fitted_on_cells_of_every_column_and_on_labelled_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +148,10 @@ def test_a_probe_is_fitted_on_cells_of_every_column_and_on_labelled_ones_alone(m
             classes[:, :, 0] = of_first
             yield images, classes, seeds
 
-    [unlabelled] = Encoder(encode, bases, changes=()).encoded(labelled(-1)).values()
-    [other] = Encoder(encode, bases, changes=()).encoded(labelled(1)).values()
-    [held_out] = Encoder(encode, bases, changes=()).encoded(batches(1)).values()
-    monkeypatch.setattr("augment.layouts.curves.MOST_CELLS", 4 * 24)
-    for train in (unlabelled, other):
-        assert measure(train, held_out, [1], CLASSES).at(1).miou == pytest.approx(1, abs=0.05)
+    monkeypatch.setattr("augment.layouts.readers.MOST_CELLS", 4 * 24)
+    for of_first in (-1, 1):
+        found = measured(bases, list(labelled(of_first)), batches(1))
+        assert found["scene"].at(1).miou == pytest.approx(1, abs=0.05)
 
 
 def test_a_basis_of_standardised_images_gets_such() -> None:
@@ -113,10 +162,10 @@ def test_a_basis_of_standardised_images_gets_such() -> None:
         return encode(images)
 
     both = {"raw": basis(0), "standardised": LayoutBasis(**{**basis(0).__dict__, "standardized": True})}
-    Encoder(noting, both, changes=()).encoded([next(batches(0))])
-    # The images and the randomly changed ones, each prepared in two ways and not once for each basis.
-    assert len(seen) == 4
-    assert seen[1] == pytest.approx(57, abs=5) and seen[3] == pytest.approx(57, abs=5)
+    Encoder(noting, both | {"again": basis(1)}).layouts(next(batches(0))[0])
+    # The images are prepared in two ways, and not once for each basis.
+    assert len(seen) == 2
+    assert seen[1] == pytest.approx(57, abs=5)
 
 
 def test_curves_survive_their_file(curves: dict[str, Curves]) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from augment.errors import NotFinite
 from augment.layouts import rows
 from augment.layouts.moments import FeatureMoments, SceneMoments
+from augment.layouts.rows import Rows
 
 
 def vectors(seed: int, count: int, channels: int = 6) -> np.ndarray:
@@ -112,6 +113,26 @@ def test_tensors_on_the_host_give_the_bits_of_arrays() -> None:
     )
     np.testing.assert_array_equal(found.images.m2, expected.images.m2)
     np.testing.assert_array_equal(found.within, expected.within)
+
+
+def test_few_images_at_once_are_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map has 12 cells, so that 30 are two of them; one is the least."""
+    images, changed = views(4, 5, 2)
+    expected = SceneMoments.of(images, changed)
+    sizes: list[int] = []
+
+    def noting(maps: np.ndarray) -> Rows:
+        sizes.append(len(maps))
+        return rows.rows_of_maps(maps)
+
+    monkeypatch.setattr("augment.layouts.moments.rows_of_maps", noting)
+    for cells, most in ((30, 2), (1, 1), (12 * 5, 5)):
+        sizes.clear()
+        monkeypatch.setattr("augment.layouts.moments.PLACES", cells)
+        found = SceneMoments.of(images, changed)
+        assert max(sizes) == most and sum(sizes) == 3 * 5
+        for one, other in ((found.scene.m2, expected.scene.m2), (found.within, expected.within)):
+            np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
 @pytest.mark.parametrize("tensors", [False, True])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.layouts.standardization import MEAN, STD, standardized
+from augment.layouts.standardization import MEAN, STD, standardized, standardized_pixels
 
 GAINS = st.tuples(*[st.floats(0.7, 1.4)] * 3)
 
@@ -51,3 +52,15 @@ def test_an_image_is_standardised_without_the_rest_of_its_batch() -> None:
     images = images.astype(np.uint8)
     alone = np.concatenate([standardized(image[None]) for image in images])
     np.testing.assert_array_equal(standardized(images), alone)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 255))
+@settings(deadline=None, max_examples=30)
+def test_pixels_become_what_images_become_but_for_rounding(seed: int, levels: int) -> None:
+    images = np.random.default_rng(seed).integers(0, levels, (2, 16, 24, 3)).astype(np.uint8)
+    pixels = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).requires_grad_(True)
+    found = standardized_pixels(pixels)
+    expected = torch.from_numpy(standardized(images)).permute(0, 3, 1, 2)
+    assert float((found * 255 - expected).abs().max()) <= 0.51
+    found.sum().backward()
+    assert pixels.grad is not None and bool(torch.isfinite(pixels.grad).all())

@@ -38,7 +38,12 @@ SMALL = ("geometry={height: 32, width: 64}", "cluster.executor=serial")
         ),
         (
             ("conditioning=label", *NEW, "layout.views=1"),
-            "layout.views: 1 photometric copies of an image have the same",
+            "layout.views: photometric copies of an image have the same",
+        ),
+        (
+            ("conditioning=label", *NEW, "adapt.view_share=0.5"),
+            "adapt.view_share: photometric copies of an image have the same labels, which is all that "
+            "conditioning=label reads; give adapt.view_share=0",
         ),
         (
             ("conditioning=canny", *NEW, "generate.ks=auto"),

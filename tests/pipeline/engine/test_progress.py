@@ -100,6 +100,7 @@ def test_line_of_a_step_ends_with_the_time_left() -> None:
     assert describe_step(step(1)) == "step 1/4, loss 0.25, 2 steps/s, 0:00:02 left"
     assert describe_step(step(4)) == "step 4/4, loss 0.25, 2 steps/s"
     assert describe_step(TrainingStep(0, 4, {}, 0.0)) == "step 0/4"
+    assert describe_step(TrainingStep(1, 4, {}, 2.0, noun="image")) == "image 1/4, 2 images/s, 0:00:02 left"
 
 
 def test_lines_that_are_printed_meanwhile_stay_in_the_file_that_output_goes_to(

@@ -14,8 +14,10 @@ from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.engine import Failed
 from pipeline.inspection import contact_sheet, dataset_subject, inspect, layout_sheet, lines_of, store_subject
+from pipeline.inspection.drawing import MARK
+from pipeline.inspection.sheet import caption_facts
 from pipeline.inspection.statistics import MOST_VALUES, Statistics
-from pipeline.store import Manifest, Sample, Store
+from pipeline.store import JSON, Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
 from tests.pipeline.datasets.trees import random_image, save, write_camvid_image, write_cityscapes_image
 from tests.pipeline.datasets.trees_sets import write_ade20k_image
@@ -280,6 +282,25 @@ def test_a_workspace_has_a_sheet_for_each_store(generated: Path, tmp_path: Path,
     for (name, sheet), file in zip(sheets.items(), files, strict=True):
         own = sheet(store_subject(str(generated / name)))
         np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(own))
+
+
+def test_captions_of_synthetic_samples_say_k_where_there_is_one_and_edits(tmp_path: Path) -> None:
+    def facts(**metadata: JSON) -> str:
+        return caption_facts("train", Sample("train_a", metadata=metadata)).strip()
+
+    assert facts(k=5) == "k=5" and facts() == ""
+    assert facts(k=64, conditioning="canny") == ""
+    assert facts(k=0, conditioning="soft_edge") == "without soft edges"
+    assert caption_facts("val", Sample("a", metadata={"k": 0})) == "  val  k=0"
+
+    def marked(edited: bool) -> bool:
+        image = np.zeros((16, 16, 3), np.uint8)
+        store = Store.create(str(tmp_path / f"{edited}"), Manifest("synthetic", None, {}))
+        metadata = {"k": 5, "split": "train", "edited": edited}
+        store.write_shard("train-000000", [Sample("train_a", image, metadata=metadata)])
+        return bool((np.asarray(contact_sheet(store_subject(store.url))) == MARK).all(axis=2).any())
+
+    assert marked(True) and not marked(False)
 
 
 def test_unknown_ids_in_a_label_are_a_failure_by_kind(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from augment.conditioning.pictures import conditioning_picture
-from augment.layouts.pictures import component_picture, layout_picture
+from augment.layouts.pictures import component_picture, layout_picture, picture_grid
 from pipeline.cli import guarded
 from pipeline.inspection import inspect, layout_sheet, lines_of, store_subject
+from pipeline.inspection.drawing import numbered
 from pipeline.store import Manifest, Sample, Store
 from pipeline.store.layout_format import LayoutFormat
 from pipeline.store.manifest import LAYOUTS
@@ -49,6 +50,32 @@ def test_sheet_shows_image_layout_views_and_components(tmp_path: Path, layout_fo
     assert 0 < share(sheet, of_view) < share(sheet, of_layout)
     for color in of_components:
         assert share(sheet, color) > 0.005
+
+
+def test_components_are_in_one_column_whether_a_row_has_views_or_not(tmp_path: Path) -> None:
+    url = written(tmp_path, 2)
+    store = Store.open(url)
+    layout = np.zeros((5, 4, 8), np.float16) + np.array(LEVELS, np.float16)[:, None, None]
+    store.write_shard("val-000000", [Sample("val_a", layout=layout, metadata={"split": "val"})])
+    sheet = np.asarray(layout_sheet(store_subject(url)))
+    first = component_picture(layout[0], 1, 1)[0, 0]
+    places = (sheet == first).all(axis=2)
+    # Four rows have the first component, all of them at the same place from the left.
+    rows = np.flatnonzero(np.diff(np.concatenate([[0], places.any(axis=1).astype(int), [0]])) == 1)
+    assert len(rows) == 4
+    starts = {int(np.flatnonzero(places[row]).max()) for row in rows}
+    assert len(starts) == 1
+
+
+def test_components_are_numbered_and_arranged_row_by_row() -> None:
+    pictures = [np.full((40, 60, 3), level, np.uint8) for level in (10, 20, 30, 40, 50)]
+    grid = picture_grid(pictures, 2, gap=4)
+    assert grid.shape == (128, 124, 3)
+    assert [grid[20, 30, 0], grid[20, 90, 0], grid[60, 30, 0], grid[100, 30, 0]] == [10, 20, 30, 50]
+    one, two = (numbered(pictures[0], number) for number in (1, 2))
+    assert (one != two).any() and (one[20:, 30:] == 10).all()
+    tiny = np.zeros((4, 4, 3), np.uint8)
+    assert numbered(tiny, 1) is tiny
 
 
 def test_sheet_of_a_store_alone_has_no_images_and_without_views_is_narrower(tmp_path: Path) -> None:

@@ -8,18 +8,21 @@ from typing import cast
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from augment.captioning import Captioner
 from augment.errors import UserError
 from pipeline.config import Config
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
-from pipeline.stages.caption import Caption
+from pipeline.stages.caption import Caption, CaptionStep
+from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource
 from pipeline.store import Manifest, Sample, SampleReader, Store
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 from tests.pipeline.small_models import save_small_captioner
+from tests.pipeline.workspace.test_model_files import keep_in_cache
 
 Configure = Callable[..., Config]
 METADATA = {"split": "train", "dataset": "d"}
@@ -64,6 +67,16 @@ def test_recipe_without_a_model_has_no_such_stage(tmp_path: Path, configure: Con
     for selection in (Selection(only="caption"), Selection(until="caption")):
         with pytest.raises(UserError, match=r"caption is not a stage of this run: captions\.model is null"):
             run(configure(tmp_path), selection, print)
+
+
+def test_workers_load_the_revision_of_a_hub_model_that_the_cache_has(
+    tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    keep_in_cache(tmp_path / "cache", "owner/blip")
+    for name, expected in (("owner/blip", "0" * 40), ("owner/other", None)):
+        stage, _ = Job(configure(tmp_path / "space", f"captions.model={name}")).step(CaptionStep).work()
+        assert isinstance(stage, Caption) and stage.revision == expected
 
 
 def test_image_of_which_the_model_says_nothing_is_quarantined() -> None:

@@ -16,8 +16,10 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.layouts.moments import SceneMoments
 from augment.layouts.options import BasisOptions
+from augment.progress import TrainingStep, ignore_step
 from pipeline.engine import FittingBatches, Resources, WorkUnit
 from pipeline.engine.executor import SerialExecutor
+from pipeline.engine.stage import OnUnitStep
 from pipeline.stages.fit import OWN, FitMoments, FitStep, fitting_units, training_units
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource
@@ -52,11 +54,11 @@ def test_only_training_shards_are_planned() -> None:
 
 def test_moments_do_not_depend_on_shards_and_batches(task: FitMoments, generated: Path) -> None:
     keys = training_keys(generated)
-    whole = task.run(WorkUnit("train-000000", tuple(keys))).moments
+    whole = task.train(WorkUnit("train-000000", tuple(keys)), ignore_step).moments
     for size, batch in ((1, 1), (2, 2), (4, 3)):
         cut = replace(task, batch_size=batch)
         parts = [
-            cut.run(WorkUnit(f"train-{start:06d}", tuple(keys[start : start + size]))).moments
+            cut.train(WorkUnit(f"train-{start:06d}", tuple(keys[start : start + size])), ignore_step).moments
             for start in range(0, len(keys), size)
         ]
         merged = SceneMoments.merged(parts)
@@ -65,6 +67,12 @@ def test_moments_do_not_depend_on_shards_and_batches(task: FitMoments, generated
         np.testing.assert_allclose(merged.images.mean, whole.images.mean, atol=1e-4)
         for one, other in ((merged.images.m2, whole.images.m2), (merged.within, whole.within)):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
+
+
+def test_each_batch_of_images_is_reported(task: FitMoments, generated: Path) -> None:
+    steps: list[TrainingStep] = []
+    task.train(WorkUnit("train-000000", tuple(training_keys(generated))), steps.append)
+    assert [(step.step, step.total, step.noun) for step in steps] == [(3, 5, "image"), (5, 5, "image")]
 
 
 def test_a_limit_spreads_the_images_over_the_shards_and_changes_no_others() -> None:
@@ -79,18 +87,23 @@ def test_a_limit_spreads_the_images_over_the_shards_and_changes_no_others() -> N
 class Backwards(SerialExecutor):
     """Completes the last unit first."""
 
-    def map(self, task: Any, units: Sequence[WorkUnit]) -> Generator[tuple[WorkUnit, Any], None, None]:
+    def train(
+        self, task: Any, units: Sequence[WorkUnit], on_step: OnUnitStep
+    ) -> Generator[tuple[WorkUnit, Any], None, None]:
         """Each unit with its result, from the end."""
-        yield from super().map(task, list(reversed(units)))
+        yield from super().train(task, list(reversed(units)), on_step)
 
 
 def test_basis_does_not_depend_on_the_order_in_which_shards_complete(generated: Path, tmp_path: Path) -> None:
     config = read_config(generated)
-    tools = Tools(config, print)
+    lines: list[str] = []
+    tools = Tools(config, lines.append)
     tools.__dict__["executor"] = Backwards()
     Job(config).step(FitStep).build(tmp_path, tools, {})
     again, before = (LayoutBasis.load(folder / OWN) for folder in (tmp_path, generated / "basis"))
     assert again.digest == before.digest
+    assert lines[0] == "fit: image 0/5"
+    assert lines[-1].startswith("fit: image 5/5")
 
 
 def test_features_that_are_not_finite_end_the_fit_and_name_the_backbone(task: FitMoments, generated: Path) -> None:
@@ -103,14 +116,14 @@ def test_features_that_are_not_finite_end_the_fit_and_name_the_backbone(task: Fi
     broken = replace(task)
     broken._model = Broken()  # type: ignore[assignment]
     with pytest.raises(UserError, match=r"^backbone.name=dinov2-vits14: of images in train-000000, \d+ of \d+ feature"):
-        broken.run(WorkUnit("train-000000", tuple(training_keys(generated)[:2])))
+        broken.train(WorkUnit("train-000000", tuple(training_keys(generated)[:2])), ignore_step)
 
 
 def test_moments_are_those_of_whole_batches_where_memory_holds_one_image_alone(
     task: FitMoments, generated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unit = WorkUnit("train-000000", tuple(training_keys(generated)[:3]))
-    whole = task.run(unit).moments
+    whole = task.train(unit, ignore_step).moments
     assert task._model is not None
     features = task._model.features
 
@@ -122,7 +135,7 @@ def test_moments_are_those_of_whole_batches_where_memory_holds_one_image_alone(
     small = replace(task)
     small._batches = FittingBatches("fit", 3)
     monkeypatch.setattr(task._model, "features", one_alone)
-    moments = small.run(unit).moments
+    moments = small.train(unit, ignore_step).moments
     assert moments.images.count == whole.images.count
     np.testing.assert_allclose(moments.images.m2, whole.images.m2, rtol=1e-4, atol=1e-2)
     assert small._batches.size == 1

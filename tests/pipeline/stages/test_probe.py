@@ -18,7 +18,8 @@ from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.fit import OWN
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
-from pipeline.stages.probe import CHART, CURVES, Probe, ProbeStep, measured_ks
+from pipeline.stages.layout_readers import FitReaders
+from pipeline.stages.probe import CHART, CURVES, ProbeStep, measured_ks, slices
 from pipeline.stages.reading import StoreSource
 from pipeline.store import SampleReader, Store
 from pipeline.workflow.kept_config import read_config
@@ -60,7 +61,9 @@ def test_the_command_makes_curves_that_are_missing(copied: Path, capsys: pytest.
         path.unlink()
     (copied / "curves").rmdir()
     assert guarded(["layouts", str(copied)]) == 0
-    assert "recommended: generate.ks=[" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "recommended: generate.ks=[" in text
+    assert "probe: image 5/5" in text and "probe: image 2/2" in text
     again, old = json.loads((copied / "curves" / CURVES).read_text()), json.loads(before)
     assert again == old
 
@@ -126,6 +129,14 @@ def test_automatic_ks_follow_curves_that_are_made_again(copied: Path, configure:
         assert job.step(GenerateStep).ks == (best,)
 
 
+def test_the_plan_says_how_many_ks_it_counts(copied: Path, configure: Configure) -> None:
+    step = Job(configure(copied, "generate.ks=auto")).step(GenerateStep)
+    assert step.remark() == f"generate: generate.ks=auto takes {list(step.ks)}, by the curves in the workspace"
+    shutil.rmtree(copied / "curves")
+    assert step.remark().startswith("generate: counted for 3 ks, the most that generate.ks=auto takes")
+    assert not Job(configure(copied)).step(GenerateStep).remark()
+
+
 def test_automatic_ks_are_refused_in_a_line_where_the_run_measures_nothing(copied: Path, configure: Configure) -> None:
     shutil.rmtree(copied / "curves")
     config = configure(copied, "generate.ks=auto", "evaluate.split=null")
@@ -146,6 +157,15 @@ def test_the_backbone_of_a_worker_must_be_that_of_the_bases(generated: Path, tmp
     basis = LayoutBasis.load(generated / "basis" / OWN)
     replace(basis, revision="other").save(tmp_path)
     source = StoreSource(str(generated / "real"), ("image",))
-    probe = Probe(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, {}, "cpu", Resources(), 1)
+    task = FitReaders(source, "dinov2-vits14", {OWN: str(tmp_path)}, 0, "cpu", Resources(), 1)
     with pytest.raises(UserError, match=r"this machine has revision .* and the basis was fitted on other"):
-        probe.run(WorkUnit(CURVES, ()))
+        task.setup()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (20, [10, 10]), (23, [10, 10, 3])])
+def test_slices_have_all_keys_once_in_their_order(count: int, sizes: list[int]) -> None:
+    keys = tuple(map(str, range(count)))
+    found = slices(WorkUnit("val", keys), 10)
+    assert [len(unit.keys) for unit in found] == sizes
+    assert tuple(key for unit in found for key in unit.keys) == keys
+    assert len({unit.shard for unit in found}) == len(sizes)

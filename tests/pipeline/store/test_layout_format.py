@@ -116,3 +116,12 @@ def test_verify_finds_layouts_in_another_format_and_missing_views(tmp_path: Path
     found = "\n".join(verify_store(store.url))
     assert "s0: layout.npy is float16, the store's format is uint8" in found
     assert "s0: 1 views of its layout, the store was made with 2" in found
+
+
+def test_verify_finds_training_samples_without_views(tmp_path: Path) -> None:
+    store, samples = filled(tmp_path, UINT8)
+    bare = [Sample(sample.key, layout=sample.layout) for sample in samples]
+    store.discard("train-000000")
+    store.write_shard("train-000000", bare[:1])
+    store.write_shard("val-000000", bare[1:])
+    assert verify_store(store.url) == ["shards/train-000000.tar: s0: 0 views of its layout, the store was made with 2"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from augment.conditioning import TITLES, Conditioning
 from augment.conditioning.canny import Canny
@@ -20,7 +21,7 @@ from augment.lumen.model import Lumen
 from augment.lumen.training import adapter_training
 from pipeline.cli import guarded
 from pipeline.config import Config
-from pipeline.stages.conditioning import load_other
+from pipeline.stages.conditioning import conditioning_inputs, load_other
 from pipeline.stages.job import Job
 from pipeline.store import SampleReader, Store
 from pipeline.taxonomies import CITYSCAPES
@@ -199,8 +200,33 @@ def test_workers_refuse_another_depth_model_than_that_of_the_adapter(
     save_conditioning(Depth(str(depth_model)), adapter)
     start = f"generator.adapter={adapter}"
     job = Job(conditioned(tmp_path / "space", "depth", start, "adapt.steps=0"))
-    assert load_other(job)("cpu").kind == "depth"
+    assert load_other(job, {})("cpu").kind == "depth"
     other = save_small_depth(tmp_path / "other", seed=1)
     job = Job(conditioned(tmp_path / "space", "depth", start, "adapt.steps=0", f"depth.model={other}"))
     with pytest.raises(UserError, match="reads depth maps with revision"):
-        load_other(job)("cpu")
+        load_other(job, {})("cpu")
+
+
+def test_maps_of_a_hub_model_are_of_one_revision(
+    conditioned: Callable[..., Config], depth_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub = tmp_path / "cache" / "models--owner--depth"
+    before, after = "a" * 40, "b" * 40
+    shutil.copytree(depth_model, hub / "snapshots" / before)
+    newer = Depth(str(save_small_depth(hub / "snapshots" / after, seed=1))).revision
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text(before)
+    job = Job(conditioned(tmp_path / "space", "depth", "depth.model=owner/depth"))
+    made = conditioning_inputs(job, {})
+    named = {"kind": "depth", "model": {"name": "owner/depth"}}
+    assert made == {"conditioning": {**named, "model": {"name": "owner/depth", "revision": before}}}
+
+    (hub / "refs" / "main").write_text(after)
+    # New maps are of the new revision. Those that exist go on with theirs, on every machine.
+    assert conditioning_inputs(job, {}) != made
+    assert conditioning_inputs(job, made) == made
+    assert load_other(job, {})("cpu").facts()["revision"] == newer
+    assert load_other(job, made)("cpu").facts()["revision"] == Depth(str(depth_model)).revision
+    # Maps of earlier versions do not name theirs.
+    assert conditioning_inputs(job, {"conditioning": named}) == {"conditioning": named}

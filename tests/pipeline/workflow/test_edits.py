@@ -75,7 +75,7 @@ def test_runs_without_edits_are_those_of_earlier_versions(generated: Path, confi
     ("overrides", "message"),
     [
         (["generate.edit={paste: {classes: [cat]}}"], "generate.edit.paste.classes: 'cat' is not among the classes of"),
-        (["generate.k_by_class={cat: 1}"], "generate.k_by_class: 'cat' is not among the classes of cityscapes: road, "),
+        (["generate.k_by_class={cat: 1}"], "'cat' is not .* cityscapes: did you mean 'car'. the classes are road, "),
         (["generate.k_by_class={car: 5}"], "generate.k_by_class.car: 5 is above layout.k_max = 4"),
         (["conditioning=canny", "generate.edit={blend: {}}"], "generate.edit: it is for neural layouts; leave it out"),
         (["conditioning=canny", "generate.k_by_class={car: 1}"], "generate.k_by_class: it is for neural layouts"),

@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
+from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
+from augment.layouts.options import BasisOptions
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.request import Request
 from pipeline.cli import guarded
+from pipeline.workflow.pretrain import PretrainConfig, keep_request, require_same_request
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 RECIPE = """
@@ -117,6 +121,26 @@ def test_request_names_only_settings_of_the_backbone_that_are_not_defaults(folde
     # Workspaces from before these settings then go on.
     request = json.loads((folder / "work" / "request.json").read_text())
     assert request["backbone"] == {"name": "dinov2-vits14"}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_pretraining_from_before_basis_kinds_goes_on_with_principal_components(tmp_path: Path, named: bool) -> None:
+    """`named`: one that names the kind goes on with other options of the other kind, too."""
+    config = PretrainConfig.model_validate(yaml.safe_load(RECIPE.format(folder=tmp_path)))
+    pca = config.model_copy(update={"basis": BasisOptions(basis_kind="pca", standardize=False)})
+    keep_request(pca)
+    request = json.loads((tmp_path / "work" / "request.json").read_text())
+    if named:
+        request["basis"]["copies"] = 9
+    else:
+        del request["basis"]
+    (tmp_path / "work" / "request.json").write_text(json.dumps(request))
+    require_same_request(pca)
+    with pytest.raises(UserError, match=r'basis\.basis_kind: stored "pca", requested "invariant"'):
+        require_same_request(config)
+    standardized = config.model_copy(update={"basis": BasisOptions(basis_kind="pca")})
+    with pytest.raises(UserError, match=r"basis\.standardize: stored false, requested true"):
+        require_same_request(standardized)
 
 
 def test_mistake_in_one_of_several_datasets_names_that_one(capsys: pytest.CaptureFixture[str]) -> None:

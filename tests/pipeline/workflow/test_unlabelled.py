@@ -79,8 +79,16 @@ def test_a_set_without_labels_runs_to_its_end_where_nothing_is_to_be_measured(
     assert verify(str(space)).faults == []
     assert all(row.units == row.units_done for row in progress(steps_of(read_config(space))))
     capsys.readouterr()
-    assert guarded(["report", str(space)]) == 2
-    assert "evaluate.split is null" in capsys.readouterr().err
+    assert guarded(["report", str(space)]) == 0
+    page = (space / "report" / "index.html").read_text()
+    assert "no held-out split" in page and "Not made yet" not in page
+
+
+def test_ks_by_classes_are_refused_for_a_set_without_labels_in_words_that_fit_it(
+    plain: Callable[..., Config],
+) -> None:
+    with pytest.raises(UserError, match=r"^generate.ks=auto: the dataset has no labels to choose by: give the numbers"):
+        run(plain("generate.ks=auto"), Selection(), print)
 
 
 def test_only_stages_that_need_labels_refuse_a_set_without(plain: Callable[..., Config], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
 from augment.lumen.training.examples import EncodedImages, Example
-from augment.lumen.training.objective import Batch, denoising_loss, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
 from augment.progress import ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene
@@ -124,13 +124,11 @@ def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples
         for k in (0, 1, adapter.config.num_components):
             torch.manual_seed(0)
             captions = [example.caption for example in street_examples]
-            batch = Batch(
-                latents.repeat(4, 1, 1, 1),
-                layout.repeat(4, 1, 1, 1),
-                torch.full((4 * count,), k),
-                captions * 4,
-            )
-            losses.append(denoising_loss(base, adapter, schedule, batch).item())
+            clean = latents.repeat(4, 1, 1, 1)
+            ks = torch.full((4 * count,), k)
+            noise = random_noise(schedule, clean)
+            batch = Batch(clean, layout.repeat(4, 1, 1, 1), ks, captions * 4, *noise)
+            losses.append(predict(base, adapter, schedule, batch).loss().item())
     assert losses[0] > losses[1] > losses[2]
 
 

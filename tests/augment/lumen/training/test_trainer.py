@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions, TrainerOptions
-from augment.lumen.training.trainer import CHECKPOINT, Trainer, log_uniform_int
+from augment.lumen.training.checkpoint import CHECKPOINT
+from augment.lumen.training.trainer import Trainer, log_uniform_int
 from augment.progress import OnStep, TrainingStep, ignore_step
 from tests.scalars import read_scalars
 

@@ -1,0 +1,80 @@
+"""The loss on images that no training sees, at fixed noise, for several k."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from augment.lumen.precision import autocast
+from augment.lumen.training.objective import Batch, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from diffusers import DDPMScheduler
+
+    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.training.examples import Examples
+
+# Noise levels of each image, evenly spaced.
+LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Measures the mean squared error of an adapter.
+
+    Each image meets the same noise and the same levels at every k and at every call, so that figures differ by what the
+    adapter has learnt, and not by chance.
+
+    Attributes:
+        base, schedule: the models.
+        examples: images that are not trained on, at least one.
+        ks: numbers of components.
+        batch_size: images at once.
+        precision: `bf16` or `fp32`.
+    """
+
+    base: DiffusionModel
+    schedule: DDPMScheduler
+    examples: Examples
+    ks: Sequence[int]
+    batch_size: int
+    precision: str
+
+    @torch.no_grad()
+    def losses(self, adapter: LayoutControlNet) -> dict[str, float]:
+        """`validation/k=NN` -> mean squared error."""
+        sums = dict.fromkeys(self.ks, 0.0)
+        for start in range(0, len(self.examples), self.batch_size):
+            indexes = range(start, min(start + self.batch_size, len(self.examples)))
+            for k, errors in self._errors(adapter, indexes).items():
+                sums[k] += errors
+        return {f"validation/k={k:02d}": total / (LEVELS * len(self.examples)) for k, total in sums.items()}
+
+    def _errors(self, adapter: LayoutControlNet, indexes: Sequence[int]) -> dict[int, float]:
+        """Sums over images and levels for each k."""
+        items = [self.examples[index] for index in indexes]
+        device = self.base.device
+        latents = self.base.encode(np.stack([item.image for item in items]))
+        layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(device)
+        captions = [item.caption for item in items]
+        count = self.schedule.config.num_train_timesteps
+        errors = dict.fromkeys(self.ks, 0.0)
+        for level in range(LEVELS):
+            step = int((level + 0.5) * count / LEVELS)
+            seeds = [(index, level) for index in indexes]
+            noises = [np.random.default_rng(seed).standard_normal(latents.shape[1:], np.float32) for seed in seeds]
+            noise = torch.from_numpy(np.stack(noises)).to(device)
+            levels = torch.full((len(items),), step, device=device)
+            for k in self.ks:
+                used = torch.full((len(items),), k, device=device)
+                batch = Batch(latents, layout, used, captions, noise, levels)
+                with autocast(device, self.precision):
+                    found = predict(self.base, adapter, self.schedule, batch)
+                errors[k] += float((found.output - found.target).square().flatten(1).mean(1).sum())
+        return errors
