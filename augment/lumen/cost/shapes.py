@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import OptimizerName
 
@@ -67,7 +67,7 @@ class Shapes:
     """
 
     base: DiffusionModel
-    adapter: LayoutControlNet
+    adapter: Adapter
     height: int
     width: int
     device: str = "cuda"
