@@ -98,7 +98,7 @@ def test_images_are_those_of_the_pipeline_of_diffusers(models: tuple[DiffusionMo
 def test_distilled_model_paints_in_one_step_as_in_diffusers(tmp_path: Path) -> None:
     """As SD-Turbo is configured: an Euler scheduler with trailing steps, and no guidance."""
     folder = save_family("stable-diffusion", tmp_path / "base")
-    turbo = EulerDiscreteScheduler(0.00085, 0.012, beta_schedule="scaled_linear", timestep_spacing="trailing")
+    turbo = EulerDiscreteScheduler(1000, 0.00085, 0.012, beta_schedule="scaled_linear", timestep_spacing="trailing")
     turbo.save_pretrained(folder / "scheduler")
     require_base(str(folder))
     base, adapter = load_diffusion_model(str(folder)), load_adapter(folder / "adapter")
