@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.bases.base import DiffusionModel
 
-# Pixels decoded at once; a single image may have more. Stable Diffusion's decoder takes more than 1 GiB for them in fp32.
+# Pixels decoded at once; one image may have more. Stable Diffusion's decoder takes more than 1 GiB for them in fp32.
 PIXELS = 512 * 1024
 
 
