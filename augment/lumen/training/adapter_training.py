@@ -10,12 +10,14 @@ import numpy as np
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.batches import Batches
 from augment.lumen.training.group import Group
-from augment.lumen.training.objective import predict, random_noise, training_schedule
+from augment.lumen.training.objective import predict, random_noise
 from augment.lumen.training.trainer import Part, Trainer
 from augment.lumen.training.validation import Validation
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
@@ -37,13 +39,13 @@ if TYPE_CHECKING:
 
 def train_adapter(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: EncodedExamples,
     shown: Sequence[Example],
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
-    precision: str = "bf16",
+    precision: Precision = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
     consistency: LayoutConsistency | None = None,
@@ -86,7 +88,7 @@ def train_adapter(
         networks: tuple[Any, ...] = (adapter.controlnet, base.network)
         for network in networks:
             network.enable_gradient_checkpointing()
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     share, objective = options.view_share, options.objective
     if share and not examples.views:
         raise UserError(
@@ -145,15 +147,15 @@ def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, 
 
 def write_samples(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Sequence[Example],
     ks: Sequence[int],
     path: Path,
-    precision: str,
+    precision: Precision,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
-    sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
+    sampler = LayoutSampler(base, adapter, SamplerOptions(precision=precision))
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
