@@ -83,9 +83,8 @@ def main() -> None:
         samples = adapt.steps * adapt.batch_size
         times = [hours(samples, cost, count, peak, arguments.utilisation) for peak in PEAKS.values() for count in GPUS]
         figures = [f"{size.height} x {size.width}", f"{adapt.steps:,}", f"{adapt.batch_size}", f"{cost / 1e12:.1f}"]
-        print(
-            f"| {' | '.join([f'`{name}`', *figures, *(f'{time:.1f}' if time >= 1 else f'{time:.2f}' for time in times)])} |"
-        )
+        figures += [f"{time:.1f}" if time >= 1 else f"{time:.2f}" for time in times]
+        print(f"| `{name}` | {' | '.join(figures)} |")
 
 
 if __name__ == "__main__":
