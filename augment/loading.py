@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from augment.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 # Parameters that published checkpoints may leave out, because no forward pass here reads them.
 UNUSED = ("mask_token", "position_ids")
@@ -62,6 +65,8 @@ def model_file(source: str, file: str) -> Path | None:
 def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
     """Load a model with `from_pretrained`, and refuse incomplete weights.
 
+    Where torch's default device is `meta`, the model has shapes and no values, and only its configuration is read.
+
     Args:
         model_class: a model class of transformers or diffusers.
         source: hub id or local folder.
@@ -71,6 +76,10 @@ def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
         UserError: weights are missing; the libraries would initialize them at random, at most with a warning.
         OSError, ValueError: it cannot be loaded.
     """
+    import torch
+
+    if torch.get_default_device().type == "meta":
+        return _without_weights(model_class, source, **options)
     with quiet():
         model, report = model_class.from_pretrained(source, output_loading_info=True, **options)
     missing = sorted(key for key in report["missing_keys"] if not key.endswith(UNUSED))
@@ -80,3 +89,13 @@ def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
             f"{missing[0]!r}: get the whole model again"
         )
     return model
+
+
+def _without_weights(model_class: Any, source: Any, subfolder: str = "", **dtype: torch.dtype) -> Any:
+    with quiet():
+        if hasattr(model_class, "load_config"):
+            # A model of diffusers.
+            model = model_class.from_config(model_class.load_config(source, subfolder=subfolder or None))
+        else:
+            model = model_class(model_class.config_class.from_pretrained(source, subfolder=subfolder))
+        return model.to(*dtype.values())

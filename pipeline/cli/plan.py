@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Print a line for each stage, with what is done and what is left."""
     from pipeline.stages.store_step import StoreStep
+    from pipeline.workflow.expected import expected_lines
     from pipeline.workflow.progress import plan_table, rows_of
     from pipeline.workflow.run import heading, outlook
     from pipeline.workflow.selection import Selection, chosen_of, steps_of
@@ -27,5 +28,9 @@ def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     standings, remarks = outlook(config, steps)
     rows = rows_of(standings)
     remarks += [remark for step in steps if isinstance(step, StoreStep) and (remark := step.remark())]
-    say(as_json(rows) if options.json else "\n".join([heading(config), *plan_table(rows), *remarks]))
+    if options.json:
+        say(as_json(rows))
+        return 0
+    remarks += expected_lines(config, standings)
+    say("\n".join([heading(config), *plan_table(rows), *remarks]))
     return 0

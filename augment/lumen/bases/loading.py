@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +30,7 @@ def load_diffusion_model(name: str, device: str = "cpu", dtype: torch.dtype = to
     Args:
         name: a model of the zoo (`lumen-tiny`), or any hub id or local folder of a model of a family in
             `augment.lumen.bases.families`, in diffusers layout.
-        device, dtype: device and precision to run it in.
+        device, dtype: device and precision to run it in. On `meta` no weights are read: it has shapes and no values.
 
     Raises:
         UserError: it cannot be loaded, or is of no such family.
@@ -40,7 +41,7 @@ def load_diffusion_model(name: str, device: str = "cpu", dtype: torch.dtype = to
         if path is None:
             raise UserError(f"base model {name!r}: it has no model_index.json: give a model in diffusers layout")
         index = json.loads(path.read_text(encoding="utf-8"))
-        with quiet():
+        with quiet(), torch.device("meta") if device == "meta" else nullcontext():
             base = LOADERS[family_of(index)](name, source, index, dtype)
     except (OSError, ValueError) as error:
         raise UserError(

@@ -1,0 +1,66 @@
+"""What the training of an adapter takes on one worker, and the batch that a card has room for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from augment.lumen.cost.shapes import Cost, Shapes
+
+if TYPE_CHECKING:
+    from augment.lumen.cost.devices import Device
+    from augment.lumen.options import AdaptOptions
+
+# Images and steps of a sample grid, as `augment.lumen.training.adapter_training` paints it, with guidance.
+GRID_IMAGES, GRID_STEPS = 8, 20
+
+
+def training_cost(shapes: Shapes, options: AdaptOptions, workers: int = 1) -> Cost:
+    """The cost of one worker, and the operations of a step of all of them.
+
+    The most memory of a step, of a sample grid and of the encoding for the validation loss; without the consistency
+    reward.
+
+    Args:
+        shapes: the models, the size of the images and the precision.
+        options: of the training.
+        workers: that train together.
+    """
+    step = _step(shapes, options, options.micro_batch, workers)
+    grid = shapes.painting(GRID_IMAGES, True, GRID_STEPS, GRID_IMAGES)
+    working = [step.working, grid.working]
+    if options.validation_images:
+        # It is not under autocast.
+        together = min(_together(options, workers), options.validation_images)
+        working.append(replace(shapes, precision="fp32").encoding(together).working)
+    return replace(step, working=max(working))
+
+
+def largest_micro_batch(shapes: Shapes, options: AdaptOptions, device: Device, workers: int = 1) -> int:
+    """The largest `micro_batch` that the device has room for; 0 if there is none.
+
+    Memory grows linearly with it, so that two sizes give all others.
+    """
+    own = -(-options.batch_size // workers)
+    if own == 1:
+        return int(device.fits(_step(shapes, options, None, workers).memory))
+    sizes = (1, max(2, own // 2))
+    one, more = (_step(shapes, options, size, workers).memory for size in sizes)
+    slope = (more - one) / (sizes[1] - 1)
+    fitting = [size for size in range(1, own) if device.fits(round(one + slope * (size - 1)))]
+    return max(fitting, default=0)
+
+
+def _together(options: AdaptOptions, workers: int) -> int:
+    own = -(-options.batch_size // workers)
+    return min(own, options.micro_batch or own)
+
+
+def _step(shapes: Shapes, options: AdaptOptions, micro_batch: int | None, workers: int) -> Cost:
+    return shapes.training(
+        options.batch_size,
+        micro_batch,
+        gradient_checkpointing=options.gradient_checkpointing,
+        optimizer=options.optimizer,
+        workers=workers,
+    )

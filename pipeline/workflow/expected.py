@@ -1,0 +1,133 @@
+"""What the trainings and the sampling of a run are expected to take, for `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from augment.errors import UserError
+from augment.units import duration_text, size_text
+from pipeline.checks.resources import gpus_here
+from pipeline.config import Config
+from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.conditioning import conditioning_channels
+from pipeline.stages.generate import GenerateStep
+from pipeline.stages.generator import start_adapter
+from pipeline.stages.step import Step
+from pipeline.workflow.survey import Standing
+
+if TYPE_CHECKING:
+    from augment.lumen.cost.devices import Device
+    from augment.lumen.cost.shapes import Cost, Shapes
+
+
+def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
+    """A line of expected memory and time for each stage that is left and trains or runs the diffusion model."""
+    lines = []
+    for standing in standings:
+        step = standing.step
+        if standing.done:
+            continue
+        if isinstance(step, AdaptStep) and config.adapt.steps:
+            lines.append(_said(step, _adapting))
+        elif isinstance(step, GenerateStep):
+            images = standing.size.samples if standing.size else 0
+            lines.append(_said(step, partial(_painting, images=images)))
+    return lines
+
+
+def _said(step: Step, expect: Callable[[Step], str]) -> str:
+    """The line of a step; a plan does not fail where there is no estimate."""
+    try:
+        return f"{step.name}: {expect(step)}"
+    except (UserError, OSError, ValueError, RuntimeError) as error:
+        return f"{step.name}: no estimate of memory and time ({' '.join(str(error).split())})"
+
+
+def _adapting(step: Step) -> str:
+    from augment.lumen.cost.training import largest_micro_batch, training_cost
+
+    options = step.config.adapt
+    shapes, device = _shapes(step), _device(step)
+    workers = _workers(step)
+    cost = training_cost(shapes, options, workers)
+    remedy = ""
+    if not _fits(device, cost):
+        size = largest_micro_batch(shapes, options, device, workers)
+        settings = [f"adapt.micro_batch={size}"] if size else []
+        if not options.gradient_checkpointing:
+            settings.append("adapt.gradient_checkpointing=true")
+        remedy = " or ".join(settings) or "a smaller geometry"
+    text = _text(device, cost, workers, cost.flops * options.steps, remedy)
+    return f"{text}, without its consistency reward" if options.objective.consistency else text
+
+
+def _painting(step: Step, images: int) -> str:
+    generator, batch = step.config.generator, step.resources.batch_size
+    cost = _shapes(step).painting(batch, generator.guidance_scale > 1, generator.num_steps, batch)
+    remedy = f"a smaller cluster.stages.generate.batch_size than {batch}"
+    return _text(_device(step), cost, _workers(step), cost.flops * images / batch, remedy)
+
+
+def _text(device: Device, cost: Cost, workers: int, flops: float, remedy: str) -> str:
+    from augment.lumen.cost.devices import UTILISATION
+
+    parts = {"models": cost.weights, "training state": cost.state, "activations": cost.working}
+    held = ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size)
+    # Workers without a GPU share the cores.
+    shared = workers if device.is_gpu else 1
+    hours = duration_text(device.seconds(flops) / shared)
+    several = f"{workers} workers" if workers > 1 else "one worker"
+    return (
+        f"expects {size_text(cost.memory)} for each worker ({held}), {_room(device, cost, remedy)}; about {hours} with "
+        f"{several} on {device.name} ({flops:.2g} FLOP at {UTILISATION:.0%} of {device.peak / 1e12:.3g} TFLOP/s)"
+    )
+
+
+def _room(device: Device, cost: Cost, remedy: str) -> str:
+    if device.memory is not None:
+        there = f"the {size_text(device.memory)} there are"
+        return f"which fits {there}" if device.fits(cost.memory) else f"more than {there}: try {remedy}"
+    cards = device.cards(cost.memory)
+    return f"which fits cards of {cards[0]} GB or more" if cards else f"more than any common card has: try {remedy}"
+
+
+def _fits(device: Device, cost: Cost) -> bool:
+    return device.fits(cost.memory) if device.memory is not None else bool(device.cards(cost.memory))
+
+
+def _workers(step: Step) -> int:
+    """Workers of a stage, as far as this machine knows."""
+    resources = step.resources
+    most = max(1, step.parts())
+    if resources.workers != "auto":
+        return min(most, resources.workers)
+    return min(most, max(1, int(gpus_here() / resources.num_gpus))) if resources.num_gpus else 1
+
+
+def _device(step: Step) -> Device:
+    return _device_of(step.resources.device, step.config.generator.precision)
+
+
+@lru_cache(maxsize=4)
+def _device_of(device: str, precision: str) -> Device:
+    from augment.lumen.cost.devices import Device
+
+    return Device.here(device, precision)
+
+
+def _shapes(step: Step) -> Shapes:
+    config = step.config
+    size = config.geometry.height, config.geometry.width
+    components = conditioning_channels(step.job)
+    settings = step.resources.device, config.generator.precision
+    return _shapes_of(config.generator.base, start_adapter(config), components, *size, *settings)
+
+
+@lru_cache(maxsize=1)
+def _shapes_of(base: str, adapter: Path | None, components: int, *geometry: int | str) -> Shapes:
+    from augment.lumen.cost.shapes import Shapes
+
+    return Shapes.of(base, adapter, components, *geometry)
