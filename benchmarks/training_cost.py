@@ -7,7 +7,7 @@ Diffusion 1.5 and of an adapter for it, without weights. A recipe takes
 
     hours = steps * batch_size * operations / (GPUs * peak * utilisation * 3600)
 
-where peak is that of bf16 matrix products without sparsity: 0.312 PFLOP/s on an A100, 0.989 on an H100. The hours are
+where peak and utilisation are those of `augment.lumen.cost.devices`, which `lumen plan` uses too. The hours are
 estimates: they assume that gradients are exchanged while others are computed, and leave out sample grids.
 """
 
@@ -21,14 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.text import Text
+from augment.lumen.cost.devices import PEAKS, UTILISATION
 from augment.stride import STRIDE
 from pipeline.config.compose import load_config
 
 # Of Stable Diffusion 1.5; the others are the defaults of diffusers.
 SD15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
 TOKENS = 77
-# PFLOP/s in bf16 without sparsity, from the data sheets.
-PEAKS = {"A100": 0.312, "H100": 0.989}
+CARDS = ("A100", "H100")
 RECIPES = ("coco_stuff", "cityscapes", "ade20k", "bdd100k", "idd")
 GPUS = (1, 8, 64)
 
@@ -65,23 +65,24 @@ def operations(height: int, width: int, num_components: int, *, checkpointing: b
 
 
 def hours(samples: float, of_sample: float, gpus: int, peak: float, utilisation: float) -> float:
-    """Hours of a training; `peak` in PFLOP/s."""
-    return samples * of_sample / (gpus * peak * 1e15 * utilisation * 3600)
+    """Hours of a training; `peak` in operations a second."""
+    return samples * of_sample / (gpus * peak * utilisation * 3600)
 
 
 def main() -> None:
     """Print the cost of each recipe."""
     parser = command_line(__doc__)
-    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the peak that is reached")
+    parser.add_argument("--utilisation", type=float, default=UTILISATION, help="share of the peak that is reached")
     arguments = parser.parse_args()
-    heads = ["recipe", "size", "steps", "batch", "TFLOP a sample", *(f"{gpu} x{n}" for gpu in PEAKS for n in GPUS)]
+    heads = ["recipe", "size", "steps", "batch", "TFLOP a sample", *(f"{gpu} x{n}" for gpu in CARDS for n in GPUS)]
     print(f"| {' | '.join(heads)} |\n| --- |{' ---: |' * (len(heads) - 1)}")
     for name in RECIPES:
         config = load_config(name, ["dataset.root=/data"])
         adapt, size = config.adapt, config.geometry
         cost = operations(size.height, size.width, config.layout.k_max, checkpointing=adapt.gradient_checkpointing)
         samples = adapt.steps * adapt.batch_size
-        times = [hours(samples, cost, count, peak, arguments.utilisation) for peak in PEAKS.values() for count in GPUS]
+        peaks = [1e12 * PEAKS[(card,)] for card in CARDS]
+        times = [hours(samples, cost, count, peak, arguments.utilisation) for peak in peaks for count in GPUS]
         figures = [f"{size.height} x {size.width}", f"{adapt.steps:,}", f"{adapt.batch_size}", f"{cost / 1e12:.1f}"]
         figures += [f"{time:.1f}" if time >= 1 else f"{time:.2f}" for time in times]
         print(f"| `{name}` | {' | '.join(figures)} |")
