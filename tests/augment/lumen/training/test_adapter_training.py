@@ -168,6 +168,7 @@ def test_parts_of_a_batch_and_activations_computed_twice_train_the_same_adapter(
     for name, changes in {"whole": {}, "parts": {"micro_batch": 2, "gradient_checkpointing": True}}.items():
         adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
         options = AdaptOptions(steps=3, batch_size=5, sample_every=9, warmup_steps=1, log_every=1, **changes)
-        train_adapter(base, adapter, examples(), options, tmp_path / name, ignore_step, "fp32")
+        encoded = EncodedImages(base, examples())
+        train_adapter(base, adapter, encoded, examples(), options, tmp_path / name, ignore_step, "fp32")
         rows.append([json.loads(row)["denoising"] for row in (tmp_path / name / "loss.jsonl").read_text().splitlines()])
     assert rows[0] == pytest.approx(rows[1], abs=2e-5)
