@@ -66,6 +66,12 @@ def model_name(name: str, info: ValidationInfo) -> str:
     return name
 
 
+def file_or_model(name: str, info: ValidationInfo) -> str:
+    """The same; a file is an absolute path too."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.is_file() else model_name(name, info)
+
+
 Distinct = AfterValidator(_distinct)
 Ascending = AfterValidator(_ascending)
 AbsolutePath = Annotated[Path, BeforeValidator(_local), AfterValidator(absolute)]

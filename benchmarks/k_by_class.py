@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from downstream.results import read_result
 from pipeline.datasets import Geometry, open_dataset
@@ -80,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
 
     geometry = Geometry(height=options.height, width=options.width)
-    lumen = Lumen.load("lumen-tiny", options.adapter, num_steps=options.num_steps)
+    lumen = Lumen.load("lumen-tiny", options.adapter, options=SamplerOptions(num_steps=options.num_steps))
     names = open_dataset(options.dataset, options.root).taxonomy.classes
     images, labels, _ = read(options.dataset, options.root, "train", geometry, None)
     probe = train_probe(features_of(lumen.backbone, images), np.stack(labels), len(names))

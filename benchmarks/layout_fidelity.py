@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from augment.backbones import Backbone
 from augment.lumen.model import Lumen
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from augment.prompts import caption
@@ -103,7 +104,8 @@ def main() -> None:
     options = parser.parse_args()
 
     geometry = Geometry(height=options.height, width=options.width)
-    lumen = Lumen.load(options.model, num_steps=options.num_steps, guidance_scale=options.guidance_scale)
+    sampling = SamplerOptions(num_steps=options.num_steps, guidance_scale=options.guidance_scale)
+    lumen = Lumen.load(options.model, options=sampling)
     backbone, base = lumen.backbone, lumen.sampler.base
     classes = len(open_dataset(options.dataset, options.root).taxonomy)
     images, labels, _ = read(options.dataset, options.root, "train", geometry, None)

@@ -13,9 +13,8 @@ from augment.conditioning.loading import conditioning_of
 from augment.conditioning.neural_layout import NeuralLayout
 from augment.errors import UserError
 from augment.lumen import zoo
-from augment.lumen.adapter import load_adapter
-from augment.lumen.bases.loading import load_diffusion_model
-from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.loading import load_sampler
+from augment.lumen.sampling.options import DEFAULTS, SamplerOptions
 from augment.lumen.sampling.request import Request
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from augment.backbones import Backbone
     from augment.layouts.basis import LayoutBasis
+    from augment.lumen.sampling.layout_sampler import LayoutSampler
 
 LUMEN_TINY = "lumen-tiny"
 
@@ -46,9 +46,7 @@ class Lumen:
         adapter: Path | None = None,
         backbone: str | None = None,
         device: str = "cpu",
-        num_steps: int = 20,
-        guidance_scale: float = 2.0,
-        precision: str = "bf16",
+        options: SamplerOptions = DEFAULTS,
     ) -> Lumen:
         """Load everything that painting needs.
 
@@ -58,7 +56,7 @@ class Lumen:
                 the adapter that comes with a model of the zoo.
             backbone: where to load the backbone, or the depth model, from; None takes the recorded name.
             device: torch device of all models.
-            num_steps, guidance_scale, precision: see `LayoutSampler`.
+            options: number of steps, guidance and precision.
 
         Raises:
             UserError: a part cannot be loaded, or the adapter was trained with other weights of the backbone.
@@ -67,8 +65,7 @@ class Lumen:
             raise UserError(f"base model {base!r} comes without an adapter: give the folder of one that adapt wrote")
         folder = zoo.ZOO / base / "adapter" if adapter is None else adapter
         conditioning = conditioning_of(folder, device, backbone)
-        models = load_diffusion_model(base, device), load_adapter(folder, device)
-        return cls(conditioning, LayoutSampler(*models, num_steps, guidance_scale, precision))
+        return cls(conditioning, load_sampler(base, folder, options, device))
 
     @property
     def backbone(self) -> Backbone:

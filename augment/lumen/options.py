@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from augment.errors import UserError
 from augment.layouts.options import BasisOptions
+from augment.lumen.sampling.options import TrainingPrecision
 from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
 from augment.options import CheckpointMinutes, Options, Positive, Seed
+from augment.trackers import Tracker
 
 # Keys of a training that do not change its result.
-REPORTING_KEYS = {"checkpoint_every", "checkpoint_minutes", "sample_every", "log_every", "validation_images"}
+REPORTING_KEYS = {
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "sample_every",
+    "log_every",
+    "validation_images",
+    "trackers",
+}
 # Those that change nothing but memory, speed and the order of sums.
 MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
 
@@ -38,6 +49,11 @@ class TrainerOptions(Options):
     checkpoint_minutes: CheckpointMinutes = 5
     sample_every: Positive = Field(default=500, description="steps between sample grids")
     log_every: Positive = Field(default=50, description="steps between rows of the loss log")
+    trackers: tuple[Tracker, ...] = Field(
+        default=(),
+        description="where else to write losses, beside the log and TensorBoard: wandb and mlflow, which are set up by "
+        "their own environment variables (WANDB_PROJECT, MLFLOW_TRACKING_URI); they need the extra 'tracking'",
+    )
 
 
 class LayoutTraining(TrainerOptions):
@@ -84,8 +100,8 @@ class AdaptOptions(LayoutTraining):
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="compute activations a second time in the backward pass; takes about half the memory and a quarter "
-        "more time",
+        description="compute activations a second time in the backward pass: takes about half the memory, and half as "
+        "much time again",
     )
     optimizer: OptimizerName = Field(
         default="adamw",
@@ -107,6 +123,16 @@ class AdaptOptions(LayoutTraining):
         return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 
+def require_optimizer(name: OptimizerName) -> None:
+    """Check that the package of an optimizer is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name == "adamw8bit" and find_spec("bitsandbytes") is None:
+        raise UserError("adapt.optimizer=adamw8bit needs the package bitsandbytes: install it, or take adamw")
+
+
 class ScratchOptions(TrainerOptions):
     """Training of a new model from scratch."""
 
@@ -114,7 +140,7 @@ class ScratchOptions(TrainerOptions):
     batch_size: BatchSize = 16
     learning_rate: LearningRate = 4e-4
     cooldown: float = Field(default=COOLDOWN, ge=0, le=1, description="share of the steps over which the rate falls")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="precision of the forward pass")
+    precision: TrainingPrecision = Field(default="bf16", description="precision of the forward pass")
 
 
 class DiffusionOptions(ScratchOptions, LayoutTraining):

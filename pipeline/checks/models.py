@@ -12,7 +12,8 @@ from augment.backbones.options import FeatureOptions, parse_name, split_fusion
 from augment.backbones.unet_blocks import block_of, channels_of_block, is_diffusion_model, timestep_of
 from augment.errors import UserError
 from augment.import_path import import_callable, is_import_path
-from augment.stride import STRIDE
+from augment.lumen.bases.families import FAMILIES, family_of
+from augment.lumen.bases.part_checks import Unsupported
 from pipeline.checks.model_config import read_model_config, require_writable
 from pipeline.workspace.model_files import model_folder
 
@@ -21,14 +22,8 @@ if TYPE_CHECKING:
 
 BACKBONE, BASE, CAPTIONER = "backbone.name", "generator.base", "captions.model"
 BACKBONE_REMEDY = f"give a model that docs/backbones.md lists, such as facebook/dinov2-base or {OFFLINE_DINOV2}"
-BASE_REMEDY = (
-    "give a model like Stable Diffusion 1.x or 2.x in diffusers layout: one UNet2DConditionModel on plain latents with "
-    "one CLIP text encoder"
-)
+BASE_REMEDY = f"give a model like {', '.join(family.title for family in FAMILIES)} in diffusers layout"
 CAPTIONER_REMEDY = "give an image-to-text model such as Salesforce/blip-image-captioning-base"
-# Inputs of a U-Net other than a prompt, which this project has none to give.
-CONDITIONS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
-PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def require_backbone(reference: str) -> int | None:
@@ -71,6 +66,8 @@ def _require_member(name: str, settings: FeatureOptions) -> int | None:
 
 def _require_blocks(name: str, settings: FeatureOptions) -> int:
     unet = require_base(name, BACKBONE)
+    if "block_out_channels" not in unet:
+        raise UserError(f"{BACKBONE}={name}: it is a transformer: features are taken of the blocks of a U-Net")
     schedule = read_model_config(BACKBONE, name, "scheduler/scheduler_config.json", BASE_REMEDY)
     try:
         timestep_of(schedule, settings)
@@ -110,7 +107,7 @@ def _revision(name: str) -> str:
 
 
 def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
-    """Check that a base model can be used; returns its U-Net's configuration.
+    """Check that a base model can be used; returns the configuration of its network.
 
     Args:
         name: of the base model.
@@ -123,39 +120,12 @@ def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
     def part(file: str) -> Mapping[str, Any]:
         return read_model_config(key, name, file, BASE_REMEDY)
 
-    def refuse(what: str) -> UserError:
-        return UserError(f"{key}={name}: {what}: {BASE_REMEDY}")
-
-    index = part("model_index.json")
-    pipeline = index.get("_class_name", "a model")
-    if index.get("text_encoder_2", (None,))[0] or not index.get("unet", (None,))[0]:
-        raise refuse(f"it is a {pipeline}")
-    unet, vae, text = part("unet/config.json"), part("vae/config.json"), part("text_encoder/config.json")
-    for folder, config, classes in (
-        ("unet", unet, ("UNet2DConditionModel",)),
-        ("vae", vae, ("AutoencoderKL", "AutoencoderTiny")),
-    ):
-        if config.get("_class_name") not in classes:
-            raise refuse(f"its {folder} is a {config.get('_class_name')}, not {' or '.join(classes)}")
-    latent = vae.get("latent_channels", 4)
-    for side in ("in_channels", "out_channels"):
-        if (channels := unet.get(side, 4)) != latent:
-            more = " (an inpainting or instruct-pix2pix model, perhaps)" if channels > latent else ""
-            raise refuse(f"the U-Net of this {pipeline} has {side} {channels}, but its latents have {latent}{more}")
-    if given := [condition for condition in CONDITIONS if unet.get(condition) is not None]:
-        raise refuse(f"the U-Net of this {pipeline} needs more than a prompt ({', '.join(given)})")
-    if not str(text.get("model_type", "clip_text_model")).startswith("clip"):
-        raise refuse(f"its text encoder is a model of type {text.get('model_type')!r}")
-    read, width = unet.get("cross_attention_dim"), text.get("hidden_size", 512)
-    if read != width:
-        raise refuse(f"its U-Net reads text embeddings of width {read}, but its text encoder gives {width}")
-    stride = 2 ** (len(vae.get("block_out_channels", (0,))) - 1)
-    if stride > STRIDE or STRIDE % stride:
-        raise refuse(f"a cell of its latent covers {stride} pixels, but a cell of a layout covers {STRIDE}")
-    prediction = part("scheduler/scheduler_config.json").get("prediction_type", "epsilon")
-    if prediction not in PREDICTIONS:
-        raise refuse(f"it predicts {prediction!r}, but only {' and '.join(PREDICTIONS)} are supported")
-    return unet
+    try:
+        family = family_of(part("model_index.json"))
+        family.require(part)
+    except Unsupported as error:
+        raise UserError(f"{key}={name}: {error}: {BASE_REMEDY}") from error
+    return part(f"{family.network}/config.json")
 
 
 def require_captioner(name: str) -> None:

@@ -20,7 +20,7 @@ from pipeline.engine import ErrorBudget
 from pipeline.stages.caption import CaptionOptions
 from pipeline.stages.conditioning import ALL, AUTO
 from pipeline.stages.fit import LayoutOptions
-from pipeline.stages.generate import GenerateOptions
+from pipeline.stages.generate_options import GenerateOptions
 from pipeline.stages.generator import GeneratorOptions
 from pipeline.stages.probe import ProbeOptions
 from pipeline.stages.registry import STEPS

@@ -19,6 +19,8 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 
 # The key of a training's batch size: not a setting of the workers, because the result depends on it.
 _TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "compare"), "downstream.batch_size")}
+# What else makes a stage take less memory.
+_SMALLER = {"generate": "set generator.tile, so that large images are painted in tiles"}
 # The key of the model that a stage loads.
 _MODELS = {
     **dict.fromkeys(("fit", "extract"), "backbone.name"),
@@ -50,6 +52,7 @@ def does_not_fit(stage: str, what: str, error: BaseException, *, batched: bool =
     smaller = _MODELS.get(stage)
     remedies = [
         *([f"lower {batch}"] if batch else []),
+        *([_SMALLER[stage]] if stage in _SMALLER else []),
         "lower geometry.height and geometry.width",
         f"take a smaller model by {smaller}" if smaller else "take a smaller model",
         "or give each worker more memory (one worker a GPU, or a larger one)",

@@ -85,7 +85,7 @@ def trained_together(
                     supervisor, loss = None, str(error)
                 if row is None:
                     require_progress(unit, reports.lose(index), loss)
-                    LOG.warning("%s: a worker was lost, going on from the last checkpoint", unit.shard)
+                    LOG.warning("%s: a worker was lost, going on from the last checkpoint if there is one", unit.shard)
                     time.sleep(PAUSE_SECONDS)
             yield row
             if supervisor is not None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import AdaptOptions
+from augment.lumen.options import AdaptOptions, require_optimizer
+from augment.lumen.sampling.options import Precision
+from augment.trackers import require_trackers
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, remark, workers_together
 from pipeline.stages.artifact_step import ArtifactStep
@@ -87,8 +89,11 @@ class AdaptStep(ArtifactStep):
         return record
 
     def check_settings(self) -> None:
-        """Check that the adapter to start from reads the conditioning."""
+        """Check that the adapter to start from reads the conditioning, and that the optimizer is installed."""
         start_adapter(self.config)
+        if self.config.adapt.steps:
+            require_optimizer(self.config.adapt.optimizer)
+            require_trackers(self.config.adapt.trackers)
         if self.config.adapt.objective.consistency and not is_layout(self.config):
             raise UserError(
                 f"adapt.objective.consistency compares neural layouts, and conditioning={self.config.conditioning} has "
@@ -235,7 +240,7 @@ class Adapt:
     num_components: int
     source: PairedSource | CaptionedSource
     options: AdaptOptions
-    precision: str
+    precision: Precision
     seed: int
     folder: str
     checkpoints: str
@@ -258,6 +263,8 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
+        import torch
+
         from augment.lumen.adapter import load_adapter
         from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
@@ -271,7 +278,12 @@ class Adapt:
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
         base = load_diffusion_model(self.base, self.device)
         start = self.adapter
+        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
+        torch.manual_seed(self.seed)
         adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
+        if self.precision == "bf16" and base.device.type == "cuda":
+            # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
+            base.network.to(torch.bfloat16)
         examples, held_out = (
             StoredExamples(self.source, keys, self.classes, base.prompt_limit) for keys in (unit.keys, self.held_out)
         )

@@ -6,32 +6,29 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from augment.conditioning import LAYOUT
 from augment.errors import NotFinite
 from augment.layouts.options import SHARES
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
-from augment.options import Distinct, Options, Splits
+from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
-from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, class_names, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
-from pipeline.stages.edit_options import EditOptions
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
-from pipeline.stages.reading import NOT_FINITE
+from pipeline.stages.reading import NOT_FINITE, split_of
+from pipeline.stages.sampler_choice import SAMPLER_CHOICE, SamplerChoice
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
@@ -50,39 +47,6 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.layout_sampler import LayoutSampler
     from augment.lumen.sampling.request import Request
 
-Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
-
-
-class GenerateOptions(Options):
-    """Which synthetic images are made of each real one."""
-
-    ks: Ks | Literal["all", "auto"] = Field(
-        description="numbers of layout components: few for diverse images, many for faithful ones; 'all' is as many as "
-        "there are, and the only number above 0 of a conditioning other than layout; 'auto' takes the smallest ks that "
-        "keep 80, 95 and 99 % of what layouts say of the classes, see lumen layouts"
-    )
-    variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
-    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
-    sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
-    prompts: PromptOptions = PromptOptions()
-    edit: EditOptions | None = Field(default=None, description="edits of layouts and labels; null edits nothing")
-    k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        default={}, description="class -> layout components in its region, whatever the k of the image"
-    )
-    k_by_judge: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None,
-        description="classes with a lower IoU of the judge on held-out real images follow all components, because "
-        "curation would not find a fault there; null leaves them the k of the image",
-    )
-
-    @model_validator(mode="after")
-    def _sampled_splits(self) -> GenerateOptions:
-        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
-            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
-        if self.edit and (unknown := sorted(set(self.edit.splits) - set(self.splits))):
-            raise ValueError(f"edit.splits names {unknown}, which are not among the splits {list(self.splits)}")
-        return self
-
 
 class GenerateStep(StoreStep):
     """Writes the synthetic store, which may be extended by more ks and variants."""
@@ -90,7 +54,7 @@ class GenerateStep(StoreStep):
     name = "generate"
     output = "synthetic"
     title = "the synthetic store"
-    prepared = (SOURCE_CLASSES, EDIT_SURVEY)
+    prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
     input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep, JudgeStep),
@@ -131,6 +95,11 @@ class GenerateStep(StoreStep):
     def edits(self) -> LayoutEdits:
         """What is done to their layouts and labels before."""
         return LayoutEdits(self.job)
+
+    @cached_property
+    def choice(self) -> SamplerChoice:
+        """How images are sampled."""
+        return SamplerChoice(self.job)
 
     def check_settings(self) -> None:
         """Check ks, prompts, sampling and edits against what is known of the images and their labels."""
@@ -180,29 +149,37 @@ class GenerateStep(StoreStep):
         return f"generate: generate.ks=auto takes {list(self.ks)}, by the curves in the workspace"
 
     def prepare(self, tools: Tools) -> None:
-        """Count the classes of the sources, and find what edits need, if that is not done."""
+        """Count the classes of the sources, find what edits need, and choose how to sample, if that is not done."""
         if line := self.remark():
             tools.report(line)
         if self.sources.selector is not None:
             self.sources.selector.prepare(tools)
         self.edits.prepare(tools)
+        if self.config.generator.max_loss is not None:
+            shards, splits = self.sources.keys(), self.config.generate.splits
+            keys = [key for shard in sorted(shards) if split_of(shard) in splits for key in shards[shard]]
+            stage, source = self.painting(self.config.generator, self.resources.batch_size)
+            self.choice.prepare(tools, stage, source, keys, self.ks, self.size().samples)
 
     def check_prepared(self) -> None:
-        """Check that existing class counts, and what was found for edits, are those of the sources."""
+        """Check that existing class counts, what was found for edits, and how to sample, fit the sources."""
         if self.sources.selector is not None:
             self.sources.selector.check_prepared()
         self.edits.check_prepared()
+        self.choice.check_prepared()
 
     def require_resettable(self) -> None:
-        """See `Step.require_resettable`; what was found for edits is removed too."""
+        """See `Step.require_resettable`; what was found for edits, and how to sample, is removed too."""
         super().require_resettable()
         self.edits.require_resettable()
+        self.choice.require_resettable()
 
     def clean(self) -> None:
-        """Remove the class counts, and what was found for edits."""
+        """Remove the class counts, what was found for edits, and how to sample."""
         if self.sources.selector is not None:
             self.sources.selector.discard()
         self.edits.discard()
+        self.choice.discard()
 
     def plan(self) -> StorePlan:
         """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
@@ -213,7 +190,7 @@ class GenerateStep(StoreStep):
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
             "base": identity(generator.base),
-            "sampler": generator.model_dump(include={"num_steps", "guidance_scale", "precision"}),
+            "sampler": sampler_inputs(self.choice.options),
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
@@ -234,19 +211,21 @@ class GenerateStep(StoreStep):
 
     def work(self) -> tuple[Stage, Source]:
         """The stage and its source."""
-        generator, record = self.config.generator, self.job.step(AdaptStep).record
+        return self.painting(self.choice.options, self.choice.batch_size)
+
+    def painting(self, sampling: SamplerOptions, batch_size: int) -> tuple[Generate, Source]:
+        """The stage and its source, with these options of the sampler and images at once."""
+        record = self.job.step(AdaptStep).record
         stage = Generate(
-            base=generator.base,
+            base=self.config.generator.base,
             adapter=str(self.job.step(AdaptStep).path),
-            num_steps=generator.num_steps,
-            guidance_scale=generator.guidance_scale,
-            precision=generator.precision,
+            sampling=sampling,
             prompts=self.config.generate.prompts,
             seed=self.config.seed,
             provenance=self.provenance(record),
             classes=class_names(self.job),
             regions=self.edits.regions(),
-            **self.for_model,
+            **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
 
@@ -257,7 +236,7 @@ class Generate:
 
     Attributes:
         base, adapter: models to load.
-        num_steps, guidance_scale, precision: see `LayoutSampler`.
+        sampling: see `LayoutSampler`.
         prompts: templates and values to choose from.
         seed: the run's seed.
         provenance: recorded with every sample.
@@ -267,9 +246,7 @@ class Generate:
 
     base: str
     adapter: str
-    num_steps: int
-    guidance_scale: float
-    precision: str
+    sampling: SamplerOptions
     prompts: PromptOptions
     seed: int
     provenance: Provenance
@@ -283,13 +260,9 @@ class Generate:
 
     def setup(self) -> None:
         """Load base model and adapter."""
-        from augment.lumen.adapter import load_adapter
-        from augment.lumen.bases.loading import load_diffusion_model
-        from augment.lumen.sampling.layout_sampler import LayoutSampler
+        from augment.lumen.sampling.loading import load_sampler
 
-        base = load_diffusion_model(self.base, self.device)
-        adapter = load_adapter(Path(self.adapter), self.device)
-        self._sampler = LayoutSampler(base, adapter, self.num_steps, self.guidance_scale, self.precision)
+        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""

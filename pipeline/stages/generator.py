@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,14 +12,21 @@ from augment.conditioning import LAYOUT, TITLES
 from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen import zoo
+from augment.lumen.sampling.lora import lora_file, require_loras
+from augment.lumen.sampling.options import BASE_SPACING, SamplerOptions, require_scheduler
 from augment.options import ModelName, Options
+from augment.stride import STRIDE
 from pipeline.checks.hub import require_reachable
-from pipeline.checks.models import BASE, require_base
+from pipeline.checks.model_config import read_model_config
+from pipeline.checks.models import BASE, BASE_REMEDY, require_base
+from pipeline.store import JSON
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import (
     adapter_components,
     adapter_folder,
     basis_digest,
+    identity,
+    model_folder,
     require_fit,
     require_same_shape,
 )
@@ -35,16 +43,43 @@ BASE_NAMES = {
 }
 
 
-class GeneratorOptions(Options):
-    """The diffusion model and how it is sampled."""
+class _ModelOptions(Options):
+    """The diffusion model."""
 
     base: ModelName = Field(description="'lumen-tiny', or a hub id or folder that diffusers loads")
     adapter: ModelName | None = Field(
         default=None, description="'lumen-tiny' or a folder to start from; null starts a new one"
     )
-    num_steps: int = Field(default=20, ge=1, le=1000, description="sampler steps")
-    guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="of training and sampling")
+
+
+class GeneratorOptions(SamplerOptions, _ModelOptions):
+    """The diffusion model and how it is sampled."""
+
+    max_loss: float | None = Field(
+        default=None,
+        gt=0,
+        le=255,
+        description="grey levels (0..255) by which images may differ on average from those of the other options: a "
+        "calibration of about a minute on layouts of the run chooses steps, reuse, the end of guidance, the batch "
+        "size, and on GPUs compile; null samples exactly",
+    )
+
+
+def sampler_inputs(options: GeneratorOptions) -> dict[str, JSON]:
+    """What the images depend on of how they are sampled; nothing that changed no image of earlier versions."""
+    inputs: dict[str, JSON] = dict(options.semantic)
+    if options.timestep_spacing in (BASE_SPACING, configured_spacing(options.base)):
+        del inputs["timestep_spacing"]
+    if options.lora:
+        inputs["lora"] = [identity(lora_file(name)) for name in options.lora]
+    return inputs
+
+
+def configured_spacing(base: str) -> str | None:
+    """The spacing of timesteps that a shipped or local base is configured for; one on a hub is not looked up."""
+    path = model_folder(base) / "scheduler" / "scheduler_config.json"
+    # The default of DDIM, which sampled before other schedulers were there.
+    return str(json.loads(path.read_text()).get("timestep_spacing", "leading")) if path.is_file() else None
 
 
 def start_adapter(config: Config) -> Path | None:
@@ -94,6 +129,12 @@ def require_generator(config: Config) -> None:
     """
     base = config.generator.base
     require_reachable(BASE, base, "model_index.json", zoo.names())
-    unet = require_base(base)
+    require_loras(config.generator.lora)
+    network = require_base(base)
+    multiple = STRIDE * int(network.get("patch_size", 1))
+    for side in ("height", "width"):
+        if (size := getattr(config.geometry, side)) % multiple:
+            raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
+    require_scheduler(read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY), config.generator)
     if adapter := start_adapter(config):
-        require_same_shape(adapter, base, unet)
+        require_same_shape(adapter, base, network)

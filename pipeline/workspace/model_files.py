@@ -12,11 +12,11 @@ from augment.backbones.options import FeatureOptions, parse_name, split_fusion
 from augment.errors import UserError
 from augment.import_path import is_import_path, source_file
 from augment.lumen import zoo
+from augment.lumen.bases.families import OF_ADAPTERS
 from pipeline.store import JSON, file_digest, fingerprint
 
-ADAPTER_CLASS = "LayoutControlNet"
-# A key in the configuration of an adapter; see `augment.lumen.adapter`.
-GUARD = "down_block_types"
+# A key in the configuration of the first adapters that some lack; see `augment.lumen.adapter`.
+GUARDED, GUARD = "LayoutControlNet", "down_block_types"
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -39,7 +39,7 @@ def adapter_components(folder: Path) -> int:
         UserError: it is another kind of model.
     """
     config = json.loads((folder / "config.json").read_text())
-    if config.get("_class_name") != ADAPTER_CLASS:
+    if config.get("_class_name") not in OF_ADAPTERS:
         raise UserError(
             f"generator.adapter: {folder} holds a {config.get('_class_name', 'model')}, no layout adapter; "
             "give a folder that adapt wrote"
@@ -53,23 +53,31 @@ def require_fit(adapter: Path, base: str) -> None:
     Raises:
         UserError: it was not.
     """
-    config = model_folder(base) / "unet" / "config.json"
-    if config.is_file():
-        require_same_shape(adapter, base, json.loads(config.read_text()))
+    for network in ("unet", "transformer"):
+        config = model_folder(base) / network / "config.json"
+        if config.is_file():
+            require_same_shape(adapter, base, json.loads(config.read_text()))
 
 
-def require_same_shape(adapter: Path, base: str, unet: Mapping[str, Any]) -> None:
-    """Check that an adapter was made for a base model with this configuration of its U-Net.
+def require_same_shape(adapter: Path, base: str, network: Mapping[str, Any]) -> None:
+    """Check that an adapter was made for a base model with this configuration of its network.
 
     Raises:
         UserError: it was not.
     """
-    found = json.loads((adapter / "config.json").read_text())["controlnet_config"]
-    for name in ("in_channels", "block_out_channels", "cross_attention_dim", "down_block_types", "layers_per_block"):
-        if found.get(name) != unet.get(name):
+    config = json.loads((adapter / "config.json").read_text())
+    remedy = "name the base it was trained on, or train a new one with generator.adapter=null"
+    family, found = OF_ADAPTERS[config["_class_name"]], config["controlnet_config"]
+    if family.network != ("unet" if "block_out_channels" in network else "transformer"):
+        raise UserError(
+            f"generator.adapter: {adapter} steers a base like {family.title}, and generator.base={base} is of another "
+            f"kind: {remedy}"
+        )
+    for name in family.shape:
+        if found.get(name) != network.get(name):
             raise UserError(
                 f"generator.adapter: {adapter} steers a base with {name} {found.get(name)}, and generator.base={base} "
-                f"has {unet.get(name)}: name the base it was trained on, or train a new one with generator.adapter=null"
+                f"has {network.get(name)}: {remedy}"
             )
 
 
@@ -91,8 +99,10 @@ def model_folder(name: str) -> Path:
 
 
 def identity(name: str) -> JSON:
-    """What identifies a model: the name and content of a folder, or the name alone of a hub id."""
+    """What identifies a model: the name and content of a folder or file, or the name alone of a hub id."""
     folder = model_folder(name)
+    if folder.is_file():
+        return {"name": folder.name, "digest": _model_digest(folder)}
     if not folder.is_dir():
         return {"name": name}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_FILES)
@@ -163,7 +173,7 @@ def _model_digest(path: Path) -> str:
     """
     if path.name == "config.json":
         config = json.loads(path.read_text())
-        if isinstance(config, dict) and config.get("_class_name") == ADAPTER_CLASS and config.pop(GUARD, None):
+        if isinstance(config, dict) and config.get("_class_name") == GUARDED and config.pop(GUARD, None):
             # As diffusers writes it.
             return hashlib.sha256((json.dumps(config, indent=2, sort_keys=True) + "\n").encode()).hexdigest()
     return file_digest(path)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.text import Text
 
 Prediction = Literal["epsilon", "v", "flow"]
@@ -93,7 +93,7 @@ class DiffusionModel(ABC):
         """
 
     @abstractmethod
-    def new_adapter(self, num_components: int, hidden_channels: int = 128) -> LayoutControlNet:
+    def new_adapter(self, num_components: int, hidden_channels: int = 128) -> Adapter:
         """An untrained adapter for this base, which adds nothing to it yet.
 
         Args:
@@ -114,6 +114,11 @@ class DiffusionModel(ABC):
     def stride(self) -> int:
         """Pixels of the image that one latent cell covers."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of an image in pixels are multiples of this."""
+        return self.stride
 
     @property
     def latent_channels(self) -> int:
@@ -162,8 +167,3 @@ class DiffusionModel(ABC):
     def digest(self) -> str:
         """SHA-256 in hex over all weights."""
         return weights_digest(torch.nn.ModuleDict(dict(self.parts)))
-
-
-def diffusion_prediction(schedule: Mapping[str, Any]) -> Prediction:
-    """What a model with this noise schedule of a diffusion predicts."""
-    return "v" if schedule.get("prediction_type") == "v_prediction" else "epsilon"

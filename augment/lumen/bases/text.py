@@ -27,6 +27,13 @@ class Text:
     def __len__(self) -> int:
         return len(self.embeddings)
 
+    @property
+    def added_conditions(self) -> dict[str, Tensor] | None:
+        """What the U-Nets of diffusers take as `added_cond_kwargs`."""
+        if self.pooled is None or self.sizes is None:
+            return None
+        return {"text_embeds": self.pooled, "time_ids": self.sizes}
+
     def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Text:
         """The prompts of a slice, of a list of numbers or of a mask."""
         return self._each(lambda tensor: tensor[index])

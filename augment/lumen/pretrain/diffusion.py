@@ -14,10 +14,11 @@ import torch
 
 from augment.conditioning import LAYOUT
 from augment.layouts.views import choose_views
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.training.adapter_training import shown_ks, write_samples
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.examples import Example
-from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.lumen.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.stable_diffusion import StableDiffusion
     from augment.lumen.options import DiffusionOptions
     from augment.progress import OnStep
@@ -104,7 +105,7 @@ def new_schedule() -> dict[str, Any]:
 
 def train_diffusion(
     base: StableDiffusion,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     sets: Sequence[LatentSet],
     shown: Sequence[Sequence[Example]],
     options: DiffusionOptions,
@@ -125,7 +126,7 @@ def train_diffusion(
     for module in (base.unet, base.text_encoder, adapter):
         module.train().requires_grad_(True)
     modules = {"unet": base.unet, "text_encoder": base.text_encoder, "adapter": adapter}
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     shares = np.array([part.weight for part in sets]) / sum(part.weight for part in sets)
 
     def losses(_step: int, generator: np.random.Generator) -> dict[str, Tensor]:

@@ -1,25 +1,32 @@
-"""Batched sampling: many layouts, ks, variants and guidance branches in one forward pass."""
+"""Batched sampling: many layouts, ks, variants and both branches of guidance in one forward pass."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from augment.lumen.bases.text import Text
-from augment.lumen.precision import autocast
-from augment.lumen.sampling.denoiser import NO_GUIDANCE, Denoiser
-from augment.lumen.sampling.request import require_k, stacked_ks
+from augment.lumen.precision import casting
+from augment.lumen.sampling.decoding import decoded
+from augment.lumen.sampling.denoiser import Denoiser
+from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
+from augment.lumen.sampling.request import require_k, stacked_ks, stacked_strengths
+from augment.lumen.sampling.reuse import ReusingDenoiser
+from augment.lumen.sampling.schedule import sampling_schedule
+from augment.lumen.sampling.tiling import Tiles, tiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.sampling.request import Request
+    from augment.lumen.sampling.tiling import Denoise
 
 PROMPTS_KEPT = 1024
 
@@ -30,35 +37,38 @@ class LayoutSampler:
     def __init__(
         self,
         base: DiffusionModel,
-        adapter: LayoutControlNet,
-        num_steps: int = 20,
-        guidance_scale: float = 2.0,
-        precision: str = "bf16",
+        adapter: Adapter,
+        options: SamplerOptions = DEFAULTS,
         layout_stride: int = 8,
     ) -> None:
         """Prepare to sample.
 
         Args:
-            base, adapter: on the same device.
-            num_steps: denoising steps.
-            guidance_scale: 1 is no guidance; more pushes away from the prediction without layout and with the
-                negative prompt, at twice the cost.
-            precision: `bf16` or `fp32`.
+            base, adapter: on the same device. Weights in float32 are cast at each step if the options ask for another
+                precision; `augment.lumen.sampling.models` loads them in it.
+            options: see `SamplerOptions`. Guidance pushes away from the prediction without layout and with the negative
+                prompt, at twice the cost.
             layout_stride: pixels of the image that one cell of a layout covers.
-        """
-        from diffusers import DDIMScheduler
 
+        Raises:
+            UserError: the scheduler does not exist for the base.
+        """
         self.base, self.adapter = base, adapter.eval()
-        self.num_steps, self.guidance_scale, self.precision = num_steps, guidance_scale, precision
-        self._scheduler = DDIMScheduler.from_config(base.schedule, clip_sample=False)
+        self.options = options
+        self._schedule = sampling_schedule(base.schedule, options)
         self._latent_cells = layout_stride // base.stride
+        self._dtype = next(base.network.parameters()).dtype
+        # While it is trained, the adapter is in float32, and the network of the base may be in half precision.
+        types = {self._dtype, next(adapter.parameters()).dtype}
+        self._weights = torch.float32 if torch.float32 in types else self._dtype
         self._prompts: dict[tuple[str, int, int], Text] = {}
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """Paint one image `uint8 [H, W, 3]` for every request; all layouts are of one size.
 
-        Each request's own seed gives its noise, so an image does not depend on the rest of its batch.
+        Each request's own seed gives its noise, so an image does not depend on the rest of its batch, but for the order
+        in which a device adds numbers; see docs/sampling.md.
 
         Raises:
             UserError: a request's k exceeds the components of the layout or the adapter, or has another grid.
@@ -67,27 +77,63 @@ class LayoutSampler:
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
             require_k(request, limit)
-        device = self.base.device
-        with autocast(device, self.precision):
-            denoise = Denoiser(self.base, self.adapter, self.guidance_scale, *self._conditions(requests))
-            latents = torch.stack([self._noise(request) for request in requests]).to(device)
-            self._scheduler.set_timesteps(self.num_steps, device=device)
-            for timestep in self._scheduler.timesteps:
-                prediction = denoise(self._scheduler.scale_model_input(latents, timestep), timestep)
-                latents = self._scheduler.step(prediction.float(), timestep, latents).prev_sample
-            return list(self.base.decode(latents))
+        with self._casting():
+            denoiser = self._denoiser(requests)
+        denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
+        latents = self._denoised(requests, denoise)
+        # In half precision with few exponents, the activations of an autoencoder overflow.
+        with self._casting() if self.options.precision == "bf16" else nullcontext():
+            return decoded(self.base, latents, self.options.tile)
 
-    def _conditions(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, Text]:
+    def _reusing(self, denoiser: Denoiser) -> Denoise:
+        """What predicts one batch or its tiles, with reuse across steps where the options ask for it."""
+        steps = self.options.reuse_adapter, self.options.reuse_blocks
+        return denoiser if steps == (1, 1) else ReusingDenoiser(denoiser, *steps)
+
+    def _tiles(self, request: Request) -> Tiles:
+        """The tiles of an image, in cells of its layout; one that covers it if it is not to be cut."""
+        grid, stride = request.layout.shape[1:], self._latent_cells * self.base.stride
+        tile, overlap = self.options.tile, self.options.tile_overlap
+        return Tiles.over(*grid, *((tile // stride, overlap // stride) if tile else (max(grid), 0)))
+
+    def _denoised(self, requests: Sequence[Request], denoise: Denoise) -> torch.Tensor:
+        """The latents `float32 [B, C, h, w]` after all steps."""
+        device, timesteps = self.base.device, self._schedule.timesteps
+        weights = self._schedule.weights.to(device)[:, :, None, None, None, None]
+        noise = torch.stack([self.noise(request) for request in requests], 1).to(device)
+        terms = torch.cat([noise[:1], noise.new_zeros(len(timesteps), *noise.shape[1:]), noise[1:]])
+        for index, timestep in enumerate(timesteps):
+            latents = (weights[index] * terms).sum(0)
+            with self._casting():
+                terms[1 + index] = denoise(latents.to(self._dtype), timestep)
+        return (weights[-1] * terms).sum(0)
+
+    def _denoiser(self, requests: Sequence[Request]) -> Denoiser:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
         layout = layout[:, : self.adapter.config.num_components].to(device)
-        k = stacked_ks(requests).to(device)
-        rows, columns = (cells * self._latent_cells * self.base.stride for cells in layout.shape[2:])
-        text = Text.concatenate([self._embed(request.prompt, rows, columns) for request in requests])
-        if self.guidance_scale == NO_GUIDANCE:
-            return layout, k, text
-        negative = [self._embed(request.negative_prompt, rows, columns) for request in requests]
-        return torch.cat([layout, layout]), torch.cat([torch.zeros_like(k), k]), Text.concatenate([*negative, text])
+        tiles, stride = self._tiles(requests[0]), self._latent_cells * self.base.stride
+
+        def texts(prompts: Sequence[str]) -> Text:
+            embedded = [self._embed(prompt, tiles.height * stride, tiles.width * stride) for prompt in prompts]
+            return Text.concatenate(embedded)
+
+        strengths = stacked_strengths(requests, self.options.control_strength)
+        return Denoiser(
+            self.base,
+            self.adapter,
+            self.options,
+            layout,
+            stacked_ks(requests).to(device),
+            texts([request.prompt for request in requests]),
+            texts([request.negative_prompt for request in requests])
+            if self.options.guidance_scale != NO_GUIDANCE
+            else None,
+            None if strengths is None else strengths.to(device),
+        )
+
+    def _casting(self) -> torch.autocast:
+        return casting(self.base.device, self.options.precision, self._weights)
 
     def _embed(self, prompt: str, height: int, width: int) -> Text:
         key = (prompt, height, width)
@@ -95,11 +141,13 @@ class LayoutSampler:
             # With one caption per image, the embeddings would fill the memory of the device.
             if len(self._prompts) >= PROMPTS_KEPT:
                 del self._prompts[next(iter(self._prompts))]
+            # One at a time, so that they do not depend on the other prompts.
             self._prompts[key] = self.base.embed([prompt], height, width)
         return self._prompts[key]
 
-    def _noise(self, request: Request) -> torch.Tensor:
+    def noise(self, request: Request) -> torch.Tensor:
+        """The first noise, and those that the sampler adds, `float32 [N, C, h, w]`."""
         rows, columns = (cells * self._latent_cells for cells in request.layout.shape[1:])
-        shape = (self.base.latent_channels, rows, columns)
+        shape = (self._schedule.noises, self.base.latent_channels, rows, columns)
         # torch's CPU generator uses only the low 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng(request.seed).standard_normal(shape, np.float32))

@@ -26,6 +26,7 @@ class Request:
         prompt: what to paint.
         seed: of its noise, 0..2**63 - 1.
         negative_prompt: guidance steers away from it.
+        strength: factor of what the adapter adds to the base, 0 or more, or one for each cell, `float [h, w]`.
     """
 
     layout: NDArray[np.float16]
@@ -33,6 +34,7 @@ class Request:
     prompt: str
     seed: int
     negative_prompt: str = ""
+    strength: float | NDArray[np.floating] = 1.0
 
 
 def require_k(request: Request, limit: int) -> None:
@@ -50,3 +52,22 @@ def stacked_ks(requests: Sequence[Request]) -> torch.Tensor:
         return torch.tensor([int(request.k) for request in requests])
     cells = [np.broadcast_to(np.asarray(request.k, np.int64), request.layout.shape[1:]) for request in requests]
     return torch.from_numpy(np.stack(cells))
+
+
+def stacked_strengths(requests: Sequence[Request], factor: float) -> torch.Tensor | None:
+    """The strengths of the requests times a factor, `float32 [B]` or `[B, h, w]`; None if all are 1.
+
+    Raises:
+        UserError: a strength is below 0 or not finite, or there is not one for each cell.
+    """
+    for request in requests:
+        values, grid = np.asarray(request.strength), request.layout.shape[1:]
+        if values.ndim and values.shape != grid:
+            raise UserError(f"strength has {values.shape} cells and the layout {grid}: give one for each cell or one")
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise UserError(f"strength = {values.min()}: give 0 or more")
+    if all(np.ndim(request.strength) == 0 for request in requests):
+        found = torch.tensor([float(request.strength) for request in requests]) * factor
+        return None if (found == 1).all() else found
+    cells = [np.broadcast_to(np.asarray(one.strength, np.float32), one.layout.shape[1:]) for one in requests]
+    return torch.from_numpy(np.stack(cells)) * factor

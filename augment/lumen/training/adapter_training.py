@@ -12,12 +12,14 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
 from augment.layouts.views import choose_views
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.training.choices import components_used, drop_captions, sample_k
 from augment.lumen.training.group import Group
-from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.lumen.training.trainer import Part, Trainer
 from augment.lumen.training.validation import Validation
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
@@ -38,12 +40,12 @@ if TYPE_CHECKING:
 
 def train_adapter(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Examples,
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
-    precision: str = "bf16",
+    precision: Precision = "bf16",
     seed: int = 0,
     conditioning: ConditioningKind = LAYOUT,
     consistency: LayoutConsistency | None = None,
@@ -85,7 +87,7 @@ def train_adapter(
         networks: tuple[Any, ...] = (adapter.controlnet, base.network)
         for network in networks:
             network.enable_gradient_checkpointing()
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
     if share and not views:
         raise UserError(
@@ -146,7 +148,7 @@ def train_adapter(
 
     def sample(step: int) -> dict[str, float] | None:
         write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
-        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        validation = Validation(base, schedule, held_out, ks, options.micro_batch or len(rows), precision)
         found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
         return found
@@ -175,15 +177,15 @@ def shown_ks(num_components: int, conditioning: ConditioningKind) -> tuple[int, 
 
 def write_samples(
     base: DiffusionModel,
-    adapter: LayoutControlNet,
+    adapter: Adapter,
     examples: Sequence[Example],
     ks: Sequence[int],
     path: Path,
-    precision: str,
+    precision: Precision,
     conditioning: ConditioningKind = LAYOUT,
 ) -> None:
     """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
-    sampler = LayoutSampler(base, adapter, num_steps=20, guidance_scale=2.0, precision=precision)
+    sampler = LayoutSampler(base, adapter, SamplerOptions(precision=precision))
     rows = [np.stack([example.image for example in examples])]
     height, width = rows[0].shape[1:3]
     rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -31,6 +33,9 @@ class Files(Protocol):
     def scratch(self, name: str) -> Path:
         """A path on a local disk to write to."""
 
+    def sweep(self) -> object:
+        """Remove what killed processes have left."""
+
     def publish(self, scratch: Path, path: str) -> None:
         """Give a written file its name at once, in place of the earlier one."""
 
@@ -53,8 +58,13 @@ class Folder:
         return nullcontext(self._root / path)
 
     def scratch(self, name: str) -> Path:
-        """A path beside the file."""
-        return self._root / f".{name}.tmp"
+        """A path beside the file, of this process alone: one that is about to be killed may still write to its own."""
+        return self._root / f".{name}.{socket.gethostname()}.{os.getpid()}.tmp"
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left."""
+        for path in self._root.glob(f".{CHECKPOINT}.*.tmp"):
+            path.unlink(missing_ok=True)
 
     def publish(self, scratch: Path, path: str) -> None:
         """Rename the scratch file."""
@@ -83,6 +93,10 @@ class Checkpoint:
     def exists(self) -> bool:
         """Whether there is one."""
         return self._files.exists(CHECKPOINT)
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left; called before the first `save` of a process."""
+        self._files.sweep()
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write tensors and JSON values in the background; raises what the write before raised."""

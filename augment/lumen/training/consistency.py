@@ -9,7 +9,7 @@ import torch
 
 from augment.backbones.backbone import PixelBackbone
 from augment.errors import UserError
-from augment.lumen.adapter import components_kept
+from augment.lumen.layout_encoder import components_kept
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ class LayoutConsistency:
 
         The sum over the samples that are compared, divided by all of them; of samples at k = 0 nothing is compared.
         """
-        levels = len(prediction.schedule.alphas_cumprod)
         most = batch.k.flatten(1).amax(1) if batch.k.ndim > 1 else batch.k
-        compared = (prediction.levels < self.below * levels) & (most > 0)
+        compared = (prediction.levels < self.below * prediction.schedule.count) & (most > 0)
         if not compared.any():
             return prediction.output.sum() * 0
         pixels = base.decode_pixels(prediction.clean[compared]).float()

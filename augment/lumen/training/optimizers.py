@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augment.errors import UserError
+from augment.lumen.options import OptimizerName, require_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
-    from augment.lumen.options import OptimizerName
-
 BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-2
-
-
-def require_optimizer(name: OptimizerName) -> None:
-    """Check that the package of an optimizer is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    if name == "adamw8bit" and find_spec("bitsandbytes") is None:
-        raise UserError("optimizer=adamw8bit needs the package bitsandbytes: install it, or take optimizer=adamw")
 
 
 def new_optimizer(name: OptimizerName, parameters: Iterable[Tensor], learning_rate: float) -> torch.optim.Optimizer:

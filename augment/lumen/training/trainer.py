@@ -21,7 +21,7 @@ from augment.lumen.training.checkpoint import Checkpoint, Folder
 from augment.lumen.training.group import GradientSum, Group
 from augment.lumen.training.optimizers import new_optimizer, optimizer_state, set_optimizer_state
 from augment.progress import TrainingStep
-from augment.scalars import AddScalars, scalar_writer
+from augment.scalars import scalar_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.options import TrainerOptions
     from augment.progress import OnStep
+    from augment.trackers import AddScalars
 
     Sample: TypeAlias = Callable[[int], Mapping[str, float] | None]
     Terms: TypeAlias = Mapping[str, Tensor]
@@ -110,6 +111,7 @@ class Trainer:
         self._recent: list[dict[str, float]] = []
         if group.leads:
             folder.mkdir(parents=True, exist_ok=True)
+            self.checkpoint.sweep()
             self._resume()
             self._truncate_log()
         self._follow()
@@ -132,7 +134,7 @@ class Trainer:
         if self.average is None:
             self._run(losses, on_step)
             return
-        with scalar_writer(self.folder, self.step) as add_scalars:
+        with scalar_writer(self.folder, self.step, self.options.trackers) as add_scalars:
             self._run(losses, on_step, sample, add_scalars)
         self.checkpoint.wait()
         self.average.swap()

@@ -14,10 +14,9 @@ from augment.lumen.training.objective import Batch, predict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from diffusers import DDPMScheduler
-
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.bases.noise import NoiseSchedule
     from augment.lumen.training.examples import Examples
 
 # Noise levels of each image, evenly spaced.
@@ -40,14 +39,14 @@ class Validation:
     """
 
     base: DiffusionModel
-    schedule: DDPMScheduler
+    schedule: NoiseSchedule
     examples: Examples
     ks: Sequence[int]
     batch_size: int
     precision: str
 
     @torch.no_grad()
-    def losses(self, adapter: LayoutControlNet) -> dict[str, float]:
+    def losses(self, adapter: Adapter) -> dict[str, float]:
         """`validation/k=NN` -> mean squared error."""
         sums = dict.fromkeys(self.ks, 0.0)
         for start in range(0, len(self.examples), self.batch_size):
@@ -56,14 +55,14 @@ class Validation:
                 sums[k] += errors
         return {f"validation/k={k:02d}": total / (LEVELS * len(self.examples)) for k, total in sums.items()}
 
-    def _errors(self, adapter: LayoutControlNet, indexes: Sequence[int]) -> dict[int, float]:
+    def _errors(self, adapter: Adapter, indexes: Sequence[int]) -> dict[int, float]:
         """Sums over images and levels for each k."""
         items = [self.examples[index] for index in indexes]
         device = self.base.device
         latents = self.base.encode(np.stack([item.image for item in items]))
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(device)
         captions = [item.caption for item in items]
-        count = self.schedule.config.num_train_timesteps
+        count = self.schedule.count
         errors = dict.fromkeys(self.ks, 0.0)
         for level in range(LEVELS):
             step = int((level + 0.5) * count / LEVELS)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from augment.errors import UserError
 from augment.loading import quiet
 from augment.lumen import zoo
-from augment.lumen.adapter import LayoutControlNet, layout_planes
+from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.text import Text
+from augment.lumen.layout_encoder import layout_planes
 from augment.lumen.pretrain.diffusion import new_unet
 
 K = 4

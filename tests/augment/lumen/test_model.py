@@ -14,6 +14,7 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.scenes import render_scene
 
@@ -22,7 +23,7 @@ ADAPTER = zoo.ZOO / "lumen-tiny" / "adapter"
 
 @pytest.fixture(scope="module")
 def lumen() -> Lumen:
-    return Lumen.load(num_steps=2, precision="fp32")
+    return Lumen.load(options=SamplerOptions(num_steps=2, precision="fp32"))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
 from pipeline.checks.models import require_backbone, require_base, require_basis_fits
 from pipeline.config import Config
+from tests.augment.lumen.bases.small_families import FAMILIES, save_family
 from tests.pipeline.checks.refusal import refusal
 from tests.pipeline.workflow.test_run import kept
 
@@ -36,14 +37,23 @@ def index(folder: Path, name: str, **parts: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "_class_name": name, **parts}))
 
 
-def sdxl(folder: Path) -> None:
-    text_time = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-    unet(folder, **text_time, projection_class_embeddings_input_dim=80)
+def sdxl_without_sizes(folder: Path) -> None:
     index(folder, "StableDiffusionXLPipeline", text_encoder_2=["transformers", "CLIPTextModelWithProjection"])
 
 
-def sd3(folder: Path) -> None:
-    index(folder, "StableDiffusion3Pipeline", unet=[None, None], transformer=["diffusers", "SD3Transformer2DModel"])
+def sdxl_refiner(folder: Path) -> None:
+    text_time = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    unet(folder, **text_time, projection_class_embeddings_input_dim=80)
+    second = ["transformers", "CLIPTextModelWithProjection"]
+    index(folder, "StableDiffusionXLImg2ImgPipeline", text_encoder=[None, None], text_encoder_2=second)
+
+
+def flux(folder: Path) -> None:
+    index(folder, "FluxPipeline", unet=[None, None], transformer=["diffusers", "FluxTransformer2DModel"])
+
+
+def consistency(folder: Path) -> None:
+    unet(folder, time_cond_proj_dim=32)
 
 
 def inpainting(folder: Path) -> None:
@@ -86,10 +96,12 @@ def no_unet(folder: Path) -> None:
 
 
 BASES = [
-    (sdxl, "it is a StableDiffusionXLPipeline"),
-    (sd3, "it is a StableDiffusion3Pipeline"),
-    (inpainting, "StableDiffusionInpaintPipeline has in_channels 9, but its latents have 4"),
-    (pix2pix, "StableDiffusionInstructPix2PixPipeline has in_channels 8, but its latents have 4"),
+    (sdxl_without_sizes, "its U-Net reads no additions, and not the pooled text and the sizes of SDXL"),
+    (sdxl_refiner, "it has no first text encoder (an SDXL refiner"),
+    (flux, "it is a FluxPipeline"),
+    (consistency, "reads the guidance scale (a latent consistency model: take its LoRA"),
+    (inpainting, "StableDiffusionInpaintPipeline has in_channels 9, but its latents have 4 (an inpainting model"),
+    (pix2pix, "StableDiffusionInstructPix2PixPipeline has in_channels 8, but its latents have 4 (an instruct-pix2pix"),
     (upscaler, "needs more than a prompt (num_class_embeds)"),
     (wider_text, "its U-Net reads text embeddings of width 32, but its text encoder gives 64"),
     (other_text, "its text encoder is a model of type 'bert'"),
@@ -108,11 +120,16 @@ def test_base_of_another_kind_is_refused_with_what_is_supported(
     require_base(str(base))
     change(base)
     with pytest.raises(
-        UserError, match=r"^generator\.base=.*: give a model like Stable Diffusion 1\.x or 2\.x"
+        UserError, match=r"^generator\.base=.*: give a model like Stable Diffusion 1\.x and 2\.x, SDXL"
     ) as error:
         require_base(str(base))
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_base_of_each_family_passes(kind: str, tmp_path: Path) -> None:
+    assert require_base(str(save_family(kind, tmp_path / "base")))["in_channels"] in (4, 16)
 
 
 def test_shipped_models_pass() -> None:
@@ -125,10 +142,10 @@ def test_base_is_checked_before_anything_is_written(
     configure: Configure, small_base: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = Path(shutil.copytree(small_base, tmp_path / "base"))
-    sdxl(base)
+    flux(base)
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
     message = refusal(command, recipe, [f"generator.base={base}"], capsys)
-    assert f"generator.base={base}: it is a StableDiffusionXLPipeline" in message
+    assert f"generator.base={base}: it is a FluxPipeline" in message
     assert not (tmp_path / "new").exists()
 
 

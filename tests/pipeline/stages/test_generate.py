@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
+from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.descriptions import content_attributes
@@ -57,9 +58,7 @@ def stage(base: Path, classes: tuple[str, ...] = (), **prompts: object) -> Gener
         "classes": classes,
         "base": str(base),
         "adapter": str(base / "adapter"),
-        "num_steps": 2,
-        "guidance_scale": 2.0,
-        "precision": "fp32",
+        "sampling": SamplerOptions(num_steps=2, precision="fp32"),
         "seed": 0,
         "provenance": Provenance("small", "1" * 64, "2" * 64),
         "device": "cpu",

@@ -18,6 +18,7 @@ from augment.conditioning.record import save_conditioning
 from augment.conditioning.soft_edge import SoftEdge
 from augment.errors import UserError
 from augment.lumen.model import Lumen
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.training import adapter_training
 from pipeline.cli import guarded
 from pipeline.config import Config
@@ -118,7 +119,7 @@ def test_a_run_paints_on_what_the_conditioning_gives_and_says_so(
     assert evaluation is not None and evaluation.facts["conditioning"] == kind
     assert TITLES[kind] in (space / "report" / "index.html").read_text()
 
-    lumen = Lumen.load("lumen-tiny", space / "adapter", num_steps=1)
+    lumen = Lumen.load("lumen-tiny", space / "adapter", options=SamplerOptions(num_steps=1))
     sample = real.read(real.keys[0])
     assert sample.image is not None
     layout = lumen.layout(sample.image, sample.label)

@@ -20,7 +20,10 @@ INPUTS = json.loads(Path(__file__).with_name("inputs.json").read_text())
 @pytest.mark.usefixtures("work")
 @pytest.mark.parametrize("name", ["used as it is", "trained on a sample"])
 def test_inputs_of_every_result_are_those_of_earlier_versions(base: dict[str, Any], tmp_path: Path, name: str) -> None:
-    """Another key, or another value of it, would make all workspaces of earlier versions another run's."""
+    """Another key, or another value of it, would make all workspaces of earlier versions another run's.
+
+    Where a default has changed, the test asks for what the earlier one was.
+    """
     run(changed(base, tmp_path / "space", INPUTS[name]["changes"]), Selection(), lambda _: None)
     assert inputs_in(tmp_path / "space") == INPUTS[name]["results"]
 

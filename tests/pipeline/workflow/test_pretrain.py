@@ -18,6 +18,7 @@ from augment.layouts.options import BasisOptions
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.cli import guarded
 from pipeline.workflow.pretrain import PretrainConfig, keep_request, require_same_request
@@ -59,7 +60,9 @@ def test_model_is_loaded_by_this_project_and_paints(folder: Path) -> None:
     basis = LayoutBasis.load(folder / "model" / "adapter" / "basis")
     assert adapter.config.num_components == basis.num_components == 5
     layout = np.zeros((5, 6, 12), np.float16)
-    (image,) = LayoutSampler(base, adapter, num_steps=2).generate([Request(layout, 3, "a rendered street", 0)])
+    (image,) = LayoutSampler(base, adapter, SamplerOptions(num_steps=2)).generate(
+        [Request(layout, 3, "a rendered street", 0)]
+    )
     assert image.shape == (48, 96, 3)
 
 

@@ -14,8 +14,11 @@ from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_pixels
+from augment.lumen.sampling import decoding
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
+from augment.lumen.sampling.tiling import Tiles, tiled
 from tests.pipeline.small_models import save_small_base
 
 K = 4
@@ -28,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[DiffusionModel, La
 
 
 def sampler(models: tuple[DiffusionModel, LayoutControlNet], guidance_scale: float = 2.0) -> LayoutSampler:
-    return LayoutSampler(*models, num_steps=3, guidance_scale=guidance_scale, precision="fp32")
+    return LayoutSampler(*models, SamplerOptions(num_steps=3, guidance_scale=guidance_scale, precision="fp32"))
 
 
 def request(seed: int = 0, k: int = K, prompt: str = "a photo of a street, day", content: int = 0) -> Request:
@@ -122,7 +125,8 @@ def test_what_is_not_finite_is_never_an_image(tmp_path: Path, part: str, what: s
     base = load_diffusion_model(str(folder))
     last = base.network.conv_out if part == "unet" else base.vae.decoder.conv_out
     last.bias.data.fill_(value)
-    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), 2, precision="fp32")
+    options = SamplerOptions(num_steps=2, precision="fp32")
+    broken = LayoutSampler(base, LayoutControlNet.from_pretrained(folder / "adapter"), options)
     with pytest.raises(NotFinite, match=f"{what} hold .* NaN or infinite values"):
         broken.generate([request()])
 
@@ -133,3 +137,56 @@ def test_pixels_must_be_finite() -> None:
     pixels[0, 0, 0, 0] = float("nan")
     with pytest.raises(NotFinite, match="the images hold 1 NaN or infinite values of 12"):
         to_pixels(pixels)
+
+
+def tiled_sampler(models: tuple[DiffusionModel, LayoutControlNet], tile: int, overlap: int = 32) -> LayoutSampler:
+    options = SamplerOptions(num_steps=3, precision="fp32", tile=tile, tile_overlap=overlap)
+    return LayoutSampler(*models, options)
+
+
+def test_one_tile_is_no_tile(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
+    (whole,) = sampler(models).generate([request()])
+    (tiled,) = tiled_sampler(models, 96).generate([request()])
+    assert np.array_equal(whole, tiled)
+
+
+def test_image_in_tiles_does_not_depend_on_its_batch_mates(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
+    mixed = np.where(np.arange(12) < 6, 1, K) * np.ones((8, 1), int)
+    plain = [request(seed=1), request(seed=3, k=2, content=2, prompt="a rendered street, night, rain")]
+    mates = [*plain, replace(request(seed=2, content=1), k=mixed)]
+    together = [*tiled_sampler(models, 64).generate(plain), *tiled_sampler(models, 64).generate(mates)]
+    for one, mate in zip(together, [*plain, *mates], strict=True):
+        assert one.shape == (64, 96, 3)
+        (alone,) = tiled_sampler(models, 64).generate([mate])
+        assert np.abs(one.astype(int) - alone.astype(int)).max() <= 1
+        (whole,) = sampler(models).generate([mate])
+        assert difference(one, whole) > 0
+
+
+@torch.inference_mode()
+def test_a_tile_is_predicted_as_an_image_of_its_own(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
+    wide = replace(request(), k=np.arange(96).reshape(8, 12) % (K + 1))
+    latents, timestep = torch.randn(1, 4, 8, 12), torch.tensor(500)
+    whole = sampler(models)._denoiser([wide])
+    found = tiled(whole, Tiles.over(8, 12, 8, 4), 1)(latents, timestep)
+    # Tiles of 8 cells begin at 0 and 4: the first and the last four columns belong to one of them alone.
+    for cells, alone in ((slice(0, 8), slice(0, 4)), (slice(4, 12), slice(8, 12))):
+        part = replace(wide, layout=wide.layout[..., cells], k=np.asarray(wide.k)[:, cells])
+        expected = torch.full_like(latents, torch.nan)
+        expected[..., cells] = sampler(models)._denoiser([part])(latents[..., cells], timestep)
+        torch.testing.assert_close(found[..., alone], expected[..., alone])
+
+
+def test_decoding_takes_few_pixels_at_once(
+    models: tuple[DiffusionModel, LayoutControlNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, _ = models
+    latents = torch.randn(5, 4, 4, 6)
+    expected = base.decode(latents)
+    sizes = []
+    decode = base.vae.decode
+    monkeypatch.setattr(base.vae, "decode", lambda part: sizes.append(len(part)) or decode(part))
+    monkeypatch.setattr(decoding, "PIXELS", 2 * 32 * 48)
+    found = decoding.decoded(base, latents)
+    assert sizes == [2, 2, 1]
+    assert np.abs(np.stack(found).astype(int) - expected.astype(int)).max() <= 1

@@ -18,11 +18,12 @@ from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
 from augment.lumen.training.examples import Example
-from augment.lumen.training.objective import Batch, predict, random_noise, training_schedule
+from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.progress import ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene
@@ -114,7 +115,7 @@ def street_examples() -> list[Example]:
 def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples: list[Example]) -> None:
     """On scenes never trained on, at the same noise, the loss falls from k = 0 over 1 to all."""
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(zoo.ZOO / "lumen-tiny" / "adapter")
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     count = len(street_examples)
     latents = base.encode(np.stack([example.image for example in street_examples]))
     layout = torch.from_numpy(np.stack([example.layout for example in street_examples])).float()
@@ -157,3 +158,14 @@ def test_training_on_views_refuses_examples_without_them(tmp_path: Path) -> None
     base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
     with pytest.raises(UserError, match=r"^view_share=0.5: the training samples have no views"):
         losses_of(tmp_path / "run", base, examples(), 0.5)
+
+
+def test_parts_of_a_batch_and_activations_computed_twice_train_the_same_adapter(tmp_path: Path) -> None:
+    base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
+    rows = []
+    for name, changes in {"whole": {}, "parts": {"micro_batch": 2, "gradient_checkpointing": True}}.items():
+        adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
+        options = AdaptOptions(steps=3, batch_size=5, sample_every=9, warmup_steps=1, log_every=1, **changes)
+        train_adapter(base, adapter, examples(), options, tmp_path / name, ignore_step, "fp32")
+        rows.append([json.loads(row)["denoising"] for row in (tmp_path / name / "loss.jsonl").read_text().splitlines()])
+    assert rows[0] == pytest.approx(rows[1], abs=2e-5)

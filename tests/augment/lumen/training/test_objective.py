@@ -18,12 +18,13 @@ from augment.layouts.basis import LayoutBasis
 from augment.lumen import zoo
 from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.bases.noise import DiffusionNoise, FlowNoise, NoiseSchedule, noise_schedule
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.consistency import LayoutConsistency
 from augment.lumen.training.examples import Example
-from augment.lumen.training.objective import Batch, Prediction, predict, snr_weights, training_schedule
+from augment.lumen.training.objective import Batch, Prediction, predict, snr_weights
 from augment.lumen.training.objective_options import ObjectiveOptions
 from augment.lumen.training.validation import Validation
 from augment.progress import ignore_step
@@ -36,16 +37,19 @@ TINY = zoo.ZOO / "lumen-tiny" / "adapter"
 
 def prediction(kind: str, *, error: float, steps: list[int], zero_snr: bool = False) -> tuple[Prediction, torch.Tensor]:
     """A prediction that is wrong by `error` everywhere, and the clean latents."""
-    schedule = DDPMScheduler(prediction_type=kind, rescale_betas_zero_snr=zero_snr)
+    if kind == "flow":
+        schedule: NoiseSchedule = FlowNoise({"shift": 3.0})
+    else:
+        schedule = DiffusionNoise(DDPMScheduler(prediction_type=kind, rescale_betas_zero_snr=zero_snr).config)
     torch.manual_seed(0)
     clean, noise = torch.randn(len(steps), 4, 3, 5), torch.randn(len(steps), 4, 3, 5)
     levels = torch.tensor(steps)
     noisy = schedule.add_noise(clean, noise, levels)
-    target = schedule.get_velocity(clean, noise, levels) if kind == "v_prediction" else noise
+    target = schedule.target(clean, noise, levels)
     return Prediction(schedule, noisy, levels, target + error, target), clean
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
 def test_a_right_prediction_gives_back_the_clean_latents(kind: str) -> None:
     found, clean = prediction(kind, error=0, steps=[0, 300, 900])
     assert torch.allclose(found.clean, clean, atol=1e-3)
@@ -59,19 +63,19 @@ def test_velocity_gives_clean_latents_without_any_signal_and_noise_gives_none() 
     assert torch.equal(found.clean, torch.zeros_like(found.clean))
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
 @given(step=st.integers(0, 998), gamma=st.floats(0.1, 20))
 def test_min_snr_weighs_the_error_of_the_clean_image_by_the_bounded_ratio(kind: str, step: int, gamma: float) -> None:
     found, clean = prediction(kind, error=0.3, steps=[step])
-    snr = float(found.signal[0] / (1 - found.signal[0]))
+    signal = found.schedule.signal(found.levels)[0]
+    snr = float(signal / (1 - signal))
     of_image = float((found.clean - clean).square().mean())
     assert float(found.loss(gamma)) == pytest.approx(min(snr, gamma) * of_image, rel=2e-2)
 
 
 def test_min_snr_is_finite_at_both_ends() -> None:
     signal = torch.tensor([0.0, 1.0])
-    assert snr_weights(signal, 5, is_velocity=False).tolist() == [1, 0]
-    assert snr_weights(signal, 5, is_velocity=True).tolist() == [0, 0]
+    assert snr_weights(signal, 5).tolist() == [1, 0]
 
 
 def test_shares_of_the_options_are_those_of_the_choices() -> None:
@@ -99,7 +103,7 @@ def street_batch(count: int = 2) -> tuple[LayoutConsistency, Batch]:
 def test_consistency_is_small_for_the_right_image_and_falls_along_its_gradient() -> None:
     consistency, batch = street_batch()
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     found = predict(base, adapter, schedule, batch)
     right = replace(found, output=found.target)
     swapped = replace(batch, layout=batch.layout.flip(0))
@@ -116,7 +120,7 @@ def test_consistency_is_small_for_the_right_image_and_falls_along_its_gradient()
 def test_consistency_compares_nothing_at_k_0_or_above_its_noise_levels() -> None:
     consistency, batch = street_batch()
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
-    schedule = training_schedule(base)
+    schedule = noise_schedule(base)
     low, high = torch.tensor([100, 100]), torch.tensor([600, 999])
     for compared, levels, zero in (
         (batch.k, low, False),
@@ -164,7 +168,7 @@ def test_the_validation_loss_is_the_same_each_time_and_falls_with_k() -> None:
         for seed, (layout, caption) in enumerate(zip(batch.layout, batch.captions, strict=True))
     ]
     base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
-    validation = Validation(base, training_schedule(base), shown, (0, len(batch.layout[0])), 1, "fp32")
+    validation = Validation(base, noise_schedule(base), shown, (0, len(batch.layout[0])), 1, "fp32")
     first, *again = (validation.losses(adapter) for _ in range(2))
     assert again == [first]
     assert replace(validation, batch_size=2).losses(adapter) == pytest.approx(first, rel=1e-4)

@@ -1,0 +1,45 @@
+"""Which images to generate: the section `generate` of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from augment.options import Distinct, Options, Splits
+from augment.prompts import PromptOptions
+from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
+from pipeline.stages.edit_options import EditOptions
+
+Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
+
+
+class GenerateOptions(Options):
+    """Which synthetic images are made of each real one."""
+
+    ks: Ks | Literal["all", "auto"] = Field(
+        description="numbers of layout components: few for diverse images, many for faithful ones; 'all' is as many as "
+        "there are, and the only number above 0 of a conditioning other than layout; 'auto' takes the smallest ks that "
+        "keep 80, 95 and 99 % of what layouts say of the classes, see lumen layouts"
+    )
+    variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
+    splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
+    sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
+    prompts: PromptOptions = PromptOptions()
+    edit: EditOptions | None = Field(default=None, description="edits of layouts and labels; null edits nothing")
+    k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default={}, description="class -> layout components in its region, whatever the k of the image"
+    )
+    k_by_judge: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="classes with a lower IoU of the judge on held-out real images follow all components, because "
+        "curation would not find a fault there; null leaves them the k of the image",
+    )
+
+    @model_validator(mode="after")
+    def _sampled_splits(self) -> GenerateOptions:
+        if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
+            raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        if self.edit and (unknown := sorted(set(self.edit.splits) - set(self.splits))):
+            raise ValueError(f"edit.splits names {unknown}, which are not among the splits {list(self.splits)}")
+        return self

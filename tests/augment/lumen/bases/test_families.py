@@ -1,0 +1,137 @@
+"""Each family of base models paints what the pipeline of diffusers for it paints, and is trained on its own noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augment.errors import UserError
+from augment.lumen.adapter import Adapter, load_adapter
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.bases.noise import noise_schedule
+from augment.lumen.bases.text import Text
+from augment.lumen.layout_encoder import layout_image, layout_planes
+from augment.lumen.sampling.denoiser import scaled
+from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.options import SamplerOptions
+from augment.lumen.sampling.request import Request
+from tests.augment.lumen.bases.small_families import FAMILIES, save_family
+
+K, HEIGHT, WIDTH, SEEDS = 4, 64, 96, (0, 1)
+PROMPTS = ["a photo of a street, day", "a rendered street"]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DiffusionModel, Adapter]:
+    """A base of a family with an adapter that changes it, saved and loaded."""
+    folder = save_family(request.param, tmp_path_factory.mktemp(request.param) / "base")
+    base = load_diffusion_model(str(folder))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        adapter = base.new_adapter(K, 8)
+        for parameter in adapter.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    adapter.save_pretrained(folder / "adapter")
+    return base, load_adapter(folder / "adapter")
+
+
+def requests() -> list[Request]:
+    layout = np.random.default_rng(3).normal(size=(len(SEEDS), K, HEIGHT // 8, WIDTH // 8)).astype(np.float16)
+    return [Request(layout[seed], K - seed, PROMPTS[seed], seed) for seed in SEEDS]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_images_are_those_of_the_pipeline_of_diffusers(models: tuple[DiffusionModel, Adapter], guidance: float) -> None:
+    base, adapter = models
+    flow = base.prediction == "flow"
+    wanted = requests()
+    options = SamplerOptions(
+        scheduler="euler" if flow else "ddim",
+        timestep_spacing="base",
+        num_steps=3,
+        guidance_scale=guidance,
+        precision="fp32",
+        control_free_branch=flow,
+    )
+    painted = LayoutSampler(base, adapter, options).generate(wanted)
+    noise = [np.random.default_rng(seed).standard_normal((base.latent_channels, 8, 12), np.float32) for seed in SEEDS]
+    layout = torch.from_numpy(np.stack([request.layout for request in wanted])).float()
+    ks = torch.tensor([int(request.k) for request in wanted])
+    planes = layout_planes(layout, ks)
+    arguments: dict[str, Any] = {"guess_mode": True}
+    arguments["image"] = torch.cat([layout_image(request.layout, int(request.k)) for request in wanted])
+    if flow:
+        without = layout_planes(layout, torch.zeros_like(ks))
+        adapter.controlnet.planes = planes if guidance == 1 else torch.cat([without, planes])
+        arguments = {"control_image": torch.zeros(len(wanted), 3, HEIGHT, WIDTH)}
+    pipeline = base.pipeline(adapter.controlnet)
+    assert type(pipeline).__name__ == base.pipeline_class
+    pipeline.set_progress_bar_config(disable=True)
+    with torch.inference_mode():
+        expected = pipeline(
+            PROMPTS,
+            **arguments,
+            height=HEIGHT,
+            width=WIDTH,
+            negative_prompt=[""] * len(wanted),
+            latents=torch.from_numpy(np.stack(noise)),
+            num_inference_steps=3,
+            guidance_scale=guidance,
+            output_type="np",
+        ).images
+    if flow:
+        adapter.controlnet.planes = None
+    for image, other in zip(painted, expected, strict=True):
+        # Sums inside a batched product may be ordered differently: one level of 255 at most.
+        assert np.abs(image.astype(int) - np.round(255 * other).astype(int)).max() <= 1
+    assert np.std(painted[0]) > 1 and np.abs(painted[0].astype(int) - painted[1].astype(int)).max() > 1
+
+
+def test_adapter_changes_what_the_base_predicts_only_once_it_is_trained(models: tuple[DiffusionModel, Adapter]) -> None:
+    base, adapter = models
+    new = base.new_adapter(K, 8)
+    torch.manual_seed(0)
+    latents, steps, k = torch.randn(2, base.latent_channels, 8, 12), torch.tensor([500, 20]), torch.tensor([1, K])
+    layout = torch.randn(2, K, 8, 12)
+    with torch.no_grad():
+        text = base.embed(PROMPTS, HEIGHT, WIDTH)
+        free = base.denoise(latents, steps, text)
+        assert torch.equal(base.denoise(latents, steps, text, new(latents, steps, text, layout, k)), free)
+        residuals = adapter(latents, steps, text, layout, k)
+        assert not torch.allclose(base.denoise(latents, steps, text, residuals), free)
+    # Where control has no strength, nothing is added, in residuals of any resolution and in those of tokens.
+    strength = torch.ones(2, 8, 12)
+    strength[:, :4] = 0
+    for part in residuals:
+        weak = scaled(part, strength).movedim(-1, 1) if part.ndim == 3 else scaled(part, strength).flatten(2)
+        half = weak.shape[2] // 2
+        assert not weak[..., :half].any() and weak[..., half:].any()
+
+
+def test_prompts_can_be_taken_apart_and_put_together(models: tuple[DiffusionModel, Adapter]) -> None:
+    base, _ = models
+    with torch.no_grad():
+        text = base.embed(PROMPTS, HEIGHT, WIDTH)
+    again = Text.concatenate([text[[1]], text[:1]])[torch.tensor([1, 0])].to(torch.float64)
+    assert len(again) == 2
+    for name in ("embeddings", "pooled", "sizes"):
+        one, other = getattr(text, name), getattr(again, name)
+        assert (one is None) == (other is None)
+        assert one is None or (other.dtype == torch.float64 and torch.equal(one.double(), other))
+    with pytest.raises(UserError, match=r"has 13 tokens, and the text encoder of .* takes 12"):
+        base.embed(["a photo of a street, day, night, rain"], HEIGHT, WIDTH)
+
+
+def test_a_right_prediction_implies_the_clean_latents(models: tuple[DiffusionModel, Adapter]) -> None:
+    noise_of = noise_schedule(models[0])
+    torch.manual_seed(0)
+    latents, noise = torch.randn(2, 5, 4, 6, 6)
+    levels = torch.tensor([0, 1, 100, 500, noise_of.count - 2])
+    noisy, target = noise_of.add_noise(latents, noise, levels), noise_of.target(latents, noise, levels)
+    torch.testing.assert_close(noise_of.clean(noisy, target, levels), latents, rtol=1e-3, atol=1e-2)
+    signal = noise_of.signal(levels)
+    assert signal[0] > 0.99 and (signal.diff() < 0).all() and signal[-1] < 0.01

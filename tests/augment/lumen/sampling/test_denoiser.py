@@ -1,0 +1,96 @@
+"""Guidance acts on its interval, and control where, and as strongly as, it is asked to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment.errors import UserError
+from augment.lumen.adapter import LayoutControlNet, load_adapter
+from augment.lumen.bases.base import DiffusionModel
+from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.sampling.denoiser import Denoiser
+from augment.lumen.sampling.options import SamplerOptions
+from augment.lumen.sampling.request import Request, stacked_strengths
+from tests.augment.lumen.sampling.conftest import K
+
+Models = tuple[DiffusionModel, LayoutControlNet]
+
+
+@pytest.fixture(scope="module")
+def models(small_base: Path) -> Models:
+    return load_diffusion_model(str(small_base)), load_adapter(small_base / "adapter")
+
+
+def denoiser(models: Models, strength: torch.Tensor | None = None, k: int = K, **options: object) -> Denoiser:
+    base, adapter = models
+    layout = torch.randn(2, K, 8, 12, generator=torch.Generator().manual_seed(0))
+    texts = [base.embed([text, text], 64, 96) for text in ("a photo of a street, day", "")]
+    chosen = SamplerOptions.model_validate(options)
+    return Denoiser(base, adapter, chosen, layout, torch.full((2,), k), *texts, strength)
+
+
+@torch.inference_mode()
+def predicted(denoise: Denoiser, timestep: int = 500) -> torch.Tensor:
+    latents = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    return denoise(latents, torch.tensor(timestep))
+
+
+def test_guidance_acts_on_its_interval_alone(models: Models) -> None:
+    guided, unguided = denoiser(models, guidance_interval=(0, 1)), denoiser(models, guidance_scale=1)
+    late = denoiser(models, guidance_interval=(0.5, 1))
+    for timestep, expected in ((999, unguided), (501, unguided), (499, guided), (0, guided)):
+        torch.testing.assert_close(predicted(late, timestep), predicted(expected, timestep))
+    assert not torch.allclose(predicted(guided, 999), predicted(unguided, 999))
+
+
+@pytest.mark.parametrize("with_adapter", [True, False])
+def test_the_free_branch_runs_the_adapter_with_k_0_or_not_at_all(models: Models, with_adapter: bool) -> None:
+    base, adapter = models
+    one = denoiser(models, control_free_branch=with_adapter, guidance_scale=3, guidance_interval=(0, 1))
+    latents = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    steps = torch.full((2,), 500)
+    with torch.inference_mode():
+        assert one.negative is not None
+        nothing = adapter(latents, steps, one.negative, one.layout, torch.zeros(2, dtype=torch.int64))
+        free = base.denoise(latents, steps, one.negative, nothing if with_adapter else None)
+        bound = base.denoise(latents, steps, one.text, adapter(latents, steps, one.text, one.layout, one.k))
+        torch.testing.assert_close(predicted(one), free + 3 * (bound - free), rtol=1e-4, atol=1e-4)
+
+
+def test_no_strength_is_the_base_alone_and_a_region_is_controlled_by_itself(models: Models) -> None:
+    base, _ = models
+    latents = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        text = base.embed(["a photo of a street, day"] * 2, 64, 96)
+        alone = base.denoise(latents, torch.full((2,), 500), text)
+    full = predicted(denoiser(models, guidance_scale=1))
+    cells = torch.zeros(2, 8, 12)
+    cells[1] = 1
+    torch.testing.assert_close(predicted(denoiser(models, torch.zeros(2), guidance_scale=1)), alone)
+    by_cell = predicted(denoiser(models, cells, guidance_scale=1))
+    torch.testing.assert_close(by_cell, torch.cat([alone[:1], full[1:]]), rtol=1e-4, atol=1e-4)
+    cells[1, :, :6] = 0
+    half = predicted(denoiser(models, cells, guidance_scale=1))[1]
+    # Far from the border, the side without control is nearer to the base alone, and the other to full control.
+    assert (half - alone[1])[:, :, 0].abs().mean() < (half - full[1])[:, :, 0].abs().mean()
+    assert (half - full[1])[:, :, -1].abs().mean() < (half - alone[1])[:, :, -1].abs().mean()
+
+
+def test_strengths_of_requests_are_multiplied_and_checked() -> None:
+    layout = np.zeros((K, 8, 12), np.float16)
+    plain, strong = Request(layout, K, "", 0), Request(layout, K, "", 0, strength=2.0)
+    cells = Request(layout, K, "", 0, strength=np.full((8, 12), 0.5))
+    assert stacked_strengths([plain, plain], 1) is None
+    assert stacked_strengths([plain, strong], 0.5).tolist() == [0.5, 1]  # type: ignore[union-attr]
+    assert stacked_strengths([strong, cells], 1)[:, 3, 4].tolist() == [2, 0.5]  # type: ignore[index]
+    for wrong, message in (
+        (np.ones((8, 11)), r"strength has \(8, 11\) cells and the layout \(8, 12\)"),
+        (-0.5, "strength = -0.5: give 0 or more"),
+        (float("nan"), "strength = nan: give 0 or more"),
+    ):
+        with pytest.raises(UserError, match=message):
+            stacked_strengths([Request(layout, K, "", 0, strength=wrong)], 1)  # type: ignore[arg-type]
