@@ -5,7 +5,10 @@ Both have the same weights, prompts, noise and size, and paint the same number o
 - pipeline: `StableDiffusionControlNetPipeline` as its documentation uses it, with a list of prompts and of conditions.
   The free branch is given k = 0, as ours is, so that the images can be compared.
 - exact: the sampler with the same scheduler, steps and precision, and the adapter in both branches of guidance.
-- default: the options that a configuration without any of them has. The loss is the difference of its images.
+- default: the options of a configuration that names none of them, and of lumen-tiny those of its recipe.
+- quick: 8 steps, guidance on the second half of them.
+
+What the last two lose is in the table of benchmarks/samplers.py; the difference here says how far images are apart.
 
     python benchmarks/sampling.py
     python benchmarks/sampling.py --models sd15 --device cuda --precision bf16 --height 512 --width 1024 --batch 8
@@ -156,8 +159,11 @@ def measure(name: str, options: Any) -> None:
         control_free_branch=True,
         precision=options.precision,
     )
-    samplers = {"exact": LayoutSampler(base, adapter, exact)}
-    quick = SamplerOptions.model_validate({"precision": options.precision, **chosen})
+    settings = {
+        "default": SamplerOptions.model_validate({"precision": options.precision, **chosen}),
+        "quick": SamplerOptions(precision=options.precision, num_steps=8, guidance_interval=(0.5, 1)),
+    }
+    fast, reader = base, adapter
     if options.compile or device.type == "cuda":
         fast, reader = models()
         for network in (fast.network, reader.controlnet):
@@ -165,9 +171,8 @@ def measure(name: str, options: Any) -> None:
                 use_fast_kernels(network)
             if options.compile:
                 compile_network(network, options.compile)
-        samplers["default"] = LayoutSampler(fast, reader, quick)
-    else:
-        samplers["default"] = LayoutSampler(base, adapter, quick)
+    samplers = {key: LayoutSampler(fast, reader, setting) for key, setting in settings.items()}
+    samplers = {"exact": LayoutSampler(base, adapter, exact), **samplers}
     pipeline = pipeline_of(base, adapter, requests, 8 // base.stride)
     pipeline.scheduler = new_scheduler(base.schedule, exact)
     noise = torch.stack([samplers["exact"].noise(request)[0] for request in requests])
@@ -203,11 +208,11 @@ def measure(name: str, options: Any) -> None:
         apart = np.abs(images[key] - images["pipeline"])
         speed = middle["pipeline"][judged] / middle[key][judged]
         share = f"{busy / wall:.0%}" if device.type == "cuda" else ""
-        title = {
-            "pipeline": f"pipeline, DDIM, {options.steps} steps",
-            "exact": "sampler, exact",
-            "default": f"sampler, default: {quick.scheduler}, {quick.num_steps} steps",
-        }[key]
+        title = {"pipeline": f"pipeline: DDIM, {options.steps} steps", "exact": "sampler: exact"}.get(key)
+        if title is None:
+            setting = settings[key]
+            first, last = setting.guidance_interval
+            title = f"sampler: {setting.scheduler}, {setting.num_steps} steps, guidance on {first:g}..{last:g}"
         cells = f"{wall:.2f} | {cpu:.2f} | {share} | {speed:.2f} | {apart.mean():.2f} | {apart.max()}"
         print(f"| {name} | {title} | {cells} |", flush=True)
 

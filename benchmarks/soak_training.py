@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -127,6 +128,8 @@ class Nodes:
     """A Ray cluster of a head without CPU slots, where the driver is, and nodes with one slot each."""
 
     def __init__(self, count: int) -> None:
+        # Ray starts workers with a niceness of 15, which leaves them little of a busy machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})

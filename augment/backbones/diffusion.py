@@ -57,9 +57,6 @@ class DiffusionBackbone:
             "scaling_factor": self._model.vae.config.scaling_factor,
         }
         self.revision = revision_of(self._model.digest(), changes)
-        with torch.inference_mode():
-            # What this family reads of the size of an image is fixed, so that features do not depend on it.
-            self._prompt = self._model.embed([""], 0, 0)
 
     @torch.inference_mode()
     def features(self, images: NDArray[np.uint8], stride: int = 8) -> torch.Tensor:
@@ -75,7 +72,9 @@ class DiffusionBackbone:
         noise = torch.stack([content_noise(image, latents.shape[1:]) for image in images]).to(latents.device)
         steps = torch.full((len(images),), self._timestep, device=latents.device)
         noisy = self._scheduler.add_noise(latents, noise, steps)
-        prompts = self._prompt[[0] * len(images)]
+        # In the precision of the weights, whatever that of the caller is. SDXL also reads the size of the images.
+        with torch.autocast(latents.device.type, enabled=False):
+            prompts = self._model.embed([""], *images.shape[1:3])[[0] * len(images)]
         with collecting([self._up_block], stop=True) as outputs:
             self._model.denoise(noisy.to(prompts.embeddings.dtype), steps, prompts)
         assert outputs[0].shape[1:] == (self.channels, rows, columns)

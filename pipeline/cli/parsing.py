@@ -38,6 +38,8 @@ COMMANDS = {
     "retry": Command("run the quarantined samples of a stage again", "pipeline.cli.retry"),
     "report": Command("write the HTML report of a workspace", "pipeline.cli.report"),
     "export": Command("write a store as a dataset in a format that other tools read", "pipeline.cli.export"),
+    "adapt": Command("train the layout adapter of a recipe, and stop there", "pipeline.cli.adapt"),
+    "adapter": Command("write the adapter of a workspace to a folder, with a model card", "pipeline.cli.adapter"),
     "render": Command("render street scenes in the Cityscapes on-disk format", "pipeline.cli.render"),
     "pretrain": Command("train a small base model and its adapter from scratch", "pipeline.cli.pretrain"),
     "doctor": Command("show what this machine can run, and what is missing", "pipeline.cli.doctor"),

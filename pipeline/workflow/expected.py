@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
@@ -33,7 +33,7 @@ def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
             lines.append(_said(step, _adapting))
         elif isinstance(step, GenerateStep):
             images = standing.size.samples if standing.size else 0
-            lines.append(_said(step, lambda step, images=images: _painting(step, images)))
+            lines.append(_said(step, partial(_painting, images=images)))
     return lines
 
 

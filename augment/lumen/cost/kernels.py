@@ -47,7 +47,7 @@ class Kernels(TorchFunctionMode):
         super().__init__()
         self.half = half
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch."""
         options = kwargs or {}
         if func is F.scaled_dot_product_attention:

@@ -34,7 +34,7 @@ class Meter(TorchDispatchMode):
         self.peak = self.flops = self._now = 0
         self._seen = {tensor.untyped_storage()._cdata for tensor in known}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and count what it makes."""
         options = kwargs or {}
         found = func(*args, **options)

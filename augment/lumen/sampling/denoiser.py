@@ -30,7 +30,8 @@ class Denoiser:
     """Predicts what the base was trained to predict, such as the noise or the velocity, for latents `[B, C, H, W]`.
 
     With guidance, one pass of the base predicts both the free branch, which follows no layout, and the bound one. By
-    default the adapter runs for the bound branch alone.
+    default the adapter runs for the bound branch alone. With a scale of its own for the text, a third branch follows
+    the layout without the text: Brooks et al., *InstructPix2Pix*, 2023, eq. 3.
 
     Attributes:
         base, adapter: the models.
@@ -57,16 +58,22 @@ class Denoiser:
         steps = torch.full((len(latents),), timestep.item(), dtype=timestep.dtype, device=latents.device)
         if self.negative is None or not self.guides(timestep):
             return self.base.denoise(latents, steps, self.text, self._residuals(latents, steps, self.text, self.k))
-        bound = self._residuals(latents, steps, self.text, self.k)
-        if self.options.control_free_branch:
-            free = self._residuals(latents, steps, self.negative, torch.zeros_like(self.k))
-        else:
-            free = tuple(torch.zeros_like(part) for part in bound)
-        residuals = tuple(torch.cat(pair) for pair in zip(free, bound, strict=True))
-        text = Text.concatenate([self.negative, self.text])
-        both = self.base.denoise(torch.cat([latents] * 2), torch.cat([steps] * 2), text, residuals)
-        without, with_layout = both.float().chunk(2)
-        return without + self.options.guidance_scale * (with_layout - without)
+        texts, ks = [self.negative, self.text], [torch.zeros_like(self.k), self.k]
+        if self.options.text_guidance_scale is not None:
+            texts.insert(1, self.negative)
+            ks.insert(1, self.k)
+        count, free = len(texts), 0 if self.options.control_free_branch else 1
+        inputs, levels, text = torch.cat([latents] * count), torch.cat([steps] * count), Text.concatenate(texts)
+        bound = slice(free * len(latents), None)
+        residuals = self._residuals(inputs[bound], levels[bound], text[bound], torch.cat(ks[free:]))
+        if free:
+            residuals = tuple(torch.cat([torch.zeros_like(part[: len(latents)]), part]) for part in residuals)
+        without, *layout_alone, whole = self.base.denoise(inputs, levels, text, residuals).float().chunk(count)
+        scale = self.options.guidance_scale
+        if not layout_alone:
+            return without + scale * (whole - without)
+        [layout] = layout_alone
+        return without + scale * (layout - without) + (self.options.text_guidance_scale or 0) * (whole - layout)
 
     def guides(self, timestep: torch.Tensor) -> bool:
         """Whether guidance acts at a timestep on the CPU."""
@@ -75,22 +82,24 @@ class Denoiser:
         return self.options.guidance_scale != NO_GUIDANCE and first <= done <= last
 
     def _residuals(self, latents: torch.Tensor, steps: torch.Tensor, text: Text, k: torch.Tensor) -> Residuals:
-        return tuple(scaled(part, self.strength) for part in self.adapter(latents, steps, text, self.layout, k))
+        branches = len(latents) // len(self.layout)
+        parts = self.adapter(latents, steps, text, torch.cat([self.layout] * branches), k)
+        if self.strength is None:
+            return parts
+        strength = torch.cat([self.strength] * branches)
+        return tuple(scaled(part, strength) for part in parts)
 
 
-def scaled(residual: torch.Tensor, strength: torch.Tensor | None) -> torch.Tensor:
-    """A residual times a strength `[B]` or, averaged to its size, `[B, H, W]`; None is 1.
+def scaled(residual: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    """A residual times a strength `[B]` or, averaged to its size, `[B, H, W]`.
 
     The residual is `[B, C, h, w]`, or that of a transformer, `[B, h w, C]`, row by row.
     """
-    if strength is None:
-        return residual
     if strength.ndim == 1:
         return residual * strength.view(-1, *[1] * (residual.ndim - 1)).to(residual.dtype)
     if residual.ndim == TOKENS:
         rows = round(math.sqrt(residual.shape[1] * strength.shape[1] / strength.shape[2]))
         cells = F.adaptive_avg_pool2d(strength[:, None], (rows, residual.shape[1] // rows))
         return residual * cells.flatten(2).transpose(1, 2).to(residual.dtype)
-    return residual * F.adaptive_avg_pool2d(strength[:, None], (residual.shape[2], residual.shape[3])).to(
-        residual.dtype
-    )
+    cells = F.adaptive_avg_pool2d(strength[:, None], (residual.shape[2], residual.shape[3]))
+    return residual * cells.to(residual.dtype)

@@ -12,7 +12,7 @@ from augment.loading import quiet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
 
 USUAL_FILE = "pytorch_lora_weights.safetensors"
@@ -49,7 +49,7 @@ def lora_file(name: str) -> str:
     return str(usual if usual in found else found[0])
 
 
-def fuse_loras(base: DiffusionModel, adapter: LayoutControlNet, names: Sequence[str]) -> None:
+def fuse_loras(base: DiffusionModel, adapter: Adapter, names: Sequence[str]) -> None:
     """Add LoRAs to the weights of a base model, in place, each at full strength.
 
     Args:

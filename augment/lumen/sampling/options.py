@@ -21,6 +21,7 @@ BASE_SPACING = "base"
 # What earlier versions did. Stores that they wrote stay valid with these values.
 EARLIER = {
     "scheduler": "ddim",
+    "text_guidance_scale": None,
     "guidance_interval": [0, 1],
     "control_strength": 1,
     "control_free_branch": True,
@@ -43,6 +44,11 @@ class SamplerOptions(Options):
     )
     num_steps: int = Field(default=10, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
+    text_guidance_scale: Annotated[float, Field(ge=0, le=30)] | None = Field(
+        default=None,
+        description="guidance by the prompt alone, beside that of guidance_scale by the layout alone, which then must "
+        "be above 1: a step then costs half as much again; null guides by both at once",
+    )
     guidance_interval: Annotated[tuple[Share, Share], Ascending] = Field(
         default=(0.2, 1),
         description="part of the way from noise (0) to image (1) on which guidance acts; elsewhere a step costs half",
@@ -90,6 +96,10 @@ class SamplerOptions(Options):
 
     @model_validator(mode="after")
     def _fitting(self) -> SamplerOptions:
+        if self.text_guidance_scale is not None and self.guidance_scale == NO_GUIDANCE:
+            raise ValueError(
+                "text_guidance_scale needs a guidance_scale above 1; null guides by both with guidance_scale"
+            )
         if self.tile is not None and self.tile_overlap >= self.tile:
             raise ValueError(f"tile_overlap={self.tile_overlap} is not below tile={self.tile}")
         if self.records_graphs and (self.reuse_adapter > 1 or self.reuse_blocks > 1):

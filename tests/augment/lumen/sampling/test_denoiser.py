@@ -61,6 +61,25 @@ def test_the_free_branch_runs_the_adapter_with_k_0_or_not_at_all(models: Models,
         torch.testing.assert_close(predicted(one), free + 3 * (bound - free), rtol=1e-4, atol=1e-4)
 
 
+def test_the_text_may_have_a_scale_of_its_own(models: Models) -> None:
+    base, adapter = models
+    options = {"guidance_scale": 3, "guidance_interval": (0, 1)}
+    one = denoiser(models, text_guidance_scale=5, **options)
+    latents = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    steps = torch.full((2,), 500)
+    with torch.inference_mode():
+        assert one.negative is not None
+        free = base.denoise(latents, steps, one.negative)
+        layout = base.denoise(latents, steps, one.negative, adapter(latents, steps, one.negative, one.layout, one.k))
+        both = base.denoise(latents, steps, one.text, adapter(latents, steps, one.text, one.layout, one.k))
+    expected = free + 3 * (layout - free) + 5 * (both - layout)
+    torch.testing.assert_close(predicted(one), expected, rtol=1e-4, atol=1e-4)
+    same = predicted(denoiser(models, text_guidance_scale=3, **options))
+    torch.testing.assert_close(same, predicted(denoiser(models, **options)), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="text_guidance_scale needs a guidance_scale above 1"):
+        SamplerOptions(guidance_scale=1, text_guidance_scale=2)
+
+
 def test_no_strength_is_the_base_alone_and_a_region_is_controlled_by_itself(models: Models) -> None:
     base, _ = models
     latents = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))

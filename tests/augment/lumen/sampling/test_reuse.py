@@ -64,7 +64,7 @@ def painted(models: Models, seeds: tuple[int, ...] = (0,), **options: object) ->
 
 
 def test_parts_run_at_one_in_so_many_steps(models: Models, runs: dict[str, int]) -> None:
-    painted(models, reuse_adapter=2, reuse_blocks=3)
+    painted(models, reuse_adapter=2, reuse_blocks=3, guidance_interval=(0, 1))
     assert runs == {"adapter": 3, "first": STEPS, "middle": 2, "last": STEPS}
 
 
