@@ -160,3 +160,13 @@ def test_a_right_prediction_implies_the_clean_latents(models: tuple[DiffusionMod
     torch.testing.assert_close(noise_of.clean(noisy, target, levels), latents, rtol=1e-3, atol=1e-2)
     signal = noise_of.signal(levels)
     assert signal[0] > 0.99 and (signal.diff() < 0).all() and signal[-1] < 0.01
+
+
+def test_tiles_and_reuse_of_the_adapter_are_for_every_family(models: tuple[DiffusionModel, Adapter]) -> None:
+    options = {"scheduler": "euler", "num_steps": 2, "precision": "fp32"}
+    whole = LayoutSampler(*models, SamplerOptions.model_validate(options)).generate(requests())
+    others = {"tile": 64, "tile_overlap": 32, "reuse_adapter": 2}
+    painted = LayoutSampler(*models, SamplerOptions.model_validate({**options, **others})).generate(requests())
+    for one, other in zip(painted, whole, strict=True):
+        assert one.shape == other.shape == (HEIGHT, WIDTH, 3)
+        assert 0 < np.abs(one.astype(int) - other).mean() < 64
