@@ -57,7 +57,8 @@ class LayoutSampler:
         self.options = options
         self._schedule = sampling_schedule(base.schedule, options)
         self._latent_cells = layout_stride // base.stride
-        self._dtype = next(base.network.parameters()).dtype
+        # An adapter in training is in float32, also where the frozen base is not.
+        self._dtype = next(adapter.parameters()).dtype
         self._prompts: dict[tuple[str, int, int], Text] = {}
 
     @torch.inference_mode()

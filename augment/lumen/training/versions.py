@@ -1,7 +1,7 @@
 """The versions of a training image that an adapter is trained on: itself, its mirror image, and crops of it.
 
 Each is encoded on its own. The latents of a mirrored image are not the mirrored latents, nor are the layouts of a crop
-the crop of the layouts; see docs/method.md.
+the crop of the layouts; see docs/training-cost.md.
 """
 
 from __future__ import annotations
