@@ -28,7 +28,7 @@ def require_loras(names: Sequence[str]) -> None:
         UserError: peft is not installed, or a folder holds none, or several.
     """
     if names and find_spec("peft") is None:
-        raise UserError("generator.lora: diffusers loads LoRAs with peft, which is not installed: pip install peft")
+        raise UserError("generator.lora: LoRAs come with the lora extra (peft): pip install 'lumen-layouts[lora]'")
     for name in names:
         lora_file(name)
 
