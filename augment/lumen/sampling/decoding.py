@@ -35,5 +35,7 @@ def decoded(base: DiffusionModel, latents: torch.Tensor, tile: int | None = None
     if tile is not None and max(height, width) > tile:
         decoder = TiledDecoder(base.vae, tile)
         return [to_pixels(decoder(base.unscaled(one[None])))[0] for one in latents]
-    parts = latents.split(max(1, PIXELS // (height * width)))
-    return [image for part in parts for image in to_pixels(base.decode_pixels(part))]
+    most = min(len(latents), max(1, PIXELS // (height * width)))
+    # Parts of one size, because the same image may be rounded differently in batches of two sizes.
+    size = max(count for count in range(1, most + 1) if len(latents) % count == 0)
+    return [image for part in latents.split(size) for image in to_pixels(base.decode_pixels(part))]

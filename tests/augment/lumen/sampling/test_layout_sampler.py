@@ -181,12 +181,12 @@ def test_decoding_takes_few_pixels_at_once(
     models: tuple[DiffusionModel, LayoutControlNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, _ = models
-    latents = torch.randn(5, 4, 4, 6)
+    latents = torch.randn(6, 4, 4, 6)
     expected = base.decode(latents)
     sizes = []
     decode = base.vae.decode
     monkeypatch.setattr(base.vae, "decode", lambda part: sizes.append(len(part)) or decode(part))
-    monkeypatch.setattr(decoding, "PIXELS", 2 * 32 * 48)
+    monkeypatch.setattr(decoding, "PIXELS", 4 * 32 * 48)
     found = decoding.decoded(base, latents)
-    assert sizes == [2, 2, 1]
+    assert sizes == [3, 3]
     assert np.abs(np.stack(found).astype(int) - expected.astype(int)).max() <= 1
