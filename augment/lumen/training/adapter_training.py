@@ -117,7 +117,7 @@ def train_adapter(
 
     def sample(step: int) -> dict[str, float] | None:
         write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
-        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        validation = Validation(base, schedule, held_out, ks, options.micro_batch or len(rows), precision)
         found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
         return found

@@ -100,3 +100,16 @@ def test_worker_ends_where_code_holds_the_interpreter_while_the_timer_starts() -
     done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Timeout" in done.stderr
+
+
+def test_workers_that_hang_together_count_once_with_the_stacks_of_all() -> None:
+    attempts = Attempts(limit=5)
+    attempts.begin(0, 0)
+    for stack in ("in an exchange", "in a disk"):
+        attempts.hang(0, [0], "hung: no step was taken within 3 s", stack)
+    assert attempts.history(0, 0).fault is None
+    attempts.begin(0, 0)
+    for stack in ("in an exchange", "in a disk again"):
+        attempts.hang(0, [0], "hung: no step was taken within 3 s", stack)
+    fault = attempts.history(0, 0).fault
+    assert fault is not None and fault.traceback == "in an exchange\nin a disk again"

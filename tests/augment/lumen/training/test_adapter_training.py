@@ -172,3 +172,13 @@ def test_parts_of_a_batch_and_activations_computed_twice_train_the_same_adapter(
         train_adapter(base, adapter, encoded, examples(), options, tmp_path / name, ignore_step, "fp32")
         rows.append([json.loads(row)["denoising"] for row in (tmp_path / name / "loss.jsonl").read_text().splitlines()])
     assert rows[0] == pytest.approx(rows[1], abs=2e-5)
+
+
+def test_adapter_keeps_full_precision_on_a_frozen_base_in_half(tmp_path: Path) -> None:
+    base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
+    base.network.to(torch.bfloat16)
+    adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
+    options = AdaptOptions(steps=2, batch_size=2, sample_every=2, warmup_steps=1, gradient_checkpointing=True)
+    train_adapter(base, adapter, examples(), options, tmp_path / "run", ignore_step, "bf16")
+    assert {weight.dtype for weight in adapter.state_dict().values()} == {torch.float32}
+    assert (tmp_path / "run" / "samples" / "000002.png").exists()
