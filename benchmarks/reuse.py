@@ -74,13 +74,18 @@ def work_of_stable_diffusion() -> tuple[float, float, float]:
     return whole, shallow, counted(lambda: adapter(latents, steps, Text(text), layout, k))
 
 
-def share_of_work(options: SamplerOptions, work: tuple[float, float, float]) -> float:
-    """The share of the multiplications that reuse leaves, with guidance and the adapter in one of its branches."""
+def work_of(options: SamplerOptions, work: tuple[float, float, float]) -> float:
+    """Multiplications for an image, with the adapter in one branch of guidance."""
     whole, shallow, adapter = work
-    steps = range(options.num_steps)
-    blocks = sum(2 * (shallow if step % options.reuse_blocks else whole) for step in steps)
-    adapters = sum(adapter for step in steps if step % options.reuse_adapter == 0)
-    return (blocks + adapters) / (options.num_steps * (2 * whole + adapter))
+    first, last = options.guidance_interval
+    total, since, before = 0.0, 0, False
+    for step in range(options.num_steps):
+        guides = first <= step / options.num_steps <= last
+        since, before = (since if guides == before else 0), guides
+        total += (1 + guides) * (shallow if since % options.reuse_blocks else whole)
+        total += 0 if since % options.reuse_adapter else adapter
+        since += 1
+    return total
 
 
 def main() -> None:
@@ -106,11 +111,11 @@ def main() -> None:
         images = [image for start in range(0, len(asked), 4) for image in sampler.generate(asked[start : start + 4])]
         seconds = (time.process_time() - begun) / len(asked)
         if reuse == (1, 1) and not fewer:
-            exact, exact_seconds = images, seconds
+            exact, exact_seconds, exact_work = images, seconds, work_of(sampling, work)
         loss = np.mean([np.abs(one.astype(int) - other).mean() for one, other in zip(images, exact, strict=True)])
         cells = (f"{name}, {sampling.num_steps} steps", *map(str, reuse), f"{loss:.2f}")
         error = f"{layout_error(lumen, images, asked):.3f}"
-        shares = f"{seconds / exact_seconds:.2f}", f"{share_of_work(sampling, work) * sampling.num_steps / count:.2f}"
+        shares = f"{seconds / exact_seconds:.2f}", f"{work_of(sampling, work) / exact_work:.2f}"
         print("| " + " | ".join((*cells, error, f"{seconds:.2f}", *shares)) + " |", flush=True)
 
 

@@ -32,7 +32,7 @@ from augment.lumen.bases.stable_diffusion import StableDiffusion
 from augment.lumen.grids import to_unit
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
-from augment.lumen.training.examples import Example
+from augment.lumen.training.examples import EncodedImages, Example
 from augment.progress import TrainingStep
 
 COMPONENTS = 20
@@ -107,7 +107,8 @@ def adapting(base: DiffusionModel, images: np.ndarray, batch: int, steps: int) -
 
     options = AdaptOptions(steps=10**6, batch_size=batch, checkpoint_every=10**6, checkpoint_minutes=10**4)
     with tempfile.TemporaryDirectory() as folder, suppress(EnoughSteps):
-        train_adapter(base, base.new_adapter(COMPONENTS), examples, options, Path(folder), on_step, "fp32")
+        adapter, encoded = base.new_adapter(COMPONENTS), EncodedImages(base, examples)
+        train_adapter(base, adapter, encoded, examples, options, Path(folder), on_step, "fp32")
     return np.diff(moments)[steps - 1 :].tolist()
 
 

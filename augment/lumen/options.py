@@ -28,6 +28,9 @@ MEMORY_KEYS = {"micro_batch", "gradient_checkpointing"}
 
 OptimizerName = Literal["adamw", "adamw8bit"]
 
+# Keys of an adapter's training whose effect is in the store of latents.
+VERSION_KEYS = {"flip", "crops", "smallest_crop"}
+
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
 # Share of the steps over which the rate falls at the end.
@@ -85,6 +88,22 @@ class AdaptOptions(LayoutTraining):
         le=1,
         description="share of the samples in which random rectangles have a k of their own, as generate.k_by_class has",
     )
+    flip: bool = Field(
+        default=False,
+        description="whether to train on the mirror image of each image too, and to mirror crops",
+    )
+    crops: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="random crops of each training image to train on too, stored with their layouts",
+    )
+    smallest_crop: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="height of the smallest crop, as a share of the image's; crops are enlarged to its size",
+    )
     objective: ObjectiveOptions = DEFAULT_OBJECTIVE
     validation_images: int = Field(
         default=32,
@@ -119,7 +138,7 @@ class AdaptOptions(LayoutTraining):
         values = super().semantic
         values["objective"] = self.objective.model_dump(exclude_defaults=True)
         defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
-        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS}
+        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS | VERSION_KEYS}
         return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 

@@ -25,7 +25,7 @@ _SMALLER = {"generate": "set generator.tile, so that large images are painted in
 _MODELS = {
     **dict.fromkeys(("fit", "extract"), "backbone.name"),
     "caption": "captions.model",
-    **dict.fromkeys(("adapt", "generate"), "generator.base"),
+    **dict.fromkeys(("encode", "adapt", "generate"), "generator.base"),
     **dict.fromkeys(("judge", "curate", "compare", "evaluate"), "downstream.model"),
 }
 

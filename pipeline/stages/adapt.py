@@ -8,28 +8,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.record import save_conditioning, saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import AdaptOptions, require_optimizer
 from augment.lumen.sampling.options import Precision
+from augment.lumen.training.versions import version_names
+from augment.stride import STRIDE
 from augment.trackers import require_trackers
 from pipeline.datasets.thinning import thinned
-from pipeline.engine import Resources, WorkUnit, remark, workers_together
+from pipeline.engine import Resources, WorkUnit, workers_together
+from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
-from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
+from pipeline.stages.caption import CaptionStep, with_captions
 from pipeline.stages.conditioning import (
     CONDITIONING_NAMES,
     LoadConditioning,
     conditioning_channels,
-    conditioning_inputs,
     expected_facts,
     is_layout,
     load_other,
     require_conditioning,
     require_same,
 )
-from pipeline.stages.encoded_samples import StoredExamples
+from pipeline.stages.encode import EncodeStep, class_names, latents_inputs
+from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
 from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
 from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
@@ -38,19 +43,23 @@ from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSo
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step, contents_of
 from pipeline.stages.tools import Tools
-from pipeline.store import JSON, taxonomy_of
+from pipeline.store import JSON
 from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
-from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.model_files import basis_digest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
 
 # Folder in the artifact with the logs and samples of the training.
 TRAINING = "training"
+# Images in a sample grid.
+SHOWN = 8
 
 
 class AdaptStep(ArtifactStep):
@@ -59,12 +68,12 @@ class AdaptStep(ArtifactStep):
     name = "adapt"
     output = "adapter"
     title = "the adapter"
-    kind = "adapter"
+    kind = ADAPTER
     essence = ("*.safetensors",)
     lineage = ("adapter",)
     trains = True
     input_names: ClassVar[Mapping[str, str]] = {
-        **contents_of(FitStep, ExtractStep, CaptionStep),
+        **contents_of(FitStep, ExtractStep, CaptionStep, EncodeStep),
         **BASE_NAMES,
         "start": "generator.adapter",
         "start.name": "generator.adapter",
@@ -78,7 +87,7 @@ class AdaptStep(ArtifactStep):
     @property
     def reads(self) -> Collection[str]:
         """An adapter that is used without training depends on no image."""
-        return ("fit", "extract", "caption") if self.config.adapt.steps else ("fit",)
+        return ("fit", "extract", "caption", "encode") if self.config.adapt.steps else ("fit",)
 
     @property
     def record(self) -> Record:
@@ -117,26 +126,7 @@ class AdaptStep(ArtifactStep):
 
     def inputs(self) -> Mapping[str, JSON]:
         """What the adapter depends on."""
-        start, options = start_adapter(self.config), self.config.adapt
-        inputs: dict[str, JSON] = {
-            "start": identity(str(start)) if start else None,
-            **(
-                {"basis": basis_digest(self.used)}
-                if self.used
-                else conditioning_inputs(self.job, maps_inputs(self.job))
-            ),
-            "steps": options.steps,
-        }
-        if options.steps:
-            inputs |= {
-                "base": identity(self.config.generator.base),
-                "layouts": content_digest(self.job.step(ExtractStep).store),
-                "options": options.semantic,
-                "precision": self.config.generator.precision,
-                "seed": self.config.seed,
-                **caption_inputs(self.job),
-            }
-        return inputs
+        return adapter_inputs(self.job) | (latents_inputs(self.job) if self.config.adapt.steps else {})
 
     def parts(self) -> int:
         """The most workers that may train the adapter together."""
@@ -154,14 +144,9 @@ class AdaptStep(ArtifactStep):
         if self.remote_checkpoints:
             Location(self.remote_checkpoints).remove_tree()
 
-    @property
-    def used(self) -> Path | None:
-        """Folder of the basis that layouts are written in; None if the adapter reads something else."""
-        return self.job.step(FitStep).used if is_layout(self.config) else None
-
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
-        start, used, options = start_adapter(self.config), self.used, self.config.adapt
+        start, used, options = start_adapter(self.config), used_basis(self.job), self.config.adapt
         facts |= {"basis": basis_digest(used)} if used else {"conditioning": self.config.conditioning}
         if options.steps == 0:
             assert start is not None
@@ -174,7 +159,10 @@ class AdaptStep(ArtifactStep):
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
-            source=paired_source(self.job, "image", "label", views=options.view_share > 0),
+            latents=self.job.step(EncodeStep).url,
+            layouts=self.job.step(ExtractStep).url,
+            views=self.config.layout.views if options.view_share else 0,
+            images=paired_source(self.job, "image", "label"),
             options=options,
             precision=self.config.generator.precision,
             seed=self.config.seed,
@@ -187,7 +175,8 @@ class AdaptStep(ArtifactStep):
             **self.for_training,
         )
         shards = keys_by_shard(self.job.step(ExtractStep).store)
-        keys = tuple(key for unit in training_units(shards) for key in unit.keys)
+        encoded = {key for found in keys_by_shard(self.job.step(EncodeStep).store).values() for key in found}
+        keys = tuple(key for unit in training_units(shards) for key in unit.keys if key in encoded)
         task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
@@ -200,17 +189,10 @@ class AdaptStep(ArtifactStep):
         return tuple(thinned(keys, count)) if count else ()
 
 
-def paired_source(job: Job, *parts: Part, views: bool = False) -> PairedSource | CaptionedSource:
-    """Parts of the real samples with their layouts, the views of these if asked for, and captions."""
-    real = StoreSource(job.step(ShardStep).url, parts)
-    of_layouts: tuple[Part, ...] = ("layout", "views") if views else ("layout",)
-    return with_captions(job, PairedSource(real, StoreSource(job.step(ExtractStep).url, of_layouts)))
-
-
-def class_names(job: Job) -> tuple[str, ...]:
-    """Names of the train ids of the real store; none if it has no labels."""
-    taxonomy = taxonomy_of(job.step(ShardStep).store.manifest)
-    return taxonomy.classes if taxonomy else ()
+def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
+    """Parts of the real samples with their layouts, and captions."""
+    layouts = StoreSource(job.step(ExtractStep).url, ("layout",))
+    return with_captions(job, PairedSource(StoreSource(job.step(ShardStep).url, parts), layouts))
 
 
 @dataclass
@@ -222,7 +204,9 @@ class Adapt:
         adapter: folder to start from, or None for a new adapter.
         basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
         num_components: components or channels that a new adapter reads.
-        source: images, layouts, and labels where there are any.
+        latents, layouts: URLs of the stores to train on.
+        views: layouts of photometric copies that each image has, 0 if these are not used.
+        images: images, layouts, and labels where there are any, for sample grids and the validation loss.
         options: see `AdaptOptions`.
         precision, seed: see `train_adapter`.
         folder: where the adapter is saved, and in `training/` the logs.
@@ -238,7 +222,10 @@ class Adapt:
     adapter: str | None
     basis: str | None
     num_components: int
-    source: PairedSource | CaptionedSource
+    latents: str
+    layouts: str
+    views: int
+    images: PairedSource | CaptionedSource
     options: AdaptOptions
     precision: Precision
     seed: int
@@ -284,13 +271,24 @@ class Adapt:
         if self.precision == "bf16" and base.device.type == "cuda":
             # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
             base.network.to(torch.bfloat16)
-        examples, held_out = (
-            StoredExamples(self.source, keys, self.classes, base.prompt_limit) for keys in (unit.keys, self.held_out)
+        places = np.linspace(0, len(unit.keys) - 1, min(SHOWN, len(unit.keys)), dtype=int)
+        shown, held_out = (
+            StoredExamples(self.images, keys, self.classes, base.prompt_limit)
+            for keys in ([unit.keys[index] for index in places.tolist()], self.held_out)
+        )
+        examples = StoredSamples(
+            self.latents,
+            self.layouts,
+            unit.keys,
+            version_names(self.options),
+            self.views,
+            self.empty_text(base, unit.keys[0]),
         )
         train_adapter(
             base,
             adapter,
             examples,
+            [shown[index] for index in range(len(shown))] if group.leads else [],
             self.options,
             folder / TRAINING,
             on_step,
@@ -304,11 +302,6 @@ class Adapt:
         )
         if not group.leads:
             return len(unit.keys)
-        if examples.shortened:
-            count, tokens = len(examples.shortened), base.prompt_limit.length
-            remark(
-                f"adapt: captions of {count} images were shortened to the {tokens} tokens that the text encoder takes"
-            )
         adapter.save_pretrained(folder)
         if self.basis is not None:
             shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
@@ -317,6 +310,19 @@ class Adapt:
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.remove()
         return len(unit.keys)
+
+    def empty_text(self, base: DiffusionModel, key: str) -> dict[str, NDArray[np.floating]]:
+        """The embeddings of the empty caption for images of the size of a sample."""
+        import torch
+
+        from augment.lumen.training.examples import text_arrays
+
+        layout = StoreSource(self.layouts, ("layout",)).get(key).layout
+        assert layout is not None
+        height, width = (cells * STRIDE for cells in layout.shape[1:])
+        with torch.no_grad():
+            [empty] = text_arrays(base.embed([""], height, width))
+        return empty
 
     def consistency(self) -> LayoutConsistency | None:
         """The reward that the options weigh, with the backbone of the layouts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,8 @@ from pipeline.store import JSON, Manifest, Sample
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
 from pipeline.workspace.model_files import pinned_identity, pinned_revision
+
+Described = TypeVar("Described", PairedSource, StoreSource)
 
 if TYPE_CHECKING:
     from augment.captioning import Captioner
@@ -107,11 +109,11 @@ def caption_inputs(job: Job) -> dict[str, JSON]:
     return {CaptionStep.output: content_digest(job.step(CaptionStep).store)}
 
 
-def with_captions(job: Job, pairs: PairedSource) -> PairedSource | CaptionedSource:
+def with_captions(job: Job, samples: Described) -> Described | CaptionedSource:
     """A source of samples with their captions, in a run that has captions."""
     if CaptionStep.left_out(job.config):
-        return pairs
-    return CaptionedSource(pairs, StoreSource(job.step(CaptionStep).url, ()))
+        return samples
+    return CaptionedSource(samples, StoreSource(job.step(CaptionStep).url, ()))
 
 
 @dataclass

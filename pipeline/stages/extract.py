@@ -79,13 +79,7 @@ class ExtractStep(StoreStep):
     def plan(self) -> StorePlan:
         """One unit for each shard of the real store."""
         real = self.job.step(ShardStep).store
-        inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_inputs(self.job, maps_inputs(self.job))}
-        if is_layout(self.config):
-            inputs |= {
-                "backbone": backbone_identity(self.config.backbone.reference),
-                "basis": basis_digest(self.job.step(FitStep).used),
-                "k_max": self.config.layout.k_max,
-            }
+        inputs: dict[str, JSON] = {"real": content_digest(real), **conditioning_content(self.job)}
         if views := self.config.layout.views:
             inputs["views"] = views
         layout_format = self.config.layout.storage
@@ -103,6 +97,17 @@ class ExtractStep(StoreStep):
 def maps_inputs(job: Job) -> Mapping[str, JSON]:
     """What the store of maps was made from; empty if there is none, or if they are neural layouts."""
     return {} if is_layout(job.config) else ExtractStep.inputs_in(job.workspace, ExtractStep.output)
+
+
+def conditioning_content(job: Job) -> dict[str, JSON]:
+    """What the maps of a run depend on beside the images."""
+    if not is_layout(job.config):
+        return conditioning_inputs(job, maps_inputs(job))
+    return {
+        "backbone": backbone_identity(job.config.backbone.reference),
+        "basis": basis_digest(job.step(FitStep).used),
+        "k_max": job.config.layout.k_max,
+    }
 
 
 def load_conditioning(job: Job) -> LoadConditioning:
@@ -164,7 +169,7 @@ class Extract:
         """What becomes of a sample with its maps; None if it lacks what they are made of."""
         if made is None:
             return Failed(key, "unlabelled: the conditioning reads its label, and it has none")
-        if not made.has_finite_layout:
+        if made.not_finite:
             return Failed(key, "not finite: its layout holds NaN or exceeds float16")
         return Ok(made, self.notes(made))
 

@@ -17,9 +17,10 @@ from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
-from pipeline.stages.adapt import AdaptStep, class_names, paired_source
+from pipeline.stages.adapt import AdaptStep, paired_source
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
+from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
@@ -27,7 +28,7 @@ from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
 from pipeline.stages.probe import ProbeStep
-from pipeline.stages.reading import NOT_FINITE, split_of
+from pipeline.stages.reading import split_of
 from pipeline.stages.sampler_choice import SAMPLER_CHOICE, SamplerChoice
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
@@ -270,8 +271,8 @@ class Generate:
         outcomes: list[Outcome] = []
         ready: list[tuple[PaintRequest, FittedPrompt]] = []
         for sample in batch:
-            if not sample.has_finite_layout:
-                outcomes.append(Failed(sample.key, f"not finite: {NOT_FINITE}"))
+            if sample.not_finite:
+                outcomes.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
                 continue
             wanted = self.request(sample, k, variant)
             try:

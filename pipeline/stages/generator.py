@@ -135,6 +135,11 @@ def require_generator(config: Config) -> None:
     for side in ("height", "width"):
         if (size := getattr(config.geometry, side)) % multiple:
             raise UserError(f"geometry.{side}={size}: {BASE}={base} paints in patches: give a multiple of {multiple}")
+    if config.generator.reuse_blocks > 1 and len(network.get("block_out_channels", ())) <= 1:
+        raise UserError(
+            f"generator.reuse_blocks={config.generator.reuse_blocks}: {BASE}={base} has no U-Net with deep blocks: set "
+            "reuse_blocks=1; reuse_adapter is for every base"
+        )
     require_scheduler(read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY), config.generator)
     if adapter := start_adapter(config):
         require_same_shape(adapter, base, network)

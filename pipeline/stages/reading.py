@@ -13,19 +13,22 @@ from pipeline.datasets.table import CAPTIONS
 from pipeline.engine import Failed, WorkUnit
 from pipeline.stages.descriptions import captions_of
 from pipeline.store import CorruptStore, Manifest, Sample, SampleReader, Store
-from pipeline.store.codec import INSTANCES, LABEL, LAYOUT, METADATA, VIEWS
+from pipeline.store.codec import INSTANCES, LABEL, LATENTS, LAYOUT, METADATA, TEXT, VIEWS
 
 # A lock of the process: a source is pickled to its workers, and a lock in it could not be.
 _OPENING = threading.Lock()
 
-NOT_FINITE = "its layout holds NaN or infinite values"
-Part: TypeAlias = Literal["image", "label", "instances", "layout", "views"]
+Part: TypeAlias = Literal["image", "label", "instances", "layout", "views", "latents", "text"]
 
 
 def members_of(manifest: Manifest) -> dict[Part, Collection[str]]:
     """The extensions that each part of a sample may have in a store."""
-    image = (manifest.image_format,)
-    return {"image": image, "label": (LABEL,), "instances": (INSTANCES,), "layout": LAYOUT, "views": VIEWS}
+    images: dict[Part, Collection[str]] = {
+        "image": (manifest.image_format,),
+        "label": (LABEL,),
+        "instances": (INSTANCES,),
+    }
+    return {**images, "layout": LAYOUT, "views": VIEWS, "latents": (LATENTS,), "text": (TEXT,)}
 
 
 @dataclass
@@ -57,11 +60,24 @@ class StoreSource:
         for key in unit.keys:
             try:
                 sample = self.reader.read(key)
-                yield sample if sample.has_finite_layout else Failed(key, f"not finite: {NOT_FINITE} ({self.url})")
+                reason = f"not finite: {sample.not_finite} ({self.url})"
+                yield Failed(key, reason) if sample.not_finite else sample
             except KeyError:
                 yield Failed(key, f"missing sample: {self.url} has no {key}", traceback.format_exc())
             except (CorruptStore, OSError) as error:
                 yield Failed(key, f"unreadable sample: {error}", traceback.format_exc())
+
+    def get(self, key: str) -> Sample:
+        """One sample.
+
+        Raises CorruptStore if it is missing, or its bytes do not decode, or its layout or latents are not finite.
+        """
+        if key not in self.reader:
+            raise CorruptStore(f"{self.url}: it has no {key}: see lumen verify {self.url}")
+        sample = self.reader.read(key)
+        if sample.not_finite:
+            raise CorruptStore(f"{self.url}: {key}: {sample.not_finite}: see lumen verify {self.url}")
+        return sample
 
     def images(self, unit: WorkUnit) -> Iterator[Sample]:
         """The samples with their images in the unit's order, for work that needs all of them.
@@ -94,16 +110,8 @@ class PairedSource:
                 yield self._joined(one, other)
 
     def get(self, key: str) -> Sample:
-        """One joined sample, with views if these are among the parts.
-
-        Raises CorruptStore if its bytes do not decode, its layout is not finite, or it has no views.
-        """
-        sample = self._joined(self.first.reader.read(key), self.second.reader.read(key))
-        if not sample.has_finite_layout:
-            raise CorruptStore(f"{self.second.url}: {key}: {NOT_FINITE}: see lumen verify {self.second.url}")
-        if "views" in self.second.parts and sample.views is None:
-            raise CorruptStore(f"{self.second.url}: {key}: it has no views: make the store again with --redo extract")
-        return sample
+        """One joined sample; raises CorruptStore as `StoreSource.get` does."""
+        return self._joined(self.first.get(key), self.second.get(key))
 
     def _joined(self, one: Sample, other: Sample) -> Sample:
         return replace(one, **{part: getattr(other, part) for part in self.second.parts})
@@ -113,12 +121,12 @@ class PairedSource:
 class CaptionedSource:
     """Adds the captions of a store to samples; a sample without captions there does not change."""
 
-    pairs: PairedSource
+    samples: PairedSource | StoreSource
     captions: StoreSource
 
     def read(self, unit: WorkUnit) -> Iterator[Sample | Failed]:
         """The samples in the unit's order."""
-        for sample in self.pairs.read(unit):
+        for sample in self.samples.read(unit):
             if isinstance(sample, Failed) or sample.key not in self.captions.reader:
                 yield sample
                 continue
@@ -127,7 +135,7 @@ class CaptionedSource:
 
     def get(self, key: str) -> Sample:
         """One sample; raises CorruptStore if its bytes do not decode."""
-        sample = self.pairs.get(key)
+        sample = self.samples.get(key)
         return self._described(sample, self.captions.reader.read(key)) if key in self.captions.reader else sample
 
     @staticmethod

@@ -8,6 +8,7 @@ from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.caption import CaptionStep
 from pipeline.stages.compare import CompareStep
 from pipeline.stages.curate import CurateStep
+from pipeline.stages.encode import EncodeStep
 from pipeline.stages.evaluate import EvaluateStep
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep
@@ -26,6 +27,7 @@ STEPS: list[type[Step]] = [
     ProbeStep,
     ExtractStep,
     CaptionStep,
+    EncodeStep,
     AdaptStep,
     GenerateStep,
     JudgeStep,

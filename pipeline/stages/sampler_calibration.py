@@ -144,7 +144,7 @@ class ChooseSampling:
     def _requests(self, unit: WorkUnit) -> list[Request]:
         found: list[Request] = []
         for sample in self.source.read(unit):
-            if isinstance(sample, Failed) or not sample.has_finite_layout:
+            if isinstance(sample, Failed) or sample.not_finite:
                 continue
             wanted = self.stage.request(sample, self.ks[len(found) % len(self.ks)], 0)
             try:

@@ -35,6 +35,8 @@ LAYOUT, VIEWS = (
     {f"{part}.{suffix}": layout_format for layout_format, suffix in SUFFIXES.items()} for part in ("layout", "views")
 )
 LAYOUT_FORMATS = {**LAYOUT, **VIEWS}
+LATENTS = "latents.npy"
+TEXT = "text.npz"
 
 
 def encode(
@@ -59,6 +61,10 @@ def encode(
     for part, array in (("layout", sample.layout), ("views", sample.views)):
         if array is not None:
             members[f"{part}.{SUFFIXES[layout_format]}"] = encode_layout(array, layout_format)
+    if sample.latents is not None:
+        members[LATENTS] = encode_layout(sample.latents, "float16")
+    if sample.text is not None:
+        members[TEXT] = _encode_arrays(sample.text)
     return members
 
 
@@ -93,6 +99,10 @@ def decode(key: str, members: Mapping[str, bytes]) -> Sample:
                 arrays["instances"] = _decode_image(data, ("I;16",))
             elif extension in LAYOUT_FORMATS:
                 arrays[extension.partition(".")[0]] = decode_layout(data, LAYOUT_FORMATS[extension])
+            elif extension == LATENTS:
+                arrays["latents"] = decode_layout(data, "float16")
+            elif extension == TEXT:
+                arrays["text"] = _decode_arrays(data)
             elif extension in IMAGE_FORMATS:
                 arrays["image"] = _decode_image(data, ("RGB",))
             else:
@@ -106,6 +116,18 @@ def decode(key: str, members: Mapping[str, bytes]) -> Sample:
         return Sample(key=key, metadata=metadata, **arrays)
     except (InvalidSample, TypeError) as error:
         raise CorruptStore(f"{key}: {error}") from error
+
+
+def _encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    parts: dict[str, Any] = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    np.savez(buffer, **parts)
+    return buffer.getvalue()
+
+
+def _decode_arrays(data: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files}
 
 
 def _decode_image(data: bytes, modes: tuple[str, ...]) -> np.ndarray:

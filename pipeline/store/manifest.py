@@ -17,6 +17,8 @@ from pipeline.taxonomies import Taxonomy, taxonomy_of_entry
 SCHEMA_VERSION = 1
 # Kind of a store of neural layouts.
 LAYOUTS = "layouts"
+# Kind of a store of what an adapter is trained on.
+LATENTS = "latents"
 
 _DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 

@@ -20,11 +20,13 @@ LABELLED = "labelled"
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image, its label, instances, neural layout, views of it and metadata; each of the arrays may be absent.
+    """An image, its label, instances, neural layout, views, latents, text and metadata; each array may be absent.
 
     ``image`` is uint8 [H, W, 3] RGB, ``label`` uint8 or uint16 [H, W] of train ids (255 = ignored),
     ``layout`` float16 [K, h, w], ``instances`` uint16 [H, W] with 0 where there is no object, ``views`` float16
-    [V, K, h, w] the layouts of photometric copies of the image. ``key`` uses letters, digits, ``_`` and ``-`` only.
+    [V, K, h, w] the layouts of photometric copies of the image, ``latents`` float16 [C, h, w] what a diffusion model
+    encodes the image into, ``text`` the embeddings of a caption, float16 or float32 arrays by name, any shape.
+    ``key`` uses letters, digits, ``_`` and ``-`` only.
     Scalar metadata becomes columns of the index, so the names ``key`` and ``shard`` and names with a colon are
     reserved. Raises InvalidSample.
     """
@@ -36,6 +38,8 @@ class Sample:
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     instances: npt.NDArray[np.uint16] | None = None
     views: npt.NDArray[np.float16] | None = None
+    latents: npt.NDArray[np.float16] | None = None
+    text: Mapping[str, npt.NDArray[np.floating]] | None = None
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -54,6 +58,10 @@ class Sample:
                 raise InvalidSample(f"size mismatch: layout {self.layout.shape}, views {self.views.shape[1:]} each")
         if self.instances is not None:
             self._check("instances", self.instances, ("uint16",), 2)
+        if self.latents is not None:
+            self._check("latents", self.latents, ("float16",), 3)
+        for name, array in (self.text or {}).items():
+            self._check(f"text.{name}", array, ("float16", "float32"), array.ndim)
         sizes = {name: array.shape[:2] for name, array in self.planes.items()}
         if len(set(sizes.values())) > 1:
             raise InvalidSample(f"size mismatch: {', '.join(f'{name} {size}' for name, size in sizes.items())}")
@@ -62,9 +70,14 @@ class Sample:
                 raise InvalidSample(f"bad metadata name: {name!r} is reserved or not a plain string")
 
     @property
-    def has_finite_layout(self) -> bool:
-        """Whether no value of the layout and its views, if there are any, is NaN or infinite."""
-        return all(array is None or bool(np.isfinite(array).all()) for array in (self.layout, self.views))
+    def not_finite(self) -> str:
+        """Which array holds NaN or infinite values, as words of a message; empty if none does."""
+        arrays = {"layout holds": (self.layout, self.views), "latents hold": (self.latents,)}
+        arrays["text embeddings hold"] = tuple((self.text or {}).values())
+        for words, parts in arrays.items():
+            if not all(array is None or np.isfinite(array).all() for array in parts):
+                return f"its {words} NaN or infinite values"
+        return ""
 
     @property
     def planes(self) -> dict[str, np.ndarray]:

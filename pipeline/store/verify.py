@@ -24,7 +24,7 @@ from pipeline.store.index import as_text, index_row, table_from_bytes
 from pipeline.store.inventory import Inventory, count_shards, lost_shards, read_inventory, shard_names
 from pipeline.store.ledger import ledger_faults
 from pipeline.store.location import Location
-from pipeline.store.manifest import LAYOUTS, Manifest, taxonomy_of
+from pipeline.store.manifest import LATENTS, LAYOUTS, Manifest, taxonomy_of
 from pipeline.store.paths import MANIFEST, done_path
 from pipeline.store.receipt import Receipt
 from pipeline.store.sample import LABELLED, Sample
@@ -232,8 +232,10 @@ def _check_formats(manifest: Manifest, key: str, members: Mapping[str, object]) 
 
 
 def _check_arrays(manifest: Manifest, sample: Sample, shard: str, taxonomy: Taxonomy | None) -> Iterator[str]:
+    if sample.not_finite and manifest.kind in (LAYOUTS, LATENTS):
+        yield f"{sample.key}: {sample.not_finite}"
     if manifest.kind == LAYOUTS:
-        yield from _check_layout(manifest, sample, shard)
+        yield from _check_views(manifest, sample, shard)
     geometry = manifest.geometry
     expected = (geometry.get("height"), geometry.get("width"))
     for name, array in sample.planes.items():
@@ -250,9 +252,7 @@ def _check_arrays(manifest: Manifest, sample: Sample, shard: str, taxonomy: Taxo
             yield f"{sample.key}: label ids {ids[~known].tolist()} are not in {taxonomy.name}"
 
 
-def _check_layout(manifest: Manifest, sample: Sample, shard: str) -> Iterator[str]:
-    if not sample.has_finite_layout:
-        yield f"{sample.key}: its layout holds NaN or infinite values"
+def _check_views(manifest: Manifest, sample: Sample, shard: str) -> Iterator[str]:
     found, stated = 0 if sample.views is None else len(sample.views), manifest.inputs.get("views", 0)
     # Samples that nothing is trained on have none.
     if found != stated and (found or shard.rpartition("-")[0] == _TRAINING):

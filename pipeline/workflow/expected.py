@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
@@ -20,7 +19,7 @@ from pipeline.workflow.survey import Standing
 
 if TYPE_CHECKING:
     from augment.lumen.cost.devices import Device
-    from augment.lumen.cost.shapes import Cost, Shapes
+    from augment.lumen.cost.shapes import Cost, Models
 
 
 def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
@@ -34,7 +33,7 @@ def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
             lines.append(_said(step, _adapting))
         elif isinstance(step, GenerateStep):
             images = standing.size.samples if standing.size else 0
-            lines.append(_said(step, lambda step, images=images: _painting(step, images)))
+            lines.append(_said(step, partial(_painting, images=images)))
     return lines
 
 
@@ -47,11 +46,12 @@ def _said(step: Step, expect: Callable[[Step], str]) -> str:
 
 
 def _adapting(step: Step) -> str:
+    from augment.lumen.cost.shapes import Shapes
     from augment.lumen.cost.training import largest_micro_batch, training_cost
 
     options = step.config.adapt
-    shapes, device = _shapes(step), _device(step)
-    workers = _workers(step)
+    device, workers = _device(step), _workers(step)
+    shapes = Shapes.to_train(*_models(step), step.resources.device, step.config.generator.precision)
     cost = training_cost(shapes, options, workers)
     remedy = ""
     if not _fits(device, cost):
@@ -65,8 +65,10 @@ def _adapting(step: Step) -> str:
 
 
 def _painting(step: Step, images: int) -> str:
-    generator, batch = step.config.generator, step.resources.batch_size
-    cost = _shapes(step).painting(batch, generator.guidance_scale > 1, generator.num_steps, batch)
+    from augment.lumen.cost.shapes import Shapes
+
+    batch = step.resources.batch_size
+    cost = Shapes.to_paint(*_models(step), step.config.generator.precision).painting(batch, step.config.generator)
     remedy = f"a smaller cluster.stages.generate.batch_size than {batch}"
     return _text(_device(step), cost, _workers(step), cost.flops * images / batch, remedy)
 
@@ -118,16 +120,9 @@ def _device_of(device: str, precision: str) -> Device:
     return Device.here(device, precision)
 
 
-def _shapes(step: Step) -> Shapes:
+def _models(step: Step) -> tuple[Models, int, int]:
+    from augment.lumen.cost.shapes import Models
+
     config = step.config
-    size = config.geometry.height, config.geometry.width
-    components = conditioning_channels(step.job)
-    settings = step.resources.device, config.generator.precision
-    return _shapes_of(config.generator.base, start_adapter(config), components, *size, *settings)
-
-
-@lru_cache(maxsize=1)
-def _shapes_of(base: str, adapter: Path | None, components: int, *geometry: int | str) -> Shapes:
-    from augment.lumen.cost.shapes import Shapes
-
-    return Shapes.of(base, adapter, components, *geometry)
+    models = Models(config.generator.base, start_adapter(config), conditioning_channels(step.job))
+    return models, config.geometry.height, config.geometry.width

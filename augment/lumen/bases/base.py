@@ -150,9 +150,13 @@ class DiffusionModel(ABC):
 
     def decode_pixels(self, latents: Tensor) -> Tensor:
         """The same as pixels `float [B, 3, H, W]`, about -1..1; gradients flow."""
-        unscaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
-        decoded: Tensor = self.vae.decode(unscaled.to(self.vae.dtype)).sample
+        decoded: Tensor = self.vae.decode(self.unscaled(latents)).sample
         return decoded
+
+    def unscaled(self, latents: Tensor) -> Tensor:
+        """Latents as the autoencoder decodes them, in its precision."""
+        latents = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
+        return latents.to(self.vae.dtype)
 
     def require_short(self, prompts: Sequence[str]) -> None:
         """Raise UserError if the text encoders take less than the whole of a prompt."""

@@ -1,4 +1,4 @@
-"""Run models on `meta` tensors as a device would: in the same precisions, with the same kernels for attention."""
+"""Run models on `meta` tensors as a GPU would: in the same precisions, with the same kernels for attention."""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ FLASH_WIDTH = 256
 
 
 class Kernels(TorchFunctionMode):
-    """What `meta` does not know of a device: autocast, and attention that never holds the matrix of all pairs.
+    """What `meta` does not know of a GPU: autocast, and attention that never holds the matrix of all pairs.
 
     Args:
-        device: `cuda` or `cpu`.
-        half: type that autocast takes; None without autocast. On both devices as CUDA has it.
+        half: type that autocast takes; None without autocast.
     """
 
-    def __init__(self, device: str, half: torch.dtype | None) -> None:
+    def __init__(self, half: torch.dtype | None) -> None:
         super().__init__()
-        self.device, self.half = device, half
+        self.half = half
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch."""
@@ -74,15 +73,14 @@ class Kernels(TorchFunctionMode):
             options |= {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal}
             return F.scaled_dot_product_attention(query, key, value, **options)
         operations = torch.ops.aten
-        if self.device == "cpu":
-            attend = operations._scaled_dot_product_flash_attention_for_cpu
-        elif query.dtype == torch.float32:
-            return operations._scaled_dot_product_efficient_attention(
-                query, key, value, None, torch.is_grad_enabled(), dropout_p, is_causal
-            )[0]
+        if query.dtype == torch.float32:
+            needs_sums = torch.is_grad_enabled()
+            found = operations._scaled_dot_product_efficient_attention(
+                query, key, value, None, needs_sums, dropout_p, is_causal
+            )
         else:
-            attend = operations._scaled_dot_product_flash_attention
-        return attend(query, key, value, dropout_p, is_causal)[0]
+            found = operations._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal)
+        return found[0]
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
+from augment.loading import quiet
 from augment.lumen.adapter import load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.cost.kernels import Kernels
 from augment.lumen.cost.meter import Meter
+from augment.lumen.precision import DTYPES
+from augment.lumen.sampling.decoding import PIXELS
+from augment.lumen.sampling.denoiser import Denoiser
+from augment.lumen.sampling.options import NO_GUIDANCE
 from augment.stride import STRIDE
 
 if TYPE_CHECKING:
@@ -24,9 +29,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from augment.lumen.adapter import LayoutControlNet
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.options import OptimizerName
+    from augment.lumen.sampling.options import Precision, SamplerOptions
 
 # Bytes for each weight: two moments of AdamW.
 MOMENTS: dict[OptimizerName, int] = {"adamw": 8, "adamw8bit": 2}
@@ -55,41 +61,76 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Models:
+    """The names of base model and adapter.
+
+    Attributes:
+        base: see `load_diffusion_model`.
+        adapter: its folder; None is a new one.
+        num_components: of a new adapter.
+    """
+
+    base: str
+    adapter: Path | None
+    num_components: int
+
+    def shapes(self, dtype: torch.dtype) -> tuple[DiffusionModel, Adapter]:
+        """Read the configurations of the models, not their weights.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        base = load_diffusion_model(self.base, "meta", dtype)
+        with quiet(), torch.device("meta"):
+            if self.adapter is None:
+                return base, base.new_adapter(self.num_components).to(dtype)
+            return base, load_adapter(self.adapter, "meta", dtype)
+
+
+@dataclass(frozen=True)
 class Shapes:
     """Base model and adapter, with shapes and no values.
 
     Attributes:
-        base: on `meta`.
-        adapter: on `meta`, float32.
+        base, adapter: on `meta`, in the types that they would have.
         height, width: of the images, in pixels.
-        device: `cuda` or `cpu`, that the models would run on.
-        precision: `bf16` or `fp32`.
+        autocast: type that operations run in; None without autocast.
     """
 
     base: DiffusionModel
-    adapter: LayoutControlNet
+    adapter: Adapter
     height: int
     width: int
-    device: str = "cuda"
-    precision: str = "bf16"
+    autocast: torch.dtype | None = None
 
     @classmethod
-    def of(cls, base: str, adapter: Path | None, num_components: int, *geometry: Any) -> Shapes:
-        """Read the configurations of the models.
+    def to_train(cls, models: Models, height: int, width: int, device: str, precision: Precision) -> Shapes:
+        """Models as `adapt` loads them: in float32, but for a network on a GPU that is not trained, under autocast.
 
         Args:
-            base: see `load_diffusion_model`.
-            adapter: its folder; None is a new one.
-            num_components: of a new adapter.
-            geometry: height, width, and those that may follow.
+            models: their names.
+            height, width: of the images, in pixels.
+            device: `cuda` or `cpu`.
+            precision: of the configuration; `fp16` trains in float32.
 
         Raises:
             UserError: a configuration cannot be read.
         """
-        model = load_diffusion_model(base, "meta")
-        with torch.device("meta"):
-            found = model.new_adapter(num_components) if adapter is None else load_adapter(adapter, "meta")
-        return cls(model, found, *geometry)
+        shapes = cls(*models.shapes(torch.float32), height, width)
+        if precision != "bf16":
+            return shapes
+        if device == "cuda":
+            with quiet():
+                shapes.base.network.to(torch.bfloat16)
+        return replace(shapes, autocast=torch.bfloat16)
+
+    @classmethod
+    def to_paint(cls, models: Models, height: int, width: int, precision: Precision) -> Shapes:
+        """Models as `load_sampler` loads them, in the precision of the configuration; see `to_train`."""
+        shapes = cls(*models.shapes(DTYPES[precision]), height, width)
+        if precision == "fp16" and shapes.base.vae.config.force_upcast:
+            shapes.base.vae.to(torch.float32)
+        return shapes
 
     def training(
         self,
@@ -128,24 +169,33 @@ class Shapes:
         working, flops = meter.peak, meter.flops * batch // together
         return Cost(self._weights, state + _size(kept), working, flops)
 
-    def painting(self, batch: int, guided: bool, steps: int, decoded: int) -> Cost:
-        """Sampling of a batch.
+    def painting(self, batch: int, options: SamplerOptions) -> Cost:
+        """Sampling of a batch of images; without what `reuse_adapter`, `reuse_blocks` and `max_loss` save.
 
         Args:
             batch: images.
-            guided: whether each takes a second branch.
-            steps: of the sampler.
-            decoded: images that are decoded at once.
+            options: of the sampler.
         """
         self.adapter.eval().requires_grad_(False)
+        tile = options.tile or max(self.height, self.width)
+        one = replace(self, height=min(self.height, tile), width=min(self.width, tile))
+        pixels = one.height * one.width
+        decoded = min(batch, max(1, PIXELS // pixels))
+        always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
         with torch.no_grad():
-            with self._run() as step:
-                latents, levels, text, layout, k = self._inputs(batch * (2 if guided else 1))
-                self._denoised(latents, levels, text, layout, k)
-            with self._run() as last:
-                self.base.decode_pixels(self._latents(min(batch, decoded)))
-        flops = steps * step.flops + last.flops * batch // min(batch, decoded)
-        return Cost(self._weights + _size(self.adapter.parameters()), 0, max(step.peak, last.peak), flops)
+            with one._run() as step:
+                latents, _, text, layout, k = one._inputs(batch)
+                negative = None if options.guidance_scale == NO_GUIDANCE else text
+                denoise = Denoiser(self.base, self.adapter, always, layout, k, text, negative)
+                denoise(latents.to(next(self.base.network.parameters()).dtype), torch.tensor(0))
+            with one._run() as last:
+                self.base.decode_pixels(one._latents(decoded))
+        first, end = options.guidance_interval
+        # A step without guidance takes half.
+        steps = options.num_steps * ((1 + end - first) / 2 if negative is not None else 1)
+        flops = (steps * step.flops + last.flops * batch / decoded) * self.height * self.width / pixels
+        weights = self._weights + _size(self.adapter.parameters())
+        return Cost(weights, 0, max(step.peak, last.peak), round(flops))
 
     def encoding(self, batch: int) -> Cost:
         """Encoding of a batch of images by the autoencoder."""
@@ -183,7 +233,7 @@ class Shapes:
 
     @property
     def _kernels(self) -> Kernels:
-        return Kernels(self.device, torch.bfloat16 if self.precision == "bf16" else None)
+        return Kernels(self.autocast)
 
     @contextmanager
     def _checkpointed(self) -> Iterator[None]:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from augment.lumen.cost.shapes import Cost, Shapes
+from augment.lumen.sampling.options import DEFAULTS
 
 if TYPE_CHECKING:
     from augment.lumen.cost.devices import Device
     from augment.lumen.options import AdaptOptions
 
-# Images and steps of a sample grid, as `augment.lumen.training.adapter_training` paints it, with guidance.
-GRID_IMAGES, GRID_STEPS = 8, 20
+# Images of a sample grid, as `augment.lumen.training.adapter_training` paints it.
+GRID_IMAGES = 8
 
 
 def training_cost(shapes: Shapes, options: AdaptOptions, workers: int = 1) -> Cost:
@@ -27,12 +28,12 @@ def training_cost(shapes: Shapes, options: AdaptOptions, workers: int = 1) -> Co
         workers: that train together.
     """
     step = _step(shapes, options, options.micro_batch, workers)
-    grid = shapes.painting(GRID_IMAGES, True, GRID_STEPS, GRID_IMAGES)
+    grid = shapes.painting(GRID_IMAGES, DEFAULTS)
     working = [step.working, grid.working]
     if options.validation_images:
         # It is not under autocast.
         together = min(_together(options, workers), options.validation_images)
-        working.append(replace(shapes, precision="fp32").encoding(together).working)
+        working.append(replace(shapes, autocast=None).encoding(together).working)
     return replace(step, working=max(working))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+
+from augment.lumen.training.versions import cut_out, random_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,13 +65,5 @@ def random_crop(
     Returns:
         `uint8 [height, width, 3]`.
     """
-    full = min(image.shape[0] / height, image.shape[1] / width)
-    scale = full * generator.uniform(smallest, 1.0)
-    rows, columns = round(height * scale), round(width * scale)
-    top = int(generator.integers(image.shape[0] - rows + 1))
-    left = int(generator.integers(image.shape[1] - columns + 1))
-    window = image[top : top + rows, left : left + columns]
-    if generator.random() < 0.5:
-        window = window[:, ::-1]
-    method = cv2.INTER_AREA if scale >= 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(np.ascontiguousarray(window), (width, height), interpolation=method), dtype=np.uint8)
+    window, mirrored = random_window((image.shape[0], image.shape[1]), (height, width), smallest, generator)
+    return cut_out(image, window, (height, width), mirrored=mirrored)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.bases.base import DiffusionModel
 
-# Pixels decoded at once; a single image may have more. The decoder of Stable Diffusion takes 1.3 GiB for them in fp32.
+# Pixels decoded at once; one image may have more. Stable Diffusion's decoder takes more than 1 GiB for them in fp32.
 PIXELS = 512 * 1024
 
 
@@ -32,9 +32,8 @@ def decoded(base: DiffusionModel, latents: torch.Tensor, tile: int | None = None
     """
     require_finite(latents, "the latents")
     height, width = (cells * base.stride for cells in latents.shape[2:])
-    unscaled = latents / base.vae.config.scaling_factor + (base.vae.config.shift_factor or 0.0)
-    unscaled = unscaled.to(base.vae.dtype)
     if tile is not None and max(height, width) > tile:
-        return [to_pixels(TiledDecoder(base.vae, tile)(one[None]))[0] for one in unscaled]
-    parts = unscaled.split(max(1, PIXELS // (height * width)))
-    return [image for part in parts for image in to_pixels(base.vae.decode(part).sample)]
+        decoder = TiledDecoder(base.vae, tile)
+        return [to_pixels(decoder(base.unscaled(one[None])))[0] for one in latents]
+    parts = latents.split(max(1, PIXELS // (height * width)))
+    return [image for part in parts for image in to_pixels(base.decode_pixels(part))]

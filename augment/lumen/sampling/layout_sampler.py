@@ -66,7 +66,7 @@ class LayoutSampler:
         """Paint one image `uint8 [H, W, 3]` for every request; all layouts are of one size.
 
         Each request's own seed gives its noise, so an image does not depend on the rest of its batch, but for the order
-        in which a device adds numbers; see docs/sampling.md.
+        in which a device adds numbers; with `fixed_batch`, not even for that. See docs/sampling.md.
 
         Raises:
             UserError: a request's k exceeds the components of the layout or the adapter, or has another grid.
@@ -75,6 +75,15 @@ class LayoutSampler:
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
             require_k(request, limit)
+        size = self.options.fixed_batch or len(requests)
+        images: list[NDArray[np.uint8]] = []
+        for start in range(0, len(requests), size):
+            part = requests[start : start + size]
+            images += self._painted([*part, *[part[-1]] * (size - len(part))])[: len(part)]
+        return images
+
+    def _painted(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
+        """The images of one batch."""
         with self._casting():
             denoiser = self._denoiser(requests)
         denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)

@@ -25,6 +25,7 @@ EARLIER = {
     "guidance_interval": [0, 1],
     "control_strength": 1,
     "control_free_branch": True,
+    "fixed_batch": None,
     "tile": None,
     "reuse_adapter": 1,
     "reuse_blocks": 1,
@@ -64,6 +65,11 @@ class SamplerOptions(Options):
         default="bf16",
         description="of weights and sampling, and of training, which takes fp32 where this is fp16; on most CPUs fp32 "
         "is the fastest",
+    )
+    fixed_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None,
+        description="images that are painted at once, always: a smaller batch is filled up, so that images are the "
+        "same to the bit whatever their batch; null paints batches as they are",
     )
     lora: tuple[LoraName, ...] = Field(
         default=(), description="LoRAs for sampling, added to the base in this order: hub ids, folders or files"

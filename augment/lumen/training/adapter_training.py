@@ -6,20 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
 from augment.errors import UserError
-from augment.layouts.views import choose_views
 from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.grids import save_grid
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import Precision, SamplerOptions
 from augment.lumen.sampling.request import Request
-from augment.lumen.training.choices import components_used, drop_captions, sample_k
+from augment.lumen.training.batches import Batches
 from augment.lumen.training.group import Group
-from augment.lumen.training.objective import Batch, predict, random_noise
+from augment.lumen.training.objective import predict, random_noise
 from augment.lumen.training.trainer import Part, Trainer
 from augment.lumen.training.validation import Validation
 
@@ -34,14 +32,16 @@ if TYPE_CHECKING:
     from augment.lumen.options import AdaptOptions
     from augment.lumen.training.checkpoint import Checkpoint
     from augment.lumen.training.consistency import LayoutConsistency
-    from augment.lumen.training.examples import Example, Examples
+    from augment.lumen.training.examples import EncodedExamples, Example, Examples
+    from augment.lumen.training.objective import Batch
     from augment.progress import OnStep
 
 
 def train_adapter(
     base: DiffusionModel,
     adapter: Adapter,
-    examples: Examples,
+    examples: EncodedExamples,
+    shown: Sequence[Example],
     options: AdaptOptions,
     folder: Path,
     on_step: OnStep,
@@ -63,6 +63,7 @@ def train_adapter(
         base: frozen, on the device to train on.
         adapter: gets the averaged weights at the end.
         examples: training data.
+        shown: images of the sample grids, of the same size.
         options: length and speed, and the share of the samples that are shown with the layout of a view.
         folder: where the run is kept.
         on_step: called after every step.
@@ -88,52 +89,22 @@ def train_adapter(
         for network in networks:
             network.enable_gradient_checkpointing()
     schedule = noise_schedule(base)
-    share, views = options.view_share, 0 if examples[0].views is None else len(examples[0].views)
-    if share and not views:
+    share, objective = options.view_share, options.objective
+    if share and not examples.views:
         raise UserError(
             f"view_share={share}: the training samples have no views; extract them with layout.views=1 or more"
         )
-    ordered, objective = conditioning == LAYOUT, options.objective
-    cache: dict[int, Tensor] = {}
     rows = group.rows(options.batch_size)
-    components, *grid = examples[0].layout.shape
+    batches = Batches(examples, options, seed, ordered=conditioning == LAYOUT, rows=rows)
 
-    @torch.no_grad()
-    def latents(picks: Sequence[int], items: Sequence[Example]) -> Tensor:
-        fresh = {pick: item.image for pick, item in zip(picks, items, strict=True) if pick not in cache}
-        if fresh:
-            encoded = base.encode(np.stack(list(fresh.values())))
-            cache.update(zip(fresh, encoded.half().cpu(), strict=True))
-        return torch.stack([cache[pick].float() for pick in picks]).to(base.device)
-
-    def parts(_step: int, generator: np.random.Generator) -> list[Part]:
-        """The parts of this process. Every process makes the choices of the whole batch, and keeps its own."""
-        count = options.batch_size
-        picks = [int(pick) for pick in generator.integers(len(examples), size=count)]
-        ks = [sample_k(generator, components, objective, ordered=ordered) for _ in picks]
-        shape = (components, *grid)
-        used = components_used(generator, ks, shape, options.k_regions, objective, ordered=ordered)
-        most = used.reshape(count, -1).max(axis=1).tolist()
-        captioned = drop_captions(["captioned"] * count, most, generator, objective)
-        # After all other random choices, which are the same with and without views.
-        chosen = choose_views(count, views, share, generator)
-        own = [picks[row] for row in rows]
-        items = [examples[pick] for pick in own]
-        layouts = np.stack([item.layout_of(chosen[row]) for row, item in zip(rows, items, strict=True)])
-        clean = latents(own, items)
-        noise, levels = random_noise(schedule, clean.new_empty(count, *clean.shape[1:]))
-        mine = slice(rows.start, rows.stop)
-        batch = Batch(
-            clean,
-            torch.from_numpy(layouts).float().to(base.device),
-            torch.from_numpy(used[mine]).to(base.device),
-            [item.caption if captioned[row] else "" for row, item in zip(rows, items, strict=True)],
-            noise[mine],
-            levels[mine],
-        )
+    def parts(step: int, _generator: np.random.Generator) -> list[Part]:
+        """The parts of this process."""
+        count, samples = options.batch_size, batches.take(step).to(base.device)
+        noise, levels = random_noise(schedule, samples.latents.new_empty(count, *samples.latents.shape[1:]))
+        batch = samples.with_noise(noise[rows.start : rows.stop], levels[rows.start : rows.stop])
         size = options.micro_batch or len(rows)
-        batches = [batch.of(slice(start, start + size)) for start in range(0, len(rows), size)]
-        return [Part(len(part.captions) / count, partial(losses, part)) for part in batches]
+        smaller = [batch.of(slice(start, start + size)) for start in range(0, len(rows), size)]
+        return [Part(len(part.captions) / count, partial(losses, part)) for part in smaller]
 
     def losses(batch: Batch) -> dict[str, Tensor]:
         prediction = predict(base, adapter, schedule, batch)
@@ -142,13 +113,11 @@ def train_adapter(
             terms["consistency"] = objective.consistency * consistency(base, batch, prediction)
         return terms
 
-    shown = [examples[int(index)] for index in np.linspace(0, len(examples) - 1, min(8, len(examples)))]
-
     ks = shown_ks(adapter.config.num_components, conditioning)
 
     def sample(step: int) -> dict[str, float] | None:
         write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
-        validation = Validation(base, schedule, held_out, ks, options.batch_size, precision)
+        validation = Validation(base, schedule, held_out, ks, options.micro_batch or len(rows), precision)
         found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
         return found
@@ -165,7 +134,8 @@ def train_adapter(
         optimizer=options.optimizer,
         average_every=options.ema_every,
     )
-    trainer.run(parts, on_step, sample)
+    with batches:
+        trainer.run(parts, on_step, sample)
     adapter.eval().requires_grad_(False)
 
 

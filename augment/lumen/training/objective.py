@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.bases.noise import NoiseSchedule
+    from augment.lumen.bases.text import Text
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Batch:
         captions: B texts.
         noise: `float32 [B, C, H, W]`.
         levels: of the noise, `int64 [B]`.
+        text: embeddings of the captions; where it is None, the base makes them.
     """
 
     latents: Tensor
@@ -35,6 +37,7 @@ class Batch:
     captions: list[str]
     noise: Tensor
     levels: Tensor
+    text: Text | None = None
 
     def of(self, rows: slice) -> Batch:
         """Some samples of the batch."""
@@ -45,6 +48,7 @@ class Batch:
             self.captions[rows],
             self.noise[rows],
             self.levels[rows],
+            None if self.text is None else self.text[rows],
         )
 
 
@@ -117,7 +121,7 @@ def predict(
     latents, noise, levels = batch.latents, batch.noise, batch.levels
     noisy = schedule.add_noise(latents, noise, levels)
     height, width = (cells * base.stride for cells in latents.shape[2:])
-    text = base.embed(batch.captions, height, width)
+    text = base.embed(batch.captions, height, width) if batch.text is None else batch.text
     steps = schedule.timesteps(levels)
     residuals = adapter(noisy, steps, text, batch.layout, batch.k)
     if with_adapter is not None:

@@ -175,8 +175,8 @@ class Trainer:
     def _take_step(self, losses: Losses) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)
-        generator = np.random.default_rng((self.seed, self.step))
-        torch.manual_seed(int(generator.integers(2**62)))
+        generator, torch_seed = step_generator(self.seed, self.step)
+        torch.manual_seed(torch_seed)
         names, values = self._gradients(losses, generator)
         # A finite loss may have a gradient that is not, which would make every weight NaN.
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
@@ -307,6 +307,12 @@ class Trainer:
         if path.exists():
             whole = [row for row in path.read_text().splitlines() if row.endswith("}")]
             write_whole(path, "".join(row + "\n" for row in whole if json.loads(row)["step"] <= self.step))
+
+
+def step_generator(seed: int, step: int) -> tuple[np.random.Generator, int]:
+    """The generator of the random choices of a step, and the seed of torch's in it."""
+    generator = np.random.default_rng((seed, step))
+    return generator, int(generator.integers(2**62))
 
 
 def log_uniform_int(generator: np.random.Generator, low: int, high: int) -> int:

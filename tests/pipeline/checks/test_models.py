@@ -149,6 +149,16 @@ def test_base_is_checked_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
+def test_reuse_of_blocks_is_refused_where_there_are_none(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    base = save_family("sd3", tmp_path / "base")
+    changes = [f"generator.base={base}", "generator.adapter=null", "adapt.steps=1", "layout.basis=own"]
+    message = refusal("plan", recipe, [*changes, "generator.reuse_blocks=2"], capsys)
+    assert f"generator.reuse_blocks=2: generator.base={base} has no U-Net with deep blocks" in message
+
+
 @pytest.mark.parametrize(
     "config",
     [BeitConfig(**WIDTHS), CLIPTextConfig(**WIDTHS), ViTConfig(**WIDTHS)],

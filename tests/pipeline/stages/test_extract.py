@@ -13,14 +13,15 @@ import pytest
 
 from augment.errors import UserError
 from augment.layouts.changes import photometric_copy
-from augment.lumen.training.examples import Example
+from augment.lumen.training.examples import Encoded
 from pipeline.config import Config
 from pipeline.engine import Ok, Resources, WorkUnit
 from pipeline.stages import adapt
+from pipeline.stages.encoded_samples import StoredSamples
 from pipeline.stages.extract import Extract, load_layout
-from pipeline.stages.reading import PairedSource, StoreSource
+from pipeline.stages.reading import StoreSource
 from pipeline.stages.seeds import stable_seed
-from pipeline.store import CorruptStore, Sample, SampleReader, Store, verify_store
+from pipeline.store import CorruptStore, Manifest, Sample, SampleReader, Store, verify_store
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection
 
@@ -92,13 +93,12 @@ def test_adapter_is_trained_on_the_layouts_of_views(
     losses = (copied / "adapter" / "training" / "loss.jsonl").read_text()
 
     # The same training on images whose own layout is that of a view.
-    class OneView(adapt.StoredExamples):
-        def __getitem__(self, index: int) -> Example:
-            found = super().__getitem__(index)
-            assert found.views is not None
-            return replace(found, layout=np.zeros_like(found.layout), views=found.views)
+    class OneView(adapt.StoredSamples):
+        def get(self, index: int, version: int, view: int | None) -> Encoded:
+            assert view is not None
+            return super().get(index, version, view)
 
-    monkeypatch.setattr(adapt, "StoredExamples", OneView)
+    monkeypatch.setattr(adapt, "StoredSamples", OneView)
     run(configure(copied, *WITH_VIEWS), Selection(until="adapt", redo="adapt"), print)
     assert without_rate((copied / "adapter" / "training" / "loss.jsonl").read_text()) == without_rate(losses)
 
@@ -125,12 +125,15 @@ def test_layouts_as_bytes_are_those_of_half_precision_but_for_the_error_that_is_
             assert 0 < np.abs(error).max() <= bound + 5e-3
 
 
-def test_training_on_views_of_a_sample_without_any_names_it(generated: Path) -> None:
-    real, layouts = str(generated / "real"), str(generated / "layouts")
-    source = PairedSource(StoreSource(real, ("image",)), StoreSource(layouts, ("layout", "views")))
+def test_training_on_views_of_a_sample_without_any_names_it(generated: Path, tmp_path: Path) -> None:
+    layouts, latents = str(generated / "layouts"), str(tmp_path / "latents")
     key = SampleReader(Store.open(layouts)).keys[0]
+    encoded = Sample(key, latents=np.zeros((4, 4, 8), np.float16), text={}, metadata={"caption": ""})
+    Store.create(latents, Manifest("latents", None, {})).write_shard("train-000000", [encoded])
+    samples = StoredSamples(latents, layouts, [key], ("",), 2, {})
+    assert samples.get(0, 0, None).layout.shape == samples.shape
     with pytest.raises(CorruptStore, match=f"{key}: it has no views: make the store again with --redo extract"):
-        source.get(key)
+        samples.get(0, 0, 1)
 
 
 def test_share_of_views_without_views_is_refused(configure: Configure, tmp_path: Path) -> None:

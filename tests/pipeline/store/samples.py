@@ -27,6 +27,7 @@ def samples(draw: st.DrawFn, key: str | None = None) -> Sample:
     layout = draw(st.none() | layouts)
     shown = np.zeros((1, 1, 1), np.float16) if layout is None else layout
     views = [np.roll(shown, number) for number in range(draw(st.integers(0, 3)))]
+    text_type = draw(st.sampled_from([None, np.float16, np.float32]))
     label_type = draw(st.sampled_from([np.uint8, np.uint16]))
     return Sample(
         key=draw(KEYS) if key is None else key,
@@ -35,6 +36,8 @@ def samples(draw: st.DrawFn, key: str | None = None) -> Sample:
         layout=layout,
         metadata=draw(METADATA),
         views=np.stack(views) if views else None,
+        latents=layout,
+        text=None if text_type is None else {"embeddings": shown.astype(text_type), "sizes": np.float32([height])},
     )
 
 
@@ -45,12 +48,16 @@ def sample_lists(max_size: int = 5) -> st.SearchStrategy[list[Sample]]:
 def assert_same(one: Sample, other: Sample) -> None:
     assert one.key == other.key
     assert one.metadata == other.metadata
-    for name in ("image", "label", "layout", "views"):
+    for name in ("image", "label", "layout", "views", "latents"):
         left, right = getattr(one, name), getattr(other, name)
         assert (left is None) == (right is None), name
         if left is not None:
             assert left.dtype == right.dtype
             np.testing.assert_array_equal(left, right)
+    assert (one.text is None) == (other.text is None)
+    for name, array in (one.text or {}).items():
+        assert array.dtype == (other.text or {})[name].dtype
+        np.testing.assert_array_equal(array, (other.text or {})[name])
 
 
 def camvid_like(keys: Sequence[str], height: int = 16, width: int = 24, seed: int = 0) -> list[Sample]:

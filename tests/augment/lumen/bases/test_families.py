@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 
 from augment.errors import UserError
 from augment.lumen.adapter import Adapter, load_adapter
@@ -19,6 +21,7 @@ from augment.lumen.sampling.denoiser import scaled
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
+from pipeline.checks.models import require_base
 from tests.augment.lumen.bases.small_families import FAMILIES, save_family
 
 K, HEIGHT, WIDTH, SEEDS = 4, 64, 96, (0, 1)
@@ -54,6 +57,7 @@ def test_images_are_those_of_the_pipeline_of_diffusers(models: tuple[DiffusionMo
         timestep_spacing="base",
         num_steps=3,
         guidance_scale=guidance,
+        guidance_interval=(0, 1),
         precision="fp32",
         control_free_branch=flow,
     )
@@ -89,6 +93,27 @@ def test_images_are_those_of_the_pipeline_of_diffusers(models: tuple[DiffusionMo
         # Sums inside a batched product may be ordered differently: one level of 255 at most.
         assert np.abs(image.astype(int) - np.round(255 * other).astype(int)).max() <= 1
     assert np.std(painted[0]) > 1 and np.abs(painted[0].astype(int) - painted[1].astype(int)).max() > 1
+
+
+def test_distilled_model_paints_in_one_step_as_in_diffusers(tmp_path: Path) -> None:
+    """As SD-Turbo is configured: an Euler scheduler with trailing steps, and no guidance."""
+    folder = save_family("stable-diffusion", tmp_path / "base")
+    turbo = EulerDiscreteScheduler(0.00085, 0.012, beta_schedule="scaled_linear", timestep_spacing="trailing")
+    turbo.save_pretrained(folder / "scheduler")
+    require_base(str(folder))
+    base, adapter = load_diffusion_model(str(folder)), load_adapter(folder / "adapter")
+    options = SamplerOptions(
+        scheduler="euler", timestep_spacing="base", num_steps=1, guidance_scale=1, precision="fp32"
+    )
+    [image] = LayoutSampler(base, adapter, options).generate(requests()[:1])
+    pipeline = base.pipeline(adapter.controlnet)
+    pipeline.scheduler = turbo
+    pipeline.set_progress_bar_config(disable=True)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 4, 8, 12), np.float32))
+    arguments = {"image": layout_image(requests()[0].layout), "latents": noise, "guidance_scale": 0.0}
+    with torch.inference_mode():
+        [expected] = pipeline(PROMPTS[0], **arguments, num_inference_steps=1, output_type="np").images
+    assert np.abs(image.astype(int) - np.round(255 * expected).astype(int)).max() <= 1
 
 
 def test_adapter_changes_what_the_base_predicts_only_once_it_is_trained(models: tuple[DiffusionModel, Adapter]) -> None:
@@ -135,3 +160,13 @@ def test_a_right_prediction_implies_the_clean_latents(models: tuple[DiffusionMod
     torch.testing.assert_close(noise_of.clean(noisy, target, levels), latents, rtol=1e-3, atol=1e-2)
     signal = noise_of.signal(levels)
     assert signal[0] > 0.99 and (signal.diff() < 0).all() and signal[-1] < 0.01
+
+
+def test_tiles_and_reuse_of_the_adapter_are_for_every_family(models: tuple[DiffusionModel, Adapter]) -> None:
+    options = {"scheduler": "euler", "num_steps": 2, "precision": "fp32"}
+    whole = LayoutSampler(*models, SamplerOptions.model_validate(options)).generate(requests())
+    others = {"tile": 64, "tile_overlap": 32, "reuse_adapter": 2}
+    painted = LayoutSampler(*models, SamplerOptions.model_validate({**options, **others})).generate(requests())
+    for one, other in zip(painted, whole, strict=True):
+        assert one.shape == other.shape == (HEIGHT, WIDTH, 3)
+        assert 0 < np.abs(one.astype(int) - other).mean() < 64

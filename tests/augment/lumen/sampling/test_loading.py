@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,24 @@ def test_weights_are_in_the_precision_and_images_near_those_of_fp32(small_base: 
 def test_images_in_half_precision_do_not_depend_on_their_batch(small_base: Path) -> None:
     half = sampler(small_base, precision="bf16")
     assert np.abs(images(half)[:1] - images(half, 1)).max() <= 2
+
+
+def test_with_a_fixed_batch_images_are_the_same_bits_in_any_batch(
+    small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = sampler(small_base, precision="bf16", fixed_batch=2, guidance_scale=1)
+    sizes: list[int] = []
+    denoise = half.base.denoise
+
+    def counted(latents: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(latents))
+        return denoise(latents, *rest)
+
+    monkeypatch.setattr(half.base, "denoise", counted)
+    together = images(half)
+    for count in (1, 2):
+        assert np.array_equal(images(half, count), together[:count])
+    assert set(sizes) == {2} and len(sizes) == 3 * (2 + 1 + 1)
 
 
 def test_fast_kernels_compute_the_same(small_base: Path) -> None:

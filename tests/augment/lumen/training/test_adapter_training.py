@@ -22,7 +22,7 @@ from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
-from augment.lumen.training.examples import Example
+from augment.lumen.training.examples import EncodedImages, Example
 from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.progress import ignore_step
 from augment.prompts import caption
@@ -51,7 +51,7 @@ def test_training_moves_the_adapter_and_leaves_the_base_alone(tmp_path: Path) ->
     adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
     weights = {key: value.clone() for key, value in adapter.state_dict().items()}
     options = AdaptOptions(steps=4, batch_size=4, learning_rate=4e-4, sample_every=4, log_every=2)
-    train_adapter(base, adapter, examples(), options, tmp_path / "run", ignore_step)
+    train_adapter(base, adapter, EncodedImages(base, examples()), examples(), options, tmp_path / "run", ignore_step)
     assert base.digest() == before
     assert any(not torch.equal(value, weights[key]) for key, value in adapter.state_dict().items())
     assert len((tmp_path / "run" / "loss.jsonl").read_text().splitlines()) == 2
@@ -73,7 +73,8 @@ def test_every_k_has_its_share_of_the_training() -> None:
 def trained(base: Path, folder: Path, k_regions: float) -> dict[str, torch.Tensor]:
     adapter = LayoutControlNet.from_pretrained(base / "adapter")
     options = AdaptOptions(steps=3, batch_size=4, sample_every=4, warmup_steps=1, k_regions=k_regions)
-    train_adapter(load_diffusion_model(str(base)), adapter, examples(), options, folder, ignore_step, "fp32")
+    model = load_diffusion_model(str(base))
+    train_adapter(model, adapter, EncodedImages(model, examples()), examples(), options, folder, ignore_step, "fp32")
     return adapter.state_dict()
 
 
@@ -136,7 +137,8 @@ def losses_of(folder: Path, base: DiffusionModel, shown: list[Example], view_sha
     """The losses of a short training."""
     options = AdaptOptions(steps=3, batch_size=4, view_share=view_share, sample_every=3, log_every=1)
     adapter = LayoutControlNet.from_pretrained(folder.parent / "base" / "adapter")
-    train_adapter(base, adapter, shown, options, folder, ignore_step, precision="fp32")
+    encoded = EncodedImages(base, shown)
+    train_adapter(base, adapter, encoded, shown, options, folder, ignore_step, precision="fp32")
     rows = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
     return [row["denoising"] for row in rows]
 
@@ -166,7 +168,8 @@ def test_parts_of_a_batch_and_activations_computed_twice_train_the_same_adapter(
     for name, changes in {"whole": {}, "parts": {"micro_batch": 2, "gradient_checkpointing": True}}.items():
         adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
         options = AdaptOptions(steps=3, batch_size=5, sample_every=9, warmup_steps=1, log_every=1, **changes)
-        train_adapter(base, adapter, examples(), options, tmp_path / name, ignore_step, "fp32")
+        encoded = EncodedImages(base, examples())
+        train_adapter(base, adapter, encoded, examples(), options, tmp_path / name, ignore_step, "fp32")
         rows.append([json.loads(row)["denoising"] for row in (tmp_path / name / "loss.jsonl").read_text().splitlines()])
     assert rows[0] == pytest.approx(rows[1], abs=2e-5)
 

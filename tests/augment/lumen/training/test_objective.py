@@ -23,7 +23,7 @@ from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.consistency import LayoutConsistency
-from augment.lumen.training.examples import Example
+from augment.lumen.training.examples import EncodedImages, Example
 from augment.lumen.training.objective import Batch, Prediction, predict, snr_weights
 from augment.lumen.training.objective_options import ObjectiveOptions
 from augment.lumen.training.validation import Validation
@@ -146,7 +146,8 @@ def weights_of(
     adapter = LayoutControlNet.from_pretrained(base / "adapter")
     options = AdaptOptions(steps=4, batch_size=4, sample_every=2, warmup_steps=1, log_every=2, objective=objective)
     model = load_diffusion_model(str(base))
-    train_adapter(model, adapter, examples(), options, folder, ignore_step, "fp32", held_out=held_out)
+    encoded = EncodedImages(model, examples())
+    train_adapter(model, adapter, encoded, examples(), options, folder, ignore_step, "fp32", held_out=held_out)
     return adapter.state_dict()
 
 

@@ -1,0 +1,43 @@
+"""What an adapter is made from, but for the versions of its training images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.stages.caption import caption_inputs
+from pipeline.stages.conditioning import conditioning_inputs, is_layout
+from pipeline.stages.extract import ExtractStep, maps_inputs
+from pipeline.stages.fit import FitStep
+from pipeline.stages.generator import start_adapter
+from pipeline.stages.job import Job
+from pipeline.store import JSON
+from pipeline.workspace.content import content_digest
+from pipeline.workspace.model_files import basis_digest, identity
+
+# The kind of the artifact.
+ADAPTER = "adapter"
+
+
+def adapter_inputs(job: Job) -> dict[str, JSON]:
+    """What the adapter depends on, if it is trained on images as they are; the stores that it names must exist."""
+    start, options, used = start_adapter(job.config), job.config.adapt, used_basis(job)
+    inputs: dict[str, JSON] = {
+        "start": identity(str(start)) if start else None,
+        **({"basis": basis_digest(used)} if used else conditioning_inputs(job, maps_inputs(job))),
+        "steps": options.steps,
+    }
+    if options.steps:
+        inputs |= {
+            "base": identity(job.config.generator.base),
+            "layouts": content_digest(job.step(ExtractStep).store),
+            "options": options.semantic,
+            "precision": job.config.generator.precision,
+            "seed": job.config.seed,
+            **caption_inputs(job),
+        }
+    return inputs
+
+
+def used_basis(job: Job) -> Path | None:
+    """Folder of the basis that layouts are written in; None if the adapter reads something else."""
+    return job.step(FitStep).used if is_layout(job.config) else None
