@@ -26,15 +26,19 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from measuring import command_line
 from safetensors.numpy import load_file
 from soak import Work
 
 from augment.files import write_whole
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import AdaptOptions
+from augment.lumen.training.examples import text_arrays
 from augment.progress import TrainingStep
 from pipeline.engine import ErrorBudget, ExecutorKind, Resources, WorkUnit, make_executor, run_store_stage
 from pipeline.stages.adapt import TRAINING, Adapt
+from pipeline.stages.encoded_samples import CAPTION
 from pipeline.stages.reading import PairedSource, StoreSource
 from pipeline.store import Manifest, Sample, Store, canonical_json, fingerprint
 
@@ -50,37 +54,36 @@ POLL_SECONDS = 0.1
 STALLED_SECONDS = 900.0
 
 
-class Images:
-    """Random images with their block means as layouts, seeded by their keys."""
+class Made:
+    """Samples in memory."""
+
+    def __init__(self, samples: dict[str, Sample]) -> None:
+        self._samples = samples
 
     def read(self, unit: WorkUnit) -> Iterator[Sample]:
         """The samples of the unit."""
         for key in unit.keys:
-            image = np.random.default_rng(int(key[1:])).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-            blocks = image.reshape(HEIGHT // 8, 8, WIDTH // 8, 8, 3).mean((1, 3)).transpose(2, 0, 1)
-            label = (image[..., 0] % 11).astype(np.uint8)
-            yield Sample(key, image, label, (blocks / 64 - 2).astype(np.float16))
+            yield self._samples[key]
 
 
 def write_stores(root: Path) -> None:
-    """Write the images and the layouts to train on."""
+    """Write random images, block means as their layouts, and their latents, to train on."""
+    base = load_diffusion_model("lumen-tiny")
+    stores: dict[str, dict[str, Sample]] = {"real": {}, "layouts": {}, "latents": {}}
+    with torch.no_grad():
+        [text] = text_arrays(base.embed([""], HEIGHT, WIDTH))
+        for key in KEYS:
+            image = np.random.default_rng(int(key[1:])).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            blocks = image.reshape(HEIGHT // 8, 8, WIDTH // 8, 8, 3).mean((1, 3)).transpose(2, 0, 1)
+            latents = base.encode(image[None])[0].half().numpy()
+            stores["real"][key] = Sample(key, image, (image[..., 0] % 11).astype(np.uint8))
+            stores["layouts"][key] = Sample(key, layout=(blocks / 64 - 2).astype(np.float16))
+            stores["latents"][key] = Sample(key, latents=latents, text=text, metadata={CAPTION: ""})
     unit = WorkUnit("train-000000", KEYS)
-    for name, parts in (("real", ("image", "label")), ("layouts", ("layout",))):
-        store = Store.create(str(root / name), Manifest(name, None if name == "layouts" else "camvid", {}))
-        source = Parts(parts)
-        run_store_stage(Work(name, 0.0), source, store, [unit], make_executor("serial"), ErrorBudget(), lambda _: None)
-
-
-class Parts(Images):
-    """Some parts of each sample."""
-
-    def __init__(self, parts: tuple[str, ...]) -> None:
-        self._parts = parts
-
-    def read(self, unit: WorkUnit) -> Iterator[Sample]:
-        """The samples of the unit."""
-        for sample in super().read(unit):
-            yield Sample(sample.key, **{part: getattr(sample, part) for part in self._parts})
+    for name, samples in stores.items():
+        store = Store.create(str(root / name), Manifest(name, "camvid" if name == "real" else None, {}))
+        stage = Work(name, 0.0)
+        run_store_stage(stage, Made(samples), store, [unit], make_executor("serial"), ErrorBudget(), lambda _: None)
 
 
 def train(root: Path, folder: Path, kind: ExecutorKind, workers: int, steps: int, address: str | None) -> None:
@@ -91,7 +94,10 @@ def train(root: Path, folder: Path, kind: ExecutorKind, workers: int, steps: int
         adapter=None,
         basis=None,
         num_components=COMPONENTS,
-        source=PairedSource(real, layouts),
+        latents=str(root / "latents"),
+        layouts=layouts.url,
+        views=0,
+        images=PairedSource(real, layouts),
         options=AdaptOptions(
             steps=steps,
             batch_size=4,

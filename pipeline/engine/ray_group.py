@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray import cloudpickle
+from ray import PlacementGroupID, cloudpickle
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from augment.progress import TrainingStep
@@ -41,7 +42,9 @@ _EXCHANGE_SECONDS = 10 * 365 * 24 * 3600
 # Workers keep the working directory, since paths may be relative to it.
 _SUPERVISOR_ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0"}
 # Ray Train waits for room for a minute at a time; by name, since the class is not public.
-_NO_ROOM_YET = "WorkerGroupStartupTimeoutError"
+_STARTUP_TIMEOUT = "WorkerGroupStartupTimeoutError"
+# In place of a row.
+NO_ROOM: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def trained_together(
     reports = StepsOfUnits(units, pool, on_step)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     options = {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": _SUPERVISOR_ENVIRONMENT}}
-    supervisor = None
+    supervisor, others = None, _placement_groups()
     try:
         for index, unit in enumerate(units):
             membership = Membership(task, pool, reports.actor, {"index": index, "unit": unit.to_json()})
@@ -83,7 +86,11 @@ def trained_together(
                     if getattr(error, "actor_init_failed", False):
                         raise
                     supervisor, loss = None, str(error)
-                if row is None:
+                if row is None or row == NO_ROOM:
+                    _remove_placement_groups(others)
+                if row == NO_ROOM:
+                    row = None
+                elif row is None:
                     require_progress(unit, reports.lose(index), loss)
                     LOG.warning("%s: a worker was lost, going on from the last checkpoint if there is one", unit.shard)
                     time.sleep(PAUSE_SECONDS)
@@ -95,10 +102,27 @@ def trained_together(
     finally:
         for actor in filter(None, (supervisor, reports.actor)):
             ray.kill(actor)
+        _remove_placement_groups(others)
+
+
+def _placement_groups() -> set[str]:
+    """Ids of the placement groups of this job."""
+    job = ray.get_runtime_context().get_job_id()
+    groups = ray.util.placement_group_table()
+    return {name for name, group in groups.items() if name.endswith(job) and group["state"] != "REMOVED"}
+
+
+def _remove_placement_groups(others: set[str]) -> None:
+    """Give back the slots of a group that has ended; ``others`` are placement groups that are not of a training.
+
+    Where Ray Train's controller is killed, Ray keeps its slots for as long as the driver lives.
+    """
+    for name in _placement_groups() - others:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(name))))
 
 
 def _row_or_loss(training: Any, reports: StepsOfUnits) -> dict[str, Any] | None:
-    """The row of a training that ended or failed; None where a worker was lost."""
+    """The row of a training that ended or failed; None where a worker was lost; `NO_ROOM`."""
     while True:
         ready, _ = ray.wait([training], timeout=POLL_SECONDS)
         reports.deliver()
@@ -114,7 +138,7 @@ class Supervisor:
     """Runs Ray Train on the driver's node. All that Ray Train starts ends with it."""
 
     def fit(self, membership: Membership) -> dict[str, Any] | None:
-        """The row that rank 0 gives; None where a worker was lost. Waits for room for as long as it takes."""
+        """The row that rank 0 gives; None where a worker was lost, and `NO_ROOM` where there was none for a minute."""
         from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -132,19 +156,18 @@ class Supervisor:
                 resources_per_worker={"CPU": pool.options["num_cpus"], "GPU": pool.options["num_gpus"]},
             )
             exchange = TorchConfig(timeout_s=_EXCHANGE_SECONDS)
-            while True:
-                trainer = TorchTrainer(
-                    partial(_take_part, membership), torch_config=exchange, scaling_config=scaling, run_config=run
-                )
-                try:
-                    row: dict[str, Any] = trainer.fit().return_value
-                except TrainingFailedError as error:
-                    cause = getattr(error, "controller_failure", error)
-                    if type(cause).__name__ == _NO_ROOM_YET:
-                        continue
-                    LOG.warning("a worker was lost: %s", cause)
-                    return None
-                return row
+            trainer = TorchTrainer(
+                partial(_take_part, membership), torch_config=exchange, scaling_config=scaling, run_config=run
+            )
+            try:
+                row: dict[str, Any] = trainer.fit().return_value
+            except TrainingFailedError as error:
+                cause = getattr(error, "controller_failure", error)
+                if type(cause).__name__ == _STARTUP_TIMEOUT:
+                    return NO_ROOM
+                LOG.warning("a worker was lost: %s", cause)
+                return None
+            return row
 
 
 def _take_part(membership: Membership) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from augment.errors import UserError
 from augment.progress import TrainingStep
@@ -58,9 +60,15 @@ def test_worker_that_is_lost_changes_no_bit(
     assert log_of(tmp_path) == log_of(together[1])
 
 
-def test_error_of_any_worker_ends_the_training_in_one_line(ray_executor: Executor, tmp_path: Path) -> None:
+def test_error_of_any_worker_ends_the_training_in_one_line_and_frees_its_slots(
+    ray_executor: Executor, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"^image 7 is damaged$"):
         trained(ray_executor, groups.FollowerRefuses(str(tmp_path)))
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline, "the workers still hold their slots"
+        time.sleep(0.1)
 
 
 def test_workers_are_as_many_as_asked_for_and_never_more_than_samples() -> None:
