@@ -39,13 +39,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = Models(options.base or stable_diffusion(Path(folder)), None, options.components)
         shapes = Shapes.to_train(models, *options.size, "cuda", "bf16")
-        print("| batch | checkpointing | models | state | activations | in all, GiB | cards, GB | TFLOP | seconds a step |")
+        print(
+            "| batch | checkpointing | models | state | activations | in all, GiB | cards, GB | TFLOP | seconds a step |"
+        )
         print("| ---: | --- | ---: | ---: | ---: | ---: | --- | ---: | --- |")
         for batch in BATCHES:
             for again in (False, True):
-                training = AdaptOptions(
-                    batch_size=batch, gradient_checkpointing=again, micro_batch=options.micro_batch
-                )
+                training = AdaptOptions(batch_size=batch, gradient_checkpointing=again, micro_batch=options.micro_batch)
                 print(row(shapes, training))
 
 
