@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ TINY = Models("lumen-tiny", ZOO / "lumen-tiny" / "adapter", 20)
 class SD15(StableDiffusion):
     """Stable Diffusion 1.5 without a text encoder."""
 
-    def embed(self, prompts: list[str], height: int, width: int) -> Text:
+    def embed(self, prompts: Sequence[str], height: int, width: int) -> Text:  # noqa: ARG002 - see `DiffusionModel`
         return Text(torch.empty(len(prompts), 77, 768, device="meta"))
 
 
