@@ -39,18 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = Models(options.base or stable_diffusion(Path(folder)), None, options.components)
         shapes = Shapes.to_train(models, *options.size, "cuda", "bf16")
-        columns = (
-            "batch",
-            "checkpointing",
-            "models",
-            "state",
-            "activations",
-            "in all, GiB",
-            "cards, GB",
-            "TFLOP",
-            "seconds a step",
-        )
-        print(f"| {' | '.join(columns)} |")
+        print("| batch | checkpointing | models | state | activations | GiB in all | cards, GB | TFLOP | s a step |")
         print("| ---: | --- | ---: | ---: | ---: | ---: | --- | ---: | --- |")
         for batch in BATCHES:
             for again in (False, True):
