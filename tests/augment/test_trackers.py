@@ -12,6 +12,7 @@ from augment.scalars import scalar_writer
 
 
 def test_mlflow_gets_one_run_for_a_training_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="the extra 'tracking' is not installed")
     from mlflow.tracking import MlflowClient
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
@@ -32,6 +33,7 @@ def test_mlflow_gets_one_run_for_a_training_that_goes_on(tmp_path: Path, monkeyp
 def test_a_lost_mlflow_server_is_a_warning_and_not_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    pytest.importorskip("mlflow", reason="the extra 'tracking' is not installed")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -50,6 +52,7 @@ def test_a_lost_mlflow_server_is_a_warning_and_not_the_end(
 
 
 def test_wandb_writes_the_run_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="the extra 'tracking' is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     with scalar_writer(tmp_path / "training", 0, ["wandb"]) as add:
         add(1, {"loss/denoising": 0.5})
@@ -67,6 +70,7 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_mlflow_that_cannot_begin_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="the extra 'tracking' is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://here")
     with (
         pytest.raises(UserError, match=r"^trackers: MLflow cannot begin a run, see MLFLOW_TRACKING_URI"),
