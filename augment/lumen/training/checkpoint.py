@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from augment.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,9 @@ class Files(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove the file if it is there."""
+
+    def full(self, path: str) -> str:
+        """The file as the user finds it."""
 
 
 class Folder:
@@ -73,6 +78,10 @@ class Folder:
     def remove(self, path: str) -> None:
         """Remove the file if it is there."""
         (self._root / path).unlink(missing_ok=True)
+
+    def full(self, path: str) -> str:
+        """The path of the file."""
+        return str(self._root / path)
 
 
 class Checkpoint:
@@ -111,10 +120,19 @@ class Checkpoint:
             writing.result()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The tensors in host memory, and the JSON values."""
-        with self._files.fetched(CHECKPOINT) as path, safe_open(path, framework="pt") as content:
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-            metadata = content.metadata() or {}
+        """The tensors in host memory, and the JSON values.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with self._files.fetched(CHECKPOINT) as path, safe_open(path, framework="pt") as content:
+                tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+                metadata = content.metadata() or {}
+        except SafetensorError as error:
+            raise UserError(
+                f"{self._files.full(CHECKPOINT)} is damaged ({error}): remove it, and the training begins again"
+            ) from error
         if "facts" in metadata:
             return tensors, dict(json.loads(metadata["facts"]))
         # As earlier versions wrote it.
@@ -128,6 +146,9 @@ class Checkpoint:
         scratch = self._files.scratch(CHECKPOINT)
         try:
             save_file(tensors, scratch, metadata=metadata)
+            # Else a loss of power may leave the new name with a part of the bytes, and the old file is gone.
+            with scratch.open("rb") as stream:
+                os.fsync(stream.fileno())
             self._files.publish(scratch, CHECKPOINT)
         finally:
             scratch.unlink(missing_ok=True)

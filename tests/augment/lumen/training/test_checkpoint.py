@@ -36,6 +36,17 @@ def test_checkpoint_that_cannot_be_written_leaves_the_old_one_and_raises(
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
 
+def test_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(Folder(tmp_path))
+    checkpoint.save({"weight": torch.ones(100)}, {"step": 1})
+    checkpoint.wait()
+    path = tmp_path / CHECKPOINT
+    for size in (path.stat().st_size - 1, 4, 0):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(UserError, match=rf"^{path} is damaged \(.*\): remove it, and the training begins again$"):
+            checkpoint.load()
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     checkpoint = Checkpoint(Folder(tmp_path))
     checkpoint.save({"weight": torch.ones(1)}, {})
