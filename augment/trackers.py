@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,8 @@ Tracker = Literal["wandb", "mlflow"]
 PROJECT = "lumen"
 # The tag of an MLflow run that says which training it is of.
 TRAINING_TAG = "lumen.training"
+# The folder of an artifact while it is made.
+UNFINISHED = re.compile(r"^\.(.+)-[0-9a-f]+\.partial$")
 LOG = logging.getLogger(__name__)
 
 
@@ -48,23 +51,36 @@ def opened(tracker: Tracker, folder: Path) -> AbstractContextManager[AddScalars]
 def _wandb_run(folder: Path) -> Iterator[AddScalars]:
     """A run of W&B; project, entity and server come from its own environment variables (`WANDB_PROJECT`, ...)."""
     import wandb
+    from wandb.errors import Error as WandbError
 
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
-        id=_identity(folder),
-        name=_title(folder),
-        dir=str(folder),
-        resume="allow",
-        settings=wandb.Settings(silent=True),
-    )
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            id=_identity(folder),
+            name=_title(folder),
+            dir=str(folder),
+            resume="allow",
+            settings=wandb.Settings(silent=True),
+        )
+    except WandbError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"trackers: W&B cannot begin a run: {reason}; log in with `wandb login`, or set WANDB_MODE=offline"
+        ) from error
 
     def add(step: int, values: Mapping[str, float]) -> None:
-        run.log(dict(values), step=step)
+        try:
+            run.log(dict(values), step=step)
+        except WandbError as error:
+            _warn("W&B", f"the figures of step {step}", error)
 
     try:
         yield add
     finally:
-        run.finish()
+        try:
+            run.finish()
+        except WandbError as error:
+            _warn("W&B", "the end of the run", error)
 
 
 @contextmanager
@@ -80,22 +96,18 @@ def _mlflow_run(folder: Path) -> Iterator[AddScalars]:
     except MlflowException as error:
         raise UserError(f"trackers: MLflow cannot begin a run, see MLFLOW_TRACKING_URI: {error}") from error
 
-    def warn(what: str, error: Exception) -> None:
-        # A training of days must not end with the server that shows its curves; its own log has every figure.
-        LOG.warning("MLflow did not take %s: %s", what, error)
-
     def add(step: int, values: Mapping[str, float]) -> None:
         now = int(1000 * time.time())
         try:
             client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
         except MlflowException as error:
-            warn(f"the figures of step {step}", error)
+            _warn("MLflow", f"the figures of step {step}", error)
 
     yield add
     try:
         client.set_terminated(run)
     except MlflowException as error:
-        warn("the end of the run", error)
+        _warn("MLflow", "the end of the run", error)
 
 
 def _found_run(client: Any, folder: Path) -> str:
@@ -111,10 +123,15 @@ def _found_run(client: Any, folder: Path) -> str:
     return str(client.create_run(number, run_name=_title(folder), tags={TRAINING_TAG: identity}).info.run_id)
 
 
+def _warn(tracker: str, what: str, error: Exception) -> None:
+    # A training of days must not end with the server that shows its curves; its own log has every figure.
+    LOG.warning("%s did not take %s: %s", tracker, what, error)
+
+
 def _identity(folder: Path) -> str:
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
 
 
 def _title(folder: Path) -> str:
     """The last parts of the path, without the marks of a result that is not finished: workspace and artifact."""
-    return "/".join(folder.absolute().parts[-3:])
+    return "/".join(UNFINISHED.sub(r"\1", part) for part in folder.absolute().parts[-3:])

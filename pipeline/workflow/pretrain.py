@@ -15,6 +15,7 @@ from augment.files import write_whole
 from augment.layouts.options import INVARIANT_ONLY
 from augment.lumen.options import REPORTING_KEYS, CropOptions, PretrainOptions
 from augment.options import AbsolutePath, Name
+from augment.trackers import require_trackers
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, SizeOptions
 from pipeline.engine import training_progress
 from pipeline.store import JSON
@@ -61,6 +62,7 @@ def run(config: PretrainConfig, report: Callable[[str], None]) -> None:
 
     if config.threads:
         torch.set_num_threads(config.threads)
+    require_trackers([*config.decoder.trackers, *config.diffusion.trackers])
     device = device_of(config.device)
     require_free_destination(config.destination)
     require_same_request(config)

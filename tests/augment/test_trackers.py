@@ -61,6 +61,25 @@ def test_wandb_writes_the_run_of_the_training(tmp_path: Path, monkeypatch: pytes
     assert b"loss/denoising" in written.read_bytes()
 
 
+def test_a_wandb_that_cannot_begin_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="the extra 'tracking' is not installed")
+
+    def refuse(**_: object) -> None:
+        raise wandb.errors.UsageError("api_key not configured\n(no-tty)")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with (
+        pytest.raises(UserError, match=r"^trackers: W&B cannot begin a run: api_key not configured \(no-tty\); log in"),
+        scalar_writer(tmp_path / "training", 0, ["wandb"]),
+    ):
+        pass
+
+
+def test_the_title_of_a_run_has_no_mark_of_an_unfinished_artifact() -> None:
+    assert trackers._title(Path("/data/city/.adapter-0123456789ab.partial/training")) == "city/adapter/training"
+    assert trackers._title(Path("/data/city/pretrain/diffusion")) == "city/pretrain/diffusion"
+
+
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
