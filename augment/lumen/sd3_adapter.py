@@ -13,6 +13,7 @@ from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent
 
 if TYPE_CHECKING:
     from diffusers import SD3Transformer2DModel
+    from typing_extensions import Self
 
     from augment.lumen.bases.text import Text
 
@@ -83,6 +84,19 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
         for block, source in zip(controlnet.transformer_blocks, transformer.transformer_blocks, strict=False):
             block.load_state_dict(source.state_dict())
         return adapter if transformer.dtype == torch.float32 else adapter.to(transformer.dtype)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set whether the adapter is trained, but for what the last block computes of the text.
+
+        Nothing reads that. Its layers have no gradient, so that weight decay would change them in a group of workers,
+        where gradients are zeros, and not in a single one.
+        """
+        super().requires_grad_(requires_grad)
+        last: Any = self.controlnet.transformer_blocks[-1]
+        for part in (last.attn.to_add_out, last.ff_context):
+            if part is not None:
+                part.requires_grad_(False)
+        return self
 
     def forward(self, sample: Tensor, timestep: Tensor, text: Text, layout: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         """Residuals `[B, tokens, width]` that the layout adds to the blocks of the transformer.

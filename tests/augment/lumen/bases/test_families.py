@@ -137,6 +137,21 @@ def test_adapter_changes_what_the_base_predicts_only_once_it_is_trained(models: 
         assert not weak[..., :half].any() and weak[..., half:].any()
 
 
+def test_every_weight_that_is_trained_has_a_gradient(models: tuple[DiffusionModel, Adapter]) -> None:
+    base, adapter = models
+    latents, steps, k = torch.randn(2, base.latent_channels, 8, 12), torch.tensor([500, 20]), torch.tensor([1, K])
+    with torch.no_grad():
+        text = base.embed(PROMPTS, HEIGHT, WIDTH)
+    adapter.requires_grad_(True)
+    try:
+        residuals = adapter(latents, steps, text, torch.randn(2, K, 8, 12), k)
+        base.denoise(latents, steps, text, residuals).square().mean().backward()
+        trained = {name: weight.grad for name, weight in adapter.named_parameters() if weight.requires_grad}
+        assert trained and [name for name, gradient in trained.items() if gradient is None] == []
+    finally:
+        adapter.requires_grad_(False).zero_grad()
+
+
 def test_prompts_can_be_taken_apart_and_put_together(models: tuple[DiffusionModel, Adapter]) -> None:
     base, _ = models
     with torch.no_grad():
