@@ -65,7 +65,7 @@ def _wandb_run(folder: Path) -> Iterator[AddScalars]:
     except WandbError as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"trackers: W&B cannot begin a run: {reason}; log in with `wandb login`, or set WANDB_MODE=offline"
+            f"trackers: W&B cannot begin a run, see wandb login and WANDB_BASE_URL, or set WANDB_MODE=offline: {reason}"
         ) from error
 
     def add(step: int, values: Mapping[str, float]) -> None:
