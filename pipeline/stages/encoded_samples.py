@@ -134,14 +134,14 @@ class StoredExamples:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Example:
-        """Image, layout, views and caption of one sample.
+        """Image, layout and caption of one sample.
 
         Raises:
-            CorruptStore: its bytes do not decode, or it has no views where these are to be read.
+            CorruptStore: its bytes do not decode.
         """
         from augment.lumen.training.examples import Example
 
         sample = self.source.get(self.keys[index])
         assert sample.image is not None and sample.layout is not None
         caption = self.limit.fit(Prompt(("", ""), training_caption(sample, self.classes))).text
-        return Example(sample.image, sample.layout, caption, sample.views)
+        return Example(sample.image, sample.layout, caption)

@@ -29,13 +29,11 @@ class Example:
         image: `uint8 [H, W, 3]`.
         layout: `float16 [K, h, w]`.
         caption: text for the image.
-        views: `float16 [V, K, h, w]`, the layouts of photometric copies of the image; None without any.
     """
 
     image: NDArray[np.uint8]
     layout: NDArray[np.float16]
     caption: str
-    views: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,11 @@ class EncodedImages:
     """Images that are encoded once and kept in memory, for small sets; a store holds large ones."""
 
     versions = 1
+    views = 0
 
     @torch.no_grad()
     def __init__(self, base: DiffusionModel, examples: Sequence[Example]) -> None:
-        """Encode images and captions; all images are of one size, and all or none have views."""
+        """Encode images and captions; all images are of one size."""
         every = [examples[index] for index in range(len(examples))]
         parts = [every[start : start + _BATCH] for start in range(0, len(every), _BATCH)]
         self._examples = every
@@ -109,17 +108,15 @@ class EncodedImages:
         captions = [[""], *([example.caption for example in part] for part in parts)]
         embedded = [text for part in captions for text in text_arrays(base.embed(part, height, width))]
         self.empty, *self._texts = embedded
-        self.views = 0 if examples[0].views is None else len(examples[0].views)
         self.shape = examples[0].layout.shape
 
     def __len__(self) -> int:
         return len(self._examples)
 
-    def get(self, index: int, version: int, view: int | None) -> Encoded:  # noqa: ARG002 - there is one version
+    def get(self, index: int, version: int, view: int | None) -> Encoded:  # noqa: ARG002 - there is one version, and no view
         """See `EncodedExamples.get`."""
         example = self._examples[index]
-        layout = example.layout if view is None or example.views is None else example.views[view]
-        return Encoded(self._latents[index], layout, self._texts[index], example.caption)
+        return Encoded(self._latents[index], example.layout, self._texts[index], example.caption)
 
 
 def text_arrays(text: Text, dtype: torch.dtype = torch.float32) -> list[dict[str, NDArray[np.floating]]]:

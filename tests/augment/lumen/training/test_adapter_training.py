@@ -22,7 +22,7 @@ from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
 from augment.lumen.training.choices import components_used, sample_k
-from augment.lumen.training.examples import EncodedImages, Example
+from augment.lumen.training.examples import Encoded, EncodedImages, Example
 from augment.lumen.training.objective import Batch, predict, random_noise
 from augment.progress import ignore_step
 from augment.prompts import caption
@@ -133,11 +133,27 @@ def test_shipped_adapter_predicts_better_with_more_of_the_layout(street_examples
     assert losses[0] > losses[1] > losses[2]
 
 
-def losses_of(folder: Path, base: DiffusionModel, shown: list[Example], view_share: float) -> list[float]:
+class Viewed(EncodedImages):
+    """Images with a view each, its layout the negative of their own."""
+
+    views = 1
+
+    def get(self, index: int, version: int, view: int | None) -> Encoded:
+        found = super().get(index, version, view)
+        return found if view is None else replace(found, layout=-found.layout)
+
+
+def losses_of(
+    folder: Path,
+    base: DiffusionModel,
+    shown: list[Example],
+    view_share: float,
+    kind: type[EncodedImages] = EncodedImages,
+) -> list[float]:
     """The losses of a short training."""
     options = AdaptOptions(steps=3, batch_size=4, view_share=view_share, sample_every=3, log_every=1)
     adapter = LayoutControlNet.from_pretrained(folder.parent / "base" / "adapter")
-    encoded = EncodedImages(base, shown)
+    encoded = kind(base, shown)
     train_adapter(base, adapter, encoded, shown, options, folder, ignore_step, precision="fp32")
     rows = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
     return [row["denoising"] for row in rows]
@@ -146,14 +162,13 @@ def losses_of(folder: Path, base: DiffusionModel, shown: list[Example], view_sha
 def test_training_on_views_is_that_on_their_layouts_and_leaves_all_other_choices_alone(tmp_path: Path) -> None:
     base = load_diffusion_model(str(save_small_base(tmp_path / "base", K)))
     plain = examples()
-    viewed = [replace(example, views=-example.layout[None]) for example in plain]
     turned = [replace(example, layout=-example.layout) for example in plain]
     own = losses_of(tmp_path / "own", base, plain, 0.0)
-    assert losses_of(tmp_path / "unused", base, viewed, 0.0) == own
-    of_views = losses_of(tmp_path / "views", base, viewed, 1.0)
+    assert losses_of(tmp_path / "unused", base, plain, 0.0, Viewed) == own
+    of_views = losses_of(tmp_path / "views", base, plain, 1.0, Viewed)
     assert of_views == losses_of(tmp_path / "turned", base, turned, 0.0)
     assert of_views != own
-    assert losses_of(tmp_path / "half", base, viewed, 0.5) not in (own, of_views)
+    assert losses_of(tmp_path / "half", base, plain, 0.5, Viewed) not in (own, of_views)
 
 
 def test_training_on_views_refuses_examples_without_them(tmp_path: Path) -> None:
