@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from augment.layouts.changes import photometric_copy
+from augment.layouts.views import view_layouts
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.versions import WHOLE, version_names, version_of
 from augment.prompts import Prompt
@@ -103,7 +104,7 @@ class EncodeStep(StoreStep):
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
             "base": identity(self.config.generator.base),
-            "precision": self.config.generator.precision,
+            "precision": self.config.generator.training_precision,
             **caption_inputs(self.job),
         }
         if is_augmented(options):
@@ -123,7 +124,7 @@ class EncodeStep(StoreStep):
             base=self.config.generator.base,
             options=self.config.adapt,
             classes=class_names(self.job),
-            precision=self.config.generator.precision,
+            precision=self.config.generator.training_precision,
             load=load_conditioning(self.job) if is_augmented(self.config.adapt) else None,
             **self.for_model,
         )
@@ -221,15 +222,7 @@ class Encode:
         with torch.inference_mode():
             texts = self.embedded({cut.caption.text for row in cuts for cut in row}, batch[0])
             rows = [self.encoded(row) for row in cuts]
-        outcomes: list[Outcome] = []
-        for versions in zip(*rows, strict=True):
-            (whole, _), *_ = versions
-            for cut, sample in versions:
-                text = texts[cut.caption.text]
-                # Most versions of an image have its own caption; its embeddings are stored once.
-                shared = cut.name != WHOLE and cut.caption.text == whole.caption.text
-                outcomes.append(self.outcome(cut, replace(sample, text=None if shared else text)))
-        return outcomes
+        return [outcome for versions in zip(*rows, strict=True) for outcome in self.outcomes(versions, texts)]
 
     def cut(self, sample: Sample, name: str) -> Cut:
         """A version of a sample; it depends on key and name alone."""
@@ -263,10 +256,9 @@ class Encode:
             layouts = self.maps(row, images)
             made = [replace(sample, layout=layout) for sample, layout in zip(made, layouts, strict=True)]
             if self.options.view_share:
-                seeds = [stable_seed("view", cut.source.key, cut.name) for cut in row]
-                copies = [photometric_copy(cut.image, seed) for cut, seed in zip(row, seeds, strict=True)]
-                views = self.maps(row, np.stack(copies))
-                made = [replace(sample, views=view[None]) for sample, view in zip(made, views, strict=True)]
+                seeds = [[stable_seed("view", cut.source.key, cut.name)] for cut in row]
+                views = view_layouts(images, seeds, partial(self.maps, row), max(1, int(self.resources.num_cpus)))
+                made = [replace(sample, views=found) for sample, found in zip(made, views, strict=True)]
         return list(zip(row, made, strict=True))
 
     def maps(self, row: Sequence[Cut], images: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -279,13 +271,23 @@ class Encode:
         """Of the sample of a version."""
         return {SOURCE_KEY: cut.source.key, CAPTION: cut.caption.text, "split": cut.source.metadata["split"]}
 
-    def outcome(self, cut: Cut, sample: Sample) -> Outcome:
-        """What becomes of a version."""
-        if sample.not_finite:
-            return Failed(cut.source.key, f"not finite: {sample.not_finite}")
+    def outcomes(
+        self, versions: Sequence[tuple[Cut, Sample]], texts: Mapping[str, dict[str, NDArray[np.floating]]]
+    ) -> list[Outcome]:
+        """What becomes of the versions of one image, with their embeddings: if one is not finite, all fail."""
+        (whole, _), *_ = versions
         limit = self.model.prompt_limit.length
         shortened = f"caption shortened to the {limit} tokens that the text encoder takes"
-        return Ok(sample, (shortened,) if cut.caption.shortened else ())
+        outcomes: list[Outcome] = []
+        for cut, sample in versions:
+            # Most versions of an image have its own caption; its embeddings are stored once.
+            shared = cut.name != WHOLE and cut.caption.text == whole.caption.text
+            made = replace(sample, text=None if shared else texts[cut.caption.text])
+            if made.not_finite:
+                where = f" ({cut.name})" if cut.name else ""
+                return [Failed(cut.source.key, f"not finite: {made.not_finite}{where}")]
+            outcomes.append(Ok(made, (shortened,) if cut.caption.shortened else ()))
+        return outcomes
 
     @property
     def model(self) -> DiffusionModel:
