@@ -159,5 +159,8 @@ def exchanging() -> Iterator[None]:
     """Raise `PeerLost` for an error of an exchange, since the others fail when one process ends."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        # Of this process itself, and a new group would have no more memory.
+        raise
     except RuntimeError as error:
         raise PeerLost(" ".join(str(error).split())) from error

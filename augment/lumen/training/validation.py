@@ -62,6 +62,9 @@ class Validation:
         latents = self.base.encode(np.stack([item.image for item in items]))
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(device)
         captions = [item.caption for item in items]
+        height, width = items[0].image.shape[:2]
+        with autocast(device, self.precision):
+            text = self.base.embed(captions, height, width)
         count = self.schedule.count
         errors = dict.fromkeys(self.ks, 0.0)
         for level in range(LEVELS):
@@ -72,7 +75,7 @@ class Validation:
             levels = torch.full((len(items),), step, device=device)
             for k in self.ks:
                 used = torch.full((len(items),), k, device=device)
-                batch = Batch(latents, layout, used, captions, noise, levels)
+                batch = Batch(latents, layout, used, captions, noise, levels, text)
                 with autocast(device, self.precision):
                     found = predict(self.base, adapter, self.schedule, batch)
                 errors[k] += float((found.output - found.target).square().flatten(1).mean(1).sum())
