@@ -92,6 +92,26 @@ def require_pools(config: Config, steps: Sequence[Step], nodes: Sequence[Node]) 
             pool_size(key_of(config, step.name), step.resources, nodes, max(1, step.parts()), reserved)
 
 
+def require_whole_gpus(config: Config, stage: str, parts: int) -> None:
+    """Check that workers that train together have a GPU each, if they have any.
+
+    Args:
+        config: of the run.
+        stage: its name.
+        parts: the most workers that may train together.
+
+    Raises:
+        UserError: they would share one, which NCCL refuses.
+    """
+    requested, key = config.cluster.resources(stage), key_of(config, stage)
+    alone = config.cluster.executor != "ray" or requested.workers == 1 or parts == 1
+    if 0 < requested.num_gpus < 1 and not alone:
+        raise UserError(
+            f"{key}.num_gpus={requested.num_gpus:g}: workers of {stage} train together and need a GPU each: set it to "
+            f"1, or cluster.stages.{stage}.workers=1"
+        )
+
+
 def joins_cluster(config: Config) -> bool:
     """Whether the run joins a running Ray cluster."""
     given = config.cluster.address or os.environ.get("RAY_ADDRESS")

@@ -45,7 +45,8 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
         **_what_it_reads(config, adapter),
         "data": f"{config.dataset.kind}, {_folder_name(config.dataset.root)}; split train at "
         f"{config.geometry.width}x{config.geometry.height} pixels",
-        "training": f"{options.steps} steps of {options.batch_size} in {config.generator.precision}, seed {config.seed}"
+        "training": f"{options.steps} steps of {options.batch_size} in {config.generator.training_precision}, "
+        f"seed {config.seed}"
         if options.steps
         else "none in this run: the adapter of generator.adapter, unchanged",
         "digest": record.digest,

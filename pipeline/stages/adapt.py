@@ -18,6 +18,7 @@ from augment.lumen.sampling.options import Precision
 from augment.lumen.training.versions import version_names
 from augment.stride import STRIDE
 from augment.trackers import require_trackers
+from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, workers_together
 from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
@@ -98,9 +99,10 @@ class AdaptStep(ArtifactStep):
         return record
 
     def check_settings(self) -> None:
-        """Check that the adapter to start from reads the conditioning, and that the optimizer is installed."""
+        """Check that the adapter to start from reads the conditioning, that packages are installed, and whole GPUs."""
         start_adapter(self.config)
         if self.config.adapt.steps:
+            require_whole_gpus(self.config, self.name, self.parts())
             require_optimizer(self.config.adapt.optimizer)
             require_trackers(self.config.adapt.trackers)
         if self.config.adapt.objective.consistency and not is_layout(self.config):
@@ -164,7 +166,7 @@ class AdaptStep(ArtifactStep):
             views=self.config.layout.views if options.view_share else 0,
             images=paired_source(self.job, "image", "label"),
             options=options,
-            precision=self.config.generator.precision,
+            precision=self.config.generator.training_precision,
             seed=self.config.seed,
             folder=str(path),
             checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
@@ -177,6 +179,10 @@ class AdaptStep(ArtifactStep):
         shards = keys_by_shard(self.job.step(ExtractStep).store)
         encoded = {key for found in keys_by_shard(self.job.step(EncodeStep).store).values() for key in found}
         keys = tuple(key for unit in training_units(shards) for key in unit.keys if key in encoded)
+        if not keys:
+            raise UserError(
+                "adapt: no training image is left, as all failed in the stages before: see why with lumen quarantine"
+            )
         task = replace(task, held_out=self.held_out_keys(shards))
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})

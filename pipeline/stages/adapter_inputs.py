@@ -31,7 +31,7 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
             "base": identity(job.config.generator.base),
             "layouts": content_digest(job.step(ExtractStep).store),
             "options": options.semantic,
-            "precision": job.config.generator.precision,
+            "precision": job.config.generator.training_precision,
             "seed": job.config.seed,
             **caption_inputs(job),
         }

@@ -116,6 +116,11 @@ class SamplerOptions(Options):
         return self
 
     @property
+    def training_precision(self) -> TrainingPrecision:
+        """The precision of training: gradients underflow in fp16."""
+        return "fp32" if self.precision == "fp16" else self.precision
+
+    @property
     def records_graphs(self) -> bool:
         """Whether whole networks run as CUDA graphs."""
         return self.compile == "reduce-overhead"

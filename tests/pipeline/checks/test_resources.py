@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from augment.errors import UserError
 from pipeline.checks import resources as resource_checks
 from pipeline.checks.resources import require_resources, require_room
 from pipeline.config import Config
+from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.job import Job
 from pipeline.stages.registry import STEPS
 from pipeline.stages.step import Step
@@ -59,6 +61,17 @@ def test_resources_that_this_machine_lacks_are_refused(
     recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
     assert expected in refusal(command, recipe, overrides, capsys)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("workers", "refused"), [("auto", True), (2, True), (1, False)])
+def test_workers_that_train_together_do_not_share_a_gpu(
+    configure: Configure, tmp_path: Path, workers: str | int, refused: bool
+) -> None:
+    overrides = ["cluster.executor=ray", "cluster.stages.adapt.num_gpus=0.5", f"cluster.stages.adapt.workers={workers}"]
+    config = configure(tmp_path, "adapt.steps=2", "adapt.batch_size=4", *overrides)
+    expected = r"^cluster\.stages\.adapt\.num_gpus=0\.5: workers of adapt train together and need a GPU each"
+    with pytest.raises(UserError, match=expected) if refused else nullcontext():
+        Job(config).step(AdaptStep).check_settings()
 
 
 def test_gpu_cluster_settings_alone_on_a_machine_without_one(

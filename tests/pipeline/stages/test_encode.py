@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.batches import Batches, choose
 from augment.lumen.training.examples import text_arrays
 from pipeline.config import Config
-from pipeline.engine import Ok, Resources, WorkUnit
-from pipeline.stages.encode import Encode
+from pipeline.engine import Failed, Ok, Resources, WorkUnit
+from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.encode import Cut, Encode, EncodeStep
 from pipeline.stages.encoded_samples import StoredSamples
 from pipeline.stages.extract import load_layout
+from pipeline.stages.job import Job
 from pipeline.store import CorruptStore, Sample, SampleReader, Store, verify_store
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
@@ -72,6 +75,27 @@ def test_versions_are_encoded_from_their_own_pixels_whatever_the_batch(stage: En
             assert sample.metadata == again[name].metadata
     crops = [found[f"{key}_crop{number:02d}"].latents for number in range(2)]
     assert not np.array_equal(*crops)
+
+
+def test_a_sample_with_one_version_that_is_not_finite_fails_as_a_whole(
+    stage: Encode, real: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = stage.maps
+
+    def overflowing(row: Sequence[Cut], images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        found = maps(row, images)
+        if row[0].name == "crop01":
+            found[0, 0, 0, 0] = np.inf
+        return found
+
+    monkeypatch.setattr(stage, "maps", overflowing)
+    bad, good = real[:2]
+    outcomes = stage.process(WorkUnit("train-000000", (bad.key, good.key)), [bad, good])
+    failed, *rest = outcomes
+    assert isinstance(failed, Failed) and failed.key == bad.key
+    assert failed.reason.startswith("not finite: ") and failed.reason.endswith(" (crop01)")
+    assert len(rest) == 4
+    assert all(isinstance(outcome, Ok) and outcome.sample.key.startswith(good.key) for outcome in rest)
 
 
 def test_text_is_that_of_the_caption_and_stored_once_for_all_versions(stage: Encode, real: list[Sample]) -> None:
@@ -136,6 +160,14 @@ def test_training_on_versions_differs_and_names_the_store(copied: Path, configur
         assert ("latents" in record["inputs"]) == (name == "augmented")
         assert not {"flip", "crops"} & set(record["inputs"]["options"])
     assert losses["plain"] != losses["augmented"]
+
+
+def test_half_precision_of_sampling_trains_in_fp32_and_is_the_same_adapter(copied: Path, configure: Configure) -> None:
+    inputs = {}
+    for precision in ("fp16", "fp32", "bf16"):
+        job = Job(configure(copied, *TRAINED, f"generator.precision={precision}"))
+        inputs[precision] = (job.step(AdaptStep).inputs(), job.step(EncodeStep).plan().manifest.inputs)
+    assert inputs["fp16"] == inputs["fp32"] != inputs["bf16"]
 
 
 def test_latents_are_not_made_for_an_adapter_that_is_there(copied: Path, configure: Configure) -> None:
