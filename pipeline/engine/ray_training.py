@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -86,13 +87,14 @@ class TrainingActor(UnitActor):
         super().__init__(ReportedTraining(task, self._on_step), threads, attempts, run)
         self._reports = reports
         self._reported = float("-inf")
+        self._attempt = uuid.uuid4().hex
 
     def _on_step(self, unit: WorkUnit, step: TrainingStep) -> None:
         self._watchdog.advance()
         now = time.monotonic()
         if step.is_last or now - self._reported > _STEP_SECONDS:
             self._reported = now
-            taken = self._reports.put.remote(unit.shard, step)
+            taken = self._reports.put.remote(unit.shard, self._attempt, step)
             if step.is_last:
                 # The result must not overtake it.
                 ray.wait([taken], timeout=REPORT_SECONDS)
@@ -106,15 +108,15 @@ class StepReports:
     """The latest step of each training, and its failure, between the workers and the driver."""
 
     def __init__(self) -> None:
-        self._latest: dict[str, TrainingStep] = {}
+        self._latest: dict[str, tuple[str, TrainingStep]] = {}
         self._failure: dict[str, Any] | None = None
 
-    def put(self, shard: str, step: TrainingStep) -> None:
-        """A training has taken a step."""
-        self._latest[shard] = step
+    def put(self, shard: str, attempt: str, step: TrainingStep) -> None:
+        """A training has taken a step, in an attempt of this name."""
+        self._latest[shard] = (attempt, step)
 
-    def take(self) -> dict[str, TrainingStep]:
-        """The steps since the last call."""
+    def take(self) -> dict[str, tuple[str, TrainingStep]]:
+        """The attempts and steps since the last call."""
         latest, self._latest = self._latest, {}
         return latest
 
@@ -128,7 +130,7 @@ class StepReports:
 
 
 class StepsOfUnits:
-    """Passes the steps of trainings on, and forgives lost workers of a training that has advanced since."""
+    """Passes the steps of trainings on, and forgives the attempts of a training that has advanced since."""
 
     def __init__(self, units: Sequence[WorkUnit], pool: Pool, on_step: OnUnitStep) -> None:
         self._units = units
@@ -136,7 +138,8 @@ class StepsOfUnits:
         self._pool = pool
         self._on_step = on_step
         self._latest: dict[int, TrainingStep] = {}
-        self._lost_at: dict[int, TrainingStep | None] = {}
+        # The last attempt at each unit that advanced, so that the counter is called once for each.
+        self._advanced: dict[int, str] = {}
         self._losses: Counter[int] = Counter()
         # On this node: the run ends with it anyway.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -145,23 +148,24 @@ class StepsOfUnits:
 
     def deliver(self) -> None:
         """Pass on the steps since the last call."""
-        for shard, step in ray.get(self.actor.take.remote()).items():
+        for shard, (attempt, step) in ray.get(self.actor.take.remote()).items():
             index = self._indexes[shard]
-            # The furthest, because what has no checkpoint begins with its first step again.
+            # Further than any attempt before, because what has no checkpoint begins with its first step again.
             if _is_further(step, self._latest.get(index)):
                 self._latest[index] = step
-            if index in self._lost_at and _is_further(step, self._lost_at[index]):
-                # A training of days outlives any number of nodes; only losses without progress count.
-                self._pool.attempts.end.remote(self._pool.run, index)
-                del self._lost_at[index], self._losses[index]
+                if self._advanced.get(index) != attempt:
+                    # A training of days outlives any number of nodes, and a group any number of changes of its size,
+                    # which Ray Train makes by itself; only attempts without progress count.
+                    self._pool.attempts.end.remote(self._pool.run, index)
+                    self._advanced[index] = attempt
+                    del self._losses[index]
             self._on_step(self._units[index], step)
 
     def lose(self, index: int) -> int:
         """The worker of a training is lost; returns how many were since it last advanced."""
-        self._lost_at.setdefault(index, self._latest.get(index))
         self._losses[index] += 1
         return self._losses[index]
 
 
-def _is_further(step: TrainingStep, lost_at: TrainingStep | None) -> bool:
-    return lost_at is None or step.phase != lost_at.phase or step.step > lost_at.step
+def _is_further(step: TrainingStep, latest: TrainingStep | None) -> bool:
+    return latest is None or step.phase != latest.phase or step.step > latest.step

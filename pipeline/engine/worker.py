@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from augment.errors import PeerLost, UserError
-from pipeline.engine.errors import DeviceFault, UnitFailed
+from pipeline.engine.errors import DeviceFault, UnitFailed, is_device_fault
 from pipeline.engine.memory import does_not_fit, is_out_of_memory
 from pipeline.engine.stage import OnUnitStep, Resources, TrainingTask, UnitTask, WorkUnit
 
@@ -78,6 +78,8 @@ class Worker(Generic[R]):
         except Exception as error:
             if is_out_of_memory(error):
                 raise does_not_fit(self._task.name, "its work", error) from error
+            if is_device_fault(error):
+                raise DeviceFault(str(error)) from error
             raise UnitFailed(unit.shard, f"{type(error).__name__}: {error}", traceback.format_exc()) from error
 
 

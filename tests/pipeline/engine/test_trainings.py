@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from augment.errors import UserError
 from augment.progress import TrainingStep
 from pipeline.engine import Executor, Resources, UnitFailed, WorkUnit, make_executor, ray_training
+from pipeline.engine.faults import Attempts, History
 from pipeline.engine.ray_executor import RayExecutor
+from pipeline.engine.ray_pool import Pool
 from tests.pipeline.engine import trainings
 
 
@@ -72,6 +75,37 @@ def test_training_goes_on_from_its_checkpoint_however_often_its_worker_is_lost(t
     # The last attempt takes the last step alone.
     assert taken == [5]
     assert steps.taken["run-000000"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_attempts_that_ray_train_makes_by_itself_count_only_without_progress() -> None:
+    import ray
+
+    attempts: Any = ray.remote(num_cpus=0)(Attempts).remote(2)
+    reports = ray_training.StepsOfUnits(trainings.units(1), Pool(1, 1, attempts, 0, {}), Steps())
+
+    def attempt(number: int, step: int) -> History:
+        ray.get(attempts.begin.remote(0, 0))
+        ray.get(reports.actor.put.remote("run-000000", f"attempt {number}", TrainingStep(step, 9, {}, 1.0)))
+        reports.deliver()
+        history: History = ray.get(attempts.history.remote(0, 0))
+        return history
+
+    assert [attempt(number, number).begun for number in range(1, 5)] == [0] * 4
+    # From the checkpoint again, and no further.
+    assert [attempt(number, 4).begun for number in (5, 6)] == [1, 2]
+    for actor in (attempts, reports.actor):
+        ray.kill(actor)
+
+
+def test_training_that_loses_its_device_goes_on_in_another_worker(ray_executor: Executor, tmp_path: Path) -> None:
+    ((_, taken),) = ray_executor.train(trainings.LosesDevice(str(tmp_path)), trainings.units(1), Steps())
+    assert taken == [3, 4]
+
+
+def test_training_that_loses_its_device_ends_a_serial_run(tmp_path: Path) -> None:
+    with pytest.raises(UnitFailed, match="run-000000: the device is lost: CUDA error: uncorrectable ECC"):
+        list(make_executor("serial").train(trainings.LosesDevice(str(tmp_path)), trainings.units(1), Steps()))
 
 
 @pytest.mark.usefixtures("ray_cluster")

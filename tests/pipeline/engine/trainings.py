@@ -77,6 +77,16 @@ class Raises(Counting):
         raise ZeroDivisionError("cannot")
 
 
+class LosesDevice(Counting):
+    """Meets an error of its GPU before the third step, once."""
+
+    def before(self, unit: WorkUnit, step: int) -> None:
+        met = Path(self.folder, f"{unit.shard}-met")
+        if step == 3 and not met.exists():
+            met.touch()
+            raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+
 class Refuses(Counting):
     def before(self, unit: WorkUnit, step: int) -> None:  # noqa: ARG002
         raise UserError("the loss is nan at step 3")
