@@ -18,6 +18,7 @@ from augment.files import write_whole
 from augment.lumen.options import COOLDOWN, OptimizerName
 from augment.lumen.training.average import WeightAverage
 from augment.lumen.training.checkpoint import Checkpoint, Folder
+from augment.lumen.training.claim import Claim
 from augment.lumen.training.group import GradientSum, Group
 from augment.lumen.training.optimizers import new_optimizer, optimizer_state, set_optimizer_state
 from augment.progress import TrainingStep
@@ -111,6 +112,7 @@ class Trainer:
         self._recent: list[dict[str, float]] = []
         if group.leads:
             folder.mkdir(parents=True, exist_ok=True)
+            self._claim = Claim(folder)
             self.checkpoint.sweep()
             self._resume()
             self._truncate_log()
@@ -137,6 +139,7 @@ class Trainer:
         with scalar_writer(self.folder, self.step, self.options.trackers) as add_scalars:
             self._run(losses, on_step, sample, add_scalars)
         self.checkpoint.wait()
+        self._claim.release()
         self.average.swap()
 
     def rate(self, step: int) -> float:
@@ -250,12 +253,14 @@ class Trainer:
             add_scalars(self.step, scalars)
 
     def _write_row(self, values: Mapping[str, float]) -> None:
+        self._claim.require()
         with (self.folder / LOSSES).open("a") as file:
             file.write(json.dumps({"step": self.step, **values}) + "\n")
 
     def _save(self) -> None:
         """Begin to write the checkpoint."""
         assert self.average is not None
+        self._claim.require()
         self.average.wait()
         tensors: dict[str, Tensor] = {f"weight/{key}": value for key, value in self.parameters.items()}
         tensors |= {f"average/{key}": value for key, value in self.average.values.items()}

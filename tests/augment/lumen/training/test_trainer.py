@@ -153,3 +153,20 @@ def test_every_k_is_sampled_and_small_ones_more_often() -> None:
     assert counts[0] == 0
     assert (counts[1:] > 0).all()
     assert counts[1] > 5 * counts[10]
+
+
+def test_a_process_that_was_replaced_writes_no_more(tmp_path: Path) -> None:
+    """A worker whose driver is gone goes on for a while, and another one has its place."""
+    expected = train(tmp_path / "whole", OPTIONS)
+    successors: list[dict[str, Tensor]] = []
+
+    def on_step(step: TrainingStep) -> None:
+        if step.step == 5 and not successors:
+            successors.append(train(tmp_path / "run", OPTIONS))
+
+    with pytest.raises(UserError, match="another process has taken over this training"):
+        train(tmp_path / "run", OPTIONS, on_step=on_step)
+    assert all(torch.equal(successors[0][key], value) for key, value in expected.items())
+    rows, whole = ((tmp_path / name / "loss.jsonl").read_text().splitlines() for name in ("run", "whole"))
+    assert [json.loads(row)["step"] for row in rows] == [json.loads(row)["step"] for row in whole]
+    assert [json.loads(row)["error"] for row in rows] == [json.loads(row)["error"] for row in whole]
