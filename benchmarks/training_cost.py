@@ -2,88 +2,79 @@
 
     python benchmarks/training_cost.py
 
-The operations of one sample and step are those that torch counts in a forward and backward pass of the U-Net of Stable
-Diffusion 1.5 and of an adapter for it, without weights. A recipe takes
-
-    hours = steps * batch_size * operations / (GPUs * peak * utilisation * 3600)
-
-where peak and utilisation are those of `augment.lumen.cost.devices`, which `lumen plan` uses too. The hours are
-estimates: they assume that gradients are exchanged while others are computed, and leave out sample grids.
+The operations of one sample and step are those that `lumen plan` counts for Stable Diffusion 1.5 and an adapter for it,
+without weights. The hours are those that it would say too, divided by the number of GPUs. They are estimates: they
+assume that gradients are exchanged while others are computed, and leave out sample grids.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from measuring import command_line
-from torch.utils.flop_counter import FlopCounterMode
 
-from augment.lumen.adapter import LayoutControlNet
+from augment.loading import quiet
+from augment.lumen.bases.stable_diffusion import StableDiffusion
 from augment.lumen.bases.text import Text
-from augment.lumen.cost.devices import PEAKS, UTILISATION
-from augment.stride import STRIDE
+from augment.lumen.cost.devices import PEAKS, Device
+from augment.lumen.cost.shapes import Cost, Shapes
 from pipeline.config.compose import load_config
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # Of Stable Diffusion 1.5; the others are the defaults of diffusers.
-SD15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
-TOKENS = 77
+WIDTH, TOKENS = 768, 77
+VAE_CHANNELS = (128, 256, 512, 512)
 CARDS = ("A100", "H100")
 RECIPES = ("coco_stuff", "cityscapes", "ade20k", "bdd100k", "idd")
 GPUS = (1, 8, 64)
 
 
+@dataclass
+class WithoutText(StableDiffusion):
+    """Stable Diffusion without its text encoder, whose operations are not those of a step."""
+
+    def embed(self, prompts: Sequence[str], height: int, width: int) -> Text:  # noqa: ARG002 - see `DiffusionModel`
+        """Embeddings without values."""
+        return Text(torch.empty(len(prompts), TOKENS, WIDTH, device="meta"))
+
+
 @cache
-def operations(height: int, width: int, num_components: int, *, checkpointing: bool = False) -> float:
-    """Floating-point operations of one sample in one step, for an image of that size."""
-    from diffusers import UNet2DConditionModel
+def cost(height: int, width: int, num_components: int, batch: int = 1, *, checkpointing: bool = False) -> Cost:
+    """The cost of a step of some samples, for images of that size, on one GPU in bf16."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
 
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**SD15)
-        adapter = LayoutControlNet.from_base(unet, num_components).train()
-        unet.requires_grad_(False)
-        rows, columns = height // STRIDE, width // STRIDE
-        latents = torch.empty(1, 4, rows, columns)
-        layout = torch.empty(1, num_components, rows, columns)
-        steps, k = torch.zeros(1, dtype=torch.int64), torch.full((1,), num_components)
-        text = Text(torch.empty(1, TOKENS, SD15["cross_attention_dim"]))
-    if checkpointing:
-        unet.enable_gradient_checkpointing()
-        adapter.controlnet.enable_gradient_checkpointing()
-        unet.train()
-    with FlopCounterMode(display=False) as counter:
-        *down, middle = adapter(latents, steps, text, layout, k)
-        predicted = unet(
-            latents,
-            steps,
-            text.embeddings,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-        ).sample
-        predicted.square().mean().backward()
-    return float(counter.get_total_flops())
-
-
-def hours(samples: float, of_sample: float, gpus: int, peak: float, utilisation: float) -> float:
-    """Hours of a training; `peak` in operations a second."""
-    return samples * of_sample / (gpus * peak * utilisation * 3600)
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=WIDTH, attention_head_dim=8)
+        vae = AutoencoderKL(block_out_channels=VAE_CHANNELS, layers_per_block=2, **blocks)
+        base = WithoutText("stable-diffusion-1-5", vae, {}, unet, torch.nn.Identity(), None)
+        for part in base.parts.values():
+            part.eval().requires_grad_(False)
+        adapter = base.new_adapter(num_components)
+    with quiet():
+        unet.to(torch.bfloat16)
+    shapes = Shapes(base, adapter, height, width, torch.bfloat16)
+    return shapes.training(batch, gradient_checkpointing=checkpointing)
 
 
 def main() -> None:
     """Print the cost of each recipe."""
-    parser = command_line(__doc__)
-    parser.add_argument("--utilisation", type=float, default=UTILISATION, help="share of the peak that is reached")
-    arguments = parser.parse_args()
+    command_line(__doc__).parse_args()
     heads = ["recipe", "size", "steps", "batch", "TFLOP a sample", *(f"{gpu} x{n}" for gpu in CARDS for n in GPUS)]
     print(f"| {' | '.join(heads)} |\n| --- |{' ---: |' * (len(heads) - 1)}")
     for name in RECIPES:
         config = load_config(name, ["dataset.root=/data"])
         adapt, size = config.adapt, config.geometry
-        cost = operations(size.height, size.width, config.layout.k_max, checkpointing=adapt.gradient_checkpointing)
-        samples = adapt.steps * adapt.batch_size
-        peaks = [1e12 * PEAKS[(card,)] for card in CARDS]
-        times = [hours(samples, cost, count, peak, arguments.utilisation) for peak in peaks for count in GPUS]
-        figures = [f"{size.height} x {size.width}", f"{adapt.steps:,}", f"{adapt.batch_size}", f"{cost / 1e12:.1f}"]
+        flops = cost(size.height, size.width, config.layout.k_max, checkpointing=adapt.gradient_checkpointing).flops
+        cards = [Device(card, True, None, 1e12 * PEAKS[(card,)]) for card in CARDS]
+        whole = flops * adapt.steps * adapt.batch_size
+        times = [card.seconds(whole) / 3600 / count for card in cards for count in GPUS]
+        figures = [f"{size.height} x {size.width}", f"{adapt.steps:,}", f"{adapt.batch_size}", f"{flops / 1e12:.2f}"]
         figures += [f"{time:.1f}" if time >= 1 else f"{time:.2f}" for time in times]
         print(f"| `{name}` | {' | '.join(figures)} |")
 

@@ -20,7 +20,10 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 # The key of a training's batch size: not a setting of the workers, because the result depends on it.
 _TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "compare"), "downstream.batch_size")}
 # What else makes a stage take less memory.
-_SMALLER = {"generate": "set generator.tile, so that large images are painted in tiles"}
+_SMALLER = {
+    "generate": "lower generator.fixed_batch if it is set, or set generator.tile, so that large images are painted in "
+    "tiles"
+}
 # The key of the model that a stage loads.
 _MODELS = {
     **dict.fromkeys(("fit", "extract"), "backbone.name"),

@@ -15,6 +15,7 @@ from augment.conditioning import LAYOUT, TITLES
 from augment.layouts.basis import LayoutBasis
 from augment.loading import model_file
 from augment.lumen import zoo
+from augment.lumen.options import VERSION_KEYS
 from pipeline.stages.adapt import TRAINING
 from pipeline.stages.generator import BASIS
 from pipeline.workspace.artifact import Record
@@ -126,11 +127,12 @@ def _command(config: Config) -> str:
         "generator.base": config.generator.base,
         "generator.adapter": "null" if start is None else start,
         "backbone.name": config.backbone.name,
-        "layout.k_max": config.layout.k_max,
-        "layout.basis": config.layout.basis,
+        **{f"geometry.{name}": value for name, value in config.geometry.model_dump(mode="json").items()},
+        **{f"layout.{name}": value for name, value in config.layout.model_dump(mode="json").items()},
         "conditioning": config.conditioning,
         "seed": config.seed,
         **_flat("adapt", config.adapt.semantic),
+        **{f"adapt.{name}": getattr(config.adapt, name) for name in sorted(VERSION_KEYS)},
     }
     words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
     return " \\\n    ".join([f"lumen adapt {config.name}", *(shlex.quote(word) for word in words)])

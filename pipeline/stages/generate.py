@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from augment.conditioning import LAYOUT
-from augment.errors import NotFinite
+from augment.errors import NotFinite, UserError
 from augment.layouts.options import SHARES
 from augment.layouts.region_ks import RegionKs
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
@@ -108,6 +108,12 @@ class GenerateStep(StoreStep):
             self.job.step(ProbeStep).require_classes()
         else:
             _ = self.ks
+        size, fixed = self.resources.batch_size, self.config.generator.fixed_batch
+        if fixed is not None and size % fixed:
+            raise UserError(
+                f"generator.fixed_batch={fixed}: cluster.stages.generate.batch_size is {size}, and the last images of "
+                "each batch would be filled up: set it to a multiple of fixed_batch"
+            )
         prompts = self.config.generate.prompts
         known = {**self.job.images.known_attributes(), **{name: values[0] for name, values in prompts.domains.items()}}
         for template in prompts.templates:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.conditioning.record import saved_conditioning
@@ -64,12 +64,18 @@ class GeneratorOptions(SamplerOptions, _ModelOptions):
         "size, and on GPUs compile; null samples exactly",
     )
 
+    @model_validator(mode="after")
+    def _calibration_compiles(self) -> GeneratorOptions:
+        if self.max_loss is not None and self.compile is not None:
+            raise ValueError(f"max_loss chooses compile by itself: set compile=null, not {self.compile}")
+        return self
+
 
 def sampler_inputs(options: GeneratorOptions) -> dict[str, JSON]:
     """What the images depend on of how they are sampled; nothing that changed no image of earlier versions."""
     inputs: dict[str, JSON] = dict(options.semantic)
     if options.timestep_spacing in (BASE_SPACING, configured_spacing(options.base)):
-        del inputs["timestep_spacing"]
+        inputs.pop("timestep_spacing", None)
     if options.lora:
         inputs["lora"] = [identity(lora_file(name)) for name in options.lora]
     return inputs

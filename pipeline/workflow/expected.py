@@ -54,7 +54,7 @@ def _adapting(step: Step) -> str:
     shapes = Shapes.to_train(*_models(step), step.resources.device, step.config.generator.precision)
     cost = training_cost(shapes, options, workers)
     remedy = ""
-    if not _fits(device, cost):
+    if not device.fits(cost.memory):
         size = largest_micro_batch(shapes, options, device, workers)
         settings = [f"adapt.micro_batch={size}"] if size else []
         if not options.gradient_checkpointing:
@@ -67,9 +67,11 @@ def _adapting(step: Step) -> str:
 def _painting(step: Step, images: int) -> str:
     from augment.lumen.cost.shapes import Shapes
 
-    batch = step.resources.batch_size
+    fixed = step.config.generator.fixed_batch
+    batch = fixed or step.resources.batch_size
     cost = Shapes.to_paint(*_models(step), step.config.generator.precision).painting(batch, step.config.generator)
-    remedy = f"a smaller cluster.stages.generate.batch_size than {batch}"
+    key = "generator.fixed_batch" if fixed else "cluster.stages.generate.batch_size"
+    remedy = f"a smaller {key} than {batch}"
     return _text(_device(step), cost, _workers(step), cost.flops * images / batch, remedy)
 
 
@@ -94,10 +96,6 @@ def _room(device: Device, cost: Cost, remedy: str) -> str:
         return f"which fits {there}" if device.fits(cost.memory) else f"more than {there}: try {remedy}"
     cards = device.cards(cost.memory)
     return f"which fits cards of {cards[0]} GB or more" if cards else f"more than any common card has: try {remedy}"
-
-
-def _fits(device: Device, cost: Cost) -> bool:
-    return device.fits(cost.memory) if device.memory is not None else bool(device.cards(cost.memory))
 
 
 def _workers(step: Step) -> int:

@@ -11,6 +11,8 @@ from augment.stride import STRIDE
 Read = Callable[[str], Mapping[str, Any]]
 
 PREDICTIONS = ("epsilon", "v_prediction")
+# Beginnings of the names of schedulers whose noise levels are no such steps.
+CONTINUOUS = ("EDM", "FlowMatch")
 # Inputs of a U-Net other than a prompt, which this project has none to give.
 CONDITIONS = ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 # What the U-Nets with these numbers of channels are, for latents of four channels.
@@ -101,6 +103,8 @@ def _require_vae(read: Read) -> Mapping[str, Any]:
     vae = read("vae/config.json")
     if vae.get("_class_name") not in ("AutoencoderKL", "AutoencoderTiny"):
         raise Unsupported(f"its vae is a {vae.get('_class_name')}, not AutoencoderKL or AutoencoderTiny")
+    if vae.get("latents_mean") is not None:
+        raise Unsupported("its vae scales each channel of the latents by its own mean and deviation (latents_mean)")
     stride = 2 ** (len(vae.get("block_out_channels", (0,))) - 1)
     if stride > STRIDE or STRIDE % stride:
         raise Unsupported(f"a cell of its latent covers {stride} pixels, but a cell of a layout covers {STRIDE}")
@@ -120,6 +124,9 @@ def _require_width(unet: Mapping[str, Any], width: int) -> None:
 
 
 def _require_diffusion(read: Read) -> None:
-    prediction = read("scheduler/scheduler_config.json").get("prediction_type", "epsilon")
+    schedule = read("scheduler/scheduler_config.json")
+    prediction, scheduler = schedule.get("prediction_type", "epsilon"), str(schedule.get("_class_name"))
+    if scheduler.startswith(CONTINUOUS):
+        raise Unsupported(f"its schedule is {scheduler}, not one of a diffusion in numbered steps")
     if prediction not in PREDICTIONS:
         raise Unsupported(f"it predicts {prediction!r}, but only {' and '.join(PREDICTIONS)} are supported")

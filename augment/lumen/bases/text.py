@@ -28,6 +28,12 @@ class Text:
         return len(self.embeddings)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        tensors = (getattr(self, field.name) for field in fields(Text))
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+    @property
     def added_conditions(self) -> dict[str, Tensor] | None:
         """What the U-Nets of diffusers take as `added_cond_kwargs`."""
         if self.pooled is None or self.sizes is None:

@@ -79,8 +79,8 @@ class Device:
         return cls(found.name, True, found.total_memory, known or measured_peak("cuda", dtype))
 
     def fits(self, memory: int) -> bool:
-        """Whether tensors of this many bytes have room; True where the memory is not known."""
-        return self.memory is None or self.needed(memory) <= self.memory
+        """Whether tensors of this many bytes have room; on a common card where the memory is not known."""
+        return bool(self.cards(memory)) if self.memory is None else self.needed(memory) <= self.memory
 
     def needed(self, memory: int) -> int:
         """Bytes for tensors of this many bytes, with what libraries take on a GPU."""

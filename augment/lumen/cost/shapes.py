@@ -18,7 +18,7 @@ from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.cost.kernels import Kernels
 from augment.lumen.cost.meter import Meter
 from augment.lumen.precision import DTYPES
-from augment.lumen.sampling.decoding import PIXELS
+from augment.lumen.sampling.decoding import images_at_once
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import NO_GUIDANCE
 from augment.stride import STRIDE
@@ -180,7 +180,7 @@ class Shapes:
         tile = options.tile or max(self.height, self.width)
         one = replace(self, height=min(self.height, tile), width=min(self.width, tile))
         pixels = one.height * one.width
-        decoded = min(batch, max(1, PIXELS // pixels))
+        decoded = min(batch, images_at_once(one.height, one.width))
         always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
         with torch.no_grad():
             with one._run() as step:

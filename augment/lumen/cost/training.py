@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from augment.lumen.cost.shapes import Cost, Shapes
+from augment.lumen.sampling.decoding import images_at_once
 from augment.lumen.sampling.options import DEFAULTS
 
 if TYPE_CHECKING:
@@ -32,24 +33,31 @@ def training_cost(shapes: Shapes, options: AdaptOptions, workers: int = 1) -> Co
     working = [step.working, grid.working]
     if options.validation_images:
         # It is not under autocast.
-        together = min(_together(options, workers), options.validation_images)
+        together = min(
+            _together(options, workers), options.validation_images, images_at_once(shapes.height, shapes.width)
+        )
         working.append(replace(shapes, autocast=None).encoding(together).working)
     return replace(step, working=max(working))
 
 
 def largest_micro_batch(shapes: Shapes, options: AdaptOptions, device: Device, workers: int = 1) -> int:
-    """The largest `micro_batch` that the device has room for; 0 if there is none.
+    """The largest `micro_batch` below all of a worker's samples that the device has room for; 0 if there is none."""
 
-    Memory grows linearly with it, so that two sizes give all others.
-    """
+    def fits(size: int) -> bool:
+        parted = options.model_copy(update={"micro_batch": size})
+        return device.fits(training_cost(shapes, parted, workers).memory)
+
     own = -(-options.batch_size // workers)
-    if own == 1:
-        return int(device.fits(_step(shapes, options, None, workers).memory))
+    if own <= 2 or not fits(1):
+        return int(fits(1))
+    # The memory of a step grows linearly with it, so that two sizes give all others.
     sizes = (1, max(2, own // 2))
     one, more = (_step(shapes, options, size, workers).memory for size in sizes)
     slope = (more - one) / (sizes[1] - 1)
-    fitting = [size for size in range(1, own) if device.fits(round(one + slope * (size - 1)))]
-    return max(fitting, default=0)
+    size = max([1, *(size for size in range(1, own) if device.fits(round(one + slope * (size - 1))))])
+    while size > 1 and not fits(size):
+        size -= 1
+    return size
 
 
 def _together(options: AdaptOptions, workers: int) -> int:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from augment.lumen.bases.base import DiffusionModel
 
-# Pixels decoded at once; one image may have more. Stable Diffusion's decoder takes more than 1 GiB for them in fp32.
+# Pixels that an autoencoder takes at once; one image may have more. Stable Diffusion's decoder takes more than 1 GiB
+# for them in fp32.
 PIXELS = 512 * 1024
 
 
@@ -35,7 +36,12 @@ def decoded(base: DiffusionModel, latents: torch.Tensor, tile: int | None = None
     if tile is not None and max(height, width) > tile:
         decoder = TiledDecoder(base.vae, tile)
         return [to_pixels(decoder(base.unscaled(one[None])))[0] for one in latents]
-    most = min(len(latents), max(1, PIXELS // (height * width)))
+    most = min(len(latents), images_at_once(height, width))
     # Parts of one size, because the same image may be rounded differently in batches of two sizes.
     size = max(count for count in range(1, most + 1) if len(latents) % count == 0)
     return [image for part in latents.split(size) for image in to_pixels(base.decode_pixels(part))]
+
+
+def images_at_once(height: int, width: int) -> int:
+    """Images of a size in pixels that an autoencoder takes at once, at least one."""
+    return max(1, PIXELS // (height * width))

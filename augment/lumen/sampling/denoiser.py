@@ -54,6 +54,9 @@ class Denoiser:
 
     def __call__(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The prediction, of the shape of the latents, for a timestep `[]` on the CPU."""
+        if self.options.records_graphs:
+            # What a graph returned in an earlier step may be overwritten.
+            torch.compiler.cudagraph_mark_step_begin()
         # Filling needs no copy to the device, which could wait for it.
         steps = torch.full((len(latents),), timestep.item(), dtype=timestep.dtype, device=latents.device)
         if self.negative is None or not self.guides(timestep):

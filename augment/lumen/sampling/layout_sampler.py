@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.request import Request
     from augment.lumen.sampling.tiling import Denoise
 
-PROMPTS_KEPT = 1024
+# Bytes of embeddings to keep. With one caption for each image, all of them would fill the memory of the device.
+PROMPTS_KEPT = 256 * 2**20
 
 
 class LayoutSampler:
@@ -145,11 +146,12 @@ class LayoutSampler:
     def _embed(self, prompt: str, height: int, width: int) -> Text:
         key = (prompt, height, width)
         if key not in self._prompts:
-            # With one caption per image, the embeddings would fill the memory of the device.
-            if len(self._prompts) >= PROMPTS_KEPT:
-                del self._prompts[next(iter(self._prompts))]
             # One at a time, so that they do not depend on the other prompts.
-            self._prompts[key] = self.base.embed([prompt], height, width)
+            text = self.base.embed([prompt], height, width)
+            # All of a base are of one size.
+            while self._prompts and (len(self._prompts) + 1) * text.nbytes > PROMPTS_KEPT:
+                del self._prompts[next(iter(self._prompts))]
+            self._prompts[key] = text
         return self._prompts[key]
 
     def noise(self, request: Request) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from augment.errors import UserError
 from augment.loading import quiet
 from augment.lumen.adapter import load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from augment.lumen.sampling.options import SamplerOptions
 
 # Classes of the blocks of which a network has many; those of transformers are named by the network.
-REPEATED = ("ResnetBlock2D", "BasicTransformerBlock")
+REPEATED = ("ResnetBlock2D", "BasicTransformerBlock", "JointTransformerBlock", "SD3SingleTransformerBlock")
 # Each kind of block is compiled for each size and batch that it sees; past this number, torch stops compiling.
 KINDS = 256
 
@@ -57,8 +58,11 @@ def load_sampler(base: str, adapter: Path, options: SamplerOptions, device: str 
 
 def use_fast_kernels(network: Any) -> None:
     """Keep convolutions channels-last and multiply queries, keys and values at once: faster on GPUs, not on CPUs."""
+    from diffusers import UNet2DConditionModel
+
     network.to(memory_format=torch.channels_last)
-    if hasattr(network, "fuse_qkv_projections"):
+    # The fused attention of transformers leaves out their normalisation of queries and keys.
+    if isinstance(network, UNet2DConditionModel):
         network.fuse_qkv_projections()
 
 
@@ -70,12 +74,20 @@ def compile_network(network: Any, mode: str) -> None:
     Args:
         network: of diffusers.
         mode: of torch.compile. `reduce-overhead` records CUDA graphs, and compiles the network as a whole for that.
+
+    Raises:
+        UserError: the network has no block of a known kind.
     """
     if mode == "reduce-overhead":
         network.compile(mode=mode)
         return
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, KINDS)
     kinds = {*REPEATED, *(getattr(network, "_repeated_blocks", None) or ())}
-    for module in network.modules():
-        if type(module).__name__ in kinds:
-            module.compile(mode=mode, dynamic=False)
+    blocks = [module for module in network.modules() if type(module).__name__ in kinds]
+    if not blocks:
+        raise UserError(
+            f"generator.compile={mode}: {type(network).__name__} has none of the blocks {', '.join(sorted(kinds))}: "
+            "set compile=null"
+        )
+    for block in blocks:
+        block.compile(mode=mode, dynamic=False)

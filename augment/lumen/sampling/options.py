@@ -18,6 +18,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NO_GUIDANCE = 1.0
 FLOW = "flow_prediction"
 BASE_SPACING = "base"
+# Options that change nothing without guidance.
+GUIDANCE_ONLY = {"text_guidance_scale", "guidance_interval", "control_free_branch"}
+# Steps that a model for lcm was distilled for, of which it takes some.
+LCM_STEPS = 50
 # What earlier versions did. Stores that they wrote stay valid with these values.
 EARLIER = {
     "scheduler": "ddim",
@@ -132,6 +136,10 @@ class SamplerOptions(Options):
         Those that earlier versions lack are there only where they do.
         """
         unused = {"lora", "compile", *(("tile_overlap",) if self.tile is None else ())}
+        if self.guidance_scale == NO_GUIDANCE:
+            unused |= GUIDANCE_ONLY
+        if self.scheduler == "lcm":
+            unused.add("timestep_spacing")
         values = self.model_dump(mode="json", include=set(SamplerOptions.model_fields) - unused)
         return {name: value for name, value in values.items() if name not in EARLIER or value != EARLIER[name]}
 
@@ -158,4 +166,16 @@ def require_scheduler(schedule: Mapping[str, Any], options: SamplerOptions) -> N
         raise UserError(
             f"generator.scheduler={options.scheduler}: the base was trained by flow matching, for which there are "
             "unipc, dpmsolver++ and euler"
+        )
+    if options.scheduler == "lcm" and options.num_steps > LCM_STEPS:
+        raise UserError(f"generator.num_steps={options.num_steps}: lcm has at most {LCM_STEPS} steps")
+    zero = schedule.get("rescale_betas_zero_snr") and schedule.get("prediction_type", "epsilon") == "epsilon"
+    spacing = options.timestep_spacing
+    if spacing == BASE_SPACING:
+        spacing = schedule.get("timestep_spacing", "leading")
+    # From pure noise, these two divide by the share of the image, which is zero.
+    if zero and (options.scheduler == "lcm" or (options.scheduler == "ddim" and spacing != "leading")):
+        raise UserError(
+            f"generator.scheduler={options.scheduler}: the base predicts the noise, which says nothing at its noisiest "
+            "level, that of pure noise: take unipc, dpmsolver++ or euler"
         )

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 
 from augment.lumen.precision import autocast
+from augment.lumen.sampling.decoding import images_at_once
 from augment.lumen.training.objective import Batch, predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
@@ -59,7 +62,7 @@ class Validation:
         """Sums over images and levels for each k."""
         items = [self.examples[index] for index in indexes]
         device = self.base.device
-        latents = self.base.encode(np.stack([item.image for item in items]))
+        latents = self._encoded([item.image for item in items])
         layout = torch.from_numpy(np.stack([item.layout for item in items])).float().to(device)
         captions = [item.caption for item in items]
         height, width = items[0].image.shape[:2]
@@ -80,3 +83,9 @@ class Validation:
                     found = predict(self.base, adapter, self.schedule, batch)
                 errors[k] += float((found.output - found.target).square().flatten(1).mean(1).sum())
         return errors
+
+    def _encoded(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Latents of images, a few at a time: the autoencoder is in float32, and would take more than a step does."""
+        size = images_at_once(*images[0].shape[:2])
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
+        return torch.cat([self.base.encode(np.stack(part)) for part in parts])

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EDMDPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
 from transformers import BeitConfig, BertConfig, CLIPTextConfig, Dinov2Config, ViTConfig
 
 from augment.backbones import load_backbone
@@ -91,6 +97,19 @@ def predicts_sample(folder: Path) -> None:
     DDIMScheduler(prediction_type="sample").save_config(folder / "scheduler")
 
 
+def trained_by_edm(folder: Path) -> None:
+    EDMDPMSolverMultistepScheduler().save_config(folder / "scheduler")
+
+
+def flow_matching(folder: Path) -> None:
+    FlowMatchEulerDiscreteScheduler().save_config(folder / "scheduler")
+
+
+def scaled_by_channel(folder: Path) -> None:
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=8, latents_mean=[0.0] * 4, latents_std=[1.0] * 4)
+    vae.save_config(folder / "vae")
+
+
 def no_unet(folder: Path) -> None:
     (folder / "unet" / "config.json").unlink()
 
@@ -108,6 +127,9 @@ BASES = [
     (sixteenth, "a cell of its latent covers 16 pixels, but a cell of a layout covers 8"),
     (other_latents, "has in_channels 4, but its latents have 16"),
     (predicts_sample, "it predicts 'sample'"),
+    (trained_by_edm, "its schedule is EDMDPMSolverMultistepScheduler"),
+    (flow_matching, "its schedule is FlowMatchEulerDiscreteScheduler"),
+    (scaled_by_channel, "its vae scales each channel of the latents"),
     (no_unet, "it has no unet/config.json"),
 ]
 

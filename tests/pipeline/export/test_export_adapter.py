@@ -29,6 +29,7 @@ def test_adapter_is_trained_alone_exported_and_used(
     base = Path(shutil.copytree(small_base, tmp_path / "base"))
     (base / "README.md").write_text("---\nlicense: other\nlicense_name: street-licence\n---\n# Small\n")
     training = ["adapt.steps=2", "adapt.batch_size=2", "adapt.log_every=1", "adapt.objective.min_snr_gamma=5"]
+    training += ["adapt.flip=true"]
     training += [f"generator.base={base}"]
     recipe = kept(configure(tmp_path / "space", *training), tmp_path / "recipe.yaml")
     out = tmp_path / "out"
@@ -47,6 +48,7 @@ def test_adapter_is_trained_alone_exported_and_used(
     basis = json.loads((out / "basis" / "basis.json").read_text())["digest"]
     wanted = ["license: street-licence", "dinov2-vits14", basis, record.digest, f"| {last} | 2 |"]
     wanted += ["2 steps of 2 in fp32", "adapt.steps=2", "adapt.objective.min_snr_gamma=5", str(base)]
+    wanted += ["adapt.flip=true", "adapt.crops=0", "layout.views=0", "geometry.mode=resize", "geometry.tiles=null"]
     assert [words for words in wanted if words not in card] == []
 
     assert guarded(["adapter", "export", str(tmp_path / "space"), str(tmp_path / "again")]) == 0

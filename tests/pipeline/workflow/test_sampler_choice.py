@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.engine import FittingBatches, WorkUnit
 from pipeline.stages import sampler_calibration, sampler_choice
 from pipeline.stages.generate import GenerateStep
-from pipeline.stages.generator import sampler_inputs
+from pipeline.stages.generator import GeneratorOptions, sampler_inputs
 from pipeline.stages.job import Job
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection
@@ -71,3 +71,17 @@ def test_smaller_batches_are_chosen_where_memory_runs_out(
 
     monkeypatch.setattr(task, "_painting", lambda _: limited)
     assert task._batch_size(FittingBatches("generate", 8), stage.sampling, requests) <= 2
+
+
+def test_a_fixed_batch_must_divide_the_batches_of_the_stage(configure: Configure, tmp_path: Path) -> None:
+    size = Job(configure(tmp_path, "generate.ks=[2]")).step(GenerateStep).resources.batch_size
+    with pytest.raises(UserError, match=r"generator\.fixed_batch=\d+: cluster\.stages\.generate\.batch_size is"):
+        Job(configure(tmp_path, "generate.ks=[2]", f"generator.fixed_batch={size + 1}")).step(
+            GenerateStep
+        ).check_settings()
+    Job(configure(tmp_path, "generate.ks=[2]", f"generator.fixed_batch={size}")).step(GenerateStep).check_settings()
+
+
+def test_a_calibration_chooses_compile_itself() -> None:
+    with pytest.raises(ValueError, match="max_loss chooses compile by itself: set compile=null"):
+        GeneratorOptions(base="lumen-tiny", max_loss=1, compile="default")

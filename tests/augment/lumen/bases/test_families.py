@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from augment.lumen.bases.text import Text
 from augment.lumen.layout_encoder import layout_image, layout_planes
 from augment.lumen.sampling.denoiser import scaled
 from augment.lumen.sampling.layout_sampler import LayoutSampler
+from augment.lumen.sampling.loading import compile_network, use_fast_kernels
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.checks.models import require_base
@@ -45,6 +47,33 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def requests() -> list[Request]:
     layout = np.random.default_rng(3).normal(size=(len(SEEDS), K, HEIGHT // 8, WIDTH // 8)).astype(np.float16)
     return [Request(layout[seed], K - seed, PROMPTS[seed], seed) for seed in SEEDS]
+
+
+def test_fast_kernels_and_compiled_blocks_exist_for_every_family(
+    models: tuple[DiffusionModel, Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, adapter = (deepcopy(model) for model in models)
+    generator = torch.Generator().manual_seed(1)
+    for network in (base.network, adapter.controlnet):
+        for name, gains in network.named_parameters():
+            if "norm" in name:
+                gains.data += torch.rand(gains.shape, generator=generator)
+    options = SamplerOptions(num_steps=2, precision="fp32")
+    plain = LayoutSampler(base, adapter, options).generate(requests())
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda block, **_: compiled.append(type(block).__name__))
+    for network in (base.network, adapter.controlnet):
+        use_fast_kernels(network)
+        compiled.clear()
+        compile_network(network, "default")
+        assert compiled
+    fast = LayoutSampler(base, adapter, options).generate(requests())
+    assert np.abs(np.stack(fast).astype(int) - np.stack(plain)).max() <= 1
+
+
+def test_compiling_a_network_without_known_blocks_is_refused() -> None:
+    with pytest.raises(UserError, match=r"generator\.compile=default: Linear has none of the blocks"):
+        compile_network(torch.nn.Linear(1, 1), "default")
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

@@ -19,7 +19,7 @@ from augment.lumen.bases.text import Text
 from augment.lumen.cost.devices import CARDS, GIB, Device, known_peak
 from augment.lumen.cost.meter import Meter
 from augment.lumen.cost.shapes import Models, Shapes
-from augment.lumen.cost.training import largest_micro_batch
+from augment.lumen.cost.training import largest_micro_batch, training_cost
 from augment.lumen.options import AdaptOptions
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.zoo import ZOO
@@ -93,7 +93,24 @@ def test_stable_diffusion_fits_a_small_card_in_parts(sd15: Shapes) -> None:
     whole = sd15.training(8)
     assert not card.fits(whole.memory)
     assert card.cards(whole.memory)[0] == 48
-    assert 2 <= largest_micro_batch(sd15, AdaptOptions(batch_size=8), card) < 8
+    options = AdaptOptions(batch_size=8)
+    size = largest_micro_batch(sd15, options, card)
+    assert 2 <= size < 8
+    assert card.fits(training_cost(sd15, options.model_copy(update={"micro_batch": size})).memory)
+
+
+def test_no_micro_batch_is_advised_that_sample_grids_leave_no_room_for() -> None:
+    shapes, options = Shapes.to_train(TINY, 96, 192, "cpu", "fp32"), AdaptOptions(batch_size=4)
+    parted = options.model_copy(update={"micro_batch": 1})
+    step, all_of_it = shapes.training(4, 1).memory, training_cost(shapes, parted).memory
+    assert step < all_of_it
+    assert largest_micro_batch(shapes, options, Device("cpu", False, step, 1)) == 0
+    assert largest_micro_batch(shapes, options, Device("cpu", False, all_of_it, 1)) >= 1
+
+
+def test_memory_of_an_unknown_card_is_at_most_that_of_the_largest() -> None:
+    unknown, largest = Device("card", True, None, 1e15), max(CARDS.values()) * GIB
+    assert unknown.fits(round(largest / 2)) and not unknown.fits(round(largest))
 
 
 def test_workers_share_the_batch() -> None:

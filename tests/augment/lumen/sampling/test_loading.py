@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from augment.errors import UserError
 from augment.lumen.adapter import LayoutControlNet
 from augment.lumen.bases.loading import load_diffusion_model
-from augment.lumen.sampling import lora
+from augment.lumen.sampling import layout_sampler, lora
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.loading import load_sampler, use_fast_kernels
 from augment.lumen.sampling.lora import fuse_loras, lora_file
@@ -128,3 +128,13 @@ def test_the_file_of_a_lora_in_a_folder_must_be_clear(tmp_path: Path) -> None:
     (tmp_path / lora.USUAL_FILE).touch()
     assert lora_file(str(tmp_path)) == str(tmp_path / lora.USUAL_FILE)
     assert lora_file("latent-consistency/lcm-lora-sdv1-5") == "latent-consistency/lcm-lora-sdv1-5"
+
+
+def test_embeddings_are_kept_up_to_a_number_of_bytes(small_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = sampler(small_base, precision="fp32")
+    with torch.inference_mode():
+        one = painter._embed("a photo", 64, 96)
+        monkeypatch.setattr(layout_sampler, "PROMPTS_KEPT", 2 * one.nbytes)
+        for prompt in ("a street", "a photo of a street"):
+            painter._embed(prompt, 64, 96)
+    assert [prompt for prompt, *_ in painter._prompts] == ["a street", "a photo of a street"]

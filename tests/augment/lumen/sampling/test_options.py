@@ -31,6 +31,19 @@ def test_what_changes_the_images_is_another_result(change: dict[str, object]) ->
 
 
 @pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ({"guidance_scale": 1}, {"guidance_interval": (0.5, 1)}),
+        ({"guidance_scale": 1}, {"control_free_branch": True}),
+        ({"scheduler": "lcm"}, {"timestep_spacing": "leading"}),
+    ],
+)
+def test_what_is_not_used_is_the_same_result(where: dict[str, object], change: dict[str, object]) -> None:
+    one, other = (SamplerOptions.model_validate(where | more).semantic for more in ({}, change))
+    assert one == other
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"scheduler": "pndm"},

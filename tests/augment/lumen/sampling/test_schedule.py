@@ -79,6 +79,29 @@ def test_noise_levels_are_those_of_the_base() -> None:
     assert ends[0] == pytest.approx(0.00466, abs=1e-5) and ends[1] < 1e-6
 
 
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace", "base"])
+@pytest.mark.parametrize("scheduler", ["ddim", "dpmsolver++", "unipc", "euler", "lcm"])
+def test_weights_are_finite_or_the_sampler_is_refused(scheduler: Any, spacing: Any) -> None:
+    noisiest = {**ZERO_SNR, "prediction_type": "epsilon"}
+    options = SamplerOptions(scheduler=scheduler, timestep_spacing=spacing)
+    if scheduler == "lcm" or (scheduler == "ddim" and spacing in ("trailing", "linspace")):
+        with pytest.raises(UserError, match="the base predicts the noise"):
+            sampling_schedule(noisiest, options)
+    else:
+        assert sampling_schedule(noisiest, options).weights.isfinite().all()
+
+
+def test_lcm_takes_some_of_its_steps_at_any_spacing() -> None:
+    with pytest.raises(UserError, match=r"generator\.num_steps=51: lcm has at most 50 steps"):
+        sampling_schedule(SD15, SamplerOptions(scheduler="lcm", num_steps=51))
+    spacings: tuple[Any, ...] = ("trailing", "leading", "linspace")
+    found = [
+        sampling_schedule(SD15, SamplerOptions(scheduler="lcm", num_steps=50, timestep_spacing=spacing)).timesteps
+        for spacing in spacings
+    ]
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
 def test_the_schedule_of_lcm_leaves_the_random_numbers_of_the_program_alone() -> None:
     torch.manual_seed(0)
     state = torch.get_rng_state()
