@@ -34,7 +34,7 @@ from pipeline.stages.conditioning import (
     require_conditioning,
     require_same,
 )
-from pipeline.stages.encode import EncodeStep, class_names, latents_inputs
+from pipeline.stages.encode import EncodeStep, class_names, is_augmented, latents_inputs
 from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
 from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
@@ -87,8 +87,14 @@ class AdaptStep(ArtifactStep):
 
     @property
     def reads(self) -> Collection[str]:
-        """An adapter that is used without training depends on no image."""
-        return ("fit", "extract", "caption", "encode") if self.config.adapt.steps else ("fit",)
+        """An adapter that is used without training depends on no image.
+
+        Latents of the images as they are follow from what is read here anyway, so that an adapter that was made from
+        other inputs is refused before `encode` runs.
+        """
+        if not self.config.adapt.steps:
+            return ("fit",)
+        return ("fit", "extract", "caption", *(("encode",) if is_augmented(self.config.adapt) else ()))
 
     @property
     def record(self) -> Record:

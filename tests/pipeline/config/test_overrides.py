@@ -223,7 +223,7 @@ def test_a_file_that_a_recipe_names_is_named_where_it_is_no_yaml(tmp_path: Path)
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("quikstart", "no recipe 'quikstart': did you mean 'quickstart'? choose from camvid, cityscapes, own"),
+        ("quikstart", "no recipe 'quikstart': did you mean 'quickstart'? choose from ade20k, bdd100k, camvid, "),
         ("pretrain/lumentiny", "no recipe 'pretrain/lumentiny': did you mean 'pretrain/lumen-tiny'? choose from"),
         ("", "{} is a folder without config.yaml: give a workspace that lumen run has written, the path"),
     ],

@@ -24,6 +24,7 @@ from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.curate import CurateStep
+from pipeline.stages.encode import EncodeStep
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.fit import FitStep
 from pipeline.stages.generate import GenerateStep
@@ -419,6 +420,7 @@ def test_finished_training_that_was_not_committed_is_not_done_again(
     config = configure(copied, "adapt.steps=2", "adapt.batch_size=2")
     shutil.rmtree(copied / "adapter")
     job = Job(config)
+    job.step(EncodeStep).run(Tools(config, print))
 
     # Not a signal: a shell has jobs in the background ignore SIGINT, and the tests may be one.
     def interrupted(*_: object) -> None:
