@@ -194,6 +194,8 @@ def test_adapter_keeps_full_precision_on_a_frozen_base_in_half(tmp_path: Path) -
     base.network.to(torch.bfloat16)
     adapter = LayoutControlNet.from_pretrained(tmp_path / "base" / "adapter")
     options = AdaptOptions(steps=2, batch_size=2, sample_every=2, warmup_steps=1, gradient_checkpointing=True)
-    train_adapter(base, adapter, examples(), options, tmp_path / "run", ignore_step, "bf16")
+    train_adapter(
+        base, adapter, EncodedImages(base, examples()), examples(), options, tmp_path / "run", ignore_step, "bf16"
+    )
     assert {weight.dtype for weight in adapter.state_dict().values()} == {torch.float32}
     assert (tmp_path / "run" / "samples" / "000002.png").exists()
