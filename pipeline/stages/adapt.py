@@ -87,11 +87,7 @@ class AdaptStep(ArtifactStep):
 
     @property
     def reads(self) -> Collection[str]:
-        """An adapter that is used without training depends on no image.
-
-        Latents of the images as they are follow from what is read here anyway, so that an adapter that was made from
-        other inputs is refused before `encode` runs.
-        """
+        """See `Step.reads`; latents without versions say nothing new, so other inputs are refused before `encode`."""
         if not self.config.adapt.steps:
             return ("fit",)
         return ("fit", "extract", "caption", *(("encode",) if is_augmented(self.config.adapt) else ()))
@@ -117,8 +113,11 @@ class AdaptStep(ArtifactStep):
                 "none: set it to 0"
             )
 
-    def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
-        """Remark on views of layouts that no training uses."""
+    def check(self, left: Sequence[Step]) -> list[str]:
+        """Check that there are latents or will be, and remark on views of layouts that no training uses."""
+        encode = self.job.step(EncodeStep)
+        if self.config.adapt.steps and encode.name not in {step.name for step in left} and not encode.is_whole():
+            raise UserError("--only adapt: stage encode before it is not done; use --until")
         views, options = self.config.layout.views, self.config.adapt
         if not views or (options.steps and options.view_share):
             return []
