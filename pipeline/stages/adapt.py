@@ -115,8 +115,8 @@ class AdaptStep(ArtifactStep):
 
     def check(self, left: Sequence[Step]) -> list[str]:
         """Check that there are latents or will be, and remark on views of layouts that no training uses."""
-        encode = self.job.step(EncodeStep)
-        if self.config.adapt.steps and encode.name not in {step.name for step in left} and not encode.is_whole():
+        encode, names = self.job.step(EncodeStep), {step.name for step in left}
+        if self.config.adapt.steps and self.name in names and encode.name not in names and not encode.is_whole():
             raise UserError("--only adapt: stage encode before it is not done; use --until")
         views, options = self.config.layout.views, self.config.adapt
         if not views or (options.steps and options.view_share):
