@@ -1,4 +1,4 @@
-"""Finding the cheapest way to sample whose images differ little enough from those of the exact one."""
+"""Finding the cheapest way to sample that changes the images little enough."""
 
 from __future__ import annotations
 

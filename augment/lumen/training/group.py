@@ -1,6 +1,6 @@
 """The processes that train one model together: which samples each takes, and how their gradients are added.
 
-Not `DistributedDataParallel`: it orders its buckets anew after the first step of every process, and from three
+Not `DistributedDataParallel`: it orders its buckets again after the first step of every process, and from three
 processes on the order decides how sums are rounded, so that a resumed training would not take the same steps.
 """
 
