@@ -95,13 +95,16 @@ class LayoutSampler:
 
     def _painted(self, requests: Sequence[Request]) -> Images:
         """The images of one batch."""
-        with self._casting():
-            denoiser = self._denoiser(requests)
-        denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
-        latents = self._denoised(requests, denoise)
+        latents = self._denoised(requests, self._denoise(requests))
         # In half precision with few exponents, the activations of an autoencoder overflow.
         with self._casting() if self.options.precision == "bf16" else nullcontext():
             return decoded(self.base, latents, self.options.tile)
+
+    def _denoise(self, requests: Sequence[Request]) -> Denoise:
+        """What predicts the batch. It keeps maps for all steps: hold it no longer than these."""
+        with self._casting():
+            denoiser = self._denoiser(requests)
+        return tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
 
     def _reusing(self, denoiser: Denoiser) -> Denoise:
         """What predicts one batch or its tiles, with reuse across steps where the options ask for it."""
