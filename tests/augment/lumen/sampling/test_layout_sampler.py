@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from augment.errors import NotFinite, UserError
-from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_pixels
@@ -210,3 +211,22 @@ def test_batches_that_have_begun_give_their_own_images_and_errors(
         assert np.array_equal(wait()[0], image)
     with pytest.raises(NotFinite, match="the images hold 288 NaN or infinite values of 288"):
         broken()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fixed_batch": 1}, {"text_guidance_scale": 3}, {"reuse_adapter": 2, "reuse_blocks": 2}, {"scheduler": "lcm"}],
+)
+def test_beginning_reads_nothing_from_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    # There is no autocast for this device.
+    monkeypatch.setattr(LayoutSampler, "_casting", lambda _: nullcontext())
+    folder = save_small_base(tmp_path / "base", K)
+    # There are no values on this device, so that reading one raises, where a GPU would make the host wait.
+    base, adapter = load_diffusion_model(str(folder), "meta"), load_adapter(folder / "adapter", "meta")
+    painter = LayoutSampler(base, adapter, SamplerOptions.model_validate({"num_steps": 4, **options}))
+    by_cell = replace(request(seed=1), k=np.full((8, 12), 2), strength=np.full((8, 12), 0.5))
+    painter.begin([request(), by_cell])
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        painter.begin([request()])()
