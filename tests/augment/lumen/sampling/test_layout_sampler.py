@@ -218,13 +218,12 @@ def test_batches_that_have_begun_give_their_own_images_and_errors(
     [{}, {"fixed_batch": 1}, {"text_guidance_scale": 3}, {"reuse_adapter": 2, "reuse_blocks": 2}, {"scheduler": "lcm"}],
 )
 def test_beginning_reads_nothing_from_the_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+    small_base: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
     # There is no autocast for this device.
     monkeypatch.setattr(LayoutSampler, "_casting", lambda _: nullcontext())
-    folder = save_small_base(tmp_path / "base", K)
     # There are no values on this device, so that reading one raises, where a GPU would make the host wait.
-    base, adapter = load_diffusion_model(str(folder), "meta"), load_adapter(folder / "adapter", "meta")
+    base, adapter = load_diffusion_model(str(small_base), "meta"), load_adapter(small_base / "adapter", "meta")
     painter = LayoutSampler(base, adapter, SamplerOptions.model_validate({"num_steps": 4, **options}))
     by_cell = replace(request(seed=1), k=np.full((8, 12), 2), strength=np.full((8, 12), 0.5))
     painter.begin([request(), by_cell])
