@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from augment.conditioning import LAYOUT
 from augment.errors import NotFinite, UserError
 from augment.layouts.options import SHARES
-from augment.layouts.region_ks import RegionKs
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import Description, PromptOptions, expand
@@ -66,6 +66,7 @@ class GenerateStep(StoreStep):
         "sampling": "generate.sampling",
         "edit": "generate.edit",
         "k_by_class": "generate.k_by_class",
+        "strength_by_class": "generate.strength_by_class",
         "k_by_judge": "generate.k_by_judge",
     }
 
@@ -232,6 +233,7 @@ class GenerateStep(StoreStep):
             provenance=self.provenance(record),
             classes=class_names(self.job),
             regions=self.edits.regions(),
+            strengths=self.edits.strengths(),
             **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
@@ -249,6 +251,7 @@ class Generate:
         provenance: recorded with every sample.
         classes: names of the train ids, for captions of images without any other text.
         regions: components of some classes in place of the unit's k.
+        strengths: of control, of some classes.
     """
 
     base: str
@@ -262,6 +265,7 @@ class Generate:
     batch_size: int
     classes: tuple[str, ...] = ()
     regions: RegionKs | None = None
+    strengths: RegionStrengths | None = None
     name: str = "generate"
     _sampler: LayoutSampler | None = field(default=None, repr=False)
 
@@ -296,7 +300,8 @@ class Generate:
 
     def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
         """What to paint for a sample."""
-        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed, self.regions)
+        given = self.prompts, self.classes, self.seed, self.regions, self.strengths
+        return PaintRequest.of(sample, k, variant, *given)
 
     def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """The images of the requests.
