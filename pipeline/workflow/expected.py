@@ -50,8 +50,9 @@ def _adapting(step: Step) -> str:
     from augment.lumen.cost.training import largest_micro_batch, training_cost
 
     options = step.config.adapt
-    device, workers = _device(step), _workers(step)
-    shapes = Shapes.to_train(*_models(step), step.resources.device, step.config.generator.precision)
+    precision = step.config.generator.training_precision
+    device, workers = _device_of(step.resources.device, precision), _workers(step)
+    shapes = Shapes.to_train(*_models(step), step.resources.device, precision)
     cost = training_cost(shapes, options, workers)
     remedy = ""
     if not device.fits(cost.memory):
@@ -67,12 +68,14 @@ def _adapting(step: Step) -> str:
 def _painting(step: Step, images: int) -> str:
     from augment.lumen.cost.shapes import Shapes
 
-    fixed = step.config.generator.fixed_batch
+    options = step.config.generator
+    fixed, precision = options.fixed_batch, options.precision
     batch = fixed or step.resources.batch_size
-    cost = Shapes.to_paint(*_models(step), step.config.generator.precision).painting(batch, step.config.generator)
+    cost = Shapes.to_paint(*_models(step), precision).painting(batch, options)
     key = "generator.fixed_batch" if fixed else "cluster.stages.generate.batch_size"
     remedy = f"a smaller {key} than {batch}"
-    return _text(_device(step), cost, _workers(step), cost.flops * images / batch, remedy)
+    device = _device_of(step.resources.device, precision)
+    return _text(device, cost, _workers(step), cost.flops * images / batch, remedy)
 
 
 def _text(device: Device, cost: Cost, workers: int, flops: float, remedy: str) -> str:
@@ -105,10 +108,6 @@ def _workers(step: Step) -> int:
     if resources.workers != "auto":
         return min(most, resources.workers)
     return min(most, max(1, int(gpus_here() / resources.num_gpus))) if resources.num_gpus else 1
-
-
-def _device(step: Step) -> Device:
-    return _device_of(step.resources.device, step.config.generator.precision)
 
 
 @lru_cache(maxsize=4)
