@@ -22,7 +22,7 @@ from pipeline.stages.conditioning import CONDITIONING_NAMES, LoadConditioning, i
 from pipeline.stages.encoded_samples import CAPTION, require_distinct_keys, training_caption, version_key
 from pipeline.stages.extract import ExtractStep, conditioning_content, load_conditioning
 from pipeline.stages.fit import FitStep
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
@@ -82,8 +82,12 @@ class EncodeStep(StoreStep):
             keys = [made for key in images.candidate_keys()[TRAIN_SPLIT] for made in images.geometry.keys(key)]
             require_distinct_keys(keys, version_names(self.config.adapt))
 
-    def check_models(self) -> None:
+    def check_names(self) -> None:
         """Check that the base model exists."""
+        require_base_exists(self.config)
+
+    def check_models(self) -> None:
+        """Check that the base model can be used."""
         require_generator(self.config)
 
     def is_done(self) -> bool:

@@ -23,7 +23,7 @@ from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -123,8 +123,12 @@ class GenerateStep(StoreStep):
         self.job.images.require_classes("generate", self.config.generate.sampling)
         self.edits.check_settings()
 
+    def check_names(self) -> None:
+        """Check that the base model exists."""
+        require_base_exists(self.config)
+
     def check_models(self) -> None:
-        """Check that the models exist and fit, and that the text encoder takes the prompts."""
+        """Check that the models fit, and that the text encoder takes the prompts."""
         require_generator(self.config)
         require_prompts_fit(self.config.generate.prompts, self.config.generator.base)
 
