@@ -12,6 +12,7 @@ from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import require_optimizer
 from augment.trackers import require_trackers
+from pipeline.checks.models import require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
@@ -62,6 +63,9 @@ class AdaptStep(ArtifactStep):
         "start.digest": content_of("the files of generator.adapter"),
         "steps": "adapt.steps",
         "options": "adapt",
+        "controlnet": "adapt.controlnet",
+        "controlnet.name": "adapt.controlnet",
+        "controlnet.digest": content_of("the files of adapt.controlnet"),
         "precision": "generator.precision",
         **CONDITIONING_NAMES,
     }
@@ -106,8 +110,10 @@ class AdaptStep(ArtifactStep):
         return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
 
     def check_models(self) -> None:
-        """Check that the base model exists, and that the adapter to start from fits it and the conditioning."""
+        """Check that the base model exists, and that the model to start from fits it and the conditioning."""
         require_generator(self.config)
+        if self.config.adapt.controlnet:
+            require_controlnet(self.config.adapt.controlnet, self.config.generator.base)
         require_conditioning(self.job)
         if (start := start_adapter(self.config)) and not is_layout(self.config):
             require_same(saved_conditioning(start), expected_facts(self.job), start)

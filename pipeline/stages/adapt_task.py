@@ -97,6 +97,7 @@ class Adapt:
         from augment.lumen.training.adapter_training import train_adapter
         from augment.lumen.training.checkpoint import Checkpoint, Folder
         from augment.lumen.training.group import Group
+        from augment.lumen.warm_start import adapter_from_controlnet
 
         folder, group = Path(self.folder), Group.current()
         checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
@@ -107,7 +108,12 @@ class Adapt:
         start = self.adapter
         # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
         torch.manual_seed(self.seed)
-        adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
+        if start is not None:
+            adapter = load_adapter(Path(start))
+        elif self.options.controlnet is not None:
+            adapter = adapter_from_controlnet(self.options.controlnet, self.num_components)
+        else:
+            adapter = base.new_adapter(self.num_components)
         if self.precision == "bf16" and base.device.type == "cuda":
             # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
             base.network.to(torch.bfloat16)
