@@ -134,7 +134,7 @@ class Adapt:
             base,
             adapter,
             examples,
-            [shown[index] for index in range(len(shown))] if group.leads else [],
+            [shown[index] for index in range(len(shown))],
             self.options,
             folder / TRAINING,
             on_step,
