@@ -10,7 +10,7 @@ from diffusers import ConfigMixin, ControlNetModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from augment.errors import UserError
-from augment.loading import load_whole
+from augment.loading import copy_weights, load_whole
 from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 from augment.lumen.sd3_adapter import LayoutSD3ControlNet
 
@@ -77,14 +77,20 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
     @classmethod
     def from_base(cls, unet: UNet2DConditionModel, num_components: int, hidden_channels: int = 128) -> LayoutControlNet:
         """An untrained adapter for `unet`, its encoder half copied from the U-Net's."""
-        source = ControlNetModel.from_unet(unet)
-        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
-        adapter = cls(num_components=num_components, controlnet_config=config, hidden_channels=hidden_channels)
-        weights = {
-            key: value for key, value in source.state_dict().items() if not key.startswith("controlnet_cond_embedding")
-        }
-        adapter.controlnet.load_state_dict(weights, strict=False)
+        adapter = cls.from_controlnet(ControlNetModel.from_unet(unet), num_components, hidden_channels)
         return adapter if unet.dtype == torch.float32 else adapter.to(unet.dtype)
+
+    @classmethod
+    def from_controlnet(
+        cls, source: ControlNetModel, num_components: int, hidden_channels: int = 128
+    ) -> LayoutControlNet:
+        """An adapter that begins as a ControlNet without its condition; see `augment.lumen.warm_start`."""
+        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
+        # `bgr` would turn the order of the planes of a layout around.
+        config["controlnet_conditioning_channel_order"] = "rgb"
+        adapter = cls(num_components=num_components, controlnet_config=config, hidden_channels=hidden_channels)
+        copy_weights(source, adapter.controlnet, but="controlnet_cond_embedding")
+        return adapter
 
     def forward(self, sample: Tensor, timestep: Tensor, text: Text, layout: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         """Residuals that the layout adds to the U-Net's skip connections, and last to its middle.

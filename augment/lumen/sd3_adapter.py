@@ -9,6 +9,7 @@ from diffusers import ConfigMixin, ModelMixin, SD3ControlNetModel
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from augment.loading import copy_weights
 from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 
 if TYPE_CHECKING:
@@ -87,6 +88,18 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
             block.load_state_dict(source.state_dict())
         return adapter if transformer.dtype == torch.float32 else adapter.to(transformer.dtype)
 
+    @classmethod
+    def from_controlnet(
+        cls, source: SD3ControlNetModel, num_components: int, hidden_channels: int = 128
+    ) -> LayoutSD3ControlNet:
+        """See `LayoutControlNet.from_controlnet`."""
+        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
+        # They are those of its condition.
+        config["extra_conditioning_channels"] = 0
+        adapter = cls(num_components, config, hidden_channels)
+        copy_weights(source, adapter.controlnet, but="pos_embed_input")
+        return adapter
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set whether the adapter is trained, but for what the last block computes of the text.
 
@@ -116,11 +129,14 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
         self, sample: Tensor, timestep: Tensor, text: Text, planes: Tensor | EmbeddedLayout
     ) -> tuple[Tensor, ...]:
         """See `LayoutControlNet.residuals`."""
+        assert text.pooled is not None
+        # As the pipeline of diffusers does for ControlNets that were trained so.
+        without = self.controlnet.config.force_zeros_for_pooled_projection
         (residuals,) = self.controlnet(
             sample,
             controlnet_cond=planes,
             encoder_hidden_states=text.embeddings,
-            pooled_projections=text.pooled,
+            pooled_projections=torch.zeros_like(text.pooled) if without else text.pooled,
             timestep=timestep,
             return_dict=False,
         )
