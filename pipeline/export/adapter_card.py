@@ -16,7 +16,7 @@ from augment.layouts.basis import LayoutBasis
 from augment.loading import model_file
 from augment.lumen import zoo
 from augment.lumen.options import VERSION_KEYS
-from pipeline.stages.adapt_task import TRAINING
+from pipeline.stages.adapt_progress import TRAINING
 from pipeline.stages.generator import BASIS
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.model_files import basis_digest, label

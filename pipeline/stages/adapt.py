@@ -16,7 +16,8 @@ from pipeline.checks.models import require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
-from pipeline.stages.adapt_task import TRAINING, Adapt
+from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
+from pipeline.stages.adapt_task import Adapt
 from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.caption import CaptionStep, with_captions
@@ -32,7 +33,7 @@ from pipeline.stages.conditioning import (
 from pipeline.stages.encode import EncodeStep, class_names, is_augmented, latents_inputs
 from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
-from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
+from pipeline.stages.generator import BASE_NAMES, BASIS, require_base_exists, require_generator, start_adapter
 from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
@@ -109,8 +110,12 @@ class AdaptStep(ArtifactStep):
         key = "adapt.view_share" if options.steps else "adapt.steps"
         return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
 
+    def check_names(self) -> None:
+        """Check that the base model exists."""
+        require_base_exists(self.config)
+
     def check_models(self) -> None:
-        """Check that the base model exists, and that the model to start from fits it and the conditioning."""
+        """Check that the base model can be used, and that the model to start from fits it and the conditioning."""
         require_generator(self.config)
         if self.config.adapt.controlnet:
             require_controlnet(self.config.adapt.controlnet, self.config.generator.base)
@@ -127,16 +132,10 @@ class AdaptStep(ArtifactStep):
         options = self.config.adapt
         return workers_together(self.resources, options.batch_size) if options.steps else 1
 
-    @property
-    def remote_checkpoints(self) -> str | None:
-        """URL of the folder of the checkpoints, in the object store with the stores; None where these are on a disk."""
-        stores = self.config.stores
-        return f"{stores}/checkpoints" if stores and "://" in stores else None
-
     def clean(self) -> None:
         """Remove the checkpoints of interrupted trainings."""
-        if self.remote_checkpoints:
-            Location(self.remote_checkpoints).remove_tree()
+        if url := remote_checkpoints(self.config):
+            Location(url).remove_tree()
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
@@ -161,7 +160,7 @@ class AdaptStep(ArtifactStep):
             precision=self.config.generator.training_precision,
             seed=self.config.seed,
             folder=str(path),
-            checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
+            checkpoints=checkpoints_of(self.config, path),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
             load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),

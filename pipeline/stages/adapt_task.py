@@ -16,6 +16,7 @@ from augment.lumen.sampling.options import Precision
 from augment.lumen.training.versions import version_names
 from augment.stride import STRIDE
 from pipeline.engine import Resources, WorkUnit
+from pipeline.stages.adapt_progress import TRAINING
 from pipeline.stages.conditioning import LoadConditioning
 from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
 from pipeline.stages.generator import BASIS
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
 
-# Folder in the artifact with the logs and samples of the training.
-TRAINING = "training"
 # Images in a sample grid.
 SHOWN = 8
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from augment.conditioning import LAYOUT
 from augment.errors import NotFinite, UserError
 from augment.layouts.options import SHARES
-from augment.layouts.region_ks import RegionKs
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import Description, PromptOptions, expand
@@ -23,7 +23,7 @@ from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -66,6 +66,7 @@ class GenerateStep(StoreStep):
         "sampling": "generate.sampling",
         "edit": "generate.edit",
         "k_by_class": "generate.k_by_class",
+        "strength_by_class": "generate.strength_by_class",
         "k_by_judge": "generate.k_by_judge",
     }
 
@@ -122,8 +123,12 @@ class GenerateStep(StoreStep):
         self.job.images.require_classes("generate", self.config.generate.sampling)
         self.edits.check_settings()
 
+    def check_names(self) -> None:
+        """Check that the base model exists."""
+        require_base_exists(self.config)
+
     def check_models(self) -> None:
-        """Check that the models exist and fit, and that the text encoder takes the prompts."""
+        """Check that the models fit, and that the text encoder takes the prompts."""
         require_generator(self.config)
         require_prompts_fit(self.config.generate.prompts, self.config.generator.base)
 
@@ -232,6 +237,7 @@ class GenerateStep(StoreStep):
             provenance=self.provenance(record),
             classes=class_names(self.job),
             regions=self.edits.regions(),
+            strengths=self.edits.strengths(),
             **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
@@ -249,6 +255,7 @@ class Generate:
         provenance: recorded with every sample.
         classes: names of the train ids, for captions of images without any other text.
         regions: components of some classes in place of the unit's k.
+        strengths: of control, of some classes.
     """
 
     base: str
@@ -262,6 +269,7 @@ class Generate:
     batch_size: int
     classes: tuple[str, ...] = ()
     regions: RegionKs | None = None
+    strengths: RegionStrengths | None = None
     name: str = "generate"
     _sampler: LayoutSampler | None = field(default=None, repr=False)
 
@@ -296,7 +304,8 @@ class Generate:
 
     def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
         """What to paint for a sample."""
-        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed, self.regions)
+        given = self.prompts, self.classes, self.seed, self.regions, self.strengths
+        return PaintRequest.of(sample, k, variant, *given)
 
     def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """The images of the requests.

@@ -15,6 +15,7 @@ from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request, stacked_strengths
+from augment.lumen.sampling.tiling import of_tiles
 from tests.augment.lumen.sampling.conftest import K
 
 Models = tuple[DiffusionModel, LayoutControlNet]
@@ -97,6 +98,19 @@ def test_no_strength_is_the_base_alone_and_a_region_is_controlled_by_itself(mode
     # Far from the border, the side without control is nearer to the base alone, and the other to full control.
     assert (half - alone[1])[:, :, 0].abs().mean() < (half - full[1])[:, :, 0].abs().mean()
     assert (half - full[1])[:, :, -1].abs().mean() < (half - alone[1])[:, :, -1].abs().mean()
+
+
+def test_a_tile_has_the_strengths_of_its_cells(models: Models) -> None:
+    cells = torch.ones(2, 8, 12)
+    cells[:, :, :8] = 0
+    controlled, free, mixed = (denoiser(models, values, guidance_scale=1) for values in (None, torch.zeros(2), cells))
+    left, right = (1, (slice(0, 8), slice(0, 8))), (1, (slice(0, 8), slice(8, 12)))
+    latents = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    for tile, same in ((left, free), (right, controlled)):
+        part = latents[(..., *tile[1])]
+        found, expected = (of_tiles(one, [tile]) for one in (mixed, same))
+        with torch.inference_mode():
+            torch.testing.assert_close(found(part, torch.tensor(500)), expected(part, torch.tensor(500)))
 
 
 def test_strengths_of_requests_are_multiplied_and_checked() -> None:
