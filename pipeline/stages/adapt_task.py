@@ -26,6 +26,7 @@ from pipeline.store.location import Location
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
     from augment.lumen.training.consistency import LayoutConsistency
     from augment.progress import OnStep
@@ -89,33 +90,16 @@ class Adapt:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> int:
         """Train on the unit's keys; returns the number of training samples."""
-        import torch
-
-        from augment.lumen.adapter import load_adapter
-        from augment.lumen.bases.loading import load_diffusion_model
         from augment.lumen.training.adapter_training import train_adapter
         from augment.lumen.training.checkpoint import Checkpoint, Folder
         from augment.lumen.training.group import Group
-        from augment.lumen.warm_start import adapter_from_controlnet
 
         folder, group = Path(self.folder), Group.current()
         checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
         if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
-        base = load_diffusion_model(self.base, self.device)
-        start = self.adapter
-        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
-        torch.manual_seed(self.seed)
-        if start is not None:
-            adapter = load_adapter(Path(start))
-        elif self.options.controlnet is not None:
-            adapter = adapter_from_controlnet(self.options.controlnet, self.num_components)
-        else:
-            adapter = base.new_adapter(self.num_components)
-        if self.precision == "bf16" and base.device.type == "cuda":
-            # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
-            base.network.to(torch.bfloat16)
+        base, adapter = self.models()
         places = np.linspace(0, len(unit.keys) - 1, min(SHOWN, len(unit.keys)), dtype=int)
         shown, held_out = (
             StoredExamples(self.images, keys, self.classes, base.prompt_limit)
@@ -155,6 +139,35 @@ class Adapt:
         # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
         checkpoint.remove()
         return len(unit.keys)
+
+    def models(self) -> tuple[DiffusionModel, Adapter]:
+        """The frozen base on the device, and the adapter to train in host memory, in float32.
+
+        On a GPU, a training in bf16 has a network in bf16: half the memory, and no cast at every step.
+        """
+        import torch
+
+        from augment.loading import quiet
+        from augment.lumen.adapter import load_adapter
+        from augment.lumen.bases.loading import load_diffusion_model
+        from augment.lumen.warm_start import adapter_from_controlnet
+
+        half = torch.bfloat16 if self.precision == "bf16" and torch.device(self.device).type == "cuda" else None
+        copies = self.adapter is None and self.options.controlnet is None
+        # Weights that an adapter begins as a copy of are not rounded before.
+        base = load_diffusion_model(self.base, network=None if copies else half)
+        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
+        torch.manual_seed(self.seed)
+        if self.adapter is not None:
+            adapter = load_adapter(Path(self.adapter))
+        elif self.options.controlnet is not None:
+            adapter = adapter_from_controlnet(self.options.controlnet, self.num_components)
+        else:
+            adapter = base.new_adapter(self.num_components)
+        if half is not None:
+            with quiet():
+                base.network.to(half)
+        return base.to(self.device), adapter
 
     def empty_text(self, base: DiffusionModel, key: str) -> dict[str, NDArray[np.floating]]:
         """The embeddings of the empty caption for images of the size of a sample."""
