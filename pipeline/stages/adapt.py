@@ -22,8 +22,9 @@ from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import Resources, WorkUnit, workers_together
 from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
-from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
+from pipeline.stages.adapter_inputs import adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
 from pipeline.stages.conditioning import (
     CONDITIONING_NAMES,
@@ -160,6 +161,7 @@ class AdaptStep(ArtifactStep):
             return "used as it is"
         task = Adapt(
             base=self.config.generator.base,
+            revision=base_revision(self.job),
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
@@ -208,7 +210,7 @@ class Adapt:
     """Trains an adapter and saves it, its basis inside.
 
     Attributes:
-        base: frozen base model.
+        base, revision: frozen base model, and the commit of a hub id; None is its newest.
         adapter: folder to start from, or None for a new adapter.
         basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
         num_components: components or channels that a new adapter reads.
@@ -227,6 +229,7 @@ class Adapt:
     """
 
     base: str
+    revision: str | None
     adapter: str | None
     basis: str | None
     num_components: int
@@ -271,7 +274,7 @@ class Adapt:
         if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
             return len(unit.keys)
         reads = self.load_conditioning("cpu") if self.load_conditioning else None
-        base = load_diffusion_model(self.base, self.device)
+        base = load_diffusion_model(self.base, self.device, revision=self.revision)
         start = self.adapter
         # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
         torch.manual_seed(self.seed)
