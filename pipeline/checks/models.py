@@ -13,17 +13,20 @@ from augment.backbones.unet_blocks import block_of, channels_of_block, is_diffus
 from augment.cache import kept
 from augment.errors import UserError
 from augment.import_path import import_callable, is_import_path
+from augment.lumen.bases import families
 from augment.lumen.bases.families import FAMILIES, family_of
 from augment.lumen.bases.part_checks import Unsupported
+from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config, require_writable
 from pipeline.workspace.model_files import identity, model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BACKBONE, BASE, CAPTIONER = "backbone.name", "generator.base", "captions.model"
+BACKBONE, BASE, CAPTIONER, CONTROLNET = "backbone.name", "generator.base", "captions.model", "adapt.controlnet"
 BACKBONE_REMEDY = f"give a model that docs/backbones.md lists, such as facebook/dinov2-base or {OFFLINE_DINOV2}"
 BASE_REMEDY = f"give a model like {', '.join(family.title for family in FAMILIES)} in diffusers layout"
+CONTROLNET_REMEDY = "give a ControlNet for bases like generator.base, in diffusers layout"
 CAPTIONER_REMEDY = "give an image-to-text model such as Salesforce/blip-image-captioning-base"
 
 
@@ -134,6 +137,28 @@ def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
     except Unsupported as error:
         raise UserError(f"{key}={name}: {error}: {BASE_REMEDY}") from error
     return part(f"{family.network}/config.json")
+
+
+def require_controlnet(name: str, base: str) -> None:
+    """Check that a training of an adapter may start from a ControlNet.
+
+    Args:
+        name: hub id or folder of the ControlNet.
+        base: the base model, which can be used.
+
+    Raises:
+        UserError: it does not exist, is another kind of model, or is one for other bases.
+    """
+    require_reachable(CONTROLNET, name, "config.json", ())
+    family = family_of(read_model_config(BASE, base, "model_index.json", BASE_REMEDY))
+    try:
+        families.require_controlnet(
+            read_model_config(CONTROLNET, name, "config.json", CONTROLNET_REMEDY),
+            read_model_config(BASE, base, f"{family.network}/config.json", BASE_REMEDY),
+            family,
+        )
+    except Unsupported as error:
+        raise UserError(f"{CONTROLNET}={name}: {error}: {CONTROLNET_REMEDY}") from error
 
 
 def require_captioner(name: str) -> None:

@@ -213,10 +213,10 @@ class Encode:
     _conditioning: Conditioning | None = field(default=None, repr=False)
 
     def setup(self) -> None:
-        """Load the base model, and the conditioning if there are other versions."""
+        """Load what encodes and embeds of the base model, and the conditioning if there are other versions."""
         from augment.lumen.bases.loading import load_diffusion_model
 
-        self._base = load_diffusion_model(self.base, self.device, revision=self.revision)
+        self._base = load_diffusion_model(self.base, self.device, network="shapes", revision=self.revision)
         self._conditioning = self.load(self.device) if self.load else None
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002 - see `Stage`

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.lumen.sampling.layout_sampler import LayoutSampler
-    from augment.lumen.sampling.request import Request
 
 
 class GenerateStep(StoreStep):
@@ -285,43 +285,43 @@ class Generate:
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""
+        return self.begin(unit, batch)()
+
+    def begin(self, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], list[Outcome]]:
+        """See `Pipelined`: a GPU works on the batch until its outcomes are waited for."""
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
-        outcomes: list[Outcome] = []
+        failed: list[Outcome] = []
         ready: list[tuple[PaintRequest, FittedPrompt]] = []
         for sample in batch:
             if sample.not_finite:
-                outcomes.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
+                failed.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
                 continue
             wanted = self.request(sample, k, variant)
             try:
                 ready.append((wanted, self.sampler.base.prompt_limit.fit(wanted.prompt)))
             except PromptTooLong as error:
-                outcomes.append(Failed(sample.key, f"prompt too long: {error}"))
-        images = self.paint([replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready])
-        for (wanted, fitted), image in zip(ready, images, strict=True):
-            if (image == image[0, 0]).all():
-                reason = f"constant image: every pixel is {image[0, 0].tolist()}"
-                outcomes.append(Failed(wanted.sample.key, reason))
-            else:
-                outcomes.append(Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted)))
+                failed.append(Failed(sample.key, f"prompt too long: {error}"))
+        requests = [replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready]
+        with not_finite_is_invalid():
+            images = self.sampler.begin(requests) if requests else list
+
+        def outcomes() -> list[Outcome]:
+            with not_finite_is_invalid():
+                painted = zip(ready, images(), strict=True)
+            return [*failed, *(self.outcome(*asked, image) for asked, image in painted)]
+
         return outcomes
+
+    def outcome(self, wanted: PaintRequest, fitted: FittedPrompt, image: NDArray[np.uint8]) -> Outcome:
+        """The outcome of a sample that was painted."""
+        if (image == image[0, 0]).all():
+            return Failed(wanted.sample.key, f"constant image: every pixel is {image[0, 0].tolist()}")
+        return Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted))
 
     def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
         """What to paint for a sample."""
         given = self.prompts, self.classes, self.seed, self.regions, self.strengths
         return PaintRequest.of(sample, k, variant, *given)
-
-    def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
-        """The images of the requests.
-
-        Raises:
-            InvalidSample: the model's output is not finite.
-        """
-        try:
-            return self.sampler.generate(requests) if requests else []
-        except NotFinite as error:
-            # The engine tries the samples again one by one, so that only the one at fault is quarantined.
-            raise InvalidSample(f"not finite: {error}") from error
 
     @property
     def sampler(self) -> LayoutSampler:
@@ -336,3 +336,15 @@ class Generate:
         spelled = "prompt with words that the tokenizer does not know and spells out"
         noted = {shortened: fitted.shortened, spelled: limit.spells(fitted.text)}
         return tuple(note for note, applies in noted.items() if applies)
+
+
+@contextmanager
+def not_finite_is_invalid() -> Iterator[None]:
+    """Raise InvalidSample where the output of the model is not finite.
+
+    The engine tries the samples again one by one, so that only the one at fault is quarantined.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise InvalidSample(f"not finite: {error}") from error

@@ -42,7 +42,7 @@ def load_sampler(
     """
     dtype = DTYPES[options.precision]
     # What a LoRA adds is lost in the rounding of half precision, unless it is added before.
-    model = load_diffusion_model(base, device, torch.float32 if options.lora else dtype, revision)
+    model = load_diffusion_model(base, device, torch.float32 if options.lora else dtype, revision=revision)
     reader = load_adapter(adapter, device, dtype)
     if options.lora:
         fuse_loras(model, reader, options.lora)
@@ -51,6 +51,7 @@ def load_sampler(
     with quiet():
         for part in model.parts.values():
             part.to(torch.float32 if part is model.vae and upcast else dtype)
+        model.vae.to(memory_format=torch.channels_last)
     for network in (model.network, reader.controlnet):
         if torch.device(device).type == "cuda":
             use_fast_kernels(network)
