@@ -40,7 +40,7 @@ class Adapt:
     """Trains an adapter and saves it, its basis inside.
 
     Attributes:
-        base, revision: frozen base model, and the commit of a hub id; None is its newest.
+        base: frozen base model.
         adapter: folder to start from, or None for a new adapter.
         basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
         num_components: components or channels that a new adapter reads.
@@ -56,10 +56,10 @@ class Adapt:
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
         backbone: of the layouts, for `options.objective.consistency`.
         held_out: keys of samples for a validation loss.
+        revision: commit of a base on a hub; None is its newest.
     """
 
     base: str
-    revision: str | None
     adapter: str | None
     basis: str | None
     num_components: int
@@ -79,6 +79,7 @@ class Adapt:
     load_conditioning: LoadConditioning | None = None
     backbone: str = ""
     held_out: tuple[str, ...] = ()
+    revision: str | None = None
     name: str = "adapt"
 
     @property
