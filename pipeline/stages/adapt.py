@@ -12,7 +12,8 @@ from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import require_optimizer
 from augment.trackers import require_trackers
-from pipeline.checks.models import require_controlnet
+from pipeline.checks.hub import require_reachable
+from pipeline.checks.models import CONTROLNET, require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
@@ -111,8 +112,10 @@ class AdaptStep(ArtifactStep):
         return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
 
     def check_names(self) -> None:
-        """Check that the base model exists."""
+        """Check that the base model exists, and the ControlNet to start from."""
         require_base_exists(self.config)
+        if name := self.config.adapt.controlnet:
+            require_reachable(CONTROLNET, name, "config.json", ())
 
     def check_models(self) -> None:
         """Check that the base model can be used, and that the model to start from fits it and the conditioning."""
