@@ -11,7 +11,7 @@ from diffusers.configuration_utils import register_to_config
 
 from augment.errors import UserError
 from augment.loading import copy_weights, load_whole
-from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent_grid
+from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 from augment.lumen.sd3_adapter import LayoutSD3ControlNet
 
 if TYPE_CHECKING:
@@ -35,10 +35,17 @@ class PlanesControlNet(ControlNetModel):
     """
 
     def forward(
-        self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, controlnet_cond: Tensor, **options: Any
+        self,
+        sample: Tensor,
+        timestep: Any,
+        encoder_hidden_states: Tensor,
+        controlnet_cond: Tensor | EmbeddedLayout,
+        **options: Any,
     ) -> Any:
         """The residuals of planes `controlnet_cond`; see `ControlNetModel.forward` for all other arguments."""
-        planes = to_latent_grid(controlnet_cond, sample)
+        planes: Any = controlnet_cond
+        if isinstance(planes, torch.Tensor):
+            planes = to_latent_grid(planes, sample)
         options.pop("guess_mode", None)
         return super().forward(sample, timestep, encoder_hidden_states, planes, **options)
 
@@ -101,7 +108,17 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
         Raises:
             UserError: the layout's grid does not divide the latent grid.
         """
-        planes = layout_planes(layout.to(sample.dtype), k)
+        return self.residuals(sample, timestep, text, layout_planes(layout.to(sample.dtype), k))
+
+    def embed(self, layout: Tensor, k: Tensor, sample: Tensor) -> EmbeddedLayout:
+        """Embed a layout once for all steps; see `forward` for the arguments."""
+        embedded: EmbeddedLayout = self.controlnet.controlnet_cond_embedding.embed(layout, k, sample)
+        return embedded
+
+    def residuals(
+        self, sample: Tensor, timestep: Tensor, text: Text, planes: Tensor | EmbeddedLayout
+    ) -> tuple[Tensor, ...]:
+        """What `forward` gives, for the planes of a layout, or for what `embed` gave."""
         down, middle = self.controlnet(
             sample, timestep, text.embeddings, planes, added_cond_kwargs=text.added_conditions, return_dict=False
         )

@@ -10,7 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from augment.loading import copy_weights
-from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent_grid
+from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 
 if TYPE_CHECKING:
     from diffusers import SD3Transformer2DModel
@@ -34,13 +34,15 @@ class PlanesSD3ControlNet(SD3ControlNetModel):
 
     planes: Tensor | None = None
 
-    def forward(self, hidden_states: Tensor, controlnet_cond: Tensor, **options: Any) -> Any:
+    def forward(self, hidden_states: Tensor, controlnet_cond: Tensor | EmbeddedLayout, **options: Any) -> Any:
         """The residuals of a layout; see `SD3ControlNetModel.forward` for all other arguments."""
-        planes = controlnet_cond
+        planes: Any = controlnet_cond
         if self.planes is not None:
             copies = len(hidden_states) // len(self.planes)
             planes = self.planes.to(hidden_states).repeat(copies, 1, 1, 1)
-        return super().forward(hidden_states, to_latent_grid(planes, hidden_states), **options)
+        if isinstance(planes, Tensor):
+            planes = to_latent_grid(planes, hidden_states)
+        return super().forward(hidden_states, planes, **options)
 
 
 class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
@@ -116,8 +118,18 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
 
         See `LayoutControlNet.forward` for the arguments.
         """
+        return self.residuals(sample, timestep, text, layout_planes(layout.to(sample.dtype), k))
+
+    def embed(self, layout: Tensor, k: Tensor, sample: Tensor) -> EmbeddedLayout:
+        """See `LayoutControlNet.embed`."""
+        embedded: EmbeddedLayout = self.controlnet.pos_embed_input.embed(layout, k, sample)
+        return embedded
+
+    def residuals(
+        self, sample: Tensor, timestep: Tensor, text: Text, planes: Tensor | EmbeddedLayout
+    ) -> tuple[Tensor, ...]:
+        """See `LayoutControlNet.residuals`."""
         assert text.pooled is not None
-        planes = layout_planes(layout.to(sample.dtype), k)
         # As the pipeline of diffusers does for ControlNets that were trained so.
         without = self.controlnet.config.force_zeros_for_pooled_projection
         (residuals,) = self.controlnet(

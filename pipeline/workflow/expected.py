@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
+from augment.lumen.cost.cost import Cost, Models, kept_cost
 from augment.units import duration_text, size_text
 from pipeline.checks.resources import gpus_here
 from pipeline.config import Config
@@ -21,7 +22,7 @@ from pipeline.workflow.survey import Standing
 
 if TYPE_CHECKING:
     from augment.lumen.cost.devices import Device
-    from augment.lumen.cost.shapes import Cost, Models
+    from augment.lumen.cost.shapes import Shapes
 
 
 def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
@@ -52,18 +53,28 @@ def _said(step: Step, expect: Callable[[Step], str]) -> str:
 
 
 def _adapting(step: AdaptStep, may_be_begun: bool) -> str:
-    from augment.lumen.cost.shapes import Shapes
-    from augment.lumen.cost.training import largest_micro_batch, training_cost
-
-    options = step.config.adapt
-    precision = step.config.generator.training_precision
+    options, precision = step.config.adapt, step.config.generator.training_precision
     device, workers = _device_of(step.resources.device, precision), _workers(step)
-    shapes = Shapes.to_train(*_models(step), step.resources.device, precision)
-    cost = training_cost(shapes, options, workers)
+    models, height, width = _models(step)
+
+    def shapes() -> Shapes:
+        from augment.lumen.cost.shapes import Shapes
+
+        return Shapes.to_train(models, height, width, step.resources.device, precision)
+
+    def counted() -> Cost:
+        from augment.lumen.cost.training import training_cost
+
+        return training_cost(shapes(), options, workers)
+
+    chosen = options.model_dump(mode="json", exclude={"steps"})
+    cost = kept_cost(models, [height, width, step.resources.device, precision, workers, chosen], counted)
     remedy = ""
     if not device.fits(cost.memory):
-        size = largest_micro_batch(shapes, options, device, workers)
-        settings = [f"adapt.micro_batch={size}"] if size else []
+        from augment.lumen.cost.training import largest_micro_batch
+
+        most = largest_micro_batch(shapes(), options, device, workers)
+        settings = [f"adapt.micro_batch={most}"] if most else []
         if not options.gradient_checkpointing:
             settings.append("adapt.gradient_checkpointing=true")
         remedy = " or ".join(settings) or "a smaller geometry"
@@ -76,12 +87,17 @@ def _adapting(step: AdaptStep, may_be_begun: bool) -> str:
 
 
 def _painting(step: Step, images: int) -> str:
-    from augment.lumen.cost.shapes import Shapes
-
     options = step.config.generator
     fixed, precision = options.fixed_batch, options.precision
     batch = fixed or step.resources.batch_size
-    cost = Shapes.to_paint(*_models(step), precision).painting(batch, options)
+    models, height, width = _models(step)
+
+    def counted() -> Cost:
+        from augment.lumen.cost.shapes import Shapes
+
+        return Shapes.to_paint(models, height, width, precision).painting(batch, options)
+
+    cost = kept_cost(models, [height, width, batch, options.model_dump(mode="json")], counted)
     key = "generator.fixed_batch" if fixed else "cluster.stages.generate.batch_size"
     remedy = f"a smaller {key} than {batch}"
     device = _device_of(step.resources.device, precision)
@@ -128,8 +144,6 @@ def _device_of(device: str, precision: str) -> Device:
 
 
 def _models(step: Step) -> tuple[Models, int, int]:
-    from augment.lumen.cost.shapes import Models
-
     config = step.config
     models = Models(config.generator.base, start_adapter(config), conditioning_channels(step.job))
     return models, config.geometry.height, config.geometry.width
