@@ -19,7 +19,7 @@ from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
 from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
 from pipeline.stages.adapt_task import Adapt
-from pipeline.stages.adapter_inputs import adapter_inputs, used_basis
+from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
@@ -45,7 +45,7 @@ from pipeline.store import JSON
 from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest
+from pipeline.workspace.model_files import basis_digest, pinned_revision
 
 
 class AdaptStep(ArtifactStep):
@@ -69,6 +69,7 @@ class AdaptStep(ArtifactStep):
         "controlnet": "adapt.controlnet",
         "controlnet.name": "adapt.controlnet",
         "controlnet.digest": content_of("the files of adapt.controlnet"),
+        "controlnet.revision": "the revision of adapt.controlnet",
         "precision": "generator.precision",
         **CONDITIONING_NAMES,
     }
@@ -154,6 +155,9 @@ class AdaptStep(ArtifactStep):
         task = Adapt(
             base=self.config.generator.base,
             revision=base_revision(self.job),
+            controlnet_revision=pinned_revision(controlnet_identity(self.job, options.controlnet))
+            if options.controlnet
+            else None,
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
