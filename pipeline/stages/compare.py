@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from downstream.options import mix_weights
+from downstream.options import DownstreamOptions, mix_weights
 from downstream.results import RESULT
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
@@ -15,6 +16,11 @@ from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import RUNS, Training, train_all, trainings_of
 from pipeline.store import JSON
+
+if TYPE_CHECKING:
+    from downstream.comparison import ComparisonSummary
+    from downstream.looks import Run
+    from downstream.results import RunResult
 
 
 class CompareStep(ArtifactStep):
@@ -60,7 +66,9 @@ class CompareStep(ArtifactStep):
     def inputs(self) -> Mapping[str, JSON]:
         """The trainings, whose folders are named after all that they depend on."""
         runs: list[JSON] = [training.folder.name for training in self.trainings()]
-        return {"runs": runs}
+        options, default = self.config.downstream, DownstreamOptions()
+        asked: dict[str, JSON] = {"smallest_gain": options.smallest_gain, "stop_early": options.stop_early}
+        return {"runs": runs, **{name: value for name, value in asked.items() if value != getattr(default, name)}}
 
     def trainings(self, mixes: Sequence[str] | None = None) -> list[Training]:
         """These mixes (None: all) with every seed."""
@@ -81,12 +89,39 @@ class CompareStep(ArtifactStep):
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Do the trainings that are left, and put all results into one table."""
         self.require_curated()
-        from downstream.comparison import comparison_table, summarize, write_table
+        from downstream.comparison import comparison_table, with_summary, write_table
+        from downstream.looks import train_by_looks
 
-        table = comparison_table(train_all(self, self.trainings(), tools, self.job.step(CurateStep).url))
-        write_table(table, path)
-        facts["recommendation"] = recommendation = summarize(table).recommendation
-        return recommendation
+        options = self.config.downstream
+        trainings = {(training.mix, training.seed): training for training in self.trainings()}
+
+        def train(runs: Sequence[Run]) -> list[RunResult]:
+            return train_all(self, [trainings[run] for run in runs], tools, self.job.step(CurateStep).url)
+
+        def report(line: str) -> None:
+            tools.report(f"{self.name}: {line}")
+
+        if options.stop_early:
+            results = train_by_looks(options.mixes, options.seeds, train, self.summarize, report)
+        else:
+            results = train(list(trainings))
+        summary = self.summarize(results)
+        write_table(with_summary(comparison_table(results), summary), path)
+        facts["recommendation"] = summary.recommendation
+        return summary.recommendation
+
+    def summarize(self, results: Sequence[RunResult]) -> ComparisonSummary:
+        """What finished trainings say, with what each counted in the images."""
+        from downstream.comparison import comparison_table, summarize
+        from downstream.statistics.counts import read_counts
+        from downstream.statistics.summary import Question
+
+        options = self.config.downstream
+        question = Question(options.smallest_gain / 100, len(options.seeds) if options.stop_early else None)
+        folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
+        runs = [(result.mix, result.seed) for result in results]
+        found = {run: counts for run in runs if (counts := read_counts(folders[run])) is not None}
+        return summarize(comparison_table(results), question, found)
 
     def clean(self) -> None:
         """Remove all trainings."""

@@ -44,7 +44,7 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     assert re.search(rf"{shortfall}; {remedy}", line)
     assert re.search(rf"no alignment, because the judge is unfit: {shortfall}; {remedy}", said["evaluate"])
     assert (
-        "No recommendation: it takes at least 2 seeds (downstream.seeds=[0,1]) and at least 30 held-out images"
+        "No recommendation: it takes at least 3 seeds (downstream.seeds=[0,1,2]) and at least 30 held-out images"
         in (said["compare"])
     )
     assert any(re.match(r"compare: synthetic, seed 0: mIoU 0\.\d+ on 2 images of val", line) for line in lines)

@@ -1,0 +1,180 @@
+"""All mixes against the baseline, with intervals that hold for all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES, MIN_SEEDS
+from downstream.statistics.counts import ImageCounts
+from downstream.statistics.intervals import Difference
+from downstream.statistics.planning import images_needed, seeds_needed
+from downstream.statistics.runs import Runs, runs_of
+from downstream.statistics.sequential import look_levels
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a comparison.
+
+    Attributes:
+        smallest_gain: of mIoU that is worth having, 0..1.
+        looks: seeds at the last look, where the results are looked at after every seed; None where they are looked at
+            once.
+    """
+
+    smallest_gain: float = 0.01
+    looks: int | None = None
+
+    def level(self, seeds: int) -> float:
+        """Two-sided error of all decisions together that are made on this number of seeds."""
+        once = 1 - CONFIDENCE
+        return once if self.looks is None else look_levels(self.looks).get(seeds, once)
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """The IoU of one class against real only.
+
+    Attributes:
+        name: of the class.
+        images: that have it.
+        difference: mean difference of its IoU.
+        interval: of this class alone, at 95 %; None with fewer than `MIN_CLASS_IMAGES` images.
+    """
+
+    name: str
+    images: int
+    difference: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class MixSummary:
+    """One mix over its seeds.
+
+    Attributes:
+        mix: its name.
+        seeds: number of runs.
+        mean: of mIoU.
+        spread: sample standard deviation of mIoU between seeds; None with one seed.
+        difference: mean difference to real only, over the seeds both have; None for real only itself, or
+            where no seed is shared.
+        interval: of the difference, over seeds and images; the intervals of all mixes hold together. None with fewer
+            than two shared seeds.
+        pairs: seeds that it shares with real only, which the difference and its interval are over.
+        classes: each class; empty where single images are unknown, or with fewer than two shared seeds.
+        seeds_needed: seeds in all to see the smallest gain; None if no number is enough, or without an interval.
+        images_needed: images in all to see it with many seeds; None where single images are unknown.
+    """
+
+    mix: str
+    seeds: int
+    mean: float
+    spread: float | None
+    difference: float | None = None
+    interval: Interval | None = None
+    pairs: int = 0
+    classes: tuple[ClassSummary, ...] = ()
+    seeds_needed: int | None = None
+    images_needed: int | None = None
+
+    @property
+    def gain(self) -> float:
+        """The difference; 0 for real only."""
+        return self.difference or 0.0
+
+    def is_decided(self) -> bool:
+        """Whether it has an interval to decide by."""
+        return self.interval is not None and self.pairs >= MIN_SEEDS
+
+    def is_worse(self) -> bool:
+        """Whether it is reliably worse than real only."""
+        return self.interval is not None and self.is_decided() and self.interval[1] < 0
+
+    def is_small(self, smallest_gain: float) -> bool:
+        """Whether its gain is reliably below one that is worth having."""
+        return self.interval is not None and self.is_decided() and self.interval[1] < smallest_gain
+
+    def is_better(self, smallest_gain: float) -> bool:
+        """Whether it is reliably better than real only, by what may be worth having."""
+        better = self.interval is not None and self.is_decided() and self.interval[0] > 0
+        return better and not self.is_small(smallest_gain)
+
+
+def summaries(
+    rows: Sequence[Mapping[str, Any]],
+    baseline: str | None,
+    question: Question,
+    counts: Mapping[tuple[str, int], ImageCounts],
+) -> tuple[MixSummary, ...]:
+    """The summary of each mix, in the order of the rows.
+
+    The intervals against the baseline hold for all mixes together by Bonferroni's inequality: each has its share of the
+    error. A stepwise method such as Holm's finds an effect in no more comparisons, because its first step is the same.
+
+    Args:
+        rows: of `downstream.comparison.comparison_table`.
+        baseline: the mix to compare with; None compares nothing.
+        question: what is asked.
+        counts: mix and seed -> what was counted in each image; see `runs_of`.
+    """
+    runs = runs_of(rows, counts)
+    family = max(len(runs) - 1, 1)
+    return tuple(
+        _summary(mix, of, runs[baseline] if baseline in runs and mix != baseline else None, question, family)
+        for mix, of in runs.items()
+    )
+
+
+def _summary(mix: str, runs: Runs, baseline: Runs | None, question: Question, family: int) -> MixSummary:
+    facts: dict[str, Any] = {"mix": mix, "seeds": len(runs.scores), "mean": runs.mean, "spread": runs.spread}
+    if baseline is None:
+        return MixSummary(**facts)
+    pairs = len(runs.shared(baseline))
+    facts |= {"difference": runs.gain(baseline), "pairs": pairs}
+    found = runs.difference(baseline)
+    if found is None:
+        return MixSummary(**facts)
+    of_mean, of_classes = found
+    level = question.level(pairs) / family
+    last = question.level(question.looks or pairs) / family
+    facts["interval"] = interval(of_mean, 1 - level)
+    facts["seeds_needed"] = seeds_needed(of_mean, question.smallest_gain, last)
+    if of_classes is not None:
+        counted = next(iter(runs.counts.values()))
+        facts["images_needed"] = images_needed(of_mean, len(counted.keys), question.smallest_gain, last)
+        facts["classes"] = _classes(of_classes, counted)
+    return MixSummary(**facts)
+
+
+def interval(difference: Difference, confidence: float) -> Interval:
+    """The interval of a single difference."""
+    mean, half = float(difference.mean), float(difference.half_width(confidence))
+    return mean - half, mean + half
+
+
+def _classes(differences: Difference, counts: ImageCounts) -> tuple[ClassSummary, ...]:
+    halves = differences.half_width(CONFIDENCE)
+    found = []
+    for place, name in enumerate(counts.classes):
+        images, mean = int(np.count_nonzero(counts.label[:, place])), float(differences.mean[place])
+        within = (mean - float(halves[place]), mean + float(halves[place])) if images >= MIN_CLASS_IMAGES else None
+        if images:
+            found.append(ClassSummary(name, images, mean, within))
+    return tuple(found)
+
+
+def mix_summary_from_json(content: Mapping[str, Any]) -> MixSummary:
+    """Inverse of `dataclasses.asdict` over JSON."""
+    classes = tuple(
+        ClassSummary(**{**of, "interval": None if of["interval"] is None else tuple(of["interval"])})
+        for of in content["classes"]
+    )
+    within = content["interval"]
+    return MixSummary(**{**content, "interval": None if within is None else tuple(within), "classes": classes})
