@@ -54,7 +54,7 @@ class ComparisonSummary:
 
     Attributes:
         mixes: each mix, in the order of the table.
-        baseline: the mix that the others are compared with; None if there is none.
+        baseline: the mix that others are compared with, unless they name another one; None if there is none.
         verdict: what the recommendation says.
         recommendation: one sentence.
         noise: how much the baseline varies between seeds; empty with one seed.
@@ -83,22 +83,27 @@ def summarize(
     table: pa.Table,
     question: Question = Question(),  # noqa: B008 - it is frozen
     counts: Mapping[tuple[str, int], ImageCounts] | None = None,
+    baselines: Mapping[str, str] | None = None,
 ) -> ComparisonSummary:
-    """Mean, spread and difference of each mix against real only, and a recommendation.
+    """Mean, spread and difference of each mix against its baseline, and a recommendation.
 
     Args:
         table: of `comparison_table`.
         question: what is asked.
         counts: mix and seed -> what was counted in each image. Without those of every run, images count as given.
+        baselines: mix -> the one that it is compared with; those that are missing are compared with `baseline_of` all.
     """
     rows = table.to_pylist()
     baseline = baseline_of(rows)
-    mixes = summaries(rows, baseline, question, counts or {})
+    known = {row["mix"] for row in rows}
+    against = {mix: own if (own := (baselines or {}).get(mix)) in known else baseline for mix in known}
+    mixes = summaries(rows, against, question, counts or {})
     # Tables of older versions do not say on how many images.
     images = rows[0].get("images")
-    verdict, recommendation = recommend(mixes, baseline, images, question)
+    verdict, recommendation = recommend(mixes, images, question)
     scores = [row["miou"] for row in rows if row["mix"] == baseline]
-    varies = noise(baseline, scores, question, len(mixes) - 1) if baseline is not None else ""
+    others = sum(mix.baseline is not None for mix in mixes)
+    varies = noise(baseline, scores, question, others) if baseline is not None else ""
     return ComparisonSummary(mixes, baseline, verdict, recommendation, varies, images)
 
 

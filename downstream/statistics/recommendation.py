@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -21,46 +22,82 @@ class Verdict(StrEnum):
     OPEN = "open"
 
 
-def recommend(
-    mixes: Sequence[MixSummary], baseline: str | None, images: int | None, question: Question
-) -> tuple[Verdict, str]:
-    """What the comparison says, and the sentence that says it.
+def recommend(mixes: Sequence[MixSummary], images: int | None, question: Question) -> tuple[Verdict, str]:
+    """What the comparison says, and the sentence that says it, for each baseline.
 
     - Use a mix: its interval is above 0, and not wholly below the smallest gain. Of several, the one that gains most.
     - It does not help: the intervals of all mixes are below the smallest gain.
     - Else it is open, and the sentence names how many more seeds, or images, are needed.
+
+    Of several baselines, one that is open leaves the whole comparison open.
     """
-    others = [mix for mix in mixes if mix.difference is not None]
-    if baseline is None or not others:
+    compared = [mix for mix in mixes if mix.difference is not None]
+    if not compared:
         return Verdict.OPEN, (
             "Too few mixes to compare: train on real only, and on at least one mix with synthetic samples."
         )
+    found = [
+        _recommend([mix for mix in compared if mix.baseline == baseline], _Evidence(images, question, len(compared)))
+        for baseline in dict.fromkeys(mix.baseline for mix in compared)
+    ]
+    verdicts = {verdict for verdict, _ in found}
+    whole = next(verdict for verdict in (Verdict.OPEN, Verdict.USE, Verdict.NO_HELP) if verdict in verdicts)
+    return whole, " ".join(sentence for _, sentence in found)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What a difference rests on: images, if they were counted, and the number of mixes that are compared."""
+
+    images: int | None
+    question: Question
+    family: int
+
+    def of(self, mix: MixSummary) -> str:
+        """The difference, its interval if any, and the seeds and images behind both."""
+        on = "" if self.images is None else f", on {counted(self.images, 'image')}"
+        rests = "one seed: no interval"
+        if mix.interval is not None:
+            low, high = (100 * bound for bound in mix.interval)
+            # Where results are looked at after every seed, the interval of one look is wider.
+            looks = "" if self.question.looks is None else " for every look"
+            together = f" for {self.family} mixes together" if self.family > 1 else ""
+            seeds = counted(mix.pairs, "seed")
+            rests = f"{CONFIDENCE:.0%} interval{looks}{together} {low:+.1f} to {high:+.1f} over {seeds}"
+            if not mix.classes:
+                on += ", which count as given"
+        return f"{100 * mix.gain:+.1f} points of mIoU against {mix.baseline} ({rests}{on})"
+
+
+def _recommend(others: Sequence[MixSummary], evidence: _Evidence) -> tuple[Verdict, str]:
+    """The same for the mixes of one baseline."""
+    gain, images = evidence.question.smallest_gain, evidence.images
     best = max(others, key=lambda mix: mix.gain)
     if lacking := _lacking(max(mix.pairs for mix in others), images):
-        so_far = f"So far {_scores(best, baseline, images, question, len(others))}, which may be chance."
+        so_far = f"So far {best.mix} scores {evidence.of(best)}, which may be chance."
         return Verdict.OPEN, f"No recommendation: it takes {lacking}. {so_far}"
-    gain = question.smallest_gain
     if better := [mix for mix in others if mix.is_better(gain)]:
         best = max(better, key=lambda mix: mix.gain)
-        return Verdict.USE, f"Train on {best.mix}: {_points(best, baseline, images, question, len(others))}."
-    at_best = _scores(best, baseline, images, question, len(others))
+        return Verdict.USE, f"Train on {best.mix}: {evidence.of(best)}."
     if all(mix.is_small(gain) for mix in others):
-        no = f"The synthetic data does not help: no mix gains {_points_of(gain)} of mIoU over {baseline}"
-        return Verdict.NO_HELP, f"{no}. At best, {at_best}."
+        no = f"The synthetic data does not help: no mix gains {_points(gain)} of mIoU over {best.baseline}"
+        return Verdict.NO_HELP, f"{no}. At best, {best.mix} scores {evidence.of(best)}."
     unclear = max((mix for mix in others if not mix.is_small(gain)), key=lambda mix: mix.gain)
-    shown = f"a gain of {_points_of(gain)} of {unclear.mix}"
-    so_far = f"So far {_scores(unclear, baseline, images, question, len(others))}."
-    if unclear.seeds_needed is not None:
-        more = counted(max(unclear.seeds_needed - unclear.pairs, 1), "more seed")
-        verb = "is" if more.startswith("1 ") else "are"
-        return Verdict.OPEN, f"No recommendation yet: about {more} {verb} needed to see {shown}. {so_far}"
-    if images is not None and unclear.images_needed is not None and unclear.images_needed > images:
-        needed = f"it takes about {unclear.images_needed} images"
-        return (
-            Verdict.OPEN,
-            f"No recommendation: no number of seeds shows {shown} on {images} images; {needed}. {so_far}",
-        )
-    return Verdict.OPEN, f"No recommendation: more than {MOST_SEEDS} seeds are needed to see {shown}. {so_far}"
+    so_far = f"So far {unclear.mix} scores {evidence.of(unclear)}."
+    return Verdict.OPEN, f"{_needed(unclear, gain, images)}. {so_far}"
+
+
+def _needed(mix: MixSummary, gain: float, images: int | None) -> str:
+    """What it takes to see a gain of a mix."""
+    shown = f"a gain of {_points(gain)} of {mix.mix}"
+    if mix.seeds_needed is not None:
+        more = max(mix.seeds_needed - mix.pairs, 1)
+        verb = "is" if more == 1 else "are"
+        return f"No recommendation yet: about {counted(more, 'more seed')} {verb} needed to see {shown}"
+    if images is not None and mix.images_needed is not None and mix.images_needed > images:
+        needed = f"it takes about {mix.images_needed} images"
+        return f"No recommendation: no number of seeds shows {shown} on {images} images; {needed}"
+    return f"No recommendation: more than {MOST_SEEDS} seeds are needed to see {shown}"
 
 
 def noise(name: str, scores: Sequence[float], question: Question, others: int) -> str:
@@ -81,8 +118,8 @@ def noise(name: str, scores: Sequence[float], question: Question, others: int) -
     needed = seeds_needed(expected, question.smallest_gain, (1 - CONFIDENCE) / max(others, 1))
     takes = f"more than {MOST_SEEDS} seeds" if needed is None else f"about {needed} seeds"
     return (
-        f"{name} varies by {_points_of(spread)} of mIoU (standard deviation between {len(scores)} seeds): to see a "
-        f"gain of {_points_of(question.smallest_gain)} with a power of {POWER:.0%} takes {takes} of each mix"
+        f"{name} varies by {_points(spread)} of mIoU (standard deviation between {len(scores)} seeds): to see a "
+        f"gain of {_points(question.smallest_gain)} with a power of {POWER:.0%} takes {takes} of each mix"
     )
 
 
@@ -94,26 +131,7 @@ def _lacking(seeds: int, images: int | None) -> str:
     return " and ".join(wanted)
 
 
-def _scores(mix: MixSummary, baseline: str, images: int | None, question: Question, family: int) -> str:
-    return f"{mix.mix} scores {_points(mix, baseline, images, question, family)}"
-
-
-def _points(mix: MixSummary, baseline: str, images: int | None, question: Question, family: int) -> str:
-    """The difference, its interval if any, and the seeds and images behind both."""
-    on = "" if images is None else f", on {counted(images, 'image')}"
-    rests = "one seed: no interval"
-    if mix.interval is not None:
-        low, high = (100 * bound for bound in mix.interval)
-        # Where results are looked at after every seed, an interval at one look is wider than 95 %.
-        kind = f"{CONFIDENCE:.0%} interval" if question.looks is None else f"{CONFIDENCE:.0%} interval for every look"
-        together = f" for {family} mixes together" if family > 1 else ""
-        rests = f"{kind}{together} {low:+.1f} to {high:+.1f} over {counted(mix.pairs, 'seed')}"
-        if not mix.classes:
-            on += ", which count as given"
-    return f"{100 * mix.gain:+.1f} points of mIoU against {baseline} ({rests}{on})"
-
-
-def _points_of(gain: float) -> str:
+def _points(gain: float) -> str:
     return f"{100 * gain:.1f} points"
 
 

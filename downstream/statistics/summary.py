@@ -39,7 +39,7 @@ class Question:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """The IoU of one class against real only.
+    """The IoU of one class against the baseline.
 
     Attributes:
         name: of the class.
@@ -63,11 +63,11 @@ class MixSummary:
         seeds: number of runs.
         mean: of mIoU.
         spread: sample standard deviation of mIoU between seeds; None with one seed.
-        difference: mean difference to real only, over the seeds both have; None for real only itself, or
-            where no seed is shared.
+        baseline: the mix that it is compared with; None for a baseline itself.
+        difference: mean difference to the baseline, over the seeds both have; None where no seed is shared.
         interval: of the difference, over seeds and images; the intervals of all mixes hold together. None with fewer
             than two shared seeds.
-        pairs: seeds that it shares with real only, which the difference and its interval are over.
+        pairs: seeds that it shares with the baseline, which the difference and its interval are over.
         classes: each class; empty where single images are unknown, or with fewer than two shared seeds.
         seeds_needed: seeds in all to see the smallest gain; None if no number is enough, or without an interval.
         images_needed: images in all to see it with many seeds; None where single images are unknown.
@@ -77,6 +77,7 @@ class MixSummary:
     seeds: int
     mean: float
     spread: float | None
+    baseline: str | None = None
     difference: float | None = None
     interval: Interval | None = None
     pairs: int = 0
@@ -86,7 +87,7 @@ class MixSummary:
 
     @property
     def gain(self) -> float:
-        """The difference; 0 for real only."""
+        """The difference; 0 for a baseline."""
         return self.difference or 0.0
 
     def is_decided(self) -> bool:
@@ -94,7 +95,7 @@ class MixSummary:
         return self.interval is not None and self.pairs >= MIN_SEEDS
 
     def is_worse(self) -> bool:
-        """Whether it is reliably worse than real only."""
+        """Whether it is reliably worse than the baseline."""
         return self.interval is not None and self.is_decided() and self.interval[1] < 0
 
     def is_small(self, smallest_gain: float) -> bool:
@@ -102,40 +103,40 @@ class MixSummary:
         return self.interval is not None and self.is_decided() and self.interval[1] < smallest_gain
 
     def is_better(self, smallest_gain: float) -> bool:
-        """Whether it is reliably better than real only, by what may be worth having."""
+        """Whether it is reliably better than the baseline, by what may be worth having."""
         better = self.interval is not None and self.is_decided() and self.interval[0] > 0
         return better and not self.is_small(smallest_gain)
 
 
 def summaries(
     rows: Sequence[Mapping[str, Any]],
-    baseline: str | None,
+    baselines: Mapping[str, str | None],
     question: Question,
     counts: Mapping[tuple[str, int], ImageCounts],
 ) -> tuple[MixSummary, ...]:
     """The summary of each mix, in the order of the rows.
 
-    The intervals against the baseline hold for all mixes together by Bonferroni's inequality: each has its share of the
-    error. A stepwise method such as Holm's finds an effect in no more comparisons, because its first step is the same.
+    The intervals against the baselines hold for all mixes together by Bonferroni's inequality: each has its share of
+    the error. Holm's method would find an effect in no more comparisons, because its first step is the same.
 
     Args:
         rows: of `downstream.comparison.comparison_table`.
-        baseline: the mix to compare with; None compares nothing.
+        baselines: mix -> the one to compare it with; None, and itself, compares nothing.
         question: what is asked.
         counts: mix and seed -> what was counted in each image; see `runs_of`.
     """
     runs = runs_of(rows, counts)
-    family = max(len(runs) - 1, 1)
-    return tuple(
-        _summary(mix, of, runs[baseline] if baseline in runs and mix != baseline else None, question, family)
-        for mix, of in runs.items()
-    )
+    pairs = {mix: name for mix in runs if (name := baselines[mix]) is not None and name != mix}
+    return tuple(_summary(mix, runs, pairs.get(mix), question, len(pairs)) for mix in runs)
 
 
-def _summary(mix: str, runs: Runs, baseline: Runs | None, question: Question, family: int) -> MixSummary:
+def _summary(mix: str, all_runs: Mapping[str, Runs], name: str | None, question: Question, family: int) -> MixSummary:
+    runs = all_runs[mix]
     facts: dict[str, Any] = {"mix": mix, "seeds": len(runs.scores), "mean": runs.mean, "spread": runs.spread}
-    if baseline is None:
+    if name is None:
         return MixSummary(**facts)
+    baseline = all_runs[name]
+    facts["baseline"] = name
     pairs = len(runs.shared(baseline))
     facts |= {"difference": runs.gain(baseline), "pairs": pairs}
     found = runs.difference(baseline)

@@ -34,7 +34,8 @@ def test_intervals_of_95_percent_cover_93_to_97_percent(
     world: World, gain: tuple[float, ...], seeds: int, images: int
 ) -> None:
     gains = np.array([NONE, gain])
-    share, classes = covered(world, gains, RUNS, seeds, images, np.random.default_rng(0), 0.95)
+    rng = np.random.default_rng(0)
+    share, classes = covered(world, gains, RUNS, seeds, images, rng, 0.95, world.expected(gains, rng))
     assert 0.93 <= share <= 0.97
     enough = classes[np.array(world.presence) * images >= 10]
     # A share of 2000 runs has a standard error of 0.5 points, and these are the extremes of six.
