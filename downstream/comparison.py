@@ -15,8 +15,9 @@ from augment.errors import UserError
 from augment.files import written_whole
 from downstream.results import RunResult
 from downstream.statistics.counts import ImageCounts
+from downstream.statistics.question import Question
 from downstream.statistics.recommendation import Verdict, noise, recommend
-from downstream.statistics.summary import MixSummary, Question, mix_summary_from_json, summaries
+from downstream.statistics.summary import MixSummary, mix_summary_from_json, summaries
 
 _SUMMARY = b"summary"
 

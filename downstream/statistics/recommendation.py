@@ -11,7 +11,8 @@ import numpy as np
 from downstream.statistics import CONFIDENCE, MIN_IMAGES, MIN_SEEDS
 from downstream.statistics.intervals import seed_difference
 from downstream.statistics.planning import MOST_SEEDS, POWER, seeds_needed
-from downstream.statistics.summary import MixSummary, Question
+from downstream.statistics.question import Question
+from downstream.statistics.summary import MixSummary
 
 
 class Verdict(StrEnum):

@@ -41,6 +41,17 @@ def look_levels(most: int, alpha: float = 1 - CONFIDENCE) -> dict[int, float]:
     return {count: float(2 * norm.sf(bound)) for count, bound in zip(seeds, found, strict=True)}
 
 
+def level_at(seeds: int, looks: int | None) -> float:
+    """The two-sided level of all decisions together that are made on a number of seeds.
+
+    Args:
+        seeds: that there are.
+        looks: seeds at the last look; None where there is one look.
+    """
+    once = 1 - CONFIDENCE
+    return once if looks is None else look_levels(looks).get(seeds, once)
+
+
 def boundaries(times: Sequence[float], alpha: float) -> list[float]:
     """Bounds of the absolute standard normal statistic of a mean at each look.
 

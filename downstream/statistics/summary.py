@@ -12,29 +12,11 @@ from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES, MIN_SEEDS
 from downstream.statistics.counts import ImageCounts
 from downstream.statistics.intervals import Difference
 from downstream.statistics.planning import images_needed, seeds_needed
+from downstream.statistics.question import Question
 from downstream.statistics.runs import Runs, runs_of
-from downstream.statistics.sequential import look_levels
+from downstream.statistics.sequential import level_at
 
 Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a comparison.
-
-    Attributes:
-        smallest_gain: of mIoU that is worth having, 0..1.
-        looks: seeds at the last look, where the results are looked at after every seed; None where they are looked at
-            once.
-    """
-
-    smallest_gain: float = 0.01
-    looks: int | None = None
-
-    def level(self, seeds: int) -> float:
-        """Two-sided error of all decisions together that are made on this number of seeds."""
-        once = 1 - CONFIDENCE
-        return once if self.looks is None else look_levels(self.looks).get(seeds, once)
 
 
 @dataclass(frozen=True)
@@ -143,8 +125,8 @@ def _summary(mix: str, all_runs: Mapping[str, Runs], name: str | None, question:
     if found is None:
         return MixSummary(**facts)
     of_mean, of_classes = found
-    level = question.level(pairs) / family
-    last = question.level(question.looks or pairs) / family
+    level = level_at(pairs, question.looks) / family
+    last = level_at(question.looks or pairs, question.looks) / family
     facts["interval"] = interval(of_mean, 1 - level)
     facts["seeds_needed"] = seeds_needed(of_mean, question.smallest_gain, last)
     if of_classes is not None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.options import DownstreamOptions, mix_weights
-from downstream.results import RESULT
+from downstream.results import RESULT, read_result
+from downstream.statistics.question import Question
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.judge import JudgeStep, require_labels, require_trainable_segmenter
+from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import RUNS, Training, train_all, trainings_of
@@ -47,7 +49,18 @@ class CompareStep(ArtifactStep):
             self.require_curated()
         if not any(isinstance(step, JudgeStep) for step in left):
             require_trainable_segmenter(self)
-        return []
+        return [] if any(isinstance(step, ShardStep) for step in left) else self.noise()
+
+    def noise(self) -> list[str]:
+        """How much real data alone varies between the seeds that are trained, and what that means; a line or none."""
+        options = self.config.downstream
+        folders = [training.folder for training in self.trainings(["real"] if "real" in options.mixes else [])]
+        if sum((folder / RESULT).is_file() for folder in folders) < 2:
+            return []
+        from downstream.statistics.recommendation import noise
+
+        scores = [result.miou for folder in folders if (result := read_result(folder)) is not None]
+        return [f"compare: {noise('real', scores, self.question, len(options.mixes) - 1)}"]
 
     def require_curated(self) -> None:
         """Check that curation has kept samples, if a mix needs them.
@@ -110,18 +123,21 @@ class CompareStep(ArtifactStep):
         facts["recommendation"] = summary.recommendation
         return summary.recommendation
 
+    @property
+    def question(self) -> Question:
+        """What is asked of the results."""
+        options = self.config.downstream
+        return Question(options.smallest_gain / 100, len(options.seeds) if options.stop_early else None)
+
     def summarize(self, results: Sequence[RunResult]) -> ComparisonSummary:
         """What finished trainings say, with what each counted in the images."""
         from downstream.comparison import comparison_table, summarize
         from downstream.statistics.counts import read_counts
-        from downstream.statistics.summary import Question
 
-        options = self.config.downstream
-        question = Question(options.smallest_gain / 100, len(options.seeds) if options.stop_early else None)
         folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
         runs = [(result.mix, result.seed) for result in results]
         found = {run: counts for run in runs if (counts := read_counts(folders[run])) is not None}
-        return summarize(comparison_table(results), question, found)
+        return summarize(comparison_table(results), self.question, found)
 
     def clean(self) -> None:
         """Remove all trainings."""

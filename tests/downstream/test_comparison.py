@@ -23,7 +23,7 @@ from downstream.comparison import (
 )
 from downstream.results import RunResult
 from downstream.statistics.counts import ImageCounts
-from downstream.statistics.summary import Question
+from downstream.statistics.question import Question
 
 WEIGHTS = {"real": (1.0, 0.0), "synthetic": (0.0, 1.0), "real+synthetic": (1.0, 1.0)}
 

@@ -13,8 +13,8 @@ from scipy import stats
 from downstream.comparison import ComparisonSummary, comparison_table, summarize
 from downstream.looks import Run, train_by_looks
 from downstream.results import RunResult
+from downstream.statistics.question import Question
 from downstream.statistics.sequential import look_levels
-from downstream.statistics.summary import Question
 
 MIXES, SEEDS = ("real", "good", "bad"), tuple(range(8))
 
