@@ -11,6 +11,7 @@ from augment.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 # Parameters that published checkpoints may leave out, because no forward pass here reads them.
 UNUSED = ("mask_token", "position_ids")
@@ -62,7 +63,7 @@ def model_file(source: str, file: str) -> Path | None:
     return None if found is None else Path(found)
 
 
-def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
+def load_whole(model_class: Any, source: Any, *, exact: bool = False, **options: Any) -> Any:
     """Load a model with `from_pretrained`, and refuse incomplete weights.
 
     Where torch's default device is `meta`, the model has shapes and no values, and only its configuration is read.
@@ -70,6 +71,7 @@ def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
     Args:
         model_class: a model class of transformers or diffusers.
         source: hub id or local folder.
+        exact: whether weights that the model does not have are refused too.
         options: passed on to `from_pretrained`.
 
     Raises:
@@ -88,7 +90,28 @@ def load_whole(model_class: Any, source: Any, **options: Any) -> Any:
             f"{source}: the weights lack {len(missing)} tensors of {model_class.__name__}, the first is "
             f"{missing[0]!r}: get the whole model again"
         )
+    if exact and (others := sorted(report["unexpected_keys"])):
+        raise UserError(
+            f"{source}: {len(others)} tensors of its weights are not those of {model_class.__name__}, the first is "
+            f"{others[0]!r}: configuration and weights are of different models"
+        )
     return model
+
+
+def copy_weights(source: nn.Module, target: nn.Module, but: str) -> None:
+    """Copy all weights by name, but those of one part, which each of the two has for itself.
+
+    Args:
+        source, target: modules.
+        but: name of the part.
+
+    Raises:
+        UserError: the one has weights that the other lacks.
+    """
+    weights = {name: value for name, value in source.state_dict().items() if not name.startswith(f"{but}.")}
+    left = target.load_state_dict(weights, strict=False)
+    if odd := [*left.unexpected_keys, *(name for name in left.missing_keys if not name.startswith(f"{but}."))]:
+        raise UserError(f"{len(odd)} weights are in only one of two models, the first is {odd[0]!r}")
 
 
 def _without_weights(model_class: Any, source: Any, subfolder: str = "", **dtype: torch.dtype) -> Any:

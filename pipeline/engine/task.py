@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -21,7 +21,19 @@ from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, explain_full_disk, is_device_fault
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
-from pipeline.engine.stage import Dropped, Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit, keys_a_read
+from pipeline.engine.stage import (
+    Dropped,
+    Failed,
+    Ok,
+    Outcome,
+    Pipelined,
+    Resources,
+    Source,
+    Stage,
+    WorkUnit,
+    is_pipelined,
+    keys_a_read,
+)
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
 from pipeline.store.writer import ShardWriter
 
@@ -115,6 +127,18 @@ class ShardTask:
             yield from samples
 
     def _outcomes(self, unit: WorkUnit, items: Iterator[Sample | Failed]) -> Iterator[Outcome]:
+        waiting: Callable[[], Sequence[Outcome]] = list
+        for part in self._in_batches(items):
+            if isinstance(part, Failed):
+                yield part
+            elif is_pipelined(self.stage):
+                before, waiting = waiting, self._begin(self.stage, unit, part)
+                yield from before()
+            else:
+                yield from self.process(unit, part)
+        yield from waiting()
+
+    def _in_batches(self, items: Iterator[Sample | Failed]) -> Iterator[list[Sample] | Failed]:
         batch: list[Sample] = []
         for item in items:
             if isinstance(item, Failed):
@@ -122,10 +146,29 @@ class ShardTask:
                 continue
             batch.append(item)
             if len(batch) >= self._batches.size:
-                yield from self.process(unit, batch)
+                yield batch
                 batch = []
         if batch:
-            yield from self.process(unit, batch)
+            yield batch
+
+    def _begin(self, stage: Pipelined, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
+        """Begin a batch; what is returned waits for its outcomes. `process` does again what fails."""
+        try:
+            wait = stage.begin(unit, batch)
+        except UserError:
+            raise
+        except Exception:
+            return lambda: self.process(unit, batch)
+
+        def outcomes() -> Sequence[Outcome]:
+            try:
+                return wait()
+            except UserError:
+                raise
+            except Exception:
+                return self.process(unit, batch)
+
+        return outcomes
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """The outcomes of a batch; where the stage raises, those of each sample alone.

@@ -35,6 +35,8 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
             "seed": job.config.seed,
             **caption_inputs(job),
         }
+        if options.controlnet:
+            inputs["controlnet"] = identity(options.controlnet)
     return inputs
 
 

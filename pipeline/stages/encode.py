@@ -19,10 +19,10 @@ from pipeline.engine.task import SOURCE_KEY
 from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import CONDITIONING_NAMES, LoadConditioning, is_layout
-from pipeline.stages.encoded_samples import CAPTION, training_caption, version_key
+from pipeline.stages.encoded_samples import CAPTION, require_distinct_keys, training_caption, version_key
 from pipeline.stages.extract import ExtractStep, conditioning_content, load_conditioning
 from pipeline.stages.fit import FitStep
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
@@ -75,8 +75,19 @@ class EncodeStep(StoreStep):
         """Other versions than the images themselves have layouts of their own."""
         return ("shard", "caption", "fit") if is_augmented(self.config.adapt) else ("shard", "caption")
 
-    def check_models(self) -> None:
+    def check_settings(self) -> None:
+        """Check that the versions of the training images have keys of their own."""
+        images = self.job.images
+        if is_augmented(self.config.adapt) and not images.is_rendered:
+            keys = [made for key in images.candidate_keys()[TRAIN_SPLIT] for made in images.geometry.keys(key)]
+            require_distinct_keys(keys, version_names(self.config.adapt))
+
+    def check_names(self) -> None:
         """Check that the base model exists."""
+        require_base_exists(self.config)
+
+    def check_models(self) -> None:
+        """Check that the base model can be used."""
         require_generator(self.config)
 
     def is_done(self) -> bool:
@@ -199,10 +210,10 @@ class Encode:
     _conditioning: Conditioning | None = field(default=None, repr=False)
 
     def setup(self) -> None:
-        """Load the base model, and the conditioning if there are other versions."""
+        """Load what encodes and embeds of the base model, and the conditioning if there are other versions."""
         from augment.lumen.bases.loading import load_diffusion_model
 
-        self._base = load_diffusion_model(self.base, self.device)
+        self._base = load_diffusion_model(self.base, self.device, network="shapes")
         self._conditioning = self.load(self.device) if self.load else None
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002 - see `Stage`

@@ -163,7 +163,8 @@ class ChooseSampling:
         paint = self._painting(steps_of(options, TIMED_STEPS))
         chosen = size = batches.size
         best, started = math.inf, time.monotonic()
-        while size >= 1 and time.monotonic() - started < SECONDS / 2:
+        # Of other sizes, the last images would be filled up to `fixed_batch`.
+        while size >= 1 and size % (options.fixed_batch or 1) == 0 and time.monotonic() - started < SECONDS / 2:
             filled = [requests[i % len(requests)] for i in range(size)]
             _, needed = timed(partial(batches.run, filled, paint))
             if batches.size < size:

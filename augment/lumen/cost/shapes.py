@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from augment.loading import quiet
 from augment.lumen.adapter import load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.cost.cost import Cost, Models
 from augment.lumen.cost.kernels import Kernels
 from augment.lumen.cost.meter import Meter
 from augment.lumen.precision import DTYPES
@@ -25,7 +26,6 @@ from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -38,53 +38,17 @@ if TYPE_CHECKING:
 MOMENTS: dict[OptimizerName, int] = {"adamw": 8, "adamw8bit": 2}
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one device is expected to take.
+def networks(models: Models, dtype: torch.dtype) -> tuple[DiffusionModel, Adapter]:
+    """Base model and adapter with shapes and no values: their configurations are read, not their weights.
 
-    Attributes:
-        weights: bytes of the frozen models.
-        state: bytes of the weights that are trained, their gradients and the state of their optimizer.
-        working: bytes of everything else, the most at once.
-        flops: floating-point operations of all samples that were asked for, in one step or one image each.
+    Raises:
+        UserError: one cannot be read.
     """
-
-    weights: int
-    state: int
-    working: int
-    flops: int
-
-    @property
-    def memory(self) -> int:
-        """Bytes in all."""
-        return self.weights + self.state + self.working
-
-
-@dataclass(frozen=True)
-class Models:
-    """The names of base model and adapter.
-
-    Attributes:
-        base: see `load_diffusion_model`.
-        adapter: its folder; None is a new one.
-        num_components: of a new adapter.
-    """
-
-    base: str
-    adapter: Path | None
-    num_components: int
-
-    def shapes(self, dtype: torch.dtype) -> tuple[DiffusionModel, Adapter]:
-        """Read the configurations of the models, not their weights.
-
-        Raises:
-            UserError: one cannot be read.
-        """
-        base = load_diffusion_model(self.base, "meta", dtype)
-        with quiet(), torch.device("meta"):
-            if self.adapter is None:
-                return base, base.new_adapter(self.num_components).to(dtype)
-            return base, load_adapter(self.adapter, "meta", dtype)
+    base = load_diffusion_model(models.base, "meta", dtype)
+    with quiet(), torch.device("meta"):
+        if models.adapter is None:
+            return base, base.new_adapter(models.num_components).to(dtype)
+        return base, load_adapter(models.adapter, "meta", dtype)
 
 
 @dataclass(frozen=True)
@@ -116,7 +80,7 @@ class Shapes:
         Raises:
             UserError: a configuration cannot be read.
         """
-        shapes = cls(*models.shapes(torch.float32), height, width)
+        shapes = cls(*networks(models, torch.float32), height, width)
         if precision != "bf16":
             return shapes
         if device == "cuda":
@@ -127,7 +91,7 @@ class Shapes:
     @classmethod
     def to_paint(cls, models: Models, height: int, width: int, precision: Precision) -> Shapes:
         """Models as `load_sampler` loads them, in the precision of the configuration; see `to_train`."""
-        shapes = cls(*models.shapes(DTYPES[precision]), height, width)
+        shapes = cls(*networks(models, DTYPES[precision]), height, width)
         if precision == "fp16" and shapes.base.vae.config.force_upcast:
             shapes.base.vae.to(torch.float32)
         return shapes

@@ -48,6 +48,7 @@ def load_sampler(base: str, adapter: Path, options: SamplerOptions, device: str 
     with quiet():
         for part in model.parts.values():
             part.to(torch.float32 if part is model.vae and upcast else dtype)
+        model.vae.to(memory_format=torch.channels_last)
     for network in (model.network, reader.controlnet):
         if torch.device(device).type == "cuda":
             use_fast_kernels(network)
