@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,9 @@ class CompareStep(ArtifactStep):
         trainings = {(training.mix, training.seed): training for training in self.trainings()}
 
         def train(runs: Sequence[Run]) -> list[RunResult]:
-            return train_all(self, [trainings[run] for run in runs], tools, self.job.step(CurateStep).url)
+            results = train_all(self, [trainings[run] for run in runs], tools, self.job.step(CurateStep).url)
+            # A finished training may have another spelling of the same mix.
+            return [replace(result, mix=mix) for (mix, _), result in zip(runs, results, strict=True)]
 
         def report(line: str) -> None:
             tools.report(f"{self.name}: {line}")
