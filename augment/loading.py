@@ -38,10 +38,15 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def model_file(source: str, file: str) -> Path | None:
+def model_file(source: str, file: str, revision: str | None = None) -> Path | None:
     """A file of a local folder or of a model on the hub; None where it has none.
 
     What the cache knows is not asked for again.
+
+    Args:
+        source: the folder or hub id.
+        file: its name.
+        revision: commit of a hub id; None takes its newest.
 
     Raises:
         OSError: the file is not in the cache, and the hub cannot be reached.
@@ -53,13 +58,13 @@ def model_file(source: str, file: str) -> Path | None:
     from transformers.utils import cached_file
 
     try:
-        cached = try_to_load_from_cache(source, file)
+        cached = try_to_load_from_cache(source, file, revision=revision)
     except ValueError as error:
         raise OSError(str(error)) from error
     if cached is not None:
         # Anything but a path says that the hub has no such file.
         return Path(cached) if isinstance(cached, str) else None
-    found = cached_file(source, file, _raise_exceptions_for_missing_entries=False)
+    found = cached_file(source, file, revision=revision, _raise_exceptions_for_missing_entries=False)
     return None if found is None else Path(found)
 
 
@@ -114,11 +119,14 @@ def copy_weights(source: nn.Module, target: nn.Module, but: str) -> None:
         raise UserError(f"{len(odd)} weights are in only one of two models, the first is {odd[0]!r}")
 
 
-def _without_weights(model_class: Any, source: Any, subfolder: str = "", **dtype: torch.dtype) -> Any:
+def _without_weights(
+    model_class: Any, source: Any, subfolder: str = "", revision: str | None = None, **dtype: torch.dtype
+) -> Any:
+    at = {"revision": revision} if revision else {}
     with quiet():
         if hasattr(model_class, "load_config"):
             # A model of diffusers.
-            model = model_class.from_config(model_class.load_config(source, subfolder=subfolder or None))
+            model = model_class.from_config(model_class.load_config(source, subfolder=subfolder or None, **at))
         else:
-            model = model_class(model_class.config_class.from_pretrained(source, subfolder=subfolder))
+            model = model_class(model_class.config_class.from_pretrained(source, subfolder=subfolder, **at))
         return model.to(*dtype.values())

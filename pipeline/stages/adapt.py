@@ -18,8 +18,9 @@ from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
 from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
 from pipeline.stages.adapt_task import Adapt
-from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
+from pipeline.stages.adapter_inputs import adapter_inputs, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
 from pipeline.stages.conditioning import (
     CONDITIONING_NAMES,
@@ -149,6 +150,7 @@ class AdaptStep(ArtifactStep):
             return "used as it is"
         task = Adapt(
             base=self.config.generator.base,
+            revision=base_revision(self.job),
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),

@@ -56,6 +56,7 @@ class Adapt:
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
         backbone: of the layouts, for `options.objective.consistency`.
         held_out: keys of samples for a validation loss.
+        revision: commit of a base on a hub; None is its newest.
     """
 
     base: str
@@ -78,6 +79,7 @@ class Adapt:
     load_conditioning: LoadConditioning | None = None
     backbone: str = ""
     held_out: tuple[str, ...] = ()
+    revision: str | None = None
     name: str = "adapt"
 
     @property
@@ -155,7 +157,7 @@ class Adapt:
         half = torch.bfloat16 if self.precision == "bf16" and torch.device(self.device).type == "cuda" else None
         copies = self.adapter is None and self.options.controlnet is None
         # Weights that an adapter begins as a copy of are not rounded before.
-        base = load_diffusion_model(self.base, network=None if copies else half)
+        base = load_diffusion_model(self.base, network=None if copies else half, revision=self.revision)
         # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
         torch.manual_seed(self.seed)
         if self.adapter is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.stages.base_identity import base_identity
 from pipeline.stages.caption import caption_inputs
 from pipeline.stages.conditioning import conditioning_inputs, is_layout
 from pipeline.stages.extract import ExtractStep, maps_inputs
@@ -13,9 +14,6 @@ from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import basis_digest, identity
-
-# The kind of the artifact.
-ADAPTER = "adapter"
 
 
 def adapter_inputs(job: Job) -> dict[str, JSON]:
@@ -28,7 +26,7 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
     }
     if options.steps:
         inputs |= {
-            "base": identity(job.config.generator.base),
+            "base": base_identity(job),
             "layouts": content_digest(job.step(ExtractStep).store),
             "options": options.semantic,
             "precision": job.config.generator.training_precision,

@@ -16,7 +16,8 @@ from augment.prompts import Prompt
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.engine.task import SOURCE_KEY
-from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs
+from pipeline.stages.adapter_inputs import adapter_inputs
+from pipeline.stages.base_identity import ADAPTER, base_identity, base_revision
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import CONDITIONING_NAMES, LoadConditioning, is_layout
 from pipeline.stages.encoded_samples import CAPTION, require_distinct_keys, training_caption, version_key
@@ -34,7 +35,6 @@ from pipeline.store.manifest import LATENTS
 from pipeline.workspace.artifact import read_record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +114,7 @@ class EncodeStep(StoreStep):
         real, options = self.job.step(ShardStep).store, self.config.adapt
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
-            "base": identity(self.config.generator.base),
+            "base": base_identity(self.job),
             "precision": self.config.generator.training_precision,
             **caption_inputs(self.job),
         }
@@ -137,6 +137,7 @@ class EncodeStep(StoreStep):
             classes=class_names(self.job),
             precision=self.config.generator.training_precision,
             load=load_conditioning(self.job) if is_augmented(self.config.adapt) else None,
+            revision=base_revision(self.job),
             **self.for_model,
         )
         return stage, with_captions(self.job, StoreSource(self.job.step(ShardStep).url, ("image", "label")))
@@ -195,6 +196,7 @@ class Encode:
         classes: names of the train ids, for captions of images of which nothing else is known.
         precision: of the training: embeddings are `float32` for `fp32`, and `float16` for `bf16`.
         load: gives the conditioning, for the layouts of the other versions; None without any.
+        revision: commit of a base on a hub; None is its newest.
     """
 
     base: str
@@ -205,6 +207,7 @@ class Encode:
     device: str
     resources: Resources
     batch_size: int
+    revision: str | None = None
     name: str = "encode"
     _base: DiffusionModel | None = field(default=None, repr=False)
     _conditioning: Conditioning | None = field(default=None, repr=False)
@@ -213,7 +216,7 @@ class Encode:
         """Load what encodes and embeds of the base model, and the conditioning if there are other versions."""
         from augment.lumen.bases.loading import load_diffusion_model
 
-        self._base = load_diffusion_model(self.base, self.device, network="shapes")
+        self._base = load_diffusion_model(self.base, self.device, network="shapes", revision=self.revision)
         self._conditioning = self.load(self.device) if self.load else None
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002 - see `Stage`

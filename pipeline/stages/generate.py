@@ -19,6 +19,7 @@ from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, paired_source
+from pipeline.stages.base_identity import SYNTHETIC, base_identity, base_revision
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.encode import class_names
@@ -39,7 +40,7 @@ from pipeline.stages.tools import Tools
 from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import identity, label
+from pipeline.workspace.model_files import label
 from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class GenerateStep(StoreStep):
     """Writes the synthetic store, which may be extended by more ks and variants."""
 
     name = "generate"
-    output = "synthetic"
+    output = SYNTHETIC
     title = "the synthetic store"
     prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
@@ -195,13 +196,13 @@ class GenerateStep(StoreStep):
 
     def plan(self) -> StorePlan:
         """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
-        options, generator = self.config.generate, self.config.generator
+        options = self.config.generate
         real = self.job.step(ShardStep).store
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
-            "base": identity(generator.base),
+            "base": base_identity(self.job),
             "sampler": sampler_inputs(self.choice.options),
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
@@ -236,6 +237,7 @@ class GenerateStep(StoreStep):
             seed=self.config.seed,
             provenance=self.provenance(record),
             classes=class_names(self.job),
+            revision=base_revision(self.job),
             regions=self.edits.regions(),
             strengths=self.edits.strengths(),
             **{**self.for_model, "batch_size": batch_size},
@@ -254,6 +256,7 @@ class Generate:
         seed: the run's seed.
         provenance: recorded with every sample.
         classes: names of the train ids, for captions of images without any other text.
+        revision: commit of a base on a hub; None is its newest.
         regions: components of some classes in place of the unit's k.
         strengths: of control, of some classes.
     """
@@ -268,6 +271,7 @@ class Generate:
     resources: Resources
     batch_size: int
     classes: tuple[str, ...] = ()
+    revision: str | None = None
     regions: RegionKs | None = None
     strengths: RegionStrengths | None = None
     name: str = "generate"
@@ -277,7 +281,7 @@ class Generate:
         """Load base model and adapter."""
         from augment.lumen.sampling.loading import load_sampler
 
-        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device)
+        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device, self.revision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""

@@ -40,6 +40,7 @@ BASE_NAMES = {
     "base": BASE,
     "base.name": BASE,
     "base.digest": content_of("the files of generator.base"),
+    "base.revision": "the revision of generator.base",
 }
 
 

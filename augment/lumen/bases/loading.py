@@ -31,6 +31,7 @@ def load_diffusion_model(
     dtype: torch.dtype = torch.float32,
     *,
     network: torch.dtype | Literal["shapes"] | None = None,
+    revision: str | None = None,
 ) -> DiffusionModel:
     """Load a frozen base model: each part on the CPU in its precision, and then to the device at once.
 
@@ -40,18 +41,19 @@ def load_diffusion_model(
         device, dtype: device and precision to run it in. On `meta` no weights are read: it has shapes and no values.
         network: precision of the network that denoises, where it is another one. `shapes` is for those who only encode
             and embed: its weights are not read, and it stays on `meta`.
+        revision: commit of a hub id; None takes its newest.
 
     Raises:
         UserError: it cannot be loaded, or is of no such family.
     """
     source = zoo.source(name)
     try:
-        path = model_file(source, "model_index.json")
+        path = model_file(source, "model_index.json", revision)
         if path is None:
             raise UserError(f"base model {name!r}: it has no model_index.json: give a model in diffusers layout")
         index = json.loads(path.read_text(encoding="utf-8"))
         with quiet(), torch.device("meta") if device == "meta" else nullcontext():
-            base = LOADERS[family_of(index)](name, Source(source, index, dtype, network or dtype))
+            base = LOADERS[family_of(index)](name, Source(source, index, dtype, network or dtype, revision))
     except (OSError, ValueError) as error:
         raise UserError(
             f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
@@ -71,12 +73,14 @@ class Source:
         index: its `model_index.json`.
         dtype: precision of all parts but the network.
         network_dtype: that of the network, or `shapes`.
+        revision: commit of a hub id; None is its newest.
     """
 
     folder: str
     index: Index
     dtype: torch.dtype
     network_dtype: torch.dtype | Literal["shapes"]
+    revision: str | None = None
 
     def has(self, part: str) -> bool:
         """Whether the model has a part that its family may lack."""
@@ -84,28 +88,33 @@ class Source:
 
     def text_encoder(self, kind: Any, part: str = "text_encoder") -> Any:
         """A text encoder of a class of transformers."""
-        return load_whole(kind, self.folder, subfolder=part, dtype=self.dtype)
+        return load_whole(kind, self.folder, **self._at(part), dtype=self.dtype)
 
     def tokenizer(self, kind: Any, part: str = "tokenizer") -> Any:
         """A tokenizer of a class of transformers."""
-        return kind.from_pretrained(self.folder, subfolder=part)
+        return kind.from_pretrained(self.folder, **self._at(part))
 
     def network(self, kind: Any, part: str) -> Any:
         """The network, of a class of diffusers."""
         if self.network_dtype != "shapes":
             # Without accelerate, diffusers loads some transformers in the precision of the file.
-            return load_whole(kind, self.folder, subfolder=part, torch_dtype=self.network_dtype).to(self.network_dtype)
+            return load_whole(kind, self.folder, **self._at(part), torch_dtype=self.network_dtype).to(
+                self.network_dtype
+            )
         with torch.device("meta"):
-            return load_whole(kind, self.folder, subfolder=part, torch_dtype=self.dtype)
+            return load_whole(kind, self.folder, **self._at(part), torch_dtype=self.dtype)
 
     def vae_and_schedule(self) -> tuple[Any, dict[str, Any]]:
         """The autoencoder, and the configuration of the noise schedule."""
         from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler
 
-        kind = AutoencoderKL.load_config(self.folder, subfolder="vae")["_class_name"]
+        kind = AutoencoderKL.load_config(self.folder, **self._at("vae"))["_class_name"]
         vae_class = AutoencoderTiny if kind == "AutoencoderTiny" else AutoencoderKL
-        vae = load_whole(vae_class, self.folder, subfolder="vae", torch_dtype=self.dtype)
-        return vae, dict(DDIMScheduler.load_config(self.folder, subfolder="scheduler"))
+        vae = load_whole(vae_class, self.folder, **self._at("vae"), torch_dtype=self.dtype)
+        return vae, dict(DDIMScheduler.load_config(self.folder, **self._at("scheduler")))
+
+    def _at(self, part: str) -> dict[str, Any]:
+        return {"subfolder": part, **({"revision": self.revision} if self.revision else {})}
 
 
 def _stable_diffusion(name: str, source: Source) -> StableDiffusion:
