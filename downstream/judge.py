@@ -58,6 +58,11 @@ class Judge:
         model.load_state_dict(load_file(directory / WEIGHTS))
         return cls(model, content["classes"], device, config["data_preprocessor"]["seg_pad_val"])
 
+    @property
+    def label_dtype(self) -> type[np.unsignedinteger]:
+        """The type of labels: uint8, or uint16 where they are ignored by 65535."""
+        return np.uint8 if self.ignore_index == IGNORE_INDEX else np.uint16
+
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
         """Class scores `float32 [B, C, H, W]` of images `uint8 [B, H, W, 3]` in RGB order.
@@ -80,8 +85,7 @@ class Judge:
 
         uint8, or uint16 where labels are ignored by 65535.
         """
-        dtype = np.uint8 if self.ignore_index == IGNORE_INDEX else np.uint16
-        return self.logits(images).argmax(dim=1).cpu().numpy().astype(dtype)
+        return self.logits(images).argmax(dim=1).cpu().numpy().astype(self.label_dtype)
 
     def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
         """Cross-entropy in nats of each pixel against its label; 0 where the label is ignored.
