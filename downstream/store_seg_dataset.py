@@ -10,7 +10,7 @@ from mmseg.registry import DATASETS
 from downstream.dataset import LoadLabel, Part, StoreDataset
 from pipeline.store import JSON
 
-# A config names its loader by the words `LumenLoadLabel`; mmsegmentation's own cuts ids of 16 bits to 8.
+# mmsegmentation's own cuts ids of 16 bits to 8.
 _LOADERS = {"LoadAnnotations": LoadLabel}
 
 
@@ -18,8 +18,8 @@ _LOADERS = {"LoadAnnotations": LoadLabel}
 class StoreSegDataset(StoreDataset):
     """A split of a store as a dataset of mmsegmentation: `dict(type='StoreSegDataset', store=URL, split='train', ...)`.
 
-    Items are those of mmsegmentation's `BaseSegDataset` on the exported folder, in the order of the keys. Classes,
-    palette and ignored id are the store's. `LoadAnnotations` in the pipeline also reads labels of 16 bits.
+    Items are those of mmsegmentation's `BaseSegDataset` on the exported folder, in the same order. Classes, palette and
+    ignored id are the store's. `LoadAnnotations` in the pipeline also reads labels of 16 bits.
 
     Args:
         store: folder or URL of the store.
@@ -42,3 +42,7 @@ class StoreSegDataset(StoreDataset):
     ) -> None:
         loaded = [{**step, "type": _LOADERS.get(step["type"], step["type"])} for step in pipeline]
         super().__init__([Part(store, split, where or {})], loaded, test_mode)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """One entry per sample, in the order of the file names that an export gives them."""
+        return sorted(super().load_data_list(), key=lambda entry: entry["img_path"].replace("/", "."))
