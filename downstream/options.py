@@ -48,6 +48,10 @@ class SegmenterOptions(Options):
         default=(0.75, 1.5), description="images are resized by a random factor in this range before cropping"
     )
     photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32",
+        description="of the forward pass; weights are fp32. bf16 suits GPUs from Ampere on, fp16 older ones",
+    )
     num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
     checkpoint_minutes: CheckpointMinutes = 5
 
@@ -73,6 +77,9 @@ class SegmenterTraining(SegmenterOptions):
         for name in ("model", "pretrained"):
             if values[name] and Path(values[name]).is_file():
                 values[name] = file_digest(Path(values[name]))
+        # Earlier results know this precision alone and do not name it.
+        if self.precision == "fp32":
+            del values["precision"]
         return values
 
 

@@ -23,7 +23,7 @@ from augment.scalars import scalar_writer
 from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
-from downstream.divergence import Diverged, FiniteOptimWrapper
+from downstream.divergence import Diverged, FiniteOptimWrapper, MixedPrecision
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix
 from downstream.options import ArmOptions, SegmenterTraining
@@ -206,7 +206,7 @@ def _val_loader(part: Part, options: SegmenterTraining) -> DataLoader:
 
 def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
     """AdamW with a linear warm-up and a polynomial decay over the iterations of the run, then one evaluation."""
-    total = options.iterations
+    total, full = options.iterations, options.precision == "fp32"
     # mmengine's LinearLR never reaches the full rate in fewer than two steps.
     warmup = round(options.warmup * total)
     warmup = warmup if 2 <= warmup < total else 0
@@ -221,7 +221,7 @@ def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
     rise = {"type": "LinearLR", "start_factor": 1e-2, "begin": 0, "end": warmup, "by_epoch": False}
     return {
         "optim_wrapper": {
-            "type": FiniteOptimWrapper,
+            **({"type": FiniteOptimWrapper} if full else {"type": MixedPrecision, "precision": options.precision}),
             "optimizer": {
                 "type": "AdamW",
                 "lr": options.learning_rate,

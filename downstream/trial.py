@@ -20,6 +20,7 @@ import torch
 from mmengine.structures import PixelData
 
 from augment.errors import UserError
+from downstream.divergence import autocast
 from downstream.judge import Judge
 from downstream.machine_memory import memory_here
 from downstream.mmseg_import import MissingOperator, mmseg_scope
@@ -133,7 +134,8 @@ class Trial:
 
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 prepared = model.data_preprocessor(self.batch(), True)
-                loss, _ = model.parse_losses(model(**prepared, mode="loss"))
+                with autocast(options.precision, torch.device(self.device).type):
+                    loss, _ = model.parse_losses(model(**prepared, mode="loss"))
             if not torch.isfinite(loss):
                 raise ValueError(f"the loss is {float(loss)}")
             loss.backward()
