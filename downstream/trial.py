@@ -195,8 +195,8 @@ class Trial:
             return f"{self.named}: {error}"
         if (package := missing_package(error)) is not None:
             return (
-                f"{self.named}: that model needs the package {package}, which is not installed: name another "
-                "downstream.model, such as segformer_mit-b0"
+                f"{self.named}: that model needs the package {package}, which is not installed: install it, or "
+                "name another downstream.model, such as segformer_mit-b0"
             )
         reason = (str(error).splitlines() or [""])[0][:200]
         # Other kinds of errors are faults of the config, whatever the images.
