@@ -24,10 +24,14 @@ class NotFinite(UserError):  # noqa: N818 - it names the fault
 
 def require_finite(values: T, what: str) -> T:
     """Return the values; raise NotFinite, which says `what` they are, if one is NaN or infinite."""
-    if bool(values.isfinite().all()):
-        return values
-    count = int((~values.isfinite()).sum())
-    raise NotFinite(
-        f"{what} hold {count} NaN or infinite values of {values.numel()}: the weights are damaged or too large for "
-        "the precision; get the model again, or set its precision (generator.precision) to fp32"
-    )
+    require_none(0 if bool(values.isfinite().all()) else int((~values.isfinite()).sum()), values.numel(), what)
+    return values
+
+
+def require_none(count: int, total: int, what: str) -> None:
+    """Raise NotFinite if `count` of `total` values are NaN or infinite; it says `what` they are."""
+    if count:
+        raise NotFinite(
+            f"{what} hold {count} NaN or infinite values of {total}: the weights are damaged or too large for the "
+            "precision; get the model again, or set its precision (generator.precision) to fp32"
+        )

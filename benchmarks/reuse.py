@@ -92,7 +92,7 @@ def main() -> None:
     """Measure and print the table."""
     parser = command_line(__doc__)
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--schedulers", nargs="+", default=["ddim:20", "unipc:10"], help="each with its steps")
+    parser.add_argument("--schedulers", nargs="+", default=["ddim:20", "unipc:8"], help="each with its steps")
     options = parser.parse_args()
     torch.set_num_threads(1)
     work = work_of_stable_diffusion()
@@ -103,7 +103,7 @@ def main() -> None:
     print("| --- |" + " ---: |" * 7)
     for item, (reuse, fewer) in itertools.product(options.schedulers, [*((one, 0) for one in REUSE), *FEWER]):
         name, _, steps = item.partition(":")
-        count = int(steps or 10)
+        count = int(steps or 8)
         values = {"scheduler": name, "num_steps": count - round(fewer * count), "precision": "fp32"}
         sampling = SamplerOptions.model_validate({**values, "reuse_adapter": reuse[0], "reuse_blocks": reuse[1]})
         sampler = LayoutSampler(lumen.sampler.base, lumen.sampler.adapter, sampling)

@@ -5,10 +5,11 @@ Both have the same weights, prompts, noise and size, and paint the same number o
 - pipeline: `StableDiffusionControlNetPipeline` as its documentation uses it, with a list of prompts and of conditions.
   The free branch is given k = 0, as ours is, so that the images can be compared.
 - exact: the sampler with the same scheduler, steps and precision, and the adapter in both branches of guidance.
-- default: the options of a configuration that names none of them, and of lumen-tiny those of its recipe.
-- quick: 8 steps, guidance on the second half of them.
+- default: the options of a configuration that names none of them.
+- nearer: the same with 12 steps.
 
 What the last two lose is in the table of benchmarks/samplers.py; the difference here says how far images are apart.
+On a CPU, times are those of the process; with a GPU, those of the clock.
 
     python benchmarks/sampling.py
     python benchmarks/sampling.py --models sd15 --device cuda --precision bf16 --height 512 --width 1024 --batch 8
@@ -19,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,6 +38,9 @@ from augment.lumen.sampling.loading import compile_network, use_fast_kernels
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from augment.lumen.sampling.schedule import new_scheduler
+
+if TYPE_CHECKING:
+    from augment.lumen.sampling.decoding import Images
 
 PROMPT = "a photo of a street, day"
 # Channels, attention heads and text width of models with random weights.
@@ -134,8 +138,6 @@ def main() -> None:
 def measure(name: str, options: Any) -> None:
     """Print the rows of one model."""
     device, dtype = torch.device(options.device), DTYPES[options.precision]
-    # Those that configs/generator/lumen-tiny.yaml sets.
-    chosen = {"guidance_interval": (0.5, 1)} if name == "lumen-tiny" else {}
 
     def models() -> tuple[StableDiffusion, LayoutControlNet]:
         if name == "lumen-tiny":
@@ -160,19 +162,25 @@ def measure(name: str, options: Any) -> None:
         precision=options.precision,
     )
     settings = {
-        "default": SamplerOptions.model_validate({"precision": options.precision, **chosen}),
-        "quick": SamplerOptions(precision=options.precision, num_steps=8, guidance_interval=(0.5, 1)),
+        "default": SamplerOptions(precision=options.precision),
+        "nearer": SamplerOptions(precision=options.precision, num_steps=12),
     }
-    fast, reader = base, adapter
-    if options.compile or device.type == "cuda":
+
+    def ready(mode: str | None) -> tuple[StableDiffusion, LayoutControlNet]:
+        """As `load_sampler` makes them ready to sample."""
         fast, reader = models()
+        fast.vae.to(memory_format=torch.channels_last)
         for network in (fast.network, reader.controlnet):
             if device.type == "cuda":
                 use_fast_kernels(network)
-            if options.compile:
-                compile_network(network, options.compile)
-    samplers = {key: LayoutSampler(fast, reader, setting) for key, setting in settings.items()}
-    samplers = {"exact": LayoutSampler(base, adapter, exact), **samplers}
+            if mode is not None:
+                compile_network(network, mode)
+        return fast, reader
+
+    plain = ready(None)
+    fast = plain if options.compile is None else ready(options.compile)
+    samplers = {"exact": LayoutSampler(*plain, exact)}
+    samplers |= {key: LayoutSampler(*fast, setting) for key, setting in settings.items()}
     pipeline = pipeline_of(base, adapter, requests, 8 // base.stride)
     pipeline.scheduler = new_scheduler(base.schedule, exact)
     noise = torch.stack([samplers["exact"].noise(request)[0] for request in requests])
@@ -192,7 +200,13 @@ def measure(name: str, options: Any) -> None:
         return [np.asarray(image) for image in images]
 
     def by_sampler(sampler: LayoutSampler) -> list[NDArray[np.uint8]]:
-        return [image for batch in batches for image in sampler.generate([requests[i] for i in batch])]
+        # As the engine does: a batch begins before the one before is waited for.
+        images: list[NDArray[np.uint8]] = []
+        waiting: Images = list
+        for batch in batches:
+            before, waiting = waiting, sampler.begin([requests[i] for i in batch])
+            images += before()
+        return images + waiting()
 
     loops: dict[str, Callable[[], list[Any]]] = {"pipeline": by_pipeline}
     loops |= {key: lambda sampler=sampler: by_sampler(sampler) for key, sampler in samplers.items()}  # type: ignore[misc]

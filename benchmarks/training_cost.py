@@ -19,8 +19,9 @@ from measuring import command_line
 from augment.loading import quiet
 from augment.lumen.bases.stable_diffusion import StableDiffusion
 from augment.lumen.bases.text import Text
+from augment.lumen.cost.cost import Cost
 from augment.lumen.cost.devices import PEAKS, Device
-from augment.lumen.cost.shapes import Cost, Shapes
+from augment.lumen.cost.shapes import Shapes
 from pipeline.config.compose import load_config
 
 if TYPE_CHECKING:

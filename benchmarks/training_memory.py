@@ -17,8 +17,9 @@ from measuring import command_line
 from transformers import CLIPTextConfig
 
 from augment.loading import quiet
+from augment.lumen.cost.cost import Models
 from augment.lumen.cost.devices import PEAKS, UTILISATION, Device
-from augment.lumen.cost.shapes import Models, Shapes
+from augment.lumen.cost.shapes import Shapes
 from augment.lumen.cost.training import training_cost
 from augment.lumen.options import AdaptOptions
 from augment.lumen.zoo import ZOO

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augment.cache import cache_root
 from augment.errors import UserError
 from augment.loading import quiet
 
@@ -36,9 +36,8 @@ def onnx_path() -> Path:
 
 
 def cache_folder() -> Path:
-    """Folder of the converted model, in `$LUMEN_CACHE`, else in `$XDG_CACHE_HOME/lumen`, else in `~/.cache/lumen`."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumen"
-    return Path(os.environ.get("LUMEN_CACHE") or default) / "dinov2-vits14"
+    """Folder of the converted model; see `cache_root`."""
+    return cache_root() / "dinov2-vits14"
 
 
 def cached_checkpoint() -> Path:

@@ -10,8 +10,8 @@ from diffusers import ConfigMixin, ControlNetModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from augment.errors import UserError
-from augment.loading import load_whole
-from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent_grid
+from augment.loading import copy_weights, load_whole
+from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 from augment.lumen.sd3_adapter import LayoutSD3ControlNet
 
 if TYPE_CHECKING:
@@ -35,10 +35,17 @@ class PlanesControlNet(ControlNetModel):
     """
 
     def forward(
-        self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, controlnet_cond: Tensor, **options: Any
+        self,
+        sample: Tensor,
+        timestep: Any,
+        encoder_hidden_states: Tensor,
+        controlnet_cond: Tensor | EmbeddedLayout,
+        **options: Any,
     ) -> Any:
         """The residuals of planes `controlnet_cond`; see `ControlNetModel.forward` for all other arguments."""
-        planes = to_latent_grid(controlnet_cond, sample)
+        planes: Any = controlnet_cond
+        if isinstance(planes, torch.Tensor):
+            planes = to_latent_grid(planes, sample)
         options.pop("guess_mode", None)
         return super().forward(sample, timestep, encoder_hidden_states, planes, **options)
 
@@ -70,14 +77,20 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
     @classmethod
     def from_base(cls, unet: UNet2DConditionModel, num_components: int, hidden_channels: int = 128) -> LayoutControlNet:
         """An untrained adapter for `unet`, its encoder half copied from the U-Net's."""
-        source = ControlNetModel.from_unet(unet)
-        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
-        adapter = cls(num_components=num_components, controlnet_config=config, hidden_channels=hidden_channels)
-        weights = {
-            key: value for key, value in source.state_dict().items() if not key.startswith("controlnet_cond_embedding")
-        }
-        adapter.controlnet.load_state_dict(weights, strict=False)
+        adapter = cls.from_controlnet(ControlNetModel.from_unet(unet), num_components, hidden_channels)
         return adapter if unet.dtype == torch.float32 else adapter.to(unet.dtype)
+
+    @classmethod
+    def from_controlnet(
+        cls, source: ControlNetModel, num_components: int, hidden_channels: int = 128
+    ) -> LayoutControlNet:
+        """An adapter that begins as a ControlNet without its condition; see `augment.lumen.warm_start`."""
+        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
+        # `bgr` would turn the order of the planes of a layout around.
+        config["controlnet_conditioning_channel_order"] = "rgb"
+        adapter = cls(num_components=num_components, controlnet_config=config, hidden_channels=hidden_channels)
+        copy_weights(source, adapter.controlnet, but="controlnet_cond_embedding")
+        return adapter
 
     def forward(self, sample: Tensor, timestep: Tensor, text: Text, layout: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         """Residuals that the layout adds to the U-Net's skip connections, and last to its middle.
@@ -95,7 +108,17 @@ class LayoutControlNet(ModelMixin, ConfigMixin):
         Raises:
             UserError: the layout's grid does not divide the latent grid.
         """
-        planes = layout_planes(layout.to(sample.dtype), k)
+        return self.residuals(sample, timestep, text, layout_planes(layout.to(sample.dtype), k))
+
+    def embed(self, layout: Tensor, k: Tensor, sample: Tensor) -> EmbeddedLayout:
+        """Embed a layout once for all steps; see `forward` for the arguments."""
+        embedded: EmbeddedLayout = self.controlnet.controlnet_cond_embedding.embed(layout, k, sample)
+        return embedded
+
+    def residuals(
+        self, sample: Tensor, timestep: Tensor, text: Text, planes: Tensor | EmbeddedLayout
+    ) -> tuple[Tensor, ...]:
+        """What `forward` gives, for the planes of a layout, or for what `embed` gave."""
         down, middle = self.controlnet(
             sample, timestep, text.embeddings, planes, added_cond_kwargs=text.added_conditions, return_dict=False
         )

@@ -29,8 +29,13 @@ def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
         NotFinite: a value is infinite, or NaN, which would become black.
     """
     require_finite(images, "the images")
-    levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
-    return np.ascontiguousarray(levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+    return to_levels(images.detach()).cpu().numpy()
+
+
+def to_levels(images: torch.Tensor) -> torch.Tensor:
+    """The same as a tensor on its device; what is not finite becomes any level."""
+    levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def save_grid(rows: Sequence[NDArray[np.uint8]], path: Path) -> None:

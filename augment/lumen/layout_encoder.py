@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,16 @@ from augment.stride import STRIDE
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class EmbeddedLayout(NamedTuple):
+    """What a `LayoutEncoder` gives for a layout: pass it in place of planes, and they are not embedded again.
+
+    Attributes:
+        values: on the grid of the latents, or as tokens.
+    """
+
+    values: Tensor
 
 
 class LayoutEncoder(nn.Module):
@@ -35,8 +45,19 @@ class LayoutEncoder(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Embed the planes."""
+    def embed(self, layout: Tensor, k: Tensor, sample: Tensor) -> EmbeddedLayout:
+        """Embed a layout `[B, K, h, w]` and its ks for latents `[B, C, H, W]`; see `layout_planes`.
+
+        Raises:
+            UserError: the layout's grid does not divide the latent grid.
+        """
+        planes = layout_planes(layout.to(sample.dtype), k)
+        return EmbeddedLayout(self(to_latent_grid(planes, sample)))
+
+    def forward(self, planes: Tensor | EmbeddedLayout) -> Tensor:
+        """Embed the planes, if they are not embedded yet."""
+        if isinstance(planes, EmbeddedLayout):
+            return planes.values
         hidden = F.silu(self.conv_in(planes))
         embedded = self.conv_out(F.silu(hidden + self.conv_mid(hidden)))
         return embedded if self.patch is None else embedded.flatten(2).transpose(1, 2)

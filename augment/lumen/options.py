@@ -11,7 +11,7 @@ from augment.errors import UserError
 from augment.layouts.options import BasisOptions
 from augment.lumen.sampling.options import TrainingPrecision
 from augment.lumen.training.objective_options import DEFAULT_OBJECTIVE, ObjectiveOptions
-from augment.options import CheckpointMinutes, Options, Positive, Seed
+from augment.options import CheckpointMinutes, ModelName, Options, Positive, Seed
 from augment.trackers import Tracker
 
 # Keys of a training that do not change its result.
@@ -30,6 +30,8 @@ OptimizerName = Literal["adamw", "adamw8bit"]
 
 # Keys of an adapter's training whose effect is in the store of latents.
 VERSION_KEYS = {"flip", "crops", "smallest_crop"}
+# The one that names a model, which counts by its content.
+MODEL_KEYS = {"controlnet"}
 
 BatchSize = Annotated[int, Field(ge=1, le=4096, description="samples per step")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="peak rate of AdamW")]
@@ -105,6 +107,12 @@ class AdaptOptions(LayoutTraining):
         description="height of the smallest crop, as a share of the image's; crops are enlarged to its size",
     )
     objective: ObjectiveOptions = DEFAULT_OBJECTIVE
+    controlnet: ModelName | None = Field(
+        default=None,
+        description="hub id or folder of a ControlNet of diffusers to start a new adapter from, such as "
+        "lllyasviel/control_v11p_sd15_seg: all of its weights but those that read its condition; null starts from the "
+        "base",
+    )
     validation_images: int = Field(
         default=32,
         ge=0,
@@ -138,7 +146,7 @@ class AdaptOptions(LayoutTraining):
         values = super().semantic
         values["objective"] = self.objective.model_dump(exclude_defaults=True)
         defaults: dict[str, Any] = {"k_regions": 0, "optimizer": "adamw", "ema_every": 1, "objective": {}}
-        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS | VERSION_KEYS}
+        kept = {name: value for name, value in values.items() if name not in MEMORY_KEYS | VERSION_KEYS | MODEL_KEYS}
         return {name: value for name, value in kept.items() if name not in defaults or value != defaults[name]}
 
 

@@ -9,7 +9,8 @@ from diffusers import ConfigMixin, ModelMixin, SD3ControlNetModel
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from augment.lumen.layout_encoder import LayoutEncoder, layout_planes, to_latent_grid
+from augment.loading import copy_weights
+from augment.lumen.layout_encoder import EmbeddedLayout, LayoutEncoder, layout_planes, to_latent_grid
 
 if TYPE_CHECKING:
     from diffusers import SD3Transformer2DModel
@@ -33,13 +34,15 @@ class PlanesSD3ControlNet(SD3ControlNetModel):
 
     planes: Tensor | None = None
 
-    def forward(self, hidden_states: Tensor, controlnet_cond: Tensor, **options: Any) -> Any:
+    def forward(self, hidden_states: Tensor, controlnet_cond: Tensor | EmbeddedLayout, **options: Any) -> Any:
         """The residuals of a layout; see `SD3ControlNetModel.forward` for all other arguments."""
-        planes = controlnet_cond
+        planes: Any = controlnet_cond
         if self.planes is not None:
             copies = len(hidden_states) // len(self.planes)
             planes = self.planes.to(hidden_states).repeat(copies, 1, 1, 1)
-        return super().forward(hidden_states, to_latent_grid(planes, hidden_states), **options)
+        if isinstance(planes, Tensor):
+            planes = to_latent_grid(planes, hidden_states)
+        return super().forward(hidden_states, planes, **options)
 
 
 class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
@@ -85,6 +88,18 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
             block.load_state_dict(source.state_dict())
         return adapter if transformer.dtype == torch.float32 else adapter.to(transformer.dtype)
 
+    @classmethod
+    def from_controlnet(
+        cls, source: SD3ControlNetModel, num_components: int, hidden_channels: int = 128
+    ) -> LayoutSD3ControlNet:
+        """See `LayoutControlNet.from_controlnet`."""
+        config = {key: value for key, value in source.config.items() if not key.startswith("_")}
+        # They are those of its condition.
+        config["extra_conditioning_channels"] = 0
+        adapter = cls(num_components, config, hidden_channels)
+        copy_weights(source, adapter.controlnet, but="pos_embed_input")
+        return adapter
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set whether the adapter is trained, but for what the last block computes of the text.
 
@@ -103,12 +118,25 @@ class LayoutSD3ControlNet(ModelMixin, ConfigMixin):
 
         See `LayoutControlNet.forward` for the arguments.
         """
-        planes = layout_planes(layout.to(sample.dtype), k)
+        return self.residuals(sample, timestep, text, layout_planes(layout.to(sample.dtype), k))
+
+    def embed(self, layout: Tensor, k: Tensor, sample: Tensor) -> EmbeddedLayout:
+        """See `LayoutControlNet.embed`."""
+        embedded: EmbeddedLayout = self.controlnet.pos_embed_input.embed(layout, k, sample)
+        return embedded
+
+    def residuals(
+        self, sample: Tensor, timestep: Tensor, text: Text, planes: Tensor | EmbeddedLayout
+    ) -> tuple[Tensor, ...]:
+        """See `LayoutControlNet.residuals`."""
+        assert text.pooled is not None
+        # As the pipeline of diffusers does for ControlNets that were trained so.
+        without = self.controlnet.config.force_zeros_for_pooled_projection
         (residuals,) = self.controlnet(
             sample,
             controlnet_cond=planes,
             encoder_hidden_states=text.embeddings,
-            pooled_projections=text.pooled,
+            pooled_projections=torch.zeros_like(text.pooled) if without else text.pooled,
             timestep=timestep,
             return_dict=False,
         )

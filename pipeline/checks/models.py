@@ -10,19 +10,22 @@ from augment.backbones import OFFLINE_DINOV2
 from augment.backbones.families import channels_of, read_config
 from augment.backbones.options import FeatureOptions, parse_name, split_fusion
 from augment.backbones.unet_blocks import block_of, channels_of_block, is_diffusion_model, timestep_of
+from augment.cache import kept
 from augment.errors import UserError
 from augment.import_path import import_callable, is_import_path
+from augment.lumen.bases import families
 from augment.lumen.bases.families import FAMILIES, family_of
 from augment.lumen.bases.part_checks import Unsupported
 from pipeline.checks.model_config import read_model_config, require_writable
-from pipeline.workspace.model_files import model_folder
+from pipeline.workspace.model_files import identity, model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BACKBONE, BASE, CAPTIONER = "backbone.name", "generator.base", "captions.model"
+BACKBONE, BASE, CAPTIONER, CONTROLNET = "backbone.name", "generator.base", "captions.model", "adapt.controlnet"
 BACKBONE_REMEDY = f"give a model that docs/backbones.md lists, such as facebook/dinov2-base or {OFFLINE_DINOV2}"
 BASE_REMEDY = f"give a model like {', '.join(family.title for family in FAMILIES)} in diffusers layout"
+CONTROLNET_REMEDY = "give a ControlNet for bases like generator.base, in diffusers layout"
 CAPTIONER_REMEDY = "give an image-to-text model such as Salesforce/blip-image-captioning-base"
 
 
@@ -41,7 +44,7 @@ def require_backbone(reference: str) -> int | None:
 
 
 def _require_member(name: str, settings: FeatureOptions) -> int | None:
-    from augment.backbones.dinov2_onnx import cache_folder, model_config
+    from augment.backbones.dinov2_onnx import CHANNELS, cache_folder, model_config
 
     if is_import_path(name):
         width = getattr(import_callable(name, "backbone"), "channels", None)
@@ -49,6 +52,9 @@ def _require_member(name: str, settings: FeatureOptions) -> int | None:
     if name == OFFLINE_DINOV2:
         if not (cache_folder() / "config.json").exists():
             require_writable("LUMEN_CACHE", cache_folder())
+        if not settings.changed:
+            # Without the configurations of transformers, which take seconds to import.
+            return CHANNELS
         config: Mapping[str, Any] = model_config().to_dict()
     elif is_diffusion_model(name):
         return _require_blocks(name, settings)
@@ -101,9 +107,13 @@ def require_basis_fits(basis: Path, name: str, channels: int | None) -> None:
 
 @lru_cache(maxsize=8)
 def _revision(name: str) -> str:
+    """The revision of a backbone on this machine, found once for the same files."""
     from augment.backbones import load_backbone
+    from augment.backbones.dinov2_onnx import cached_checkpoint
 
-    return load_backbone(name).revision
+    members = [parse_name(member)[0] for member in split_fusion(name)]
+    files = [identity(str(cached_checkpoint()) if one == OFFLINE_DINOV2 else one) for one in members]
+    return str(kept("revisions", [name, files], lambda: load_backbone(name).revision))
 
 
 def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
@@ -126,6 +136,27 @@ def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
     except Unsupported as error:
         raise UserError(f"{key}={name}: {error}: {BASE_REMEDY}") from error
     return part(f"{family.network}/config.json")
+
+
+def require_controlnet(name: str, base: str) -> None:
+    """Check that a training of an adapter may start from a ControlNet.
+
+    Args:
+        name: hub id or folder of the ControlNet, which exists.
+        base: the base model, which can be used.
+
+    Raises:
+        UserError: it is another kind of model, or is one for other bases.
+    """
+    family = family_of(read_model_config(BASE, base, "model_index.json", BASE_REMEDY))
+    try:
+        families.require_controlnet(
+            read_model_config(CONTROLNET, name, "config.json", CONTROLNET_REMEDY),
+            read_model_config(BASE, base, f"{family.network}/config.json", BASE_REMEDY),
+            family,
+        )
+    except Unsupported as error:
+        raise UserError(f"{CONTROLNET}={name}: {error}: {CONTROLNET_REMEDY}") from error
 
 
 def require_captioner(name: str) -> None:

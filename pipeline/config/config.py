@@ -72,6 +72,11 @@ class Config(Options):
         self._check_splits()
         if self.generator.adapter is None and self.adapt.steps == 0:
             raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
+        if self.generator.adapter is not None and self.adapt.controlnet is not None:
+            raise ValueError(
+                f"adapt.controlnet: the training starts from generator.adapter = {self.generator.adapter}; set that to "
+                "null (with layout.basis=own), or leave adapt.controlnet out"
+            )
         return self
 
     def _check_layout(self) -> None:

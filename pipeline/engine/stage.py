@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeGuard, TypeVar
 
 from pydantic import Field
 
@@ -127,6 +127,19 @@ class Stage(Protocol):
         """
 
 
+class Pipelined(Stage, Protocol):
+    """A stage with an accelerator that is to have work while the host takes care of outcomes and reads the next batch.
+
+    Batch i + 1 begins before the outcomes of batch i are waited for, so at most two are in hand.
+    """
+
+    def begin(self, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
+        """Begin a batch; what is returned waits for its outcomes.
+
+        Both may raise, as `process` may: the batch then goes to `process`.
+        """
+
+
 class Source(Protocol):
     """Reads the input samples of a unit, in several threads at once."""
 
@@ -178,6 +191,11 @@ OnUnitStep: TypeAlias = Callable[[WorkUnit, TrainingStep], None]
 def keys_a_read(source: Source) -> int:
     """How many successive keys of a source come from one file and are read together; 1 without that attribute."""
     return int(getattr(source, "keys_a_read", 1))
+
+
+def is_pipelined(stage: Stage) -> TypeGuard[Pipelined]:
+    """Whether a stage can begin a batch before another one has ended."""
+    return hasattr(stage, "begin")
 
 
 def units_at_once(task: UnitTask[object]) -> int:

@@ -4,6 +4,8 @@ A worker has several units in hand. Each reads in its own threads from the start
 at the stage; after its turn it is encoded and committed while the next unit has its own. So the stage waits for a
 disk only where reading or writing takes longer than the stage itself. A worker holds at most ``units_at_once`` times
 a few batches before and after the stage, however many shards the plan has.
+
+A stage that can, see ``Pipelined``, begins its next batch before the outcomes of the one before are waited for.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -21,7 +23,19 @@ from augment.errors import UserError
 from pipeline.engine.errors import DeviceFault, explain_full_disk, is_device_fault
 from pipeline.engine.memory import FittingBatches, is_out_of_memory
 from pipeline.engine.overlap import ordered, read_ahead, write_behind
-from pipeline.engine.stage import Dropped, Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit, keys_a_read
+from pipeline.engine.stage import (
+    Dropped,
+    Failed,
+    Ok,
+    Outcome,
+    Pipelined,
+    Resources,
+    Source,
+    Stage,
+    WorkUnit,
+    is_pipelined,
+    keys_a_read,
+)
 from pipeline.store import JSON, Failure, InvalidSample, Receipt, Sample, Store
 from pipeline.store.writer import ShardWriter
 
@@ -115,6 +129,18 @@ class ShardTask:
             yield from samples
 
     def _outcomes(self, unit: WorkUnit, items: Iterator[Sample | Failed]) -> Iterator[Outcome]:
+        waiting: Callable[[], Sequence[Outcome]] = list
+        for part in self._in_batches(items):
+            if isinstance(part, Failed):
+                yield part
+            elif is_pipelined(self.stage):
+                before, waiting = waiting, self._begin(self.stage, unit, part)
+                yield from before()
+            else:
+                yield from self.process(unit, part)
+        yield from waiting()
+
+    def _in_batches(self, items: Iterator[Sample | Failed]) -> Iterator[list[Sample] | Failed]:
         batch: list[Sample] = []
         for item in items:
             if isinstance(item, Failed):
@@ -122,10 +148,29 @@ class ShardTask:
                 continue
             batch.append(item)
             if len(batch) >= self._batches.size:
-                yield from self.process(unit, batch)
+                yield batch
                 batch = []
         if batch:
-            yield from self.process(unit, batch)
+            yield batch
+
+    def _begin(self, stage: Pipelined, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
+        """Begin a batch; what is returned waits for its outcomes. `process` does again what fails."""
+        try:
+            wait = stage.begin(unit, batch)
+        except UserError:
+            raise
+        except Exception:
+            return lambda: self.process(unit, batch)
+
+        def outcomes() -> Sequence[Outcome]:
+            try:
+                return wait()
+            except UserError:
+                raise
+            except Exception:
+                return self.process(unit, batch)
+
+        return outcomes
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """The outcomes of a batch; where the stage raises, those of each sample alone.

@@ -16,7 +16,7 @@ from augment.layouts.basis import LayoutBasis
 from augment.loading import model_file
 from augment.lumen import zoo
 from augment.lumen.options import VERSION_KEYS
-from pipeline.stages.adapt import TRAINING
+from pipeline.stages.adapt_progress import TRAINING
 from pipeline.stages.generator import BASIS
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.model_files import basis_digest, label
@@ -40,9 +40,11 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
         adapter: folder of the adapter, with the log of its training.
     """
     base, options = config.generator.base, config.adapt
+    start = options.controlnet if options.steps else None
     licence = licence_of(base)
     rows = {
         "base model": f"{label(base)}, licence: {licence}",
+        **({"started from": f"{label(start)}, licence: {licence_of(start)}"} if start else {}),
         **_what_it_reads(config, adapter),
         "data": f"{config.dataset.kind}, {_folder_name(config.dataset.root)}; split train at "
         f"{config.geometry.width}x{config.geometry.height} pixels",
@@ -61,10 +63,12 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
     if options.steps:
         parts += ["## Training", f"```sh\n{_command(config)}\n```", *_metrics(adapter / TRAINING / LOSSES)]
     parts += ["## Use", _USE.format(base=base)]
-    return "\n\n".join([*parts, "## Licence", _TERMS.format(licence=licence)]) + "\n"
+    source = ("ControlNet", licence_of(start)) if start else ("base model", licence)
+    terms = _TERMS.format(start=source[0], licence=source[1])
+    return "\n\n".join([*parts, "## Licence", terms]) + "\n"
 
 
-_TERMS = """The weights begin as a copy of those of the base model, whose licence is: {licence}. Mind it, and the terms
+_TERMS = """The weights begin as a copy of those of the {start}, whose licence is: {licence}. Mind it, and the terms
 of the data."""
 
 _USE = """`generator.adapter=FOLDER generator.base={base}` paints with it, and trains on from it with `adapt.steps=N`.
@@ -132,6 +136,7 @@ def _command(config: Config) -> str:
         "conditioning": config.conditioning,
         "seed": config.seed,
         **_flat("adapt", config.adapt.semantic),
+        **({"adapt.controlnet": config.adapt.controlnet} if config.adapt.controlnet else {}),
         **{f"adapt.{name}": getattr(config.adapt, name) for name in sorted(VERSION_KEYS)},
     }
     words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]

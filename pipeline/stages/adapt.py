@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from augment.conditioning import LAYOUT, ConditioningKind
-from augment.conditioning.record import save_conditioning, saved_conditioning
+from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
-from augment.lumen.options import AdaptOptions, require_optimizer
-from augment.lumen.sampling.options import Precision
-from augment.lumen.training.versions import version_names
-from augment.stride import STRIDE
+from augment.lumen.options import require_optimizer
 from augment.trackers import require_trackers
+from pipeline.checks.hub import require_reachable
+from pipeline.checks.models import CONTROLNET, require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
-from pipeline.engine import Resources, WorkUnit, workers_together
-from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs, used_basis
+from pipeline.engine import WorkUnit, workers_together
+from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
+from pipeline.stages.adapt_task import Adapt
+from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
 from pipeline.stages.conditioning import (
     CONDITIONING_NAMES,
-    LoadConditioning,
     conditioning_channels,
     expected_facts,
     is_layout,
@@ -35,10 +33,9 @@ from pipeline.stages.conditioning import (
     require_same,
 )
 from pipeline.stages.encode import EncodeStep, class_names, is_augmented, latents_inputs
-from pipeline.stages.encoded_samples import StoredExamples, StoredSamples
 from pipeline.stages.extract import ExtractStep, maps_inputs
 from pipeline.stages.fit import FitStep, training_units
-from pipeline.stages.generator import BASE_NAMES, BASIS, require_generator, start_adapter
+from pipeline.stages.generator import BASE_NAMES, BASIS, require_base_exists, require_generator, start_adapter
 from pipeline.stages.job import Job
 from pipeline.stages.reading import CaptionedSource, PairedSource, Part, StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
@@ -48,19 +45,7 @@ from pipeline.store import JSON
 from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from augment.lumen.bases.base import DiffusionModel
-    from augment.lumen.training.consistency import LayoutConsistency
-    from augment.progress import OnStep
-
-# Folder in the artifact with the logs and samples of the training.
-TRAINING = "training"
-# Images in a sample grid.
-SHOWN = 8
+from pipeline.workspace.model_files import basis_digest, pinned_revision
 
 
 class AdaptStep(ArtifactStep):
@@ -81,6 +66,10 @@ class AdaptStep(ArtifactStep):
         "start.digest": content_of("the files of generator.adapter"),
         "steps": "adapt.steps",
         "options": "adapt",
+        "controlnet": "adapt.controlnet",
+        "controlnet.name": "adapt.controlnet",
+        "controlnet.digest": content_of("the files of adapt.controlnet"),
+        "controlnet.revision": "the revision of adapt.controlnet",
         "precision": "generator.precision",
         **CONDITIONING_NAMES,
     }
@@ -124,9 +113,17 @@ class AdaptStep(ArtifactStep):
         key = "adapt.view_share" if options.steps else "adapt.steps"
         return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
 
+    def check_names(self) -> None:
+        """Check that the base model exists, and the ControlNet to start from."""
+        require_base_exists(self.config)
+        if name := self.config.adapt.controlnet:
+            require_reachable(CONTROLNET, name, "config.json", ())
+
     def check_models(self) -> None:
-        """Check that the base model exists, and that the adapter to start from fits it and the conditioning."""
+        """Check that the base model can be used, and that the model to start from fits it and the conditioning."""
         require_generator(self.config)
+        if self.config.adapt.controlnet:
+            require_controlnet(self.config.adapt.controlnet, self.config.generator.base)
         require_conditioning(self.job)
         if (start := start_adapter(self.config)) and not is_layout(self.config):
             require_same(saved_conditioning(start), expected_facts(self.job), start)
@@ -140,16 +137,10 @@ class AdaptStep(ArtifactStep):
         options = self.config.adapt
         return workers_together(self.resources, options.batch_size) if options.steps else 1
 
-    @property
-    def remote_checkpoints(self) -> str | None:
-        """URL of the folder of the checkpoints, in the object store with the stores; None where these are on a disk."""
-        stores = self.config.stores
-        return f"{stores}/checkpoints" if stores and "://" in stores else None
-
     def clean(self) -> None:
         """Remove the checkpoints of interrupted trainings."""
-        if self.remote_checkpoints:
-            Location(self.remote_checkpoints).remove_tree()
+        if url := remote_checkpoints(self.config):
+            Location(url).remove_tree()
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Train the adapter, or copy it if there are no steps to train."""
@@ -163,6 +154,10 @@ class AdaptStep(ArtifactStep):
             return "used as it is"
         task = Adapt(
             base=self.config.generator.base,
+            revision=base_revision(self.job),
+            controlnet_revision=pinned_revision(controlnet_identity(self.job, options.controlnet))
+            if options.controlnet
+            else None,
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),
@@ -174,7 +169,7 @@ class AdaptStep(ArtifactStep):
             precision=self.config.generator.training_precision,
             seed=self.config.seed,
             folder=str(path),
-            checkpoints=f"{self.remote_checkpoints}/{path.name}" if self.remote_checkpoints else str(path / TRAINING),
+            checkpoints=checkpoints_of(self.config, path),
             classes=class_names(self.job),
             conditioning=self.config.conditioning,
             load_conditioning=None if used else load_other(self.job, maps_inputs(self.job)),
@@ -204,145 +199,3 @@ def paired_source(job: Job, *parts: Part) -> PairedSource | CaptionedSource:
     """Parts of the real samples with their layouts, and captions."""
     layouts = StoreSource(job.step(ExtractStep).url, ("layout",))
     return with_captions(job, PairedSource(StoreSource(job.step(ShardStep).url, parts), layouts))
-
-
-@dataclass
-class Adapt:
-    """Trains an adapter and saves it, its basis inside.
-
-    Attributes:
-        base: frozen base model.
-        adapter: folder to start from, or None for a new adapter.
-        basis: folder of the basis that the layouts are written in; None if the adapter reads something else.
-        num_components: components or channels that a new adapter reads.
-        latents, layouts: URLs of the stores to train on.
-        views: layouts of photometric copies that each image has, 0 if these are not used.
-        images: images, layouts, and labels where there are any, for sample grids and the validation loss.
-        options: see `AdaptOptions`.
-        precision, seed: see `train_adapter`.
-        folder: where the adapter is saved, and in `training/` the logs.
-        checkpoints: URL of the folder of the checkpoint.
-        classes: names of the train ids, for captions of images of which nothing else is known.
-        conditioning: kind of what the adapter reads.
-        load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
-        backbone: of the layouts, for `options.objective.consistency`.
-        held_out: keys of samples for a validation loss.
-    """
-
-    base: str
-    adapter: str | None
-    basis: str | None
-    num_components: int
-    latents: str
-    layouts: str
-    views: int
-    images: PairedSource | CaptionedSource
-    options: AdaptOptions
-    precision: Precision
-    seed: int
-    folder: str
-    checkpoints: str
-    device: str
-    resources: Resources
-    classes: tuple[str, ...] = ()
-    conditioning: ConditioningKind = LAYOUT
-    load_conditioning: LoadConditioning | None = None
-    backbone: str = ""
-    held_out: tuple[str, ...] = ()
-    name: str = "adapt"
-
-    @property
-    def most_workers(self) -> int:
-        """Each worker takes at least one sample of a batch."""
-        return self.options.batch_size
-
-    def setup(self) -> None:
-        """Nothing that outlives the one unit."""
-
-    def train(self, unit: WorkUnit, on_step: OnStep) -> int:
-        """Train on the unit's keys; returns the number of training samples."""
-        import torch
-
-        from augment.lumen.adapter import load_adapter
-        from augment.lumen.bases.loading import load_diffusion_model
-        from augment.lumen.training.adapter_training import train_adapter
-        from augment.lumen.training.checkpoint import Checkpoint, Folder
-        from augment.lumen.training.group import Group
-
-        folder, group = Path(self.folder), Group.current()
-        checkpoint = Checkpoint(Location(self.checkpoints) if "://" in self.checkpoints else Folder(folder / TRAINING))
-        if group.share((folder / "config.json").is_file() and not checkpoint.exists()):
-            return len(unit.keys)
-        reads = self.load_conditioning("cpu") if self.load_conditioning else None
-        base = load_diffusion_model(self.base, self.device)
-        start = self.adapter
-        # A new adapter begins with random weights: the same if a worker is lost before the first checkpoint.
-        torch.manual_seed(self.seed)
-        adapter = base.new_adapter(self.num_components) if start is None else load_adapter(Path(start))
-        if self.precision == "bf16" and base.device.type == "cuda":
-            # Of the frozen weights alone: half the memory, and no cast at every step. Those of the adapter stay fp32.
-            base.network.to(torch.bfloat16)
-        places = np.linspace(0, len(unit.keys) - 1, min(SHOWN, len(unit.keys)), dtype=int)
-        shown, held_out = (
-            StoredExamples(self.images, keys, self.classes, base.prompt_limit)
-            for keys in ([unit.keys[index] for index in places.tolist()], self.held_out)
-        )
-        examples = StoredSamples(
-            self.latents,
-            self.layouts,
-            unit.keys,
-            version_names(self.options),
-            self.views,
-            self.empty_text(base, unit.keys[0]),
-        )
-        train_adapter(
-            base,
-            adapter,
-            examples,
-            [shown[index] for index in range(len(shown))] if group.leads else [],
-            self.options,
-            folder / TRAINING,
-            on_step,
-            self.precision,
-            self.seed,
-            self.conditioning,
-            self.consistency(),
-            held_out,
-            group=group,
-            checkpoint=checkpoint,
-        )
-        if not group.leads:
-            return len(unit.keys)
-        adapter.save_pretrained(folder)
-        if self.basis is not None:
-            shutil.copytree(self.basis, folder / BASIS, dirs_exist_ok=True)
-        if reads is not None:
-            save_conditioning(reads, folder)
-        # Only the averaged weights and the logs are kept. A missing checkpoint means that all of them were written.
-        checkpoint.remove()
-        return len(unit.keys)
-
-    def empty_text(self, base: DiffusionModel, key: str) -> dict[str, NDArray[np.floating]]:
-        """The embeddings of the empty caption for images of the size of a sample."""
-        import torch
-
-        from augment.lumen.training.examples import text_arrays
-
-        layout = StoreSource(self.layouts, ("layout",)).get(key).layout
-        assert layout is not None
-        height, width = (cells * STRIDE for cells in layout.shape[1:])
-        with torch.no_grad():
-            [empty] = text_arrays(base.embed([""], height, width))
-        return empty
-
-    def consistency(self) -> LayoutConsistency | None:
-        """The reward that the options weigh, with the backbone of the layouts."""
-        from augment.backbones import load_backbone
-        from augment.layouts.basis import LayoutBasis
-        from augment.lumen.training.consistency import LayoutConsistency
-
-        options = self.options.objective
-        if not options.consistency or self.basis is None:
-            return None
-        backbone, basis = load_backbone(self.backbone, self.device), LayoutBasis.load(Path(self.basis))
-        return LayoutConsistency.of(backbone, basis, options.consistency_below)

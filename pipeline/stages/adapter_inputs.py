@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.stages.artifact_step import recorded_inputs
+from pipeline.stages.base_identity import ADAPTER, base_identity
 from pipeline.stages.caption import caption_inputs
 from pipeline.stages.conditioning import conditioning_inputs, is_layout
 from pipeline.stages.extract import ExtractStep, maps_inputs
@@ -12,10 +15,7 @@ from pipeline.stages.generator import start_adapter
 from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import basis_digest, identity
-
-# The kind of the artifact.
-ADAPTER = "adapter"
+from pipeline.workspace.model_files import basis_digest, identity, pinned_identity
 
 
 def adapter_inputs(job: Job) -> dict[str, JSON]:
@@ -28,14 +28,21 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
     }
     if options.steps:
         inputs |= {
-            "base": identity(job.config.generator.base),
+            "base": base_identity(job),
             "layouts": content_digest(job.step(ExtractStep).store),
             "options": options.semantic,
             "precision": job.config.generator.training_precision,
             "seed": job.config.seed,
             **caption_inputs(job),
         }
+        if options.controlnet:
+            inputs["controlnet"] = {**controlnet_identity(job, options.controlnet)}
     return inputs
+
+
+def controlnet_identity(job: Job, name: str) -> Mapping[str, JSON]:
+    """Name and content of the ControlNet to start from, or the revision of a hub id; see `pinned_identity`."""
+    return pinned_identity(name, recorded_inputs(job.workspace, ADAPTER).get("controlnet"))
 
 
 def used_basis(job: Job) -> Path | None:

@@ -16,13 +16,14 @@ from augment.prompts import Prompt
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Failed, Ok, Outcome, Plan, Resources, Source, Stage, WorkUnit
 from pipeline.engine.task import SOURCE_KEY
-from pipeline.stages.adapter_inputs import ADAPTER, adapter_inputs
+from pipeline.stages.adapter_inputs import adapter_inputs
+from pipeline.stages.base_identity import ADAPTER, base_identity, base_revision
 from pipeline.stages.caption import CaptionStep, caption_inputs, with_captions
 from pipeline.stages.conditioning import CONDITIONING_NAMES, LoadConditioning, is_layout
-from pipeline.stages.encoded_samples import CAPTION, training_caption, version_key
+from pipeline.stages.encoded_samples import CAPTION, require_distinct_keys, training_caption, version_key
 from pipeline.stages.extract import ExtractStep, conditioning_content, load_conditioning
 from pipeline.stages.fit import FitStep
-from pipeline.stages.generator import BASE_NAMES, require_generator
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator
 from pipeline.stages.job import Job
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.seeds import stable_seed
@@ -34,7 +35,6 @@ from pipeline.store.manifest import LATENTS
 from pipeline.workspace.artifact import read_record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,8 +75,19 @@ class EncodeStep(StoreStep):
         """Other versions than the images themselves have layouts of their own."""
         return ("shard", "caption", "fit") if is_augmented(self.config.adapt) else ("shard", "caption")
 
-    def check_models(self) -> None:
+    def check_settings(self) -> None:
+        """Check that the versions of the training images have keys of their own."""
+        images = self.job.images
+        if is_augmented(self.config.adapt) and not images.is_rendered:
+            keys = [made for key in images.candidate_keys()[TRAIN_SPLIT] for made in images.geometry.keys(key)]
+            require_distinct_keys(keys, version_names(self.config.adapt))
+
+    def check_names(self) -> None:
         """Check that the base model exists."""
+        require_base_exists(self.config)
+
+    def check_models(self) -> None:
+        """Check that the base model can be used."""
         require_generator(self.config)
 
     def is_done(self) -> bool:
@@ -103,7 +114,7 @@ class EncodeStep(StoreStep):
         real, options = self.job.step(ShardStep).store, self.config.adapt
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
-            "base": identity(self.config.generator.base),
+            "base": base_identity(self.job),
             "precision": self.config.generator.training_precision,
             **caption_inputs(self.job),
         }
@@ -126,6 +137,7 @@ class EncodeStep(StoreStep):
             classes=class_names(self.job),
             precision=self.config.generator.training_precision,
             load=load_conditioning(self.job) if is_augmented(self.config.adapt) else None,
+            revision=base_revision(self.job),
             **self.for_model,
         )
         return stage, with_captions(self.job, StoreSource(self.job.step(ShardStep).url, ("image", "label")))
@@ -184,6 +196,7 @@ class Encode:
         classes: names of the train ids, for captions of images of which nothing else is known.
         precision: of the training: embeddings are `float32` for `fp32`, and `float16` for `bf16`.
         load: gives the conditioning, for the layouts of the other versions; None without any.
+        revision: commit of a base on a hub; None is its newest.
     """
 
     base: str
@@ -194,15 +207,16 @@ class Encode:
     device: str
     resources: Resources
     batch_size: int
+    revision: str | None = None
     name: str = "encode"
     _base: DiffusionModel | None = field(default=None, repr=False)
     _conditioning: Conditioning | None = field(default=None, repr=False)
 
     def setup(self) -> None:
-        """Load the base model, and the conditioning if there are other versions."""
+        """Load what encodes and embeds of the base model, and the conditioning if there are other versions."""
         from augment.lumen.bases.loading import load_diffusion_model
 
-        self._base = load_diffusion_model(self.base, self.device)
+        self._base = load_diffusion_model(self.base, self.device, network="shapes", revision=self.revision)
         self._conditioning = self.load(self.device) if self.load else None
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002 - see `Stage`

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.errors import UserError
+from augment.lumen.training.versions import MIRROR
 from augment.prompts import Prompt
 from pipeline.stages.descriptions import caption_of
 from pipeline.stages.reading import CaptionedSource, PairedSource, StoreSource
@@ -28,6 +30,29 @@ CAPTION = "caption"
 def version_key(key: str, version: str) -> str:
     """The key of a version of a sample; that of the image itself is its own."""
     return f"{key}_{version}" if version else key
+
+
+def require_distinct_keys(keys: Collection[str], names: Sequence[str]) -> None:
+    """Check that no version of one sample has the key of another sample.
+
+    Args:
+        keys: of the samples.
+        names: of their versions, that of the image itself first.
+
+    Raises:
+        UserError: one has.
+    """
+    ends = tuple(version_key("", name) for name in names[1:])
+    known = set(keys)
+    for key in keys:
+        if key.endswith(ends):
+            end = next(end for end in ends if key.endswith(end))
+            if (source := key.removesuffix(end)) in known:
+                option = "adapt.flip=false" if end == version_key("", MIRROR) else "adapt.crops=0"
+                raise UserError(
+                    f"adapt: {key!r} is the key of an image, and of the version {end[1:]!r} of the image {source!r}: "
+                    f"rename one of them, or set {option}"
+                )
 
 
 def training_caption(sample: Sample, classes: Sequence[str]) -> Description:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +12,20 @@ from typing import TYPE_CHECKING, ClassVar
 from augment.conditioning import LAYOUT
 from augment.errors import NotFinite, UserError
 from augment.layouts.options import SHARES
-from augment.layouts.region_ks import RegionKs
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import Description, PromptOptions, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
 from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
 from pipeline.stages.adapt import AdaptStep, paired_source
+from pipeline.stages.base_identity import SYNTHETIC, base_identity, base_revision
 from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generation_units import generation_units, shard_names
-from pipeline.stages.generator import BASE_NAMES, require_generator, sampler_inputs
+from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
 from pipeline.stages.paint_request import PaintRequest, Provenance
@@ -38,7 +40,7 @@ from pipeline.stages.tools import Tools
 from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import identity, label
+from pipeline.workspace.model_files import label
 from pipeline.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -46,14 +48,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from augment.lumen.sampling.layout_sampler import LayoutSampler
-    from augment.lumen.sampling.request import Request
 
 
 class GenerateStep(StoreStep):
     """Writes the synthetic store, which may be extended by more ks and variants."""
 
     name = "generate"
-    output = "synthetic"
+    output = SYNTHETIC
     title = "the synthetic store"
     prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
@@ -66,6 +67,7 @@ class GenerateStep(StoreStep):
         "sampling": "generate.sampling",
         "edit": "generate.edit",
         "k_by_class": "generate.k_by_class",
+        "strength_by_class": "generate.strength_by_class",
         "k_by_judge": "generate.k_by_judge",
     }
 
@@ -122,8 +124,12 @@ class GenerateStep(StoreStep):
         self.job.images.require_classes("generate", self.config.generate.sampling)
         self.edits.check_settings()
 
+    def check_names(self) -> None:
+        """Check that the base model exists."""
+        require_base_exists(self.config)
+
     def check_models(self) -> None:
-        """Check that the models exist and fit, and that the text encoder takes the prompts."""
+        """Check that the models fit, and that the text encoder takes the prompts."""
         require_generator(self.config)
         require_prompts_fit(self.config.generate.prompts, self.config.generator.base)
 
@@ -190,13 +196,13 @@ class GenerateStep(StoreStep):
 
     def plan(self) -> StorePlan:
         """One unit for each source shard, k and variant; ks and variants are not part of the store's identity."""
-        options, generator = self.config.generate, self.config.generator
+        options = self.config.generate
         real = self.job.step(ShardStep).store
         inputs: dict[str, JSON] = {
             "real": content_digest(real),
             "layouts": content_digest(self.job.step(ExtractStep).store),
             "adapter": self.job.step(AdaptStep).record.digest,
-            "base": identity(generator.base),
+            "base": base_identity(self.job),
             "sampler": sampler_inputs(self.choice.options),
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
@@ -231,7 +237,9 @@ class GenerateStep(StoreStep):
             seed=self.config.seed,
             provenance=self.provenance(record),
             classes=class_names(self.job),
+            revision=base_revision(self.job),
             regions=self.edits.regions(),
+            strengths=self.edits.strengths(),
             **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
@@ -248,7 +256,9 @@ class Generate:
         seed: the run's seed.
         provenance: recorded with every sample.
         classes: names of the train ids, for captions of images without any other text.
+        revision: commit of a base on a hub; None is its newest.
         regions: components of some classes in place of the unit's k.
+        strengths: of control, of some classes.
     """
 
     base: str
@@ -261,7 +271,9 @@ class Generate:
     resources: Resources
     batch_size: int
     classes: tuple[str, ...] = ()
+    revision: str | None = None
     regions: RegionKs | None = None
+    strengths: RegionStrengths | None = None
     name: str = "generate"
     _sampler: LayoutSampler | None = field(default=None, repr=False)
 
@@ -269,46 +281,47 @@ class Generate:
         """Load base model and adapter."""
         from augment.lumen.sampling.loading import load_sampler
 
-        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device)
+        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device, self.revision)
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
         """One image for each sample with layout and label; its annotations are passed on unchanged."""
+        return self.begin(unit, batch)()
+
+    def begin(self, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], list[Outcome]]:
+        """See `Pipelined`: a GPU works on the batch until its outcomes are waited for."""
         k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
-        outcomes: list[Outcome] = []
+        failed: list[Outcome] = []
         ready: list[tuple[PaintRequest, FittedPrompt]] = []
         for sample in batch:
             if sample.not_finite:
-                outcomes.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
+                failed.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
                 continue
             wanted = self.request(sample, k, variant)
             try:
                 ready.append((wanted, self.sampler.base.prompt_limit.fit(wanted.prompt)))
             except PromptTooLong as error:
-                outcomes.append(Failed(sample.key, f"prompt too long: {error}"))
-        images = self.paint([replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready])
-        for (wanted, fitted), image in zip(ready, images, strict=True):
-            if (image == image[0, 0]).all():
-                reason = f"constant image: every pixel is {image[0, 0].tolist()}"
-                outcomes.append(Failed(wanted.sample.key, reason))
-            else:
-                outcomes.append(Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted)))
+                failed.append(Failed(sample.key, f"prompt too long: {error}"))
+        requests = [replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready]
+        with not_finite_is_invalid():
+            images = self.sampler.begin(requests) if requests else list
+
+        def outcomes() -> list[Outcome]:
+            with not_finite_is_invalid():
+                painted = zip(ready, images(), strict=True)
+            return [*failed, *(self.outcome(*asked, image) for asked, image in painted)]
+
         return outcomes
+
+    def outcome(self, wanted: PaintRequest, fitted: FittedPrompt, image: NDArray[np.uint8]) -> Outcome:
+        """The outcome of a sample that was painted."""
+        if (image == image[0, 0]).all():
+            return Failed(wanted.sample.key, f"constant image: every pixel is {image[0, 0].tolist()}")
+        return Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted))
 
     def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
         """What to paint for a sample."""
-        return PaintRequest.of(sample, k, variant, self.prompts, self.classes, self.seed, self.regions)
-
-    def paint(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
-        """The images of the requests.
-
-        Raises:
-            InvalidSample: the model's output is not finite.
-        """
-        try:
-            return self.sampler.generate(requests) if requests else []
-        except NotFinite as error:
-            # The engine tries the samples again one by one, so that only the one at fault is quarantined.
-            raise InvalidSample(f"not finite: {error}") from error
+        given = self.prompts, self.classes, self.seed, self.regions, self.strengths
+        return PaintRequest.of(sample, k, variant, *given)
 
     @property
     def sampler(self) -> LayoutSampler:
@@ -323,3 +336,15 @@ class Generate:
         spelled = "prompt with words that the tokenizer does not know and spells out"
         noted = {shortened: fitted.shortened, spelled: limit.spells(fitted.text)}
         return tuple(note for note, applies in noted.items() if applies)
+
+
+@contextmanager
+def not_finite_is_invalid() -> Iterator[None]:
+    """Raise InvalidSample where the output of the model is not finite.
+
+    The engine tries the samples again one by one, so that only the one at fault is quarantined.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise InvalidSample(f"not finite: {error}") from error

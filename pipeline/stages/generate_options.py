@@ -30,6 +30,11 @@ class GenerateOptions(Options):
     k_by_class: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default={}, description="class -> layout components in its region, whatever the k of the image"
     )
+    strength_by_class: dict[str, Annotated[float, Field(ge=0, le=2)]] = Field(
+        default={},
+        description="class -> factor of what the adapter adds to the base in its region, times "
+        "generator.control_strength; 0 ignores the layout there, 1 changes nothing",
+    )
     k_by_judge: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,
         description="classes with a lower IoU of the judge on held-out real images follow all components, because "

@@ -40,6 +40,7 @@ BASE_NAMES = {
     "base": BASE,
     "base.name": BASE,
     "base.digest": content_of("the files of generator.base"),
+    "base.revision": "the revision of generator.base",
 }
 
 
@@ -127,14 +128,22 @@ def adapter_basis_digest(config: Config) -> str | None:
     return basis_digest(folder) if folder else None
 
 
+def require_base_exists(config: Config) -> None:
+    """Check that the base model is in a folder, in the hub's cache or on the hub.
+
+    Raises:
+        UserError: it is not.
+    """
+    require_reachable(BASE, config.generator.base, "model_index.json", zoo.names())
+
+
 def require_generator(config: Config) -> None:
-    """Check that the base model exists and fits the adapter to start from.
+    """Check that the base model, which exists, can be used, and fits the adapter to start from.
 
     Raises:
         UserError: it does not.
     """
     base = config.generator.base
-    require_reachable(BASE, base, "model_index.json", zoo.names())
     require_loras(config.generator.lora)
     network = require_base(base)
     multiple = STRIDE * int(network.get("patch_size", 1))

@@ -1,12 +1,13 @@
-"""The edits of a run, as its generation step sees them: checks, the survey that they need, and the edited source."""
+"""What a run does by class before it paints: edits with the survey that they need, ks and strengths, and checks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from typing import TypeVar
 
 from augment.errors import UserError
-from augment.layouts.region_ks import RegionKs
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.suggestion import suggest
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import WorkUnit
@@ -27,9 +28,11 @@ from pipeline.workspace.content import content_digest
 
 EDIT_SURVEY = "edits"
 
+Value = TypeVar("Value")
+
 
 class LayoutEdits:
-    """The edits, and the ks by class, that the configuration asks for."""
+    """The edits, and the ks and strengths by class, that the configuration asks for."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -42,6 +45,12 @@ class LayoutEdits:
     @property
     def _ks(self) -> Mapping[str, int]:
         return self._job.config.generate.k_by_class
+
+    @property
+    def _strengths(self) -> Mapping[str, float]:
+        """Without factors of 1, which change nothing."""
+        given = self._job.config.generate.strength_by_class
+        return {name: factor for name, factor in given.items() if factor != 1}
 
     @cached_property
     def judged(self) -> JudgedKs:
@@ -60,10 +69,12 @@ class LayoutEdits:
         Raises:
             UserError: a class is unknown, or there are no labels.
         """
-        if self._ks:
-            require_labelled_classes(self._job, "generate.k_by_class", self._job.config.generate.splits, self._ks)
+        options = self._job.config.generate
+        for name in ("k_by_class", "strength_by_class"):
+            if asked := getattr(options, name):
+                require_labelled_classes(self._job, f"generate.{name}", options.splits, asked)
         if self.judged.below is not None:
-            require_labelled_classes(self._job, OPTION, self._job.config.generate.splits, ())
+            require_labelled_classes(self._job, OPTION, options.splits, ())
         if self.options is None:
             return
         require_labelled_classes(self._job, "generate.edit", self.options.splits, ())
@@ -130,12 +141,14 @@ class LayoutEdits:
         discard(self._job.workspace.artifact(EDIT_SURVEY))
 
     def inputs(self) -> dict[str, JSON]:
-        """What edits and ks by class add to the inputs of the synthetic store; nothing if there are none."""
+        """What edits, ks and strengths by class add to the inputs of the synthetic store; nothing if there are none."""
         inputs: dict[str, JSON] = {}
         if self.options is not None:
             inputs["edit"] = self.options.model_dump(mode="json", exclude_none=True)
         if self._ks:
             inputs["k_by_class"] = dict(self._ks)
+        if self._strengths:
+            inputs["strength_by_class"] = dict(self._strengths)
         return {**inputs, **self.judged.inputs}
 
     def regions(self) -> RegionKs | None:
@@ -143,8 +156,16 @@ class LayoutEdits:
         ks = {**self.judged.ks, **self._ks}
         if not ks:
             return None
-        taxonomy = self._taxonomy
-        return RegionKs({taxonomy.classes.index(name): k for name, k in ks.items()}, taxonomy.ignore_index)
+        return RegionKs(self._by_train_id(ks), self._taxonomy.ignore_index)
+
+    def strengths(self) -> RegionStrengths | None:
+        """The strengths of control of some classes; None if all have that of the image."""
+        if not self._strengths:
+            return None
+        return RegionStrengths(self._by_train_id(self._strengths), self._taxonomy.ignore_index)
+
+    def _by_train_id(self, values: Mapping[str, Value]) -> dict[int, Value]:
+        return {self._taxonomy.classes.index(name): value for name, value in values.items()}
 
     def edited(self, source: PairedSource | CaptionedSource) -> PairedSource | CaptionedSource | EditedSource:
         """The source with its samples edited; the source itself if there are no edits."""

@@ -21,7 +21,7 @@ from pipeline.store import JSON, LABELLED, Sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from augment.layouts.region_ks import RegionKs
+    from augment.layouts.region_ks import RegionKs, RegionStrengths
     from augment.lumen.sampling.request import Request
     from augment.prompts import Prompt
 
@@ -87,6 +87,7 @@ class PaintRequest:
         classes: tuple[str, ...],
         seed: int,
         regions: RegionKs | None = None,
+        strengths: RegionStrengths | None = None,
     ) -> PaintRequest:
         """What to paint; every random choice depends on the run's seed and the sample's key, k and variant alone.
 
@@ -100,6 +101,7 @@ class PaintRequest:
             classes: names of the train ids, for captions of images without any other text.
             seed: the run's seed.
             regions: components of some classes; a sample without a label follows `k` everywhere.
+            strengths: of control, of some classes; a sample without a label has strength 1 everywhere.
         """
         from augment.lumen.sampling.request import Request
 
@@ -112,7 +114,8 @@ class PaintRequest:
         prompt = expand(template, attributes, description)
         noise = stable_seed("noise", seed, sample.key, k, variant)
         used = k if regions is None or sample.label is None else regions.cells(sample.label, k)
-        request = Request(sample.layout, used, str(prompt), noise, prompts.negative)
+        strength = 1.0 if strengths is None or sample.label is None else strengths.cells(sample.label)
+        request = Request(sample.layout, used, str(prompt), noise, prompts.negative, strength)
         return cls(sample, k, variant, request, prompt, {**attributes, "medium": "synthetic"})
 
     def painted(self, image: NDArray[np.uint8], fitted: FittedPrompt, provenance: Provenance) -> Sample:

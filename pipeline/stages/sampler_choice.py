@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from augment.errors import UserError
 from pipeline.engine import Source, WorkUnit
 from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.base_identity import base_identity
 from pipeline.stages.extract import ExtractStep
 from pipeline.stages.generator import GeneratorOptions, sampler_inputs
 from pipeline.stages.job import Job
@@ -17,7 +18,6 @@ from pipeline.stages.tools import Tools
 from pipeline.store import JSON
 from pipeline.workspace.artifact import Artifact, discard, require_own
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import identity
 
 SAMPLER_CHOICE = "sampler"
 IMAGES = 8
@@ -39,7 +39,7 @@ class SamplerChoice:
         inputs: dict[str, JSON] = {
             "layouts": content_digest(self._job.step(ExtractStep).store),
             "adapter": self._job.step(AdaptStep).record.digest,
-            "base": identity(generator.base),
+            "base": base_identity(self._job),
             "sampler": sampler_inputs(generator),
             "max_loss": self._max_loss,
         }

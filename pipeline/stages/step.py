@@ -144,6 +144,13 @@ class Step(ABC):
             UserError: it names something that is missing or does not fit.
         """
 
+    def check_names(self) -> None:  # noqa: B027 - most stages load no model
+        """Check that the models which the stage loads are here or on the hub, without importing a library for them.
+
+        Raises:
+            UserError: one is not.
+        """
+
     def check_models(self) -> None:  # noqa: B027 - most stages load no model
         """Check that the models which the stage loads exist and fit together, by their configurations.
 

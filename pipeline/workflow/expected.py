@@ -7,19 +7,22 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from augment.errors import UserError
+from augment.lumen.cost.cost import Cost, Models, kept_cost
 from augment.units import duration_text, size_text
 from pipeline.checks.resources import gpus_here
 from pipeline.config import Config
 from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.adapt_progress import steps_taken
 from pipeline.stages.conditioning import conditioning_channels
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.generator import start_adapter
 from pipeline.stages.step import Step
+from pipeline.store import Totals
 from pipeline.workflow.survey import Standing
 
 if TYPE_CHECKING:
     from augment.lumen.cost.devices import Device
-    from augment.lumen.cost.shapes import Cost, Models
+    from augment.lumen.cost.shapes import Shapes
 
 
 def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
@@ -30,11 +33,15 @@ def expected_lines(config: Config, standings: Sequence[Standing]) -> list[str]:
         if standing.done:
             continue
         if isinstance(step, AdaptStep) and config.adapt.steps:
-            lines.append(_said(step, _adapting))
+            lines.append(_said(step, partial(_adapting, may_be_begun=standing.blocked_by is None)))
         elif isinstance(step, GenerateStep):
-            images = standing.size.samples if standing.size else 0
-            lines.append(_said(step, partial(_painting, images=images)))
+            lines.append(_said(step, partial(_painting, images=_images_left(standing))))
     return lines
+
+
+def _images_left(standing: Standing) -> int:
+    images, made = standing.size.samples if standing.size else 0, standing.made
+    return images - (made.samples + made.failures + made.dropped if isinstance(made, Totals) else 0)
 
 
 def _said(step: Step, expect: Callable[[Step], str]) -> str:
@@ -45,34 +52,56 @@ def _said(step: Step, expect: Callable[[Step], str]) -> str:
         return f"{step.name}: no estimate of memory and time ({' '.join(str(error).split())})"
 
 
-def _adapting(step: Step) -> str:
-    from augment.lumen.cost.shapes import Shapes
-    from augment.lumen.cost.training import largest_micro_batch, training_cost
+def _adapting(step: AdaptStep, may_be_begun: bool) -> str:
+    options, precision = step.config.adapt, step.config.generator.training_precision
+    device, workers = _device_of(step.resources.device, precision), _workers(step)
+    models, height, width = _models(step)
 
-    options = step.config.adapt
-    device, workers = _device(step), _workers(step)
-    shapes = Shapes.to_train(*_models(step), step.resources.device, step.config.generator.precision)
-    cost = training_cost(shapes, options, workers)
+    def shapes() -> Shapes:
+        from augment.lumen.cost.shapes import Shapes
+
+        return Shapes.to_train(models, height, width, step.resources.device, precision)
+
+    def counted() -> Cost:
+        from augment.lumen.cost.training import training_cost
+
+        return training_cost(shapes(), options, workers)
+
+    chosen = options.model_dump(mode="json", exclude={"steps"})
+    cost = kept_cost(models, [height, width, step.resources.device, precision, workers, chosen], counted)
     remedy = ""
     if not device.fits(cost.memory):
-        size = largest_micro_batch(shapes, options, device, workers)
-        settings = [f"adapt.micro_batch={size}"] if size else []
+        from augment.lumen.cost.training import largest_micro_batch
+
+        most = largest_micro_batch(shapes(), options, device, workers)
+        settings = [f"adapt.micro_batch={most}"] if most else []
         if not options.gradient_checkpointing:
             settings.append("adapt.gradient_checkpointing=true")
         remedy = " or ".join(settings) or "a smaller geometry"
-    text = _text(device, cost, workers, cost.flops * options.steps, remedy)
-    return f"{text}, without its consistency reward" if options.objective.consistency else text
+    # What it depends on, and so its path, is known only when the stages that it reads are done.
+    taken = steps_taken(step.config, step.artifact().scratch) if may_be_begun else 0
+    text = _text(device, cost, workers, cost.flops * (options.steps - taken), remedy)
+    more = [", without its consistency reward"] if options.objective.consistency else []
+    more += [f", for the {options.steps - taken} steps after the checkpoint at {taken}"] if taken else []
+    return "".join([text, *more])
 
 
 def _painting(step: Step, images: int) -> str:
-    from augment.lumen.cost.shapes import Shapes
-
-    fixed = step.config.generator.fixed_batch
+    options = step.config.generator
+    fixed, precision = options.fixed_batch, options.precision
     batch = fixed or step.resources.batch_size
-    cost = Shapes.to_paint(*_models(step), step.config.generator.precision).painting(batch, step.config.generator)
+    models, height, width = _models(step)
+
+    def counted() -> Cost:
+        from augment.lumen.cost.shapes import Shapes
+
+        return Shapes.to_paint(models, height, width, precision).painting(batch, options)
+
+    cost = kept_cost(models, [height, width, batch, options.model_dump(mode="json")], counted)
     key = "generator.fixed_batch" if fixed else "cluster.stages.generate.batch_size"
     remedy = f"a smaller {key} than {batch}"
-    return _text(_device(step), cost, _workers(step), cost.flops * images / batch, remedy)
+    device = _device_of(step.resources.device, precision)
+    return _text(device, cost, _workers(step), cost.flops * images / batch, remedy)
 
 
 def _text(device: Device, cost: Cost, workers: int, flops: float, remedy: str) -> str:
@@ -107,10 +136,6 @@ def _workers(step: Step) -> int:
     return min(most, max(1, int(gpus_here() / resources.num_gpus))) if resources.num_gpus else 1
 
 
-def _device(step: Step) -> Device:
-    return _device_of(step.resources.device, step.config.generator.precision)
-
-
 @lru_cache(maxsize=4)
 def _device_of(device: str, precision: str) -> Device:
     from augment.lumen.cost.devices import Device
@@ -119,8 +144,6 @@ def _device_of(device: str, precision: str) -> Device:
 
 
 def _models(step: Step) -> tuple[Models, int, int]:
-    from augment.lumen.cost.shapes import Models
-
     config = step.config
     models = Models(config.generator.base, start_adapter(config), conditioning_channels(step.job))
     return models, config.geometry.height, config.geometry.width

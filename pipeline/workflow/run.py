@@ -118,6 +118,8 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
             left[0].job.step(kind).check_settings()
     if report is not None and joins_cluster(config):
         require_room(config, left, report)
+    for step in left:
+        step.check_names()
     remarks: list[str] = []
     for step in left:
         step.check_models()
@@ -140,6 +142,7 @@ def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> Re
     if step.made() == Totals():
         raise UserError(f"retry {stage}: it has not been run in {config.workspace}")
     select(steps, Selection(only=stage))
+    step.check_names()
     step.check_models()
     with sole_run(config.workspace):
         forget_followers(steps, step)

@@ -70,6 +70,11 @@ class Artifact:
         """Sha256 of kind and inputs."""
         return fingerprint({"kind": self.kind, "inputs": dict(self.inputs)})
 
+    @property
+    def scratch(self) -> Path:
+        """Where it is written before it is whole; what a kill leaves there is gone on with."""
+        return self.path.with_name(f".{self.path.name}-{self.fingerprint[:12]}.partial")
+
     def record(self) -> Record | None:
         """The record at the path, or None where there is none."""
         return read_record(self.path)
@@ -107,7 +112,7 @@ class Artifact:
             facts: recorded when the block ends, so that the block may fill them.
         """
         require_own(self.path)
-        scratch = self.path.with_name(f".{self.path.name}-{self.fingerprint[:12]}.partial")
+        scratch = self.scratch
         (scratch.parent if self.path.suffix else scratch).mkdir(parents=True, exist_ok=True)
         yield scratch
         files = hash_files(scratch, self.path.name)

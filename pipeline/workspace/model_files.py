@@ -112,7 +112,7 @@ def identity(name: str) -> JSON:
     }
 
 
-def pinned_identity(name: str, recorded: JSON) -> Mapping[str, JSON]:
+def pinned_identity(name: str, recorded: JSON, file: str = "config.json") -> Mapping[str, JSON]:
     """The same, with the revision of a hub id: that of the existing result, or else the one in the hub's cache.
 
     Workers load that revision, so that a result is of one. Results of earlier versions know none, and stay as they are.
@@ -120,6 +120,7 @@ def pinned_identity(name: str, recorded: JSON) -> Mapping[str, JSON]:
     Args:
         name: a hub id or folder.
         recorded: what an existing result has recorded of its model; None without one.
+        file: that every such model has.
     """
     facts = identity(name)
     assert isinstance(facts, dict)
@@ -128,15 +129,15 @@ def pinned_identity(name: str, recorded: JSON) -> Mapping[str, JSON]:
     if isinstance(recorded, dict) and recorded.get("name") == name:
         revision = recorded.get("revision")
     else:
-        revision = _cached_revision(name)
+        revision = _cached_revision(name, file)
     return {**facts, "revision": revision} if revision else facts
 
 
-def _cached_revision(name: str) -> str | None:
+def _cached_revision(name: str, file: str) -> str | None:
     """The commit of a hub id in the hub's cache; None where it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(name, "config.json")
+    path = try_to_load_from_cache(name, file)
     return Path(path).parent.name if isinstance(path, str) else None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, DiffusionPipeline
     from numpy.typing import NDArray
     from torch import Tensor
+    from typing_extensions import Self
 
     from augment.lumen.adapter import Adapter
     from augment.lumen.bases.text import Text
@@ -107,8 +108,15 @@ class DiffusionModel(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Device that the model is on."""
-        return next(self.network.parameters()).device
+        """Device that the model is on, the network of a model that only encodes and embeds aside."""
+        return next(self.vae.parameters()).device
+
+    def to(self, device: str) -> Self:
+        """Move all parts that have values to a device."""
+        for part in self.parts.values():
+            if device == "meta" or not next(part.parameters()).is_meta:
+                part.to(device)
+        return self
 
     @property
     def stride(self) -> int:

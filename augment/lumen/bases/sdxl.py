@@ -10,6 +10,7 @@ import torch
 from augment.lumen.bases.clip import clip_tokens
 from augment.lumen.bases.text import Text
 from augment.lumen.bases.unet import UNetModel
+from augment.lumen.transfer import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ class StableDiffusionXL(UNetModel):
         tokens = clip_tokens(self.tokenizer_2, prompts, length, self.device)
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         embeddings = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        sizes = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32, device=self.device)
+        sizes = uploaded(torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32), self.device)
         return Text(embeddings, second.text_embeds, sizes.expand(len(prompts), -1))
 
     def pipeline(self, controlnet: ControlNetModel) -> DiffusionPipeline:

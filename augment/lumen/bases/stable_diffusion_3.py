@@ -15,6 +15,7 @@ from augment.lumen.bases.clip import clip_tokens
 from augment.lumen.bases.text import Text
 from augment.lumen.prompt_limit import PromptLimit
 from augment.lumen.sd3_adapter import LayoutSD3ControlNet
+from augment.lumen.transfer import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ class StableDiffusion3(DiffusionModel):
         tokens = self.tokenizer_3(list(prompts), padding="max_length", max_length=T5_LENGTH, return_tensors="pt")
         if tokens.input_ids.shape[1] > T5_LENGTH:
             raise UserError(f"a prompt has more than the {T5_LENGTH} tokens that T5 of {self.name!r} takes: shorten it")
-        return self.text_encoder_3(tokens.input_ids.to(self.device))[0]
+        return self.text_encoder_3(uploaded(tokens.input_ids, self.device))[0]
 
     def denoise(self, latents: Tensor, timesteps: Tensor, text: Text, residuals: Residuals | None = None) -> Tensor:
         """See `DiffusionModel.denoise`; the residuals are spread evenly over the blocks of the transformer."""

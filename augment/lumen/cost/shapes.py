@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from augment.loading import quiet
 from augment.lumen.adapter import load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
+from augment.lumen.cost.cost import Cost, Models
 from augment.lumen.cost.kernels import Kernels
 from augment.lumen.cost.meter import Meter
 from augment.lumen.precision import DTYPES
@@ -25,7 +26,6 @@ from augment.stride import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -38,53 +38,17 @@ if TYPE_CHECKING:
 MOMENTS: dict[OptimizerName, int] = {"adamw": 8, "adamw8bit": 2}
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one device is expected to take.
+def networks(models: Models, dtype: torch.dtype) -> tuple[DiffusionModel, Adapter]:
+    """Base model and adapter with shapes and no values: their configurations are read, not their weights.
 
-    Attributes:
-        weights: bytes of the frozen models.
-        state: bytes of the weights that are trained, their gradients and the state of their optimizer.
-        working: bytes of everything else, the most at once.
-        flops: floating-point operations of all samples that were asked for, in one step or one image each.
+    Raises:
+        UserError: one cannot be read.
     """
-
-    weights: int
-    state: int
-    working: int
-    flops: int
-
-    @property
-    def memory(self) -> int:
-        """Bytes in all."""
-        return self.weights + self.state + self.working
-
-
-@dataclass(frozen=True)
-class Models:
-    """The names of base model and adapter.
-
-    Attributes:
-        base: see `load_diffusion_model`.
-        adapter: its folder; None is a new one.
-        num_components: of a new adapter.
-    """
-
-    base: str
-    adapter: Path | None
-    num_components: int
-
-    def shapes(self, dtype: torch.dtype) -> tuple[DiffusionModel, Adapter]:
-        """Read the configurations of the models, not their weights.
-
-        Raises:
-            UserError: one cannot be read.
-        """
-        base = load_diffusion_model(self.base, "meta", dtype)
-        with quiet(), torch.device("meta"):
-            if self.adapter is None:
-                return base, base.new_adapter(self.num_components).to(dtype)
-            return base, load_adapter(self.adapter, "meta", dtype)
+    base = load_diffusion_model(models.base, "meta", dtype)
+    with quiet(), torch.device("meta"):
+        if models.adapter is None:
+            return base, base.new_adapter(models.num_components).to(dtype)
+        return base, load_adapter(models.adapter, "meta", dtype)
 
 
 @dataclass(frozen=True)
@@ -116,7 +80,7 @@ class Shapes:
         Raises:
             UserError: a configuration cannot be read.
         """
-        shapes = cls(*models.shapes(torch.float32), height, width)
+        shapes = cls(*networks(models, torch.float32), height, width)
         if precision != "bf16":
             return shapes
         if device == "cuda":
@@ -127,7 +91,7 @@ class Shapes:
     @classmethod
     def to_paint(cls, models: Models, height: int, width: int, precision: Precision) -> Shapes:
         """Models as `load_sampler` loads them, in the precision of the configuration; see `to_train`."""
-        shapes = cls(*models.shapes(DTYPES[precision]), height, width)
+        shapes = cls(*networks(models, DTYPES[precision]), height, width)
         if precision == "fp16" and shapes.base.vae.config.force_upcast:
             shapes.base.vae.to(torch.float32)
         return shapes
@@ -181,21 +145,25 @@ class Shapes:
         one = replace(self, height=min(self.height, tile), width=min(self.width, tile))
         pixels = one.height * one.width
         decoded = min(batch, images_at_once(one.height, one.width))
-        always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
-        with torch.no_grad():
-            with one._run() as step:
-                latents, _, text, layout, k = one._inputs(batch)
-                negative = None if options.guidance_scale == NO_GUIDANCE else text
-                denoise = Denoiser(self.base, self.adapter, always, layout, k, text, negative)
-                denoise(latents.to(next(self.base.network.parameters()).dtype), torch.tensor(0))
-            with one._run() as last:
-                self.base.decode_pixels(one._latents(decoded))
+        plain = one._step(batch, options, guided=False)
+        guides = options.guidance_scale != NO_GUIDANCE
+        guided = one._step(batch, options, guided=True) if guides else plain
+        with torch.no_grad(), one._run() as last:
+            self.base.decode_pixels(one._latents(decoded))
         first, end = options.guidance_interval
-        # A step without guidance takes half.
-        steps = options.num_steps * ((1 + end - first) / 2 if negative is not None else 1)
-        flops = (steps * step.flops + last.flops * batch / decoded) * self.height * self.width / pixels
+        step = plain.flops + (end - first) * (guided.flops - plain.flops)
+        flops = (options.num_steps * step + last.flops * batch / decoded) * self.height * self.width / pixels
         weights = self._weights + _size(self.adapter.parameters())
-        return Cost(weights, 0, max(step.peak, last.peak), round(flops))
+        return Cost(weights, 0, max(guided.peak, last.peak), round(flops))
+
+    def _step(self, batch: int, options: SamplerOptions, *, guided: bool) -> Meter:
+        """A step of the sampler, with guidance or without."""
+        always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
+        with torch.no_grad(), self._run() as meter:
+            latents, _, text, layout, k = self._inputs(batch)
+            denoise = Denoiser(self.base, self.adapter, always, layout, k, text, text if guided else None)
+            denoise(latents.to(next(self.base.network.parameters()).dtype), torch.tensor(0))
+        return meter
 
     def encoding(self, batch: int) -> Cost:
         """Encoding of a batch of images by the autoencoder."""

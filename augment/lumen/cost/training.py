@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from augment.lumen.cost.shapes import Cost, Shapes
+from augment.lumen.cost.cost import Cost
+from augment.lumen.cost.shapes import Shapes
 from augment.lumen.sampling.decoding import images_at_once
 from augment.lumen.sampling.options import DEFAULTS
 

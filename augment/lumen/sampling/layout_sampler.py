@@ -17,6 +17,7 @@ from augment.lumen.sampling.request import require_k, stacked_ks, stacked_streng
 from augment.lumen.sampling.reuse import ReusingDenoiser
 from augment.lumen.sampling.schedule import sampling_schedule
 from augment.lumen.sampling.tiling import Tiles, tiled
+from augment.lumen.transfer import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from augment.lumen.adapter import Adapter
     from augment.lumen.bases.base import DiffusionModel
+    from augment.lumen.sampling.decoding import Images
     from augment.lumen.sampling.request import Request
     from augment.lumen.sampling.tiling import Denoise
 
@@ -62,7 +64,6 @@ class LayoutSampler:
         self._dtype = next(adapter.parameters()).dtype
         self._prompts: dict[tuple[str, int, int], Text] = {}
 
-    @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
         """Paint one image `uint8 [H, W, 3]` for every request; all layouts are of one size.
 
@@ -73,25 +74,37 @@ class LayoutSampler:
             UserError: a request's k exceeds the components of the layout or the adapter, or has another grid.
             NotFinite: latents or images hold NaN or infinite values.
         """
+        return self.begin(requests)()
+
+    @torch.inference_mode()
+    def begin(self, requests: Sequence[Request]) -> Images:
+        """Begin to paint; what is returned waits for the images. See `generate`.
+
+        A GPU gets all its work here, so that it has work while the host prepares the next batch. What is not finite is
+        an error of the wait.
+        """
         limit = min(self.adapter.config.num_components, *(len(request.layout) for request in requests))
         for request in requests:
             require_k(request, limit)
         size = self.options.fixed_batch or len(requests)
-        images: list[NDArray[np.uint8]] = []
+        parts: list[tuple[Images, int]] = []
         for start in range(0, len(requests), size):
             part = requests[start : start + size]
-            images += self._painted([*part, *[part[-1]] * (size - len(part))])[: len(part)]
-        return images
+            parts.append((self._painted([*part, *[part[-1]] * (size - len(part))]), len(part)))
+        return lambda: [image for images, count in parts for image in images()[:count]]
 
-    def _painted(self, requests: Sequence[Request]) -> list[NDArray[np.uint8]]:
+    def _painted(self, requests: Sequence[Request]) -> Images:
         """The images of one batch."""
-        with self._casting():
-            denoiser = self._denoiser(requests)
-        denoise = tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
-        latents = self._denoised(requests, denoise)
+        latents = self._denoised(requests, self._denoise(requests))
         # In half precision with few exponents, the activations of an autoencoder overflow.
         with self._casting() if self.options.precision == "bf16" else nullcontext():
             return decoded(self.base, latents, self.options.tile)
+
+    def _denoise(self, requests: Sequence[Request]) -> Denoise:
+        """What predicts the batch. It keeps maps for all steps: hold it no longer than these."""
+        with self._casting():
+            denoiser = self._denoiser(requests)
+        return tiled(denoiser, self._tiles(requests[0]), self._latent_cells, self._reusing)
 
     def _reusing(self, denoiser: Denoiser) -> Denoise:
         """What predicts one batch or its tiles, with reuse across steps where the options ask for it."""
@@ -107,8 +120,8 @@ class LayoutSampler:
     def _denoised(self, requests: Sequence[Request], denoise: Denoise) -> torch.Tensor:
         """The latents `float32 [B, C, h, w]` after all steps."""
         device, timesteps = self.base.device, self._schedule.timesteps
-        weights = self._schedule.weights.to(device)[:, :, None, None, None, None]
-        noise = torch.stack([self.noise(request) for request in requests], 1).to(device)
+        weights = uploaded(self._schedule.weights, device)[:, :, None, None, None, None]
+        noise = uploaded(torch.stack([self.noise(request) for request in requests], 1), device)
         terms = torch.cat([noise[:1], noise.new_zeros(len(timesteps), *noise.shape[1:]), noise[1:]])
         for index, timestep in enumerate(timesteps):
             latents = (weights[index] * terms).sum(0)
@@ -119,7 +132,7 @@ class LayoutSampler:
     def _denoiser(self, requests: Sequence[Request]) -> Denoiser:
         device = self.base.device
         layout = torch.from_numpy(np.stack([request.layout for request in requests])).float()
-        layout = layout[:, : self.adapter.config.num_components].to(device)
+        layout = uploaded(layout[:, : self.adapter.config.num_components], device)
         tiles, stride = self._tiles(requests[0]), self._latent_cells * self.base.stride
 
         def texts(prompts: Sequence[str]) -> Text:
@@ -132,12 +145,12 @@ class LayoutSampler:
             self.adapter,
             self.options,
             layout,
-            stacked_ks(requests).to(device),
+            uploaded(stacked_ks(requests), device),
             texts([request.prompt for request in requests]),
             texts([request.negative_prompt for request in requests])
             if self.options.guidance_scale != NO_GUIDANCE
             else None,
-            None if strengths is None else strengths.to(device),
+            None if strengths is None else uploaded(strengths, device),
         )
 
     def _casting(self) -> torch.autocast:

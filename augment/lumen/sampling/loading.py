@@ -25,7 +25,9 @@ REPEATED = ("ResnetBlock2D", "BasicTransformerBlock", "JointTransformerBlock", "
 KINDS = 256
 
 
-def load_sampler(base: str, adapter: Path, options: SamplerOptions, device: str = "cpu") -> LayoutSampler:
+def load_sampler(
+    base: str, adapter: Path, options: SamplerOptions, device: str = "cpu", revision: str | None = None
+) -> LayoutSampler:
     """Load the models in the precision of the options, with their LoRAs, ready to sample.
 
     Args:
@@ -33,13 +35,14 @@ def load_sampler(base: str, adapter: Path, options: SamplerOptions, device: str 
         adapter: folder of the adapter.
         options: of the sampler.
         device: torch device.
+        revision: commit of a hub id; None takes its newest.
 
     Raises:
         UserError: a part cannot be loaded, or the scheduler does not exist for the base.
     """
     dtype = DTYPES[options.precision]
     # What a LoRA adds is lost in the rounding of half precision, unless it is added before.
-    model = load_diffusion_model(base, device, torch.float32 if options.lora else dtype)
+    model = load_diffusion_model(base, device, torch.float32 if options.lora else dtype, revision=revision)
     reader = load_adapter(adapter, device, dtype)
     if options.lora:
         fuse_loras(model, reader, options.lora)
@@ -48,6 +51,7 @@ def load_sampler(base: str, adapter: Path, options: SamplerOptions, device: str 
     with quiet():
         for part in model.parts.values():
             part.to(torch.float32 if part is model.vae and upcast else dtype)
+        model.vae.to(memory_format=torch.channels_last)
     for network in (model.network, reader.controlnet):
         if torch.device(device).type == "cuda":
             use_fast_kernels(network)

@@ -47,7 +47,7 @@ class SamplerOptions(Options):
         description="noise levels of the steps: 'trailing' begins at the noisiest, which dark and bright images need; "
         "'base' is what the base model is configured for",
     )
-    num_steps: int = Field(default=10, ge=1, le=1000, description="sampler steps")
+    num_steps: int = Field(default=8, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(default=2.0, ge=1, le=30, description="1 is no guidance")
     text_guidance_scale: Annotated[float, Field(ge=0, le=30)] | None = Field(
         default=None,
@@ -55,7 +55,7 @@ class SamplerOptions(Options):
         "be above 1: a step then costs half as much again; null guides by both at once",
     )
     guidance_interval: Annotated[tuple[Share, Share], Ascending] = Field(
-        default=(0.2, 1),
+        default=(0.5, 1),
         description="part of the way from noise (0) to image (1) on which guidance acts; elsewhere a step costs half",
     )
     control_strength: float = Field(

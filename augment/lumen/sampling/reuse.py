@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from augment.lumen.bases.base import DiffusionModel, Residuals
+    from augment.lumen.bases.text import Text
+    from augment.lumen.layout_encoder import EmbeddedLayout
     from augment.lumen.sampling.denoiser import Adapter, Denoiser
 
 
@@ -88,21 +90,22 @@ class _KeptResiduals:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
-        self._residuals: list[Residuals] = []
-        self._calls = 0
+        self._residuals: Residuals | None = None
 
     def begin(self, *, again: bool) -> None:
         """Begin a step, which runs the adapter again or not."""
-        self._calls = 0
         if again:
-            self._residuals.clear()
+            self._residuals = None
 
-    def __call__(self, *conditions: Any) -> Residuals:
-        """The residuals of this call; a step has one for each branch of guidance that the adapter acts on."""
-        if self._calls == len(self._residuals):
-            self._residuals.append(self._adapter(*conditions))
-        self._calls += 1
-        return self._residuals[self._calls - 1]
+    def embed(self, layout: torch.Tensor, k: torch.Tensor, sample: torch.Tensor) -> EmbeddedLayout:
+        """See `Adapter.embed`."""
+        return self._adapter.embed(layout, k, sample)
+
+    def residuals(self, sample: torch.Tensor, timestep: torch.Tensor, text: Text, planes: EmbeddedLayout) -> Residuals:
+        """The residuals of this step."""
+        if self._residuals is None:
+            self._residuals = self._adapter.residuals(sample, timestep, text, planes)
+        return self._residuals
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from augment.lumen.transfer import uploaded
+
 if TYPE_CHECKING:
     from augment.lumen.sampling.denoiser import Denoiser
 
@@ -145,7 +147,7 @@ def tiled(
     if len(tiles) == 1:
         return wrap(denoiser)
     images = len(denoiser.layout)
-    weights = tiles.weights(factor).to(denoiser.layout.device)
+    weights = tiles.weights(factor)
     every = [(image, number) for image in range(images) for number in range(len(tiles))]
     parts = []
     for start in range(0, len(every), images):
@@ -155,7 +157,7 @@ def tiled(
             TiledPart(
                 wrap(of_tiles(denoiser, [(image, tiles.window(*place)) for image, place in places])),
                 [(image, tiles.window(*place, factor)) for image, place in places],
-                weights[[number for _, number in chosen]],
+                uploaded(weights[[number for _, number in chosen]], denoiser.layout.device),
             )
         )
     return TiledDenoiser(parts)

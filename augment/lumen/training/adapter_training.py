@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.pictures import conditioning_picture
@@ -71,7 +72,8 @@ def train_adapter(
         seed: seed of the training.
         conditioning: kind of the examples' layouts.
         consistency: what `options.objective.consistency` weighs.
-        held_out: examples for a validation loss, which is measured whenever a grid is written.
+        held_out: examples for a validation loss, which is measured whenever a grid is written. All processes share
+            both.
         group: the processes that train together, at most one for each sample of a batch. The adapter of rank 0 gets the
             averaged weights.
         checkpoint: where the checkpoint is kept; None is in `folder`.
@@ -116,8 +118,9 @@ def train_adapter(
     ks = shown_ks(adapter.config.num_components, conditioning)
 
     def sample(step: int) -> dict[str, float] | None:
-        write_samples(base, adapter, shown, ks, folder / "samples" / f"{step:06d}.png", precision, conditioning)
-        validation = Validation(base, schedule, held_out, ks, options.micro_batch or len(rows), precision)
+        path = folder / "samples" / f"{step:06d}.png"
+        write_samples(base, adapter, shown, ks, path, precision, conditioning, group)
+        validation = Validation(base, schedule, held_out, ks, options.micro_batch or len(rows), precision, group)
         found = validation.losses(adapter) if len(held_out) else None
         adapter.train()
         return found
@@ -153,13 +156,23 @@ def write_samples(
     path: Path,
     precision: Precision,
     conditioning: ConditioningKind = LAYOUT,
+    group: Group = Group(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Write a grid: the real images, their layouts, and images painted on these at the given ks."""
+    """Write a grid: the real images, their layouts, and images painted on these at the given ks.
+
+    The processes of a group, all with the same models, share the painting, and rank 0 writes.
+    """
     sampler = LayoutSampler(base, adapter, SamplerOptions(precision=precision))
-    rows = [np.stack([example.image for example in examples])]
-    height, width = rows[0].shape[1:3]
-    rows.append(np.stack([conditioning_picture(conditioning, item.layout, height, width) for item in examples]))
-    for k in ks:
-        requests = [Request(example.layout, k, example.caption, seed) for seed, example in enumerate(examples)]
-        rows.append(np.stack(sampler.generate(requests)))
-    save_grid(rows, path)
+    real = np.stack([example.image for example in examples])
+    requests = [Request(item.layout, k, item.caption, seed) for k in ks for seed, item in enumerate(examples)]
+    own, count = group.rows(len(requests)), len(examples)
+    painted = torch.zeros(len(requests), *real.shape[1:], dtype=torch.uint8)
+    for start in range(own.start, own.stop, count):
+        part = requests[start : min(start + count, own.stop)]
+        painted[start : start + len(part)] = torch.from_numpy(np.stack(sampler.generate(part)))
+    # Every image is zeros in all processes but one.
+    painted = group.add(painted.to(base.device)).cpu()
+    if not group.leads:
+        return
+    layouts = [conditioning_picture(conditioning, example.layout, *real.shape[1:3]) for example in examples]
+    save_grid([real, np.stack(layouts), *painted.unflatten(0, (len(ks), count)).numpy()], path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -126,15 +127,15 @@ class Trainer:
             losses: (step, generator) -> named scalar losses, whose sum is minimised; or the parts of the batch that
                 this process takes, at least one, each with such losses.
             on_step: called after every step, with the losses of that step.
-            sample: called by rank 0 every `sample_every` steps and at the end, while the averaged weights are loaded;
-                may return scalars to log.
+            sample: called by every process every `sample_every` steps and at the end, while all of them hold the
+                averaged weights; may return scalars, and those of rank 0 are logged.
 
         Raises:
             UserError: the loss or its gradient is not finite.
             PeerLost: another process of the group has ended.
         """
         if self.average is None:
-            self._run(losses, on_step)
+            self._run(losses, on_step, sample)
             return
         with scalar_writer(self.folder, self.step, self.options.trackers) as add_scalars:
             self._run(losses, on_step, sample, add_scalars)
@@ -163,13 +164,16 @@ class Trainer:
                 self._recent.append(found)
                 self.average.update(self.step, last=last)
             on_step(TrainingStep(self.step, options.steps, found, rate))
-            if add_scalars is None:
-                continue
-            if self.step % options.log_every == 0 or last:
+            if add_scalars is not None and (self.step % options.log_every == 0 or last):
                 self._record(rate, add_scalars)
             # Before the checkpoint: a run that is killed in between measures the same again.
             if sample and (self.step % options.sample_every == 0 or last):
-                self._record_scalars(self._with_average(sample), add_scalars)
+                with self._averaged():
+                    scalars = sample(self.step)
+                if add_scalars is not None:
+                    self._record_scalars(scalars, add_scalars)
+            if add_scalars is None:
+                continue
             overdue = time.monotonic() - saved > 60 * options.checkpoint_minutes
             if self.step % options.checkpoint_every == 0 or overdue or last:
                 self._save()
@@ -228,14 +232,23 @@ class Trainer:
             f"learning_rate than {self.options.learning_rate}"
         )
 
-    def _with_average(self, sample: Sample) -> Mapping[str, float] | None:
-        assert self.average is not None
-        self.average.swap()
-        try:
-            with torch.no_grad():
-                return sample(self.step)
-        finally:
+    @contextmanager
+    @torch.no_grad()
+    def _averaged(self) -> Iterator[None]:
+        """The averaged weights of rank 0 in the modules of every process, without gradients."""
+        weights = [value.detach() for value in self.parameters.values()]
+        # In host memory, where rank 0 has the average.
+        own = [weight.to("cpu", copy=True) for weight in weights] if self.average is None else []
+        if self.average is not None:
             self.average.swap()
+        try:
+            self.group.receive(weights)
+            yield
+        finally:
+            if self.average is not None:
+                self.average.swap()
+            for weight, value in zip(weights, own, strict=False):
+                weight.copy_(value)
 
     def _record(self, rate: float, add_scalars: AddScalars) -> None:
         """Write the mean losses since the last row to the loss log and for TensorBoard."""

@@ -1,4 +1,4 @@
-"""A cell follows the most components that a class asks for which has a quarter of it."""
+"""A cell has the most components, and the most control, that a class asks for which has a quarter of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augment.layouts.region_ks import RegionKs
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.layouts.scene import in_blocks
 
 SKY, PERSON, OTHER = 0, 1, 2
@@ -55,6 +55,21 @@ def test_every_cell_has_the_k_of_one_of_its_classes_or_that_of_the_image(
         # Each quarter of a cell has one class here, so every class counts.
         expected = max((ks.get(train_id, 4) for train_id in known), default=4)
         assert found[row, column] == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (one_cell(sky=64), 0.5),
+        (one_cell(person=16, sky=48), 1.25),
+        (one_cell(other=16, sky=48), 1),
+        (one_cell(ignored=63, sky=1), 0.5),
+        (one_cell(ignored=64), 1),
+    ],
+)
+def test_strengths_follow_the_same_rule_and_are_1_elsewhere(label: np.ndarray, expected: float) -> None:
+    found = RegionStrengths({SKY: 0.5, PERSON: 1.25}).cells(label)
+    assert found.dtype == np.float32 and found.tolist() == [[expected]]
 
 
 def test_without_classes_every_cell_has_the_k_of_the_image() -> None:

@@ -11,6 +11,7 @@ from augment.errors import UserError
 from pipeline.checks import resources as resource_checks
 from pipeline.checks.labels import LabelCheck
 from pipeline.config import Config
+from pipeline.stages.fit import FitStep
 from pipeline.store import Store
 from pipeline.workflow.run import heading, run
 from pipeline.workflow.selection import Selection
@@ -56,4 +57,13 @@ def test_resources_are_checked_before_the_labels(
     monkeypatch.setattr(resource_checks, "gpus_here", lambda: 0)
     with pytest.raises(UserError, match="this machine has no GPU"):
         run(configure(tmp_path / "space", "cluster.stages.judge.num_gpus=1"), Selection(), lambda _: None)
+    assert looks == []
+
+
+def test_a_base_that_is_nowhere_is_found_before_labels_and_weights_are_read(
+    configure: Configure, tmp_path: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FitStep, "check_models", lambda _: pytest.fail("it reads the weights of the backbone"))
+    with pytest.raises(UserError, match=r"generator.base=lumen-tinny: "):
+        run(configure(tmp_path / "space", "generator.base=lumen-tinny"), Selection(), lambda _: None)
     assert looks == []

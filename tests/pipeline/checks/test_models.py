@@ -21,9 +21,11 @@ from transformers import BeitConfig, BertConfig, CLIPTextConfig, Dinov2Config, V
 from augment.backbones import load_backbone
 from augment.errors import UserError
 from augment.layouts.basis import LayoutBasis
-from pipeline.checks.models import require_backbone, require_base, require_basis_fits
+from augment.lumen.bases.loading import load_diffusion_model
+from pipeline.checks.models import require_backbone, require_base, require_basis_fits, require_controlnet
 from pipeline.config import Config
 from tests.augment.lumen.bases.small_families import FAMILIES, save_family
+from tests.augment.lumen.test_warm_start import trained_controlnet
 from tests.pipeline.checks.refusal import refusal
 from tests.pipeline.workflow.test_run import kept
 
@@ -157,6 +159,49 @@ def test_base_of_each_family_passes(kind: str, tmp_path: Path) -> None:
 def test_shipped_models_pass() -> None:
     assert require_base("lumen-tiny")["in_channels"] == 8
     assert require_backbone("dinov2-vits14") == 384
+
+
+CONTROLNETS: list[tuple[str, dict[str, object], str]] = [
+    ("sdxl", {}, "it has block_out_channels [16, 32], and the base has [16, 16, 16]"),
+    ("sd3", {}, "it is a SD3ControlNetModel, and bases like Stable Diffusion 1.x and 2.x have a ControlNetModel"),
+    ("stable-diffusion", {"cross_attention_dim": 64}, "it has cross_attention_dim 64, and the base has 32"),
+    (
+        "stable-diffusion",
+        {"addition_embed_type": "text_time"},
+        "it has addition_embed_type text_time, and the base",
+    ),
+    ("stable-diffusion", {"global_pool_conditions": True}, "it steers the image as a whole (global_pool_conditions)"),
+    ("stable-diffusion", {"_class_name": "LayoutControlNet"}, "(give an adapter as generator.adapter)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "expected"), CONTROLNETS, ids=[text for _, _, text in CONTROLNETS])
+def test_controlnet_for_another_base_is_refused(
+    small_base: Path, tmp_path: Path, kind: str, changes: dict[str, object], expected: str
+) -> None:
+    base = load_diffusion_model(str(save_family(kind, tmp_path / "base")))
+    folder = tmp_path / "controlnet"
+    trained_controlnet(base).save_config(folder)
+    require_controlnet(str(folder), base.name)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    with pytest.raises(UserError, match=rf"^adapt\.controlnet={folder}: .*: give a ControlNet for bases") as error:
+        require_controlnet(str(folder), str(small_base))
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_controlnet_that_is_none_is_refused_by_plan(
+    configure: Configure, small_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = kept(configure(tmp_path / "new"), tmp_path / "recipe.yaml")
+    new = ["generator.adapter=null", "layout.basis=own", "adapt.steps=1"]
+    message = refusal("plan", recipe, [*new, f"adapt.controlnet={small_base}"], capsys)
+    assert f"adapt.controlnet={small_base}: it has no config.json: give a ControlNet for bases like" in message
+    message = refusal("plan", recipe, [*new, "adapt.controlnet=some/controlnet"], capsys)
+    assert "adapt.controlnet=some/controlnet: not in the local cache" in message
+    message = refusal("plan", recipe, ["adapt.steps=1", "adapt.controlnet=some/controlnet"], capsys)
+    assert "adapt.controlnet: the training starts from generator.adapter" in message
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])

@@ -19,7 +19,9 @@ from augment.lumen.training.trainer import Part, Trainer
 from augment.progress import OnStep
 from pipeline.engine import Resources, WorkUnit
 
-OPTIONS = AdaptOptions(steps=8, batch_size=5, learning_rate=0.05, warmup_steps=2, checkpoint_every=2, log_every=1)
+OPTIONS = AdaptOptions(
+    steps=8, batch_size=5, learning_rate=0.05, warmup_steps=2, checkpoint_every=2, log_every=1, sample_every=3
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,15 @@ class Regression:
             return [Part(1 / len(points), partial(loss, row)) for row in rows]
 
         trainer = Trainer({"model": model}, self.options, Path(self.folder), torch.device("cpu"), "fp32", group=group)
-        trainer.run(parts, on_step)
+
+        def sample(_step: int) -> dict[str, float]:
+            # What each worker has of the averaged weights.
+            means = torch.zeros(group.size, dtype=torch.float64)
+            means[group.rank] = torch.cat([value.flatten() for value in model.parameters()]).double().mean()
+            found = group.add(means).tolist()
+            return {"validation/mean": found[0], "validation/spread": max(found) - min(found)}
+
+        trainer.run(parts, on_step, sample)
         return {name: value.flatten().tolist() for name, value in model.state_dict().items()}, group.size
 
     def before(self, group: Group, step: int) -> None:

@@ -28,7 +28,13 @@ def trained(executor: Executor, task: groups.Regression) -> tuple[dict[str, list
 
 def log_of(folder: Path) -> list[tuple[int, float]]:
     rows: list[dict[str, Any]] = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
-    return [(row["step"], row["error"]) for row in rows]
+    return [(row["step"], row["error"]) for row in rows if "error" in row]
+
+
+def validation_of(folder: Path) -> list[tuple[int, float, float]]:
+    rows: list[dict[str, Any]] = [json.loads(row) for row in (folder / "loss.jsonl").read_text().splitlines()]
+    names = ("step", "validation/mean", "validation/spread")
+    return [tuple(row[name] for name in names) for row in rows if names[1] in row]  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,9 @@ def test_two_workers_give_what_one_gives_up_to_the_order_of_sums(
     for name, values in weights.items():
         np.testing.assert_allclose(together[0][name], values, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(log_of(together[1]), log_of(tmp_path), atol=2e-5)
+    # Both measure the averaged weights, and then train on from their own.
+    np.testing.assert_allclose(validation_of(together[1]), validation_of(tmp_path), atol=2e-5)
+    assert [(step, spread) for step, _, spread in validation_of(together[1])] == [(3, 0), (6, 0), (8, 0)]
 
 
 def test_worker_that_is_lost_changes_no_bit(
@@ -58,6 +67,7 @@ def test_worker_that_is_lost_changes_no_bit(
     assert Path(f"{tmp_path}-died").exists()
     assert weights == together[0]
     assert log_of(tmp_path) == log_of(together[1])
+    assert validation_of(tmp_path) == validation_of(together[1])
 
 
 def test_error_of_any_worker_ends_the_training_in_one_line_and_frees_its_slots(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,50 @@ def test_units_in_hand_write_the_bytes_of_units_one_by_one(tmp_path: Path, task:
     Store.create(alone.store_url, stages.MANIFEST)
     alone.setup()
     assert {receipt.shard: receipt.sha256 for receipt in map(alone.run, units)} == together
+
+
+class Begins(stages.Variants):
+    """Begins batches, and fails on some keys as it begins or as its outcomes are waited for."""
+
+    fails_at = "wait"
+
+    def setup(self) -> None:
+        super().setup()
+        self.events: list[str] = []
+
+    def begin(self, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
+        outcomes = partial(self.process, unit, batch)
+        self.events.append(f"begin {batch[0].key}")
+        found = outcomes() if self.fails_at == "begin" else None
+
+        def wait() -> Sequence[Outcome]:
+            self.events.append(f"wait {batch[0].key}")
+            return outcomes() if found is None else found
+
+        return wait
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "wait"])
+def test_a_batch_begins_before_the_one_before_is_waited_for_and_fails_alone(tmp_path: Path, fails_at: str) -> None:
+    receipts = []
+    for kind in (Begins, stages.Variants):
+        stage = kind(batch_size=2, fails=frozenset({"k003"}))
+        stage.fails_at = fails_at  # type: ignore[attr-defined]
+        store = Store.create(str(tmp_path / kind.__name__), stages.MANIFEST)
+        task = ShardTask(stage, stages.Noise(), store.url)
+        task.setup()
+        receipts.append([task.run(unit) for unit in stages.plan(2)])
+        assert [row["key"] for row in store.quarantine().to_pylist()] == ["k003"]
+        if isinstance(stage, Begins):
+            second = ["begin k005", "begin k007", "wait k005", "begin k009", "wait k007", "wait k009"]
+            assert stage.events[-6:] == second
+    assert [one.sha256 for one in receipts[0]] == [one.sha256 for one in receipts[1]]
+
+
+def test_a_batch_that_fills_memory_as_it_begins_is_halved(tmp_path: Path) -> None:
+    stage = stages.FillsMemory(fits=1, batch_size=4)
+    stage.begin = lambda unit, batch: partial(list, stage.process(unit, batch))  # type: ignore[attr-defined]
+    store = Store.create(str(tmp_path), stages.MANIFEST)
+    task = ShardTask(stage, stages.Noise(), store.url)
+    task.setup()
+    assert [task.run(unit).samples for unit in stages.plan(2)] == [10, 10]

@@ -14,6 +14,7 @@ from augment.lumen.training.checkpoint import Checkpoint
 from augment.lumen.training.trainer import Trainer
 from augment.progress import ignore_step
 from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.adapt_progress import remote_checkpoints
 from pipeline.stages.job import Job
 from pipeline.store.location import Location
 from tests.pipeline.conftest import Configure
@@ -53,7 +54,7 @@ def test_checkpoints_are_with_the_stores_and_a_reset_removes_them(
     step = AdaptStep(Job(configure(tmp_path, f"stores={bucket}/run")))
     place = Location(f"{bucket}/run/checkpoints")
     place.write("adapter-0/checkpoint.safetensors", b"0")
-    assert step.remote_checkpoints == place.url
+    assert remote_checkpoints(step.config) == place.url
     step.reset()
     assert not place.exists("adapter-0/checkpoint.safetensors")
-    assert AdaptStep(Job(configure(tmp_path))).remote_checkpoints is None
+    assert remote_checkpoints(configure(tmp_path)) is None

@@ -13,21 +13,24 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from augment.errors import UserError
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.batches import Batches, choose
 from augment.lumen.training.examples import text_arrays
 from pipeline.config import Config
+from pipeline.config.compose import load_config
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.encode import Cut, Encode, EncodeStep
-from pipeline.stages.encoded_samples import StoredSamples
+from pipeline.stages.encoded_samples import StoredSamples, require_distinct_keys
 from pipeline.stages.extract import load_layout
 from pipeline.stages.job import Job
 from pipeline.store import CorruptStore, Sample, SampleReader, Store, verify_store
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.survey import survey
+from tests.pipeline.datasets.trees import random_image, save
 
 Configure = Callable[..., Config]
 TRAINED = ("adapt.steps=2", "adapt.batch_size=4", "adapt.log_every=1", "adapt.validation_images=0")
@@ -75,6 +78,31 @@ def test_versions_are_encoded_from_their_own_pixels_whatever_the_batch(stage: En
             assert sample.metadata == again[name].metadata
     crops = [found[f"{key}_crop{number:02d}"].latents for number in range(2)]
     assert not np.array_equal(*crops)
+
+
+def test_keys_that_versions_of_other_images_would_have_are_refused_by_name() -> None:
+    keys, names = ["x", "x_mirror", "y_crop01", "z"], ["", "mirror", "crop00"]
+    message = "adapt: 'x_mirror' is the key of an image, .*'mirror' of the image 'x': rename one .*adapt.flip=false"
+    with pytest.raises(UserError, match=message):
+        require_distinct_keys(keys, names)
+    with pytest.raises(UserError, match=r"'y_crop01' .*'crop01' of the image 'y'.*adapt.crops=0"):
+        require_distinct_keys([*keys, "y"], ["", "crop00", "crop01"])
+    # Without other versions, and where the image itself is not there, the keys are free.
+    require_distinct_keys(keys, [""])
+    require_distinct_keys(keys[1:], names)
+
+
+def test_keys_of_versions_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    for split, names in (("train", ("a", "a_mirror")), ("val", ("b",))):
+        for name in names:
+            save(tmp_path / "images" / split / f"{name}.png", random_image(np.random.default_rng(0), 32, 64))
+    space = tmp_path / "space"
+    config = load_config(
+        "unlabelled", [f"dataset.root={tmp_path}", f"workspace={space}", "cluster.executor=serial", *AUGMENTED]
+    )
+    with pytest.raises(UserError, match="'train_a_mirror' is the key of an image, and of the version 'mirror'"):
+        run(config, Selection(until="encode"), print)
+    assert not space.exists()
 
 
 def test_a_sample_with_one_version_that_is_not_finite_fails_as_a_whole(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import UserError
+from augment.layouts.region_ks import RegionKs, RegionStrengths
 from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
@@ -110,6 +111,18 @@ def test_image_says_what_it_was_meant_to_show(ready: Generate) -> None:
     assert shown == {"medium": "synthetic", "city": "ulm", "weather": ANY, "time_of_day": ANY}
     # The source is clear, and the prompt asks for something else.
     assert f"{shown['time_of_day']}, {shown['weather']}" in str(outcome.sample.metadata["prompt"])
+
+
+def test_strengths_of_classes_are_those_of_the_cells_of_the_label(small_base: Path) -> None:
+    label = np.zeros((32, 64), np.uint8)
+    label[:, 32:] = 10
+    given = replace(source("a"), label=label)
+    made = replace(stage(small_base), strengths=RegionStrengths({10: 0.5}), regions=RegionKs({10: 1}))
+    request = made.request(given, 4, 0).request
+    np.testing.assert_array_equal(request.strength, np.repeat([[1, 0.5]], 4, 1).repeat(4, 0))
+    np.testing.assert_array_equal(request.k, np.repeat([[4, 1]], 4, 1).repeat(4, 0))
+    assert made.request(replace(given, label=None), 4, 0).request.strength == 1
+    assert stage(small_base).request(given, 4, 0).request.strength == 1
 
 
 def test_prompt_depends_on_source_and_variant_but_not_on_k(small_base: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run with edits and with ks by class: its images, its manifest, and what it refuses."""
+"""A run with edits, and with ks and strengths by class: its images, its manifest, and what it refuses."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ EDIT = (
     " prototype: {classes: [road]}}"
 )
 BY_CLASS = "generate.k_by_class={sky: 0, car: 4}"
+STRENGTHS = "generate.strength_by_class={sky: 0, car: 1.5, road: 1}"
 
 
 def generated_again(space: Path, configure: Configure, *overrides: str) -> Store:
@@ -63,11 +64,30 @@ def test_ks_by_class_change_the_images_and_not_the_labels(copied: Path, configur
     assert all(np.abs(one.image.astype(int) - plain[one.key].image).max() <= 1 for one in same.samples())  # type: ignore
 
 
+def test_strengths_by_class_change_the_images_and_not_the_labels(copied: Path, configure: Configure) -> None:
+    config = configure(copied, "generate.ks=[2]", "generate.strength_by_class={sky: 1}")
+    run(config, Selection(until="generate", redo="generate"), print)
+    # A factor of 1 changes nothing, so the store is that of a run without.
+    assert Job(configure(copied, "generate.ks=[2]")).step(GenerateStep).is_done()
+    plain = {one.key: one for one in SampleReader(Store.open(str(copied / "synthetic"))).samples()}
+    together = (EDIT, BY_CLASS, STRENGTHS)
+    for overrides in ((STRENGTHS,), together):
+        again = SampleReader(generated_again(copied, configure, *overrides))
+        assert again.store.manifest.inputs["strength_by_class"] == {"sky": 0, "car": 1.5}
+        assert set(again.keys) == set(plain)
+        for sample in again.samples():
+            assert not np.array_equal(sample.image, plain[sample.key].image)
+            if overrides != together:
+                assert sample.metadata == plain[sample.key].metadata
+                assert np.array_equal(sample.label, plain[sample.key].label)
+
+
 def test_runs_without_edits_are_those_of_earlier_versions(generated: Path, configure: Configure) -> None:
     step = Job(configure(generated)).step(GenerateStep)
-    assert step.is_done() and not {"edit", "k_by_class"} & step.store.manifest.inputs.keys()
-    for override, name in ((EDIT, "generate.edit"), (BY_CLASS, "generate.k_by_class")):
-        with pytest.raises(UserError, match=f"{name}.*--redo generate"):
+    asked = {"edit": EDIT, "k_by_class": BY_CLASS, "strength_by_class": STRENGTHS}
+    assert step.is_done() and not asked.keys() & step.store.manifest.inputs.keys()
+    for name, override in asked.items():
+        with pytest.raises(UserError, match=f"generate.{name}.*--redo generate"):
             run(configure(generated, override), Selection(until="generate"), print)
 
 
@@ -76,6 +96,9 @@ def test_runs_without_edits_are_those_of_earlier_versions(generated: Path, confi
     [
         (["generate.edit={paste: {classes: [cat]}}"], "generate.edit.paste.classes: 'cat' is not among the classes of"),
         (["generate.k_by_class={cat: 1}"], "'cat' is not .* cityscapes: did you mean 'car'. the classes are road, "),
+        (["generate.strength_by_class={cat: 1}"], "generate.strength_by_class: 'cat' is not .*: did you mean 'car'"),
+        (["generate.strength_by_class={car: 2.5}"], "generate.strength_by_class.car.* less than or equal to 2"),
+        (["generate.strength_by_class={car: .nan}"], "generate.strength_by_class.car"),
         (["generate.k_by_class={car: 5}"], "generate.k_by_class.car: 5 is above layout.k_max = 4"),
         (["conditioning=canny", "generate.edit={blend: {}}"], "generate.edit: it is for neural layouts; leave it out"),
         (["conditioning=canny", "generate.k_by_class={car: 1}"], "generate.k_by_class: it is for neural layouts"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from augment.errors import UserError
+from augment.lumen.sampling import calibration
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
 from pipeline.config import Config
@@ -71,6 +72,11 @@ def test_smaller_batches_are_chosen_where_memory_runs_out(
 
     monkeypatch.setattr(task, "_painting", lambda _: limited)
     assert task._batch_size(FittingBatches("generate", 8), stage.sampling, requests) <= 2
+
+    # Smaller batches are faster here, but those of less than `fixed_batch` would be filled up.
+    monkeypatch.setattr(calibration, "timed", lambda run: (None, len(run.args[0]) ** 2))
+    fixed = SamplerOptions(fixed_batch=2)
+    assert task._batch_size(FittingBatches("generate", 8), fixed, requests) == 2
 
 
 def test_a_fixed_batch_must_divide_the_batches_of_the_stage(configure: Configure, tmp_path: Path) -> None:

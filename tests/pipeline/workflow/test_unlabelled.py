@@ -211,7 +211,9 @@ def test_plan_and_inspect_tell_what_is_unlabelled_by_intent(
     assert "unlabelled: 2 of 2 images of extra" in capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("asked", ["generate.edit={blend: {}}", "generate.k_by_class={car: 1}"])
+@pytest.mark.parametrize(
+    "asked", ["generate.edit={blend: {}}", "generate.k_by_class={car: 1}", "generate.strength_by_class={car: 2}"]
+)
 def test_edits_and_ks_by_class_are_refused_before_anything_is_written(
     plain: Callable[..., Config], tmp_path: Path, asked: str
 ) -> None:

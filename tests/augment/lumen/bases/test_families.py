@@ -71,6 +71,30 @@ def test_fast_kernels_and_compiled_blocks_exist_for_every_family(
     assert np.abs(np.stack(fast).astype(int) - np.stack(plain)).max() <= 1
 
 
+@torch.no_grad()
+def test_parts_are_loaded_in_their_own_precision_and_without_a_network_that_nothing_uses(
+    models: tuple[DiffusionModel, Adapter],
+) -> None:
+    base, _ = models
+    shaped = load_diffusion_model(base.name, network="shapes")
+    assert all(weight.is_meta for weight in shaped.network.parameters())
+    assert (shaped.device, shaped.to("cpu").network.device.type) == (torch.device("cpu"), "meta")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    assert torch.equal(shaped.encode(pixels), base.encode(pixels))
+    texts = [model.embed(PROMPTS, HEIGHT, WIDTH) for model in (base, shaped)]
+    assert torch.equal(texts[0].embeddings, texts[1].embeddings)
+    half = load_diffusion_model(base.name, network=torch.bfloat16)
+    kinds = {name: {weight.dtype for weight in part.parameters()} for name, part in half.parts.items()}
+    assert {name for name, found in kinds.items() if found != {torch.float32}} == {type_of(base)}
+    whole = base.network.state_dict()
+    assert all(torch.equal(value, whole[name].bfloat16()) for name, value in half.network.state_dict().items())
+
+
+def type_of(base: DiffusionModel) -> str:
+    """Name of the network among the parts."""
+    return next(name for name, part in base.parts.items() if part is base.network)
+
+
 def test_compiling_a_network_without_known_blocks_is_refused() -> None:
     with pytest.raises(UserError, match=r"generator\.compile=default: Linear has none of the blocks"):
         compile_network(torch.nn.Linear(1, 1), "default")

@@ -16,9 +16,10 @@ from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.bases.stable_diffusion import StableDiffusion
 from augment.lumen.bases.text import Text
+from augment.lumen.cost.cost import Models
 from augment.lumen.cost.devices import CARDS, GIB, Device, known_peak
 from augment.lumen.cost.meter import Meter
-from augment.lumen.cost.shapes import Models, Shapes
+from augment.lumen.cost.shapes import Shapes
 from augment.lumen.cost.training import largest_micro_batch, training_cost
 from augment.lumen.options import AdaptOptions
 from augment.lumen.sampling.options import SamplerOptions

@@ -13,8 +13,10 @@ from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.sampling.denoiser import Denoiser
+from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request, stacked_strengths
+from augment.lumen.sampling.tiling import of_tiles
 from tests.augment.lumen.sampling.conftest import K
 
 Models = tuple[DiffusionModel, LayoutControlNet]
@@ -99,6 +101,19 @@ def test_no_strength_is_the_base_alone_and_a_region_is_controlled_by_itself(mode
     assert (half - full[1])[:, :, -1].abs().mean() < (half - alone[1])[:, :, -1].abs().mean()
 
 
+def test_a_tile_has_the_strengths_of_its_cells(models: Models) -> None:
+    cells = torch.ones(2, 8, 12)
+    cells[:, :, :8] = 0
+    controlled, free, mixed = (denoiser(models, values, guidance_scale=1) for values in (None, torch.zeros(2), cells))
+    left, right = (1, (slice(0, 8), slice(0, 8))), (1, (slice(0, 8), slice(8, 12)))
+    latents = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(1))
+    for tile, same in ((left, free), (right, controlled)):
+        part = latents[(..., *tile[1])]
+        found, expected = (of_tiles(one, [tile]) for one in (mixed, same))
+        with torch.inference_mode():
+            torch.testing.assert_close(found(part, torch.tensor(500)), expected(part, torch.tensor(500)))
+
+
 def test_strengths_of_requests_are_multiplied_and_checked() -> None:
     layout = np.zeros((K, 8, 12), np.float16)
     plain, strong = Request(layout, K, "", 0), Request(layout, K, "", 0, strength=2.0)
@@ -113,3 +128,26 @@ def test_strengths_of_requests_are_multiplied_and_checked() -> None:
     ):
         with pytest.raises(UserError, match=message):
             stacked_strengths([Request(layout, K, "", 0, strength=wrong)], 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "times"),
+    [
+        ({}, 1),
+        ({"control_free_branch": True}, 2),
+        ({"text_guidance_scale": 2}, 1),
+        ({"tile": 64, "tile_overlap": 32}, 2),
+    ],
+)
+def test_a_layout_is_embedded_once_for_all_steps(
+    models: Models, options: dict[str, object], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, adapter = models
+    calls = []
+    convolution = adapter.controlnet.controlnet_cond_embedding.conv_mid
+    forward = convolution.forward
+    monkeypatch.setattr(convolution, "forward", lambda hidden: calls.append(len(hidden)) or forward(hidden))
+    chosen = SamplerOptions.model_validate({"num_steps": 4, "precision": "fp32", **options})
+    layout = np.zeros((K, 8, 12), np.float16)
+    LayoutSampler(base, adapter, chosen).generate([Request(layout, K, "a photo", 0), Request(layout, 1, "a photo", 1)])
+    assert calls == [2] * times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from augment.errors import NotFinite, UserError
-from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_pixels
@@ -165,13 +166,14 @@ def test_image_in_tiles_does_not_depend_on_its_batch_mates(models: tuple[Diffusi
 
 @torch.inference_mode()
 def test_a_tile_is_predicted_as_an_image_of_its_own(models: tuple[DiffusionModel, LayoutControlNet]) -> None:
-    wide = replace(request(), k=np.arange(96).reshape(8, 12) % (K + 1))
+    wide = replace(request(), k=np.arange(96).reshape(8, 12) % (K + 1), strength=np.linspace(0, 2, 96).reshape(8, 12))
     latents, timestep = torch.randn(1, 4, 8, 12), torch.tensor(500)
     whole = sampler(models)._denoiser([wide])
     found = tiled(whole, Tiles.over(8, 12, 8, 4), 1)(latents, timestep)
     # Tiles of 8 cells begin at 0 and 4: the first and the last four columns belong to one of them alone.
     for cells, alone in ((slice(0, 8), slice(0, 4)), (slice(4, 12), slice(8, 12))):
-        part = replace(wide, layout=wide.layout[..., cells], k=np.asarray(wide.k)[:, cells])
+        maps = {"k": np.asarray(wide.k)[:, cells], "strength": np.asarray(wide.strength)[:, cells]}
+        part = replace(wide, layout=wide.layout[..., cells], **maps)
         expected = torch.full_like(latents, torch.nan)
         expected[..., cells] = sampler(models)._denoiser([part])(latents[..., cells], timestep)
         torch.testing.assert_close(found[..., alone], expected[..., alone])
@@ -186,7 +188,44 @@ def test_decoding_takes_few_pixels_at_once(
     sizes = []
     decode = base.vae.decode
     monkeypatch.setattr(base.vae, "decode", lambda part: sizes.append(len(part)) or decode(part))
-    monkeypatch.setattr(decoding, "PIXELS", 4 * 32 * 48)
-    found = decoding.decoded(base, latents)
-    assert sizes == [3, 3]
+    found = decoding.decoded(base, latents)()
+    assert sizes == [1] * 6
     assert np.abs(np.stack(found).astype(int) - expected.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("count", "most", "size"), [(6, 4, 3), (6, 8, 6), (7, 6, 1), (8, 5, 4)])
+def test_parts_of_a_batch_are_of_one_size(count: int, most: int, size: int) -> None:
+    assert decoding.part_size(count, most) == size
+
+
+def test_batches_that_have_begun_give_their_own_images_and_errors(
+    models: tuple[DiffusionModel, LayoutControlNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = sampler(models)
+    expected = [painter.generate([request(seed=seed)])[0] for seed in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(painter.base, "decode_pixels", lambda latents: latents[:, :3] * float("nan"))
+        broken = painter.begin([request(seed=2)])
+    waiting = [painter.begin([request(seed=seed)]) for seed in range(2)]
+    for wait, image in zip(waiting, expected, strict=True):
+        assert np.array_equal(wait()[0], image)
+    with pytest.raises(NotFinite, match="the images hold 288 NaN or infinite values of 288"):
+        broken()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fixed_batch": 1}, {"text_guidance_scale": 3}, {"reuse_adapter": 2, "reuse_blocks": 2}, {"scheduler": "lcm"}],
+)
+def test_beginning_reads_nothing_from_the_device(
+    small_base: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    # There is no autocast for this device.
+    monkeypatch.setattr(LayoutSampler, "_casting", lambda _: nullcontext())
+    # There are no values on this device, so that reading one raises, where a GPU would make the host wait.
+    base, adapter = load_diffusion_model(str(small_base), "meta"), load_adapter(small_base / "adapter", "meta")
+    painter = LayoutSampler(base, adapter, SamplerOptions.model_validate({"num_steps": 4, **options}))
+    by_cell = replace(request(seed=1), k=np.full((8, 12), 2), strength=np.full((8, 12), 0.5))
+    painter.begin([request(), by_cell])
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        painter.begin([request()])()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,16 @@ from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.bases.noise import noise_schedule
 from augment.lumen.options import AdaptOptions
+from augment.lumen.sampling.options import Precision
 from augment.lumen.training.adapter_training import train_adapter
+from augment.lumen.training.checkpoint import Checkpoint, Folder
 from augment.lumen.training.choices import components_used, sample_k
 from augment.lumen.training.examples import Encoded, EncodedImages, Example
 from augment.lumen.training.objective import Batch, predict, random_noise
-from augment.progress import ignore_step
+from augment.progress import TrainingStep, ignore_step
 from augment.prompts import caption
 from pipeline.scenes import render_scene
+from tests.augment.lumen.bases.small_families import save_family
 from tests.pipeline.small_models import save_small_base
 
 K = 4
@@ -187,6 +191,60 @@ def test_parts_of_a_batch_and_activations_computed_twice_train_the_same_adapter(
         train_adapter(base, adapter, encoded, examples(), options, tmp_path / name, ignore_step, "fp32")
         rows.append([json.loads(row)["denoising"] for row in (tmp_path / name / "loss.jsonl").read_text().splitlines()])
     assert rows[0] == pytest.approx(rows[1], abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sd3"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_adapter_of_each_family_trains_and_goes_on_as_if_undisturbed(
+    kind: str, precision: Precision, tmp_path: Path
+) -> None:
+    """In bf16 as on a GPU: frozen weights in bf16 and trained ones in float32, in parts, with activations twice."""
+    base = load_diffusion_model(str(save_family(kind, tmp_path / "base")))
+    encoded, shown = EncodedImages(base, examples()), examples(2)
+    lean = {"micro_batch": 1, "gradient_checkpointing": True} if precision == "bf16" else {}
+    options = AdaptOptions(
+        **{"steps": 3, "batch_size": 2, "warmup_steps": 1, "learning_rate": 1e-3, "log_every": 1, **lean},
+        checkpoint_every=1,
+        sample_every=3,
+    )
+    torch.manual_seed(0)
+    start = base.new_adapter(K, 8)
+    if precision == "bf16":
+        base.network.to(torch.bfloat16)
+
+    def trained(folder: Path, stop_at: int | None = None) -> dict[str, torch.Tensor]:
+        def on_step(step: TrainingStep) -> None:
+            assert np.isfinite(list(step.losses.values())).all()
+            if step.step == stop_at:
+                raise KeyboardInterrupt
+
+        adapter, checkpoint = deepcopy(start), Checkpoint(Folder(folder))
+        try:
+            train_adapter(
+                *(base, adapter, encoded, shown, options, folder, on_step, precision),
+                held_out=shown,
+                checkpoint=checkpoint,
+            )
+        finally:
+            checkpoint.wait()
+        return adapter.state_dict()
+
+    whole = trained(tmp_path / "whole")
+    moved = {name for name, value in start.state_dict().items() if not torch.equal(value, whole[name])}
+    # The residuals are zero at first, so that all that comes before them moves later.
+    assert any("controlnet_" in name for name in moved)
+    assert {value.dtype for value in whole.values()} == {torch.float32}
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", stop_at=2)
+    resumed = trained(tmp_path / "cut")
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+    logs = [rows_without_speed(tmp_path / name / "loss.jsonl") for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+def rows_without_speed(log: Path) -> list[dict[str, float]]:
+    rows = [json.loads(row) for row in log.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "steps_per_second"} for row in rows]
 
 
 def test_adapter_keeps_full_precision_on_a_frozen_base_in_half(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from augment.backbones import load_backbone
 from augment.errors import UserError
@@ -20,10 +21,11 @@ from augment.lumen.adapter import LayoutControlNet, load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.bases.noise import DiffusionNoise, FlowNoise, NoiseSchedule, noise_schedule
 from augment.lumen.options import AdaptOptions
-from augment.lumen.training.adapter_training import train_adapter
+from augment.lumen.training.adapter_training import train_adapter, write_samples
 from augment.lumen.training.choices import drop_captions, sample_k
 from augment.lumen.training.consistency import LayoutConsistency
 from augment.lumen.training.examples import EncodedImages, Example
+from augment.lumen.training.group import Group
 from augment.lumen.training.objective import Batch, Prediction, predict, snr_weights
 from augment.lumen.training.objective_options import ObjectiveOptions
 from augment.lumen.training.validation import Validation
@@ -175,6 +177,42 @@ def test_the_validation_loss_is_the_same_each_time_and_falls_with_k() -> None:
     assert replace(validation, batch_size=2).losses(adapter) == pytest.approx(first, rel=1e-4)
     none, most = first.values()
     assert most < none
+
+
+@dataclass(frozen=True)
+class WithoutOthers(Group):
+    """A process whose share is not added to those of the others."""
+
+    def add(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_processes_share_the_validation_and_the_grid_and_each_image_is_of_one(size: int, tmp_path: Path) -> None:
+    # Trained models, as others make much of the order of sums.
+    base, adapter = load_diffusion_model("lumen-tiny"), load_adapter(TINY)
+    groups, ks = [WithoutOthers(rank, size) for rank in range(size)], (0, adapter.config.num_components)
+    shown = [replace(item, layout=np.repeat(item.layout, ks[1] // K, axis=0)) for item in examples(3)]
+    alone = Validation(base, noise_schedule(base), shown, ks, 2, "fp32")
+    parts = [replace(alone, group=group).losses(adapter) for group in groups]
+    for name, value in alone.losses(adapter).items():
+        assert sum(part[name] for part in parts) == pytest.approx(value, rel=1e-5)
+    painted: list[torch.Tensor] = []
+
+    @dataclass(frozen=True)
+    class Painting(WithoutOthers):
+        def add(self, values: torch.Tensor) -> torch.Tensor:
+            painted.append(values)
+            # Rank 0 is the last, and has the images of all.
+            return torch.stack(painted).sum(0, dtype=torch.uint8)
+
+    for rank in reversed(range(size)):
+        write_samples(base, adapter, shown, ks, tmp_path / "shared.png", "fp32", group=Painting(rank, size))
+        assert (tmp_path / "shared.png").exists() == (rank == 0)
+    assert all(sum(bool(image.any()) for image in images) == 1 for images in zip(*painted, strict=True))
+    write_samples(base, adapter, shown, ks, tmp_path / "alone.png", "fp32")
+    grids = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("shared.png", "alone.png")]
+    assert np.abs(grids[0] - grids[1]).max() <= 1
 
 
 def test_min_snr_trains_other_weights_and_they_are_finite(tmp_path: Path) -> None:
