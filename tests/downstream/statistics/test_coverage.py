@@ -66,7 +66,7 @@ def test_chance_is_taken_for_an_effect_in_at_most_5_percent(world: World, mixes:
 
 @pytest.mark.parametrize("most", [4, 10])
 def test_looks_at_the_spread_of_few_seeds_keep_the_error(most: int) -> None:
-    """One of eight mixes, which has an eighth of the error; the bounds alone would spend 5.8 and 6.6 %."""
+    """One of eight mixes, which has an eighth of the error; the bounds alone would spend 5.8 and 6.7 %."""
     gains = np.random.default_rng(0).normal(size=(200_000, most))
     found = np.zeros(len(gains), bool)
     for seeds, level in look_levels(most).items():
