@@ -156,7 +156,7 @@ class StoreStep(Step):
             changes += f"; it holds {made.samples + made.failures} samples, {self.size().samples} are requested"
         raise FingerprintMismatch(
             f"{self.url} was made from other inputs ({changes}): "
-            f"choose another --workspace, or make it and all that follows again with --redo {self.name}"
+            f"choose another --workspace, or make it and all that follows again with lumen run --redo {self.name}"
         )
 
     def require_own(self) -> None:
