@@ -80,9 +80,9 @@ def evaluate(
     Raises:
         UserError: a store has no labelled samples of the split, or its classes are not those of the judge.
     """
-    for one in filter(None, (judge, second)):
+    for segmenter in filter(None, (judge, second)):
         for url in (real_store, synthetic_store):
-            require_classes(one, Store.open(url))
+            require_classes(segmenter, Store.open(url))
     rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
     # The real store must hold all sources.
     known = set(Part(real_store, split).rows()["key"].to_pylist())
