@@ -95,5 +95,5 @@ class Evaluate:
             from augment.clip import ClipEmbedder
 
             clip = fitting(ClipEmbedder(options.clip_model, self.device).embed)
-        features = fitting(lambda images: list(backbone.features(np.stack(images), STRIDE)))
+        features = fitting(lambda images: list(backbone.features(np.stack(images), STRIDE).cpu()))
         return Measuring(Encoders(features, depth, clip), options.images, TRAIN_SPLIT, options.train_images)
