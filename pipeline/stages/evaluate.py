@@ -69,7 +69,12 @@ class EvaluateStep(ArtifactStep):
         options = self.config.evaluate
         if not options.images:
             return
-        require_reachable_backbone(self.backbone)
+        try:
+            require_reachable_backbone(self.backbone)
+        except UserError as error:
+            raise UserError(
+                f"evaluate: {error}; evaluate.backbone names another one, evaluate.images=0 leaves the features out"
+            ) from error
         if options.depth_model is not None:
             require_depth(options.depth_model, "evaluate.depth_model")
         if options.clip_model is not None:

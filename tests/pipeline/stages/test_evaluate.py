@@ -48,5 +48,7 @@ def test_models_of_another_kind_are_refused_with_their_key(tmp_path: Path) -> No
     for key in ("clip_model", "depth_model"):
         with pytest.raises(UserError, match=f"evaluate.{key}=.*of type 'bert'"):
             step(tmp_path, f"evaluate.{key}={tmp_path / 'text'}").check_models()
+    with pytest.raises(UserError, match=r"evaluate: .*evaluate\.images=0 leaves the features out"):
+        step(tmp_path, f"evaluate.backbone={tmp_path / 'text'}").check_models()
     # Nothing is measured with them.
     step(tmp_path, "evaluate.images=0", f"evaluate.clip_model={tmp_path / 'text'}").check_models()
