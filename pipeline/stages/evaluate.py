@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
@@ -147,11 +148,20 @@ class EvaluateStep(ArtifactStep):
         if shortfall is not None:
             return f"no alignment, because the judge is unfit: {shortfall}; {judge.remedy}"
         shown = (
-            f"k={row['k']} alignment {row['alignment']:.2f} ({row['images']} images of {row['sources']} sources)"
+            f"k={row['k']} alignment {row['alignment']:.2f}{_by_second(row)} "
+            f"({row['images']} images of {row['sources']} sources)"
             for row in rows
             if row["alignment"] is not None
         )
-        return f"{', '.join(shown) or 'no alignment'}; one judge{painted_on}"
+        return f"{', '.join(shown) or 'no alignment'}; {self._judges(facts)}{painted_on}"
+
+    def _judges(self, facts: Mapping[str, JSON]) -> str:
+        """How many judges there are, and why one of two has not judged."""
+        if self.config.evaluate.second_judge is None:
+            return "one judge"
+        second = facts["second_judge"]
+        assert isinstance(second, dict)
+        return f"one judge, as the second is unfit: {second['unfit']}" if second["unfit"] else "two judges"
 
     def _second_judge(self, tools: Tools, facts: dict[str, JSON]) -> str | None:
         """Folder of the second judge, trained here; None if there is none or it is unfit, which the facts say."""
@@ -166,3 +176,8 @@ class EvaluateStep(ArtifactStep):
             "unfit": fitness.shortfall,
         }
         return str(training.folder) if fitness.shortfall is None else None
+
+
+def _by_second(row: Mapping[str, Any]) -> str:
+    second = row["second_alignment"]
+    return "" if second is None else f" and {second:.2f}"
