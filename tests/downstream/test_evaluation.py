@@ -214,3 +214,18 @@ def test_sources_and_noise_depend_on_their_keys_alone() -> None:
     one, other = with_noise("a", image)
     np.testing.assert_array_equal(one, with_noise("a", image)[0])
     assert not np.array_equal(one, other)
+
+
+def test_depth_and_clip_are_measured_where_there_are_models(planted: tuple[str, str]) -> None:
+    def grey(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [image.mean(axis=2, dtype=np.float32) for image in images]
+
+    def mean_colour(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [image.mean(axis=(0, 1), dtype=np.float32) for image in images]
+
+    measuring = Measuring(Encoders(colours, grey, mean_colour), 500, "train", 0)
+    for row in evaluate(None, *planted, "val", measuring=measuring).to_pylist():
+        # New images have nothing of their source.
+        assert row["depth"] == pytest.approx(row["depth_of_others"], rel=0.1) and 0 < row["depth"] < 2
+        assert abs(row["cmmd"] - row["cmmd_floor"]) < 3 * (row["cmmd_spread"] + row["cmmd_floor_spread"])
+        assert row["not_measured"] == ["copies: evaluate.train_images is 0"]
