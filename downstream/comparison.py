@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import stats
 
 from augment.errors import UserError
 from augment.files import written_whole
 from downstream.results import RunResult
+from downstream.statistics.counts import ImageCounts
+from downstream.statistics.question import Question
+from downstream.statistics.recommendation import Verdict, noise, recommend
+from downstream.statistics.summary import MixSummary, mix_summary_from_json, summaries
 
-CONFIDENCE = 0.95
-# Below either, a difference may be chance, and nothing is recommended: one seed does not show the spread between seeds,
-# and among few images a handful of hard ones decide.
-MIN_SEEDS, MIN_IMAGES = 2, 30
+_SUMMARY = b"summary"
 
 
 def comparison_table(results: Sequence[RunResult]) -> pa.Table:
@@ -51,69 +50,79 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class MixSummary:
-    """One mix over its seeds.
-
-    Attributes:
-        mix: its name.
-        seeds: number of runs.
-        mean: of mIoU.
-        spread: sample standard deviation of mIoU; None with one seed.
-        difference: mean difference to real only, over the seeds both have; None for real only itself, or
-            where no seed is shared.
-        interval: confidence interval of the difference, from a paired t-test; None with fewer than two shared
-            seeds.
-        pairs: seeds that it shares with real only, which the difference and its interval are over.
-    """
-
-    mix: str
-    seeds: int
-    mean: float
-    spread: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
-    pairs: int
-
-
-@dataclass(frozen=True)
 class ComparisonSummary:
     """All mixes against the baseline, and what to do, or what is missing to decide it.
 
-    `images` is the number of images that it was measured on; None where they were not counted.
+    Attributes:
+        mixes: each mix, in the order of the table.
+        baseline: the mix that others are compared with, unless they name another one; None if there is none.
+        verdict: what the recommendation says.
+        recommendation: one sentence.
+        noise: how much the baseline varies between seeds; empty with one seed.
+        images: that it was measured on; None where they were not counted.
     """
 
     mixes: tuple[MixSummary, ...]
     baseline: str | None
+    verdict: Verdict
     recommendation: str
+    noise: str
     images: int | None
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
 
-def paired_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Student's t confidence interval of the mean of paired differences; None for fewer than two."""
-    count = len(differences)
-    if count < 2:
-        return None
-    values = np.asarray(differences, np.float64)
-    mean = float(values.mean())
-    error = float(values.std(ddof=1)) / math.sqrt(count)
-    half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
-    return mean - half, mean + half
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ComparisonSummary:
+        """Inverse of `to_json`."""
+        mixes = tuple(map(mix_summary_from_json, content["mixes"]))
+        return cls(**{**content, "mixes": mixes, "verdict": Verdict(content["verdict"])})
 
 
-def summarize(table: pa.Table) -> ComparisonSummary:
-    """Mean, spread and paired difference of each mix against real only, and a recommendation.
+def summarize(
+    table: pa.Table,
+    question: Question = Question(),  # noqa: B008 - it is frozen
+    counts: Mapping[tuple[str, int], ImageCounts] | None = None,
+    baselines: Mapping[str, str] | None = None,
+) -> ComparisonSummary:
+    """Mean, spread and difference of each mix against its baseline, and a recommendation.
 
-    The baseline is the mix with no synthetic samples.
+    Args:
+        table: of `comparison_table`.
+        question: what is asked.
+        counts: mix and seed -> what was counted in each image. Without those of every run, images count as given.
+        baselines: mix -> the one that it is compared with; those that are missing are compared with `baseline_of` all.
     """
     rows = table.to_pylist()
-    scores: dict[str, dict[int, float]] = {}
-    for row in rows:
-        scores.setdefault(row["mix"], {})[row["seed"]] = row["miou"]
-    baseline = next((row["mix"] for row in rows if row["weight/synthetic"] == 0), None)
-    mixes = tuple(_summary(mix, by_seed, scores, baseline) for mix, by_seed in scores.items())
+    baseline = baseline_of(rows)
+    known = {row["mix"] for row in rows}
+    against = {mix: own if (own := (baselines or {}).get(mix)) in known else baseline for mix in known}
+    mixes = summaries(rows, against, question, counts or {})
     # Tables of older versions do not say on how many images.
     images = rows[0].get("images")
-    return ComparisonSummary(mixes, baseline, _recommendation(mixes, baseline, images), images)
+    verdict, recommendation = recommend(mixes, images, question)
+    scores = [row["miou"] for row in rows if row["mix"] == baseline]
+    others = sum(mix.baseline is not None for mix in mixes)
+    varies = noise(baseline, scores, question, others) if baseline is not None else ""
+    return ComparisonSummary(mixes, baseline, verdict, recommendation, varies, images)
+
+
+def baseline_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The mix that others are compared with: `real`, or else the first one without synthetic samples."""
+    names = [row["mix"] for row in rows if row["weight/synthetic"] == 0]
+    return "real" if "real" in names else next(iter(names), None)
+
+
+def with_summary(table: pa.Table, summary: ComparisonSummary) -> pa.Table:
+    """The table with its summary in the metadata, because the counts of images are not in it."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _SUMMARY: json.dumps(summary.to_json())})
+
+
+def summary_of(table: pa.Table) -> ComparisonSummary:
+    """The summary that a table holds; that of its scores alone in tables of older versions."""
+    stored = (table.schema.metadata or {}).get(_SUMMARY)
+    return ComparisonSummary.from_json(json.loads(stored)) if stored else summarize(table)
 
 
 def _row(result: RunResult) -> dict[str, Any]:
@@ -132,62 +141,3 @@ def _row(result: RunResult) -> dict[str, Any]:
         "synthetic": result.inputs["synthetic"],
         "fingerprint": result.fingerprint,
     }
-
-
-def _summary(
-    mix: str, by_seed: dict[int, float], scores: dict[str, dict[int, float]], baseline: str | None
-) -> MixSummary:
-    values = list(by_seed.values())
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    difference, interval, paired = None, None, []
-    if baseline is not None and mix != baseline:
-        paired = [score - scores[baseline][seed] for seed, score in by_seed.items() if seed in scores[baseline]]
-        difference = float(np.mean(paired)) if paired else None
-        interval = paired_interval(paired)
-    return MixSummary(mix, len(values), float(np.mean(values)), spread, difference, interval, len(paired))
-
-
-def _recommendation(mixes: Sequence[MixSummary], baseline: str | None, images: int | None) -> str:
-    others = [mix for mix in mixes if mix.difference is not None]
-    if baseline is None or not others:
-        return "Too few mixes to compare: train on real only, and on at least one mix with synthetic samples."
-    best = max(others, key=_gain)
-    if lacking := _lacking(max(mix.pairs for mix in others), images):
-        return f"No recommendation: it takes {lacking}. So far {_scores(best, baseline, images)}, which may be chance."
-    better = [mix for mix in others if mix.interval is not None and mix.interval[0] > 0]
-    if not better:
-        no = f"The synthetic data did not help: no mix is reliably better than {baseline}"
-        return f"{no}. At best, {_scores(best, baseline, images)}."
-    best = max(better, key=_gain)
-    return f"Train on {best.mix}: {_points(best, baseline, images)}."
-
-
-def _gain(mix: MixSummary) -> float:
-    return mix.difference or 0.0
-
-
-def _lacking(seeds: int, images: int | None) -> str:
-    """What a recommendation needs that these seeds and images do not give; empty where they are enough."""
-    wanted = [f"at least {MIN_SEEDS} seeds (downstream.seeds=[0,1])"] if seeds < MIN_SEEDS else []
-    if images is not None and images < MIN_IMAGES:
-        wanted.append(f"at least {MIN_IMAGES} held-out images")
-    return " and ".join(wanted)
-
-
-def _scores(mix: MixSummary, baseline: str, images: int | None) -> str:
-    return f"{mix.mix} scores {_points(mix, baseline, images)}"
-
-
-def _points(mix: MixSummary, baseline: str, images: int | None) -> str:
-    """The difference, its interval if any, and the seeds and images behind both."""
-    rests = "one seed: no interval"
-    if mix.interval is not None:
-        low, high = (100 * bound for bound in mix.interval)
-        rests = f"{CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f} over {counted(mix.pairs, 'seed')}"
-    on = "" if images is None else f", on {counted(images, 'image')}"
-    return f"{100 * _gain(mix):+.1f} points of mIoU against {baseline} ({rests}{on})"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, as `1 seed` or `2 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

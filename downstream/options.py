@@ -18,6 +18,7 @@ from augment.options import (
     PositiveFloat,
     Seed,
 )
+from downstream.statistics import MIN_SEEDS
 from pipeline.store import file_digest
 
 PARTS = ("real", "synthetic")
@@ -82,13 +83,29 @@ class DownstreamOptions(SegmenterOptions):
         description="mixes to compare, e.g. 'real+2*synthetic'",
     )
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), Distinct] = Field(
-        default=(0,), description="one training for each mix and seed"
+        default=(0,), description="one training for each mix and seed; a recommendation takes three or more"
+    )
+    smallest_gain: PositiveFloat = Field(
+        default=1.0, le=100, description="gain in points of mIoU that is worth having; 1 is from 40 to 41 percent"
+    )
+    stop_early: bool = Field(
+        default=False,
+        description="whether results are looked at after every seed from the third on, and no more are trained once "
+        "the answer is clear; the seeds are then the most that are trained",
     )
 
     @model_validator(mode="after")
     def _known_parts(self) -> DownstreamOptions:
         for mix in self.mixes:
             mix_weights(mix)
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_to_stop_before(self) -> DownstreamOptions:
+        if self.stop_early and len(self.seeds) <= MIN_SEEDS:
+            raise ValueError(
+                f"stop_early looks at results from the third seed on, and seeds has {len(self.seeds)}: give more"
+            )
         return self
 
     def training(self, iterations: int) -> SegmenterTraining:

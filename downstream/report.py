@@ -21,10 +21,12 @@ from augment.layouts.curves import TITLES as BASES
 from augment.layouts.curves import Curves, KPoint, mean_of, recommended_ks
 from augment.units import duration_text, size_text
 from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
-from downstream.comparison import MIN_IMAGES, MIN_SEEDS, ComparisonSummary, counted, summarize
+from downstream.comparison import ComparisonSummary, summary_of
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
 from downstream.results import read_result
+from downstream.statistics import MIN_IMAGES, MIN_SEEDS
+from downstream.statistics.recommendation import counted
 from pipeline.store import Store
 from pipeline.store.manifest import conditioning_of
 
@@ -113,7 +115,7 @@ def render(inputs: ReportInputs) -> str:
     if real is None:
         raise UserError(f"no store at {inputs.stores['real']}: nothing to report on; run the stage shard first")
     comparison, evaluation = _table(inputs.comparison), _table(inputs.evaluation)
-    summary = summarize(comparison) if comparison is not None else None
+    summary = summary_of(comparison) if comparison is not None else None
     synthetic, judged = stores["synthetic"], read_result(inputs.judge)
     adapter = _json(inputs.adapter)
     conditioning = _conditioning(adapter, stores["layouts"])

@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.evaluation import IoUMetric
+from numpy.typing import NDArray
 
 from augment.progress import OnStep, TrainingStep
 from augment.scalars import AddScalars
@@ -215,7 +216,13 @@ class Progress(Hook):
 
 
 class ClassIoU(IoUMetric):
-    """mmsegmentation's IoU with the value of each class beside the means, unrounded, in 0..1."""
+    """mmsegmentation's IoU with the value of each class beside the means, unrounded, in 0..1.
+
+    Attributes:
+        areas: after an evaluation, pixels of intersection, label and prediction, ``int64 [3, images, classes]``.
+    """
+
+    areas: NDArray[np.int64]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare predictions with labels; raises Diverged if a score is not finite."""
@@ -228,7 +235,9 @@ class ClassIoU(IoUMetric):
         An IoU is NaN for a class in neither label nor prediction.
         """
         super().compute_metrics(results)
-        intersection, union, _, labelled = (sum(areas).double() for areas in zip(*results, strict=True))
+        of_images = [torch.stack(areas).double() for areas in zip(*results, strict=True)]
+        intersection, union, _, labelled = (areas.sum(0) for areas in of_images)
+        self.areas = torch.stack([of_images[kind] for kind in (0, 3, 2)]).long().numpy()
         iou = intersection / union
         names = self.dataset_meta["classes"]
         return {

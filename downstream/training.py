@@ -29,6 +29,7 @@ from downstream.options import SegmenterTraining
 from downstream.results import RESULT, RunResult, read_result, write_json
 from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
 from downstream.segmenters import segmenter_config
+from downstream.statistics.counts import ImageCounts
 from pipeline.store import JSON, Store, fingerprint
 from pipeline.store.manifest import differences
 
@@ -53,7 +54,8 @@ def train(
 
     A killed run resumes from its last saved state and ends with the same weights as an undisturbed one (on the same
     kind of device); a finished run is not repeated. Beside `result.json`, written last, the folder holds the segmenter
-    that `downstream.judge.Judge` loads, scalars for TensorBoard, and mmengine's log.
+    that `downstream.judge.Judge` loads, what the evaluation counted in each image (`read_counts`), scalars for
+    TensorBoard, and mmengine's log.
 
     Args:
         mix: proportion of real and synthetic samples.
@@ -98,6 +100,7 @@ def train(
     crop = _crop(options, real_store)
     config = segmenter_config(options.model, len(classes), crop, options.decoder_channels, taxonomy.ignore_index)
     taken = state.iteration if state else 0
+    metric = ClassIoU(ignore_index=taxonomy.ignore_index, prefix="val")
     with warnings.catch_warnings(), short_sockets(), scalar_writer(run_dir, taken) as add_scalars:
         # Deprecations inside mmengine and PyTorch, which the user cannot change.
         warnings.simplefilter("ignore")
@@ -124,7 +127,8 @@ def train(
             # mmengine keeps one logger per name in a process; two runs must not share one.
             experiment_name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
             default_scope="mmseg",
-            **_schedule(options, taxonomy.ignore_index),
+            val_evaluator=Evaluator([metric]),
+            **_schedule(options),
         )
         with runner.closing_log():
             try:
@@ -153,6 +157,9 @@ def train(
         pixels={name: int(metrics[f"val/pixels/{name}"]) for name in classes},
     )
     save_segmenter(run_dir, runner.model, config, classes)
+    # The loader keeps the order of the samples.
+    keys = tuple(Part(real_store, val_split).rows()["key"].to_pylist())
+    ImageCounts(keys, classes, *metric.areas).save(run_dir)
     write_json(run_dir / RESULT, result.to_json())
     (run_dir / _STATE).unlink(missing_ok=True)
     return result
@@ -250,7 +257,7 @@ def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: M
     )
 
 
-def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
+def _schedule(options: SegmenterTraining) -> dict[str, Any]:
     """AdamW with a linear warm-up and a polynomial decay over the iterations of the run, then one evaluation."""
     total = options.iterations
     # mmengine's LinearLR never reaches the full rate in fewer than two steps.
@@ -284,7 +291,6 @@ def _schedule(options: SegmenterTraining, ignore_index: int) -> dict[str, Any]:
         "param_scheduler": [rise, poly] if warmup else [poly],
         "train_cfg": {"type": StoreTrainLoop, "max_iters": total, "val_begin": total + 1},
         "val_cfg": {},
-        "val_evaluator": Evaluator([ClassIoU(ignore_index=ignore_index, prefix="val")]),
         "log_processor": {"by_epoch": False},
     }
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from downstream.options import mix_weights
-from downstream.results import RESULT
+from downstream.options import DownstreamOptions, mix_weights
+from downstream.results import RESULT, read_result
+from downstream.statistics.question import Question
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.judge import JudgeStep, require_labels, require_trainable_segmenter
+from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import RUNS, Training, train_all, trainings_of
 from pipeline.store import JSON
+
+if TYPE_CHECKING:
+    from downstream.comparison import ComparisonSummary
+    from downstream.looks import Run
+    from downstream.results import RunResult
 
 
 class CompareStep(ArtifactStep):
@@ -41,7 +50,18 @@ class CompareStep(ArtifactStep):
             self.require_curated()
         if not any(isinstance(step, JudgeStep) for step in left):
             require_trainable_segmenter(self)
-        return []
+        return [] if any(isinstance(step, ShardStep) for step in left) else self.noise()
+
+    def noise(self) -> list[str]:
+        """How much real data alone varies between the seeds that are trained, and what that means; a line or none."""
+        options = self.config.downstream
+        folders = [training.folder for training in self.trainings(["real"] if "real" in options.mixes else [])]
+        if sum((folder / RESULT).is_file() for folder in folders) < 2:
+            return []
+        from downstream.statistics.recommendation import noise
+
+        scores = [result.miou for folder in folders if (result := read_result(folder)) is not None]
+        return [f"compare: {noise('real', scores, self.question, len(options.mixes) - 1)}"]
 
     def require_curated(self) -> None:
         """Check that curation has kept samples, if a mix needs them.
@@ -60,7 +80,9 @@ class CompareStep(ArtifactStep):
     def inputs(self) -> Mapping[str, JSON]:
         """The trainings, whose folders are named after all that they depend on."""
         runs: list[JSON] = [training.folder.name for training in self.trainings()]
-        return {"runs": runs}
+        options, default = self.config.downstream, DownstreamOptions()
+        asked: dict[str, JSON] = {"smallest_gain": options.smallest_gain, "stop_early": options.stop_early}
+        return {"runs": runs, **{name: value for name, value in asked.items() if value != getattr(default, name)}}
 
     def trainings(self, mixes: Sequence[str] | None = None) -> list[Training]:
         """These mixes (None: all) with every seed."""
@@ -81,12 +103,44 @@ class CompareStep(ArtifactStep):
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
         """Do the trainings that are left, and put all results into one table."""
         self.require_curated()
-        from downstream.comparison import comparison_table, summarize, write_table
+        from downstream.comparison import comparison_table, with_summary, write_table
+        from downstream.looks import train_by_looks
 
-        table = comparison_table(train_all(self, self.trainings(), tools, self.job.step(CurateStep).url))
-        write_table(table, path)
-        facts["recommendation"] = recommendation = summarize(table).recommendation
-        return recommendation
+        options = self.config.downstream
+        trainings = {(training.mix, training.seed): training for training in self.trainings()}
+
+        def train(runs: Sequence[Run]) -> list[RunResult]:
+            results = train_all(self, [trainings[run] for run in runs], tools, self.job.step(CurateStep).url)
+            # A finished training may have another spelling of the same mix.
+            return [replace(result, mix=mix) for (mix, _), result in zip(runs, results, strict=True)]
+
+        def report(line: str) -> None:
+            tools.report(f"{self.name}: {line}")
+
+        if options.stop_early:
+            results = train_by_looks(options.mixes, options.seeds, train, self.summarize, report)
+        else:
+            results = train(list(trainings))
+        summary = self.summarize(results)
+        write_table(with_summary(comparison_table(results), summary), path)
+        facts["recommendation"] = summary.recommendation
+        return summary.recommendation
+
+    @property
+    def question(self) -> Question:
+        """What is asked of the results."""
+        options = self.config.downstream
+        return Question(options.smallest_gain / 100, len(options.seeds) if options.stop_early else None)
+
+    def summarize(self, results: Sequence[RunResult]) -> ComparisonSummary:
+        """What finished trainings say, with what each counted in the images."""
+        from downstream.comparison import comparison_table, summarize
+        from downstream.statistics.counts import read_counts
+
+        folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
+        runs = [(result.mix, result.seed) for result in results]
+        found = {run: counts for run in runs if (counts := read_counts(folders[run])) is not None}
+        return summarize(comparison_table(results), self.question, found)
 
     def clean(self) -> None:
         """Remove all trainings."""

@@ -277,12 +277,14 @@ def test_seeds_and_images_are_beside_each_figure_and_few_are_marked(workspace: P
     assert f"10.0 % diversity at k = 1 {images} images" in text
     assert f"k = 1 {images} {images} – – 50.0 10.0" in text
     assert (f'<span class="few" title="fewer than 30: may be chance">{images}</span>' in page) == few
-    assert text.count("No recommendation: it takes at least 30 held-out images") == few
+    assert "No recommendation: it takes at least 3 seeds" in text
+    assert text.count("and at least 30 held-out images") == few
+    assert "real varies by 1.4 points of mIoU (standard deviation between 2 seeds)" in text
 
 
 def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
     write_table(comparison_table([run for run in _runs(30) if run.seed == 0]), workspace / "comparison.parquet")
     page = build_report(workspace).read_text()
     assert "+4.4 (one seed) needs two seeds" in text_of(page)
-    assert '<span class="few" title="fewer than 2: may be chance">1</span>' in page
-    assert "No recommendation: it takes at least 2 seeds" in page
+    assert '<span class="few" title="fewer than 3: may be chance">1</span>' in page
+    assert "No recommendation: it takes at least 3 seeds" in page

@@ -25,6 +25,8 @@ from downstream.mixes import Mix
 from downstream.options import SegmenterTraining
 from downstream.results import read_result
 from downstream.segmenters import build_segmenter, segmenter_config
+from downstream.statistics.counts import read_counts
+from downstream.statistics.jackknife import class_iou
 from downstream.training import train
 from pipeline.store import Manifest, SampleReader, Store, stack_pairs, verify_store
 from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes
@@ -81,6 +83,27 @@ def test_result_is_that_of_the_saved_segmenter_on_validation_data(finished: Path
     assert result.aacc == pytest.approx(np.trace(confusion) / confusion.sum(), abs=1e-4)
     expected = [np.nan if result.iou[name] is None else result.iou[name] for name in CAMVID.classes]
     np.testing.assert_allclose(per_class, np.asarray(expected, float), atol=1e-3)
+
+
+def test_counts_of_each_image_are_those_of_the_saved_segmenter_and_add_up_to_the_result(
+    finished: Path, real_store: str
+) -> None:
+    counts, result, judge = read_counts(finished), read_result(finished), Judge.load(finished)
+    assert counts is not None and result is not None
+    assert counts.classes == CAMVID.classes
+    reader = SampleReader(Store.open(real_store))
+    assert counts.keys == tuple(key for key in reader.keys if key.startswith("val"))
+    for place, key in enumerate(counts.keys):
+        images, labels = stack_pairs([reader.read(key)])
+        confusion = confusion_matrix(labels, judge.predict(images), len(CAMVID))
+        assert (counts.label[place] == confusion.sum(axis=1)).all()
+        assert abs(counts.intersection[place] - np.diagonal(confusion)).max() <= 2
+        assert abs(counts.prediction[place] - confusion.sum(axis=0)).max() <= 2
+    iou = class_iou(counts.intersection, counts.union)
+    assert result.miou == pytest.approx(np.nanmean(iou), abs=1e-12)
+    assert {name: None if np.isnan(of) else of for name, of in zip(counts.classes, iou, strict=True)} == result.iou
+    (finished / "elsewhere").mkdir()
+    assert read_counts(finished / "elsewhere") is None
 
 
 def test_killed_run_resumes_to_the_same_weights_and_is_not_repeated_when_finished(

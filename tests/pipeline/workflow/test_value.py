@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import downstream.trial
+from downstream.results import RESULT, RunResult, write_json
 from downstream.segmenters import segmenter_config
 from pipeline.cli import guarded
 from pipeline.config import Config
@@ -44,7 +45,7 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     assert re.search(rf"{shortfall}; {remedy}", line)
     assert re.search(rf"no alignment, because the judge is unfit: {shortfall}; {remedy}", said["evaluate"])
     assert (
-        "No recommendation: it takes at least 2 seeds (downstream.seeds=[0,1]) and at least 30 held-out images"
+        "No recommendation: it takes at least 3 seeds (downstream.seeds=[0,1,2]) and at least 30 held-out images"
         in (said["compare"])
     )
     assert any(re.match(r"compare: synthetic, seed 0: mIoU 0\.\d+ on 2 images of val", line) for line in lines)
@@ -132,6 +133,24 @@ def test_the_trial_of_a_run_on_a_cluster_is_not_held_against_this_machine(
         job = Job(config)
         job.step(JudgeStep).check([job.step(ShardStep), job.step(JudgeStep)])
     assert asked == [True, False]
+
+
+def test_a_plan_says_how_much_the_baseline_varies(
+    copied: Path, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure(copied, "downstream.mixes=[real,synthetic,real+synthetic]", "downstream.seeds=[0,1,2,3]")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(config.model_dump_json())
+    for training, miou in zip(Job(config).step(CompareStep).trainings(["real"])[:3], (0.3, 0.31, 0.32), strict=True):
+        inputs = {"splits": ["train", "val"]}
+        result = RunResult("real", training.seed, 9, miou, 0.8, {"road": miou}, [], 1.0, "f", inputs, 2)
+        training.folder.mkdir(parents=True)
+        write_json(training.folder / RESULT, result.to_json())
+    assert guarded(["plan", str(recipe)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    varies = r"compare: real varies by 1\.0 points of mIoU \(standard deviation between 3 seeds\)"
+    takes = r": to see a gain of 1\.0 points with a power of 80% takes about \d\d seeds of each mix"
+    assert re.search(varies + takes, said)
 
 
 def test_each_store_is_read_once_for_all_trainings(
