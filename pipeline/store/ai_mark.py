@@ -2,7 +2,7 @@
 
 The value is `trainedAlgorithmicMedia` of the IPTC's vocabulary of digital source types
 (https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia), in the property
-`Iptc4xmpExt:DigitalSourceType` of the IPTC Photo Metadata Standard. The packet is RDF as in ISO 16684-1; PNG keeps it as
+`Iptc4xmpExt:DigitalSourceType` of the IPTC Photo Metadata Standard. The packet is RDF as in ISO 16684-1; PNG has it as
 iTXt `XML:com.adobe.xmp`, JPEG as APP1, WebP as the chunk `XMP `. Pixels do not change.
 """
 

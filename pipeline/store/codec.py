@@ -45,7 +45,7 @@ def encode(
 ) -> dict[str, bytes]:
     """The members of a sample by extension, ``json`` always among them.
 
-    ``png`` and ``webp`` are lossless, ``jpg`` and layouts as ``uint8`` are not. Equal samples give equal bytes. An image
+    ``png`` and ``webp`` are lossless, ``jpg`` and ``uint8`` layouts are not. Equal samples give equal bytes. An image
     that a model has ``painted`` carries the mark of `pipeline.store.ai_mark`. Raises InvalidSample where the metadata
     is not JSON, the image format cannot hold the size, or the layout format a value.
     """
