@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from augment.errors import UserError
+from pipeline.checks.licences import require_licensed
 from pipeline.checks.resources import joins_cluster, require_resources, require_room
 from pipeline.config import Config
 from pipeline.engine import RetrySummary
@@ -115,6 +116,7 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
             that do not exist.
     """
     # First what takes little time.
+    require_licensed(config)
     require_resources(config, left)
     for kind in STEPS:
         if not kind.left_out(config):
