@@ -29,7 +29,9 @@ def models_of(config: Config) -> list[Model]:
     if generator.adapter is not None:
         found.append(Model("generator.adapter", generator.adapter, "the adapter that the run started from"))
     if config.conditioning == LAYOUT:
-        found.append(Model("backbone.name", config.backbone.name, "gives the layouts that they are painted on"))
+        name = config.backbone.name
+        names = (name,) if isinstance(name, str) else name
+        found += [Model("backbone.name", one, "gives the layouts that they are painted on") for one in names]
     elif config.conditioning == "depth" and config.depth.model is not None:
         found.append(Model("depth.model", config.depth.model, "gives the depth that they are painted on"))
     if config.captions.model is not None:
