@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augment.lumen.model import Lumen
 from augment.lumen.sampling import calibration
-from augment.lumen.sampling.calibration import timed, trials
+from augment.lumen.sampling.calibration import best_of, timed, trials
 from augment.lumen.sampling.layout_sampler import LayoutSampler
 from augment.lumen.sampling.options import SamplerOptions
 from augment.lumen.sampling.request import Request
@@ -52,7 +52,7 @@ def main() -> None:
         begun = time.process_time()
         found = trials(lambda way: painted(way, seen), exact, max_loss, has_blocks=True, seconds=60)
         took = time.process_time() - begun
-        best = min(found, key=lambda one: one.seconds)
+        best = best_of(found)
         # One after the other, because the speed of a busy machine changes.
         expected, exact_seconds = timed(lambda: painted(exact, unseen))
         images, seconds = timed(lambda way=best.options: painted(way, unseen))

@@ -37,7 +37,8 @@ from augment.lumen.options import AdaptOptions
 from augment.lumen.training.examples import text_arrays
 from augment.progress import TrainingStep
 from pipeline.engine import ErrorBudget, ExecutorKind, Resources, WorkUnit, make_executor, run_store_stage
-from pipeline.stages.adapt_task import TRAINING, Adapt
+from pipeline.stages.adapt_progress import TRAINING
+from pipeline.stages.adapt_task import Adapt
 from pipeline.stages.encoded_samples import CAPTION
 from pipeline.stages.reading import PairedSource, StoreSource
 from pipeline.store import Manifest, Sample, Store, canonical_json, fingerprint

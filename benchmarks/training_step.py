@@ -1,11 +1,14 @@
 """Compares a training step of the adapter with that of diffusers' documented loop for a ControlNet.
 
 The documented loop (examples/controlnet in diffusers) encodes the images and the captions of every batch, adds noise,
-and takes a step of AdamW on a ControlNet that reads a conditioning image. `adapt` encodes each image once, reads a
-layout, keeps an average of the weights besides, and takes a fused step of AdamW. Both have the same base, batch, size
-and precision, and hold the same models, gradients and moments: memory is equal but for the average. They take turns.
+and takes a step of AdamW on a ControlNet that reads a conditioning image. `adapt` reads latents, embeddings and layouts
+of the whole batch from stores, keeps an average of the weights besides, and takes a fused step of AdamW. Both have the
+same base, batch, size and precision, and hold the same models, gradients and moments. They take turns.
 
-    python benchmarks/training_step.py --base mid
+Memory is the most that tensors take at once in two steps: frozen weights, trained weights, gradients, moments and
+activations. The average, which a training on a GPU keeps in the memory of the machine, is a figure of its own.
+
+    python benchmarks/training_step.py --base mid --batch 2 --width 128
 """
 
 from __future__ import annotations
@@ -29,11 +32,15 @@ from measuring import command_line
 from augment.lumen.bases.base import DiffusionModel
 from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.bases.stable_diffusion import StableDiffusion
+from augment.lumen.cost.meter import Meter
 from augment.lumen.grids import to_unit
 from augment.lumen.options import AdaptOptions
 from augment.lumen.training.adapter_training import train_adapter
-from augment.lumen.training.examples import EncodedImages, Example
+from augment.lumen.training.examples import text_arrays
 from augment.progress import TrainingStep
+from pipeline.stages.encoded_samples import CAPTION as STORED_CAPTION
+from pipeline.stages.encoded_samples import StoredSamples
+from pipeline.store import Manifest, Sample, Store
 
 COMPONENTS = 20
 CAPTION = "a photo of a street, day"
@@ -92,12 +99,29 @@ def documented(base: DiffusionModel, images: np.ndarray, batch: int) -> Callable
     return step
 
 
-def adapting(base: DiffusionModel, images: np.ndarray, batch: int, steps: int) -> list[float]:
-    """CPU seconds of each step of `adapt` after the first ones, in which images are encoded."""
-    torch.manual_seed(0)
+def stored(base: DiffusionModel, images: np.ndarray, folder: Path) -> StoredSamples:
+    """What `encode` and `extract` write of the images, in stores."""
     height, width = images.shape[1] // 8, images.shape[2] // 8
     layouts = np.random.default_rng(0).normal(size=(len(images), COMPONENTS, height, width)).astype(np.float16)
-    examples = [Example(image, layout, CAPTION) for image, layout in zip(images, layouts, strict=True)]
+    with torch.no_grad():
+        latents = base.encode(images).half().numpy()
+        empty, text = text_arrays(base.embed(["", CAPTION], *images.shape[1:3]))
+    keys = [f"k{number}" for number in range(len(images))]
+    samples = {
+        "layouts": [Sample(key, layout=layout) for key, layout in zip(keys, layouts, strict=True)],
+        "latents": [
+            Sample(key, latents=own, text=text, metadata={STORED_CAPTION: CAPTION})
+            for key, own in zip(keys, latents, strict=True)
+        ],
+    }
+    for name, content in samples.items():
+        Store.create(str(folder / name), Manifest(name, None, {})).write_shard("train-000000", content)
+    return StoredSamples(str(folder / "latents"), str(folder / "layouts"), keys, ("",), 0, empty)
+
+
+def adapting(base: DiffusionModel, encoded: StoredSamples, batch: int, steps: int) -> list[float]:
+    """CPU seconds of each step of `adapt` after the first ones, in which the first batches are read."""
+    torch.manual_seed(0)
     moments: list[float] = []
 
     def on_step(step: TrainingStep) -> None:
@@ -107,9 +131,42 @@ def adapting(base: DiffusionModel, images: np.ndarray, batch: int, steps: int) -
 
     options = AdaptOptions(steps=10**6, batch_size=batch, checkpoint_every=10**6, checkpoint_minutes=10**4)
     with tempfile.TemporaryDirectory() as folder, suppress(EnoughSteps):
-        adapter, encoded = base.new_adapter(COMPONENTS), EncodedImages(base, examples)
-        train_adapter(base, adapter, encoded, examples, options, Path(folder), on_step, "fp32")
+        train_adapter(base, base.new_adapter(COMPONENTS), encoded, (), options, Path(folder), on_step, "fp32")
     return np.diff(moments)[steps - 1 :].tolist()
+
+
+def most_memory(base: DiffusionModel, loop: Callable[[], object]) -> float:
+    """MiB that tensors take at once while a loop runs, and those of the base."""
+    frozen = [weight for part in base.parts.values() for weight in part.parameters()]
+    with Meter(frozen) as meter:
+        loop()
+    return (meter.peak + sum(weight.nbytes for weight in frozen)) / 2**20
+
+
+def compare(base: DiffusionModel, images: np.ndarray, encoded: StoredSamples, options: argparse.Namespace) -> None:
+    """Print times and memory of both loops."""
+    theirs: list[float] = []
+    ours: list[float] = []
+    for _ in range(options.rounds):
+        step = documented(base, images, options.batch)
+        step()
+        theirs += [step() for _ in range(options.steps)]
+        ours += adapting(base, encoded, options.batch, options.steps)
+    figures = {"documented loop, s": statistics.median(theirs), "adapt, s": statistics.median(ours)}
+    ratio = figures["documented loop, s"] / figures["adapt, s"]
+    print(json.dumps({**{name: round(value, 3) for name, value in figures.items()}, "ratio": round(ratio, 2)}))
+
+    def documented_steps() -> None:
+        step = documented(base, images, options.batch)
+        step(), step()
+
+    average = sum(weight.nbytes for weight in base.new_adapter(COMPONENTS).parameters()) / 2**20
+    memory = {
+        "documented loop, MiB": most_memory(base, documented_steps),
+        "adapt, MiB": most_memory(base, lambda: adapting(base, encoded, options.batch, 1)) - average,
+        "its average, MiB": average,
+    }
+    print(json.dumps({name: round(value) for name, value in memory.items()}))
 
 
 def main() -> int:
@@ -128,16 +185,9 @@ def main() -> int:
         base = mid_size(base)
     shape = (4, options.height, options.width, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    theirs: list[float] = []
-    ours: list[float] = []
-    for _ in range(options.rounds):
-        step = documented(base, images, options.batch)
-        step()
-        theirs += [step() for _ in range(options.steps)]
-        ours += adapting(base, images, options.batch, options.steps)
-    figures = {"documented loop, s": statistics.median(theirs), "adapt, s": statistics.median(ours)}
-    ratio = figures["documented loop, s"] / figures["adapt, s"]
-    print(json.dumps({**{name: round(value, 3) for name, value in figures.items()}, "ratio": round(ratio, 2)}))
+    with tempfile.TemporaryDirectory() as folder:
+        encoded = stored(base, images, Path(folder))
+        compare(base, images, encoded, options)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from downstream.mixes import SeededIndex
 from downstream.mmseg_import import import_mmseg, mmseg_scope
 from downstream.tar_backend import forget_indexes, member_path
 from pipeline.store import JSON, SampleReader, Store, fingerprint, taxonomy_of
+from pipeline.store.index import as_text
 from pipeline.taxonomies import Taxonomy
 
 import_mmseg()
@@ -31,28 +33,52 @@ LABEL = "label.png"
 
 @dataclass(frozen=True)
 class Part:
-    """Samples of one split of a store, restricted to the metadata values in `where`."""
+    """Labelled samples of one split of a store, or some of them.
+
+    Attributes:
+        store_url: the store.
+        split: the split.
+        where: metadata columns -> the values to keep, as they are or as text.
+        sources: keys of real images; only these, or samples that were made from them, are kept. None keeps all.
+        labels_url: a store with labels to take instead of its own, so that samples without any are kept too.
+        augmented: whether `downstream.augmentation` is applied.
+    """
 
     store_url: str
     split: str
     where: Mapping[str, Sequence[JSON]] = field(default_factory=dict)
+    sources: frozenset[str] | None = None
+    labels_url: str | None = None
+    augmented: bool = False
 
     def rows(self) -> pa.Table:
-        """Index rows of the labelled samples; UserError if none are left."""
+        """Index rows of the samples; UserError if none are left."""
         store = Store.open(self.store_url)
         table = store.index()
         if not len(table):
             raise UserError(f"{self.store_url} holds no samples to train or measure on{_why_empty(store)}")
         for column, values in {"split": [self.split], **self.where}.items():
-            if column not in table.column_names:
-                raise UserError(f"{self.store_url}: samples have no {column!r} to select by")
-            table = table.filter(pc.is_in(table[column], value_set=pa.array(values, table[column].type)))
-        if f"{LABEL}:size" in table.column_names:
+            table = table.filter(self._holding(table, column, values))
+        if self.sources is not None:
+            # A painted image has the labels of its source.
+            column = "source_key" if "source_key" in table.column_names else "key"
+            table = table.filter(pc.is_in(table[column], value_set=pa.array(sorted(self.sources), pa.string())))
+        labelled = f"{LABEL}:size" in table.column_names
+        if labelled and self.labels_url is None:
             table = table.filter(pc.is_valid(table[f"{LABEL}:size"]))
-        if not len(table) or f"{LABEL}:size" not in table.column_names:
+        if not len(table) or not (labelled or self.labels_url):
             chosen = "".join(f", {column} in {list(values)}" for column, values in self.where.items())
             raise UserError(f"{self.store_url}: no labelled samples of split {self.split!r}{chosen}")
         return table
+
+    def _holding(self, table: pa.Table, column: str, values: Sequence[JSON]) -> pa.Array:
+        """Which rows hold one of the values."""
+        if column not in table.column_names:
+            near = difflib.get_close_matches(column, table.column_names, 1)
+            hint = f"; they have {near[0]!r}" if near else ""
+            raise UserError(f"{self.store_url}: samples have no {column!r} to select by{hint}")
+        found, wanted = table[column].to_pylist(), set(map(as_text, values))
+        return pa.array([value is not None and as_text(value) in wanted for value in found], pa.bool_())
 
 
 def store_digest(store_url: str) -> str:
@@ -80,7 +106,7 @@ def require_learnable(part: Part) -> None:
     Raises:
         UserError: they show one class or none.
     """
-    store = Store.open(part.store_url)
+    store = Store.open(part.labels_url or part.store_url)
     ignored, reader = label_taxonomy(store).ignore_index, SampleReader(store)
     found: set[int] = set()
     for key in part.rows()["key"].to_pylist():
@@ -155,10 +181,11 @@ class StoreDataset(BaseSegDataset):
             entries += [
                 {
                     "img_path": member_path(part.store_url, key, image),
-                    "seg_map_path": member_path(part.store_url, key, LABEL),
+                    "seg_map_path": member_path(part.labels_url or part.store_url, key, LABEL),
                     "label_map": self.label_map,
                     "reduce_zero_label": self.reduce_zero_label,
                     "seg_fields": [],
+                    "augmented": part.augmented,
                 }
                 for key in part.rows()["key"].to_pylist()
             ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
+from torch import nn
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - it says what happened
@@ -26,9 +28,59 @@ class FiniteOptimWrapper(OptimWrapper):
     def _clip_grad(self) -> None:
         """Clip, and look at the norm that this has measured: one infinite gradient makes all of them NaN."""
         super()._clip_grad()
-        norm = float(self.message_hub.get_scalar("train/grad_norm").current())
+        self._require_finite(float(self.message_hub.get_scalar("train/grad_norm").current()))
+
+    def _require_finite(self, norm: float) -> None:
         if not math.isfinite(norm):
             raise Diverged(f"the norm of the gradients is {norm}")
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """The context of a forward pass in `fp32`, `bf16` or `fp16`; `device` is a type such as cuda."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device, dtype, enabled=precision != "fp32")
+
+
+class MixedPrecision(FiniteOptimWrapper):
+    """The same with a forward pass in 16 bits, and gradients that are scaled in fp16, where small ones would be 0.
+
+    mmengine's `AmpOptimWrapper` does this on GPUs alone, and lets gradients that are not finite pass unseen. In fp16,
+    steps with such gradients are left out, as everywhere, and the scale falls; only a loss that is not finite ends the
+    training.
+
+    Args:
+        precision: `bf16` or `fp16`.
+        settings: arguments of `OptimWrapper`.
+    """
+
+    def __init__(self, precision: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.precision = precision
+        device = next(tensor.device.type for group in self.param_groups for tensor in group["params"])
+        self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast the forward pass."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), autocast(self.precision, device):
+            yield
+
+    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+        """Backpropagate the scaled loss."""
+        super().backward(self.scaler.scale(loss), **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Take the step, unless gradients overflow in fp16."""
+        self.scaler.unscale_(self.optimizer)
+        if self.clip_grad_kwargs:
+            self._clip_grad()
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+    def _require_finite(self, norm: float) -> None:
+        if not self.scaler.is_enabled():
+            super()._require_finite(norm)
 
 
 def require_finite_weights(tensors: Mapping[str, torch.Tensor]) -> None:

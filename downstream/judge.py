@@ -21,6 +21,9 @@ from downstream.segmenters import IGNORE_INDEX, PIXEL_MEAN, PIXEL_STD, build_seg
 
 WEIGHTS = "segmenter.safetensors"
 CONFIG = "segmenter.json"
+_MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
+# Of a sum of probabilities, so that its logarithm is a number.
+_SMALLEST = 1e-8
 
 
 def save_segmenter(directory: Path, model: nn.Module, config: Mapping[str, Any], classes: Sequence[str]) -> None:
@@ -44,6 +47,7 @@ class Judge:
         self.classes = tuple(classes)
         self.ignore_index = ignore_index
         self.device = device
+        self._classifies_masks = type(getattr(model, "decode_head", None)).__name__ in _MASK_HEADS
         self._mean = torch.tensor(PIXEL_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=device).view(1, 3, 1, 1)
 
@@ -57,6 +61,11 @@ class Judge:
         model = build_segmenter(config)
         model.load_state_dict(load_file(directory / WEIGHTS))
         return cls(model, content["classes"], device, config["data_preprocessor"]["seg_pad_val"])
+
+    @property
+    def label_dtype(self) -> type[np.unsignedinteger]:
+        """The type of labels: uint8, or uint16 where they are ignored by 65535."""
+        return np.uint8 if self.ignore_index == IGNORE_INDEX else np.uint16
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -73,15 +82,15 @@ class Judge:
             require_finite_scores(scores)
         except Diverged as error:
             raise UserError(f"the judge has diverged, {error}: train it again with --redo judge") from error
-        return scores.float()
+        # Heads that classify masks give sums of probabilities, not what a softmax takes.
+        return scores.float().clamp_min(_SMALLEST).log() if self._classifies_masks else scores.float()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
         """The most likely train id of each pixel, `[B, H, W]` for images `uint8 [B, H, W, 3]`.
 
         uint8, or uint16 where labels are ignored by 65535.
         """
-        dtype = np.uint8 if self.ignore_index == IGNORE_INDEX else np.uint16
-        return self.logits(images).argmax(dim=1).cpu().numpy().astype(dtype)
+        return self.logits(images).argmax(dim=1).cpu().numpy().astype(self.label_dtype)
 
     def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
         """Cross-entropy in nats of each pixel against its label; 0 where the label is ignored.

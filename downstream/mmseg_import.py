@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
+from augment.layouts.fog import albumentations
+
 _COMPILED_OPS = "mmcv._ext"
 _MMSEG_PARTS = ("mmseg.models", "mmseg.datasets", "mmseg.engine", "mmseg.evaluation", "mmseg.visualization")
 _lock = threading.Lock()
@@ -75,6 +77,8 @@ def import_mmseg() -> ModuleType:
     with _lock, _placeholder_for_missing_ops(), warnings.catch_warnings():
         # mmcv and mmseg warn about their own deprecated imports, which the user cannot change.
         warnings.simplefilter("ignore")
+        # mmsegmentation imports it too, with a look on the network for a newer version.
+        albumentations()
         for part in _MMSEG_PARTS:
             importlib.import_module(part)
         return importlib.import_module("mmseg")

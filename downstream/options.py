@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,10 +19,11 @@ from augment.options import (
     PositiveFloat,
     Seed,
 )
+from downstream.arms import AUGMENTED, PSEUDO, RARE, SOURCES, Arm, parse_arm
 from downstream.statistics import MIN_SEEDS
-from pipeline.store import file_digest
+from downstream.strong_augmentation import STRONG
+from pipeline.store import JSON, file_digest
 
-PARTS = ("real", "synthetic")
 # Options that do not change the result.
 _OPERATIONAL = {"num_workers", "checkpoint_interval", "checkpoint_minutes", "val_batch_size"}
 Iterations = Annotated[int, Field(ge=1, le=10_000_000, description="optimizer steps")]
@@ -47,6 +49,10 @@ class SegmenterOptions(Options):
         default=(0.75, 1.5), description="images are resized by a random factor in this range before cropping"
     )
     photometric: bool = Field(default=True, description="whether brightness, contrast and colour are varied")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32",
+        description="of the forward pass; weights are fp32. bf16 suits GPUs from Ampere on, fp16 older ones",
+    )
     num_workers: int = Field(default=0, ge=0, le=256, description="loader processes; does not change the result")
     checkpoint_minutes: CheckpointMinutes = 5
 
@@ -72,15 +78,48 @@ class SegmenterTraining(SegmenterOptions):
         for name in ("model", "pretrained"):
             if values[name] and Path(values[name]).is_file():
                 values[name] = file_digest(Path(values[name]))
+        # Earlier results know this precision alone and do not name it.
+        if self.precision == "fp32":
+            del values["precision"]
         return values
 
 
-class DownstreamOptions(SegmenterOptions):
+class ArmOptions(Options):
+    """What the words in the brackets of a mix mean."""
+
+    augmentation: Literal["strong"] | tuple[dict[str, Any], ...] = Field(
+        default="strong",
+        description="of [augmented]: transforms of Albumentations after the usual ones, as {type: NAME, OPTION: VALUE}",
+    )
+    pseudo_confidence: float = Field(
+        default=0.95, ge=0, lt=1, description="of [pseudo]: least probability of a predicted class that is learned"
+    )
+    rare_temperature: PositiveFloat = Field(
+        default=0.01, description="of [rare]: T of P(c) ~ exp((1 - f_c) / T); the lower, the more often rare classes"
+    )
+
+    def used_by(self, arm: Arm) -> dict[str, JSON]:
+        """The options that change what an arm is, as JSON."""
+        transforms: list[JSON] = [dict(transform) for transform in self.transforms]
+        used: dict[str, tuple[str, JSON]] = {
+            AUGMENTED: ("augmentation", transforms),
+            PSEUDO: ("pseudo_confidence", self.pseudo_confidence),
+            RARE: ("rare_temperature", self.rare_temperature),
+        }
+        return {name: value for flag, (name, value) in used.items() if arm.uses(flag)}
+
+    @property
+    def transforms(self) -> tuple[Mapping[str, Any], ...]:
+        """The transforms of `augmentation`."""
+        return STRONG if self.augmentation == "strong" else self.augmentation
+
+
+class DownstreamOptions(ArmOptions, SegmenterOptions):
     """The segmenter, and the mixes it is trained on to compare them."""
 
     mixes: Annotated[tuple[str, ...], Field(min_length=1), Distinct] = Field(
         default=("real", "synthetic", "real+synthetic"),
-        description="mixes to compare, e.g. 'real+2*synthetic'",
+        description="mixes to compare, such as 'real+2*synthetic' or 'synthetic[k=5] > real[10%]'; see arms.md",
     )
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), Distinct] = Field(
         default=(0,), description="one training for each mix and seed; a recommendation takes three or more"
@@ -95,9 +134,16 @@ class DownstreamOptions(SegmenterOptions):
     )
 
     @model_validator(mode="after")
-    def _known_parts(self) -> DownstreamOptions:
+    def _known_mixes(self) -> DownstreamOptions:
+        first: dict[str, str] = {}
         for mix in self.mixes:
-            mix_weights(mix)
+            arm = parse_arm(mix)
+            if first.setdefault(str(arm), mix) != mix:
+                raise ValueError(f"mixes: {first[str(arm)]!r} and {mix!r} are the same: leave one out")
+            if any(begin == end for begin, end in pairwise(arm.bounds(self.iterations))):
+                raise ValueError(
+                    f"mixes: a phase of {mix!r} has no whole step in downstream.iterations={self.iterations}: give more"
+                )
         return self
 
     @model_validator(mode="after")
@@ -112,6 +158,11 @@ class DownstreamOptions(SegmenterOptions):
         """The training of every mix, for this number of iterations."""
         shared = self.model_dump(include=set(SegmenterOptions.model_fields))
         return SegmenterTraining(**{**shared, "iterations": iterations})
+
+    @property
+    def arms(self) -> ArmOptions:
+        """What the words in the brackets of a mix mean."""
+        return ArmOptions(**self.model_dump(include=set(ArmOptions.model_fields)))
 
 
 class JudgeOptions(Options):
@@ -130,18 +181,12 @@ class EvaluateOptions(Options):
 
 
 def mix_weights(expression: str) -> dict[str, float]:
-    """Weight of each part of a mix such as `real`, `real+synthetic` or `real+0.5*synthetic`.
+    """Weight of each source in a mix such as `real`, `real+synthetic` or `real+0.5*synthetic`.
+
+    In a mix with phases, these are the shares of all samples.
 
     Raises:
-        ValueError: the expression names a part other than `real` and `synthetic`, or one twice.
+        ValueError: it is no mix; see `downstream.arms.parse_arm`.
     """
-    weights: dict[str, float] = {}
-    for term in expression.replace(" ", "").split("+"):
-        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\*)?(\w+)", term)
-        if match is None or match[2] not in PARTS or match[2] in weights or float(match[1] or 1) == 0:
-            raise ValueError(
-                f"{expression!r} is no mix: join 'real' and 'synthetic', each once, with '+' and a factor, "
-                "e.g. 'real+0.5*synthetic'"
-            )
-        weights[match[2]] = float(match[1] or 1)
-    return weights
+    arm = parse_arm(expression)
+    return {source: float(weight) for source in SOURCES if (weight := arm.weight_of(source))}

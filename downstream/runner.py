@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from augment.progress import OnStep, TrainingStep
 from augment.scalars import AddScalars
 from downstream.checkpoint import TrainingState
-from downstream.divergence import require_finite_scores, require_finite_weights
+from downstream.divergence import MixedPrecision, require_finite_scores, require_finite_weights
 from downstream.mixes import derived_seed
 from downstream.segmenters import load_pretrained
 
@@ -82,6 +82,8 @@ class StoreRunner(Runner):
         self._has_loaded = True
         if self.state is not None:
             self.state.restore(self.model, self.optim_wrapper.optimizer)
+            if isinstance(self.optim_wrapper, MixedPrecision):
+                self.optim_wrapper.scaler.load_state_dict(self.state.header["scaler"])
             for scheduler, saved in zip(self.param_schedulers, self.state.header["schedulers"], strict=True):
                 scheduler.load_state_dict(saved)
             self.train_loop._iter = self.state.iteration
@@ -97,9 +99,10 @@ class StoreRunner(Runner):
         """
         require_finite_weights(self.model.state_dict())
         schedulers = [scheduler.state_dict() for scheduler in self.param_schedulers]
-        return TrainingState.of(
-            iteration, {**header, "schedulers": schedulers}, self.model, self.optim_wrapper.optimizer
-        )
+        more: dict[str, Any] = {"schedulers": schedulers}
+        if isinstance(self.optim_wrapper, MixedPrecision):
+            more["scaler"] = self.optim_wrapper.scaler.state_dict()
+        return TrainingState.of(iteration, {**header, **more}, self.model, self.optim_wrapper.optimizer)
 
     @contextmanager
     def closing_log(self) -> Iterator[None]:

@@ -52,6 +52,7 @@ def segmenter_config(
         config = Config.fromfile(config_file(model)).to_dict()["model"]
     config = _without_remote_weights(_with_local_norm(config))
     for head in _heads(config):
+        before = head.get("num_classes")
         # A head of several heads, such as K-Net's, has no classes of its own.
         for inner in [*_holding(head, "num_classes")] or [head]:
             inner["num_classes"] = num_classes
@@ -59,9 +60,7 @@ def segmenter_config(
             # mmsegmentation lets a head of two classes predict one channel; here every class has its own channel.
             head["out_channels"] = num_classes
         for loss in _holding(head, "class_weight"):
-            # These are weights of the classes that the config was written for.
-            if isinstance(loss["class_weight"], list | tuple) and len(loss["class_weight"]) != num_classes:
-                del loss["class_weight"]
+            _fit_class_weight(loss, before, num_classes)
         # Not every head takes it, and 255 is the default of all heads.
         if ignore_index != IGNORE_INDEX:
             head["ignore_index"] = ignore_index
@@ -193,6 +192,18 @@ def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _holding(inner, key)
+
+
+def _fit_class_weight(loss: dict[str, Any], before: int | None, num_classes: int) -> None:
+    """Bring the weights of the classes that a config was written for to other classes."""
+    weights = loss["class_weight"]
+    if not isinstance(weights, list | tuple) or len(weights) == num_classes:
+        return
+    if before is not None and len(weights) == before + 1 and len(set(weights[:before])) == 1:
+        # Mask2Former and MaskFormer: all classes weigh the same, and a query without an object less.
+        loss["class_weight"] = [weights[0]] * num_classes + [weights[-1]]
+    else:
+        del loss["class_weight"]
 
 
 def _with_local_norm(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 import uuid
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import ConfigDict
-from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader
 
@@ -21,26 +22,29 @@ from augment.progress import OnStep, ignore_step
 from augment.scalars import scalar_writer
 from augment.sockets import short_sockets
 from downstream.checkpoint import TrainingState
-from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy, require_learnable, store_digest
-from downstream.divergence import Diverged, FiniteOptimWrapper
+from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
+from downstream.divergence import Diverged, FiniteOptimWrapper, MixedPrecision
 from downstream.judge import save_segmenter
-from downstream.mixes import Mix, MixSampler
-from downstream.options import SegmenterTraining
+from downstream.mixes import Mix
+from downstream.options import ArmOptions, SegmenterTraining
 from downstream.results import RESULT, RunResult, read_result, write_json
 from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
 from downstream.segmenters import segmenter_config
 from downstream.statistics.counts import ImageCounts
+from downstream.training_data import Run, TrainingData, loader_of
 from pipeline.store import JSON, Store, fingerprint
 from pipeline.store.manifest import differences
 
 _REQUEST = "request.json"
 _STATE = "state.safetensors"
+_PSEUDO = "pseudo-labels"
+_DEFAULT = ArmOptions()
 # Points of the loss curve that a run keeps.
 _CURVE_POINTS = 20
 
 
 def train(
-    mix: Mix,
+    mix: Mix | str,
     real_store: str,
     synthetic_store: str | None,
     options: SegmenterTraining,
@@ -49,6 +53,9 @@ def train(
     on_step: OnStep = ignore_step,
     train_split: str = "train",
     val_split: str = "val",
+    raw_store: str | None = None,
+    teacher: Path | None = None,
+    arms: ArmOptions = _DEFAULT,
 ) -> RunResult:
     """Train a segmenter on a mix and evaluate it on real validation data.
 
@@ -58,15 +65,18 @@ def train(
     TensorBoard, and mmengine's log.
 
     Args:
-        mix: proportion of real and synthetic samples.
+        mix: what to train on, as an expression (docs/arms.md) or as a proportion of real and synthetic samples.
         real_store: URL of the real store, which also has the validation samples.
         synthetic_store: URL of the synthetic or curated store; None for a mix without a synthetic part.
         options: options of the training.
         seed: seed of weights, order and augmentation.
         run_dir: folder of this run alone.
         on_step: called after every iteration, of the validation too.
-        train_split: split of both stores to train on.
+        train_split: split of all stores to train on.
         val_split: split of the real store to evaluate on.
+        raw_store: URL of the synthetic store before curation; None for a mix without `raw` and `pseudo`.
+        teacher: folder of the segmenter that predicts the labels of `pseudo`.
+        arms: what the words in the brackets of an expression mean.
 
     Raises:
         UserError: a store lacks samples that the mix needs, both splits are the same, the folder holds another run, or
@@ -74,14 +84,12 @@ def train(
     """
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
-    parts = _parts(mix, real_store, synthetic_store, train_split)
+    data = TrainingData.of(mix, arms, real_store, synthetic_store, raw_store, teacher, train_split)
     inputs: dict[str, JSON] = {
-        "mix": {"real": mix.real, "synthetic": mix.synthetic, "where": dict(mix.where)},
+        **data.inputs(),
         "seed": seed,
         "options": options.semantic,
         "splits": [train_split, val_split],
-        "real": store_digest(real_store),
-        "synthetic": store_digest(parts["synthetic"].store_url) if "synthetic" in parts else None,
     }
     _claim(run_dir, inputs)
     finished = read_result(run_dir)
@@ -89,8 +97,7 @@ def train(
         if not all(math.isfinite(loss) for _, loss in finished.losses):
             raise UserError(f"{run_dir} holds a result although its loss was not finite: {_remedy(options)}")
         return finished
-    for part in parts.values():
-        require_learnable(part)
+    parts = data.prepare(run_dir / _PSEUDO, get_device())
 
     started = time.monotonic()
     curve_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
@@ -119,7 +126,7 @@ def train(
             options.pretrained,
             model=ConfigDict(config),
             work_dir=str(run_dir / "log"),
-            train_dataloader=_train_loader(mix, parts, options, seed, state),
+            train_dataloader=data.loader(parts, Run(options, crop, seed, taken)),
             val_dataloader=_val_loader(Part(real_store, val_split), options),
             default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(curve_every)},
             custom_hooks=[StatelessRandomness(seed), progress],
@@ -143,7 +150,7 @@ def train(
             )
         add_scalars(options.iterations, {"miou": metrics["val/miou"], "aacc": metrics["val/aacc"]})
     result = RunResult(
-        mix=mix.name,
+        mix=data.name,
         seed=seed,
         iterations=options.iterations,
         miou=metrics["val/miou"],
@@ -162,6 +169,7 @@ def train(
     ImageCounts(keys, classes, *metric.areas).save(run_dir)
     write_json(run_dir / RESULT, result.to_json())
     (run_dir / _STATE).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / _PSEUDO, ignore_errors=True)
     return result
 
 
@@ -170,17 +178,6 @@ def _remedy(options: SegmenterTraining) -> str:
         f"no result is kept: give a lower downstream.learning_rate than {options.learning_rate:g}, "
         "and --redo judge where the judge is trained already"
     )
-
-
-def _parts(mix: Mix, real_store: str, synthetic_store: str | None, split: str) -> dict[str, Part]:
-    parts: dict[str, Part] = {}
-    if mix.real:
-        parts["real"] = Part(real_store, split)
-    if mix.synthetic:
-        if synthetic_store is None:
-            raise UserError(f"mix {mix.name!r} has a synthetic part, but no synthetic store is given")
-        parts["synthetic"] = Part(synthetic_store, split, mix.where)
-    return parts
 
 
 def _claim(run_dir: Path, inputs: Mapping[str, JSON]) -> None:
@@ -207,59 +204,16 @@ def _crop(options: SegmenterTraining, store_url: str) -> tuple[int, int]:
     return geometry["height"], geometry["width"]
 
 
-def _train_loader(
-    mix: Mix, parts: Mapping[str, Part], options: SegmenterTraining, seed: int, state: TrainingState | None
-) -> DataLoader:
-    first = next(iter(parts.values())).store_url
-    height, width = crop = _crop(options, first)
-    ignore_index = label_taxonomy(Store.open(first)).ignore_index
-    pipeline: list[dict[str, Any]] = [
-        {"type": "LoadImageFromFile"},
-        {"type": LoadLabel},
-        {
-            "type": "RandomResize",
-            "scale": (width, height),
-            "ratio_range": options.scale_range,
-            "keep_ratio": True,
-        },
-        {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75, "ignore_index": ignore_index},
-        {"type": "RandomFlip", "prob": options.flip},
-        *([{"type": "PhotoMetricDistortion"}] if options.photometric else []),
-        {"type": "PackSegInputs"},
-    ]
-    dataset = StoreDataset(tuple(parts.values()), pipeline)
-    ranges = dict(zip(parts, dataset.ranges, strict=True))
-    done = state.iteration if state else 0
-    sampler = MixSampler(
-        ranges.get("real", ()),
-        ranges.get("synthetic", ()),
-        mix.synthetic_share,
-        seed,
-        range(done * options.batch_size, options.iterations * options.batch_size),
-    )
-    return _loader(dataset, options.batch_size, options.num_workers, sampler)
-
-
 def _val_loader(part: Part, options: SegmenterTraining) -> DataLoader:
     pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": LoadLabel}, {"type": "PackSegInputs"}]
     one_size = bool(Store.open(part.store_url).manifest.geometry)
     dataset = StoreDataset([part], pipeline, test_mode=True)
-    return _loader(dataset, options.val_batch_size if one_size else 1, options.num_workers, None)
-
-
-def _loader(dataset: StoreDataset, batch_size: int, num_workers: int, sampler: MixSampler | None) -> DataLoader:
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=pseudo_collate,
-    )
+    return loader_of(dataset, options.val_batch_size if one_size else 1, options.num_workers, None)
 
 
 def _schedule(options: SegmenterTraining) -> dict[str, Any]:
     """AdamW with a linear warm-up and a polynomial decay over the iterations of the run, then one evaluation."""
-    total = options.iterations
+    total, full = options.iterations, options.precision == "fp32"
     # mmengine's LinearLR never reaches the full rate in fewer than two steps.
     warmup = round(options.warmup * total)
     warmup = warmup if 2 <= warmup < total else 0
@@ -274,7 +228,7 @@ def _schedule(options: SegmenterTraining) -> dict[str, Any]:
     rise = {"type": "LinearLR", "start_factor": 1e-2, "begin": 0, "end": warmup, "by_epoch": False}
     return {
         "optim_wrapper": {
-            "type": FiniteOptimWrapper,
+            **({"type": FiniteOptimWrapper} if full else {"type": MixedPrecision, "precision": options.precision}),
             "optimizer": {
                 "type": "AdamW",
                 "lr": options.learning_rate,

@@ -20,6 +20,7 @@ import torch
 from mmengine.structures import PixelData
 
 from augment.errors import UserError
+from downstream.divergence import autocast
 from downstream.judge import Judge
 from downstream.machine_memory import memory_here
 from downstream.mmseg_import import MissingOperator, mmseg_scope
@@ -133,7 +134,8 @@ class Trial:
 
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 prepared = model.data_preprocessor(self.batch(), True)
-                loss, _ = model.parse_losses(model(**prepared, mode="loss"))
+                with autocast(options.precision, torch.device(self.device).type):
+                    loss, _ = model.parse_losses(model(**prepared, mode="loss"))
             if not torch.isfinite(loss):
                 raise ValueError(f"the loss is {float(loss)}")
             loss.backward()
@@ -193,8 +195,8 @@ class Trial:
             return f"{self.named}: {error}"
         if (package := missing_package(error)) is not None:
             return (
-                f"{self.named}: that model needs the package {package}, which is not installed: name another "
-                "downstream.model, such as segformer_mit-b0"
+                f"{self.named}: that model needs the package {package}, which is not installed: install it, or "
+                "name another downstream.model, such as segformer_mit-b0"
             )
         reason = (str(error).splitlines() or [""])[0][:200]
         # Other kinds of errors are faults of the config, whatever the images.

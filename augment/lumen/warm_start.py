@@ -21,7 +21,9 @@ KINDS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def adapter_from_controlnet(source: str, num_components: int, hidden_channels: int = 128) -> Adapter:
+def adapter_from_controlnet(
+    source: str, num_components: int, hidden_channels: int = 128, revision: str | None = None
+) -> Adapter:
     """An adapter with the weights of a ControlNet, and a new `LayoutEncoder` in place of its encoder of conditions.
 
     The zero convolutions keep what they have learnt. The layout encoder gives zeros at first, so the first prediction
@@ -31,19 +33,20 @@ def adapter_from_controlnet(source: str, num_components: int, hidden_channels: i
         source: hub id, or local folder.
         num_components: components of a layout that it reads.
         hidden_channels: width of its layout encoder.
+        revision: commit of a hub id; None is the newest.
 
     Raises:
         UserError: it cannot be loaded, is no ControlNet of these kinds, or its weights are not those of its
             configuration.
     """
     try:
-        kind = str(ControlNetModel.load_config(source).get("_class_name"))
+        kind = str(ControlNetModel.load_config(source, revision=revision).get("_class_name"))
         if kind not in KINDS:
             raise UserError(f"{source} is a {kind}: give a {' or '.join(KINDS)}")
         controlnet, adapter = KINDS[kind]
         with quiet():
             found: Adapter = adapter.from_controlnet(
-                load_whole(controlnet, source, exact=True), num_components, hidden_channels
+                load_whole(controlnet, source, exact=True, revision=revision), num_components, hidden_channels
             )
     except (OSError, ValueError) as error:
         raise UserError(

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from downstream.statistics import CONFIDENCE, MIN_IMAGES, MIN_SEEDS
+from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES, MIN_IMAGES, MIN_SEEDS
 from downstream.statistics.intervals import seed_difference
 from downstream.statistics.planning import MOST_SEEDS, POWER, seeds_needed
 from downstream.statistics.question import Question
@@ -65,8 +65,13 @@ class _Evidence:
             together = f" for {self.family} mixes together" if self.family > 1 else ""
             seeds = counted(mix.pairs, "seed")
             rests = f"{CONFIDENCE:.0%} interval{looks}{together} {low:+.1f} to {high:+.1f} over {seeds}"
+            # An interval covers less than it says where classes that few images have vary most.
+            rare = [of.name for of in mix.classes if of.images < MIN_CLASS_IMAGES]
             if not mix.classes:
                 on += ", which count as given"
+            elif rare:
+                which = " or ".join(rare) if len(rare) <= 3 else f"{len(rare)} of the classes"
+                on += f", of which fewer than {MIN_CLASS_IMAGES} have {which}"
         return f"{100 * mix.gain:+.1f} points of mIoU against {mix.baseline} ({rests}{on})"
 
 

@@ -16,7 +16,6 @@ from augment.import_path import import_callable, is_import_path
 from augment.lumen.bases import families
 from augment.lumen.bases.families import FAMILIES, family_of
 from augment.lumen.bases.part_checks import Unsupported
-from pipeline.checks.hub import require_reachable
 from pipeline.checks.model_config import read_model_config, require_writable
 from pipeline.workspace.model_files import identity, model_folder
 
@@ -143,13 +142,12 @@ def require_controlnet(name: str, base: str) -> None:
     """Check that a training of an adapter may start from a ControlNet.
 
     Args:
-        name: hub id or folder of the ControlNet.
+        name: hub id or folder of the ControlNet, which exists.
         base: the base model, which can be used.
 
     Raises:
-        UserError: it does not exist, is another kind of model, or is one for other bases.
+        UserError: it is another kind of model, or is one for other bases.
     """
-    require_reachable(CONTROLNET, name, "config.json", ())
     family = family_of(read_model_config(BASE, base, "model_index.json", BASE_REMEDY))
     try:
         families.require_controlnet(

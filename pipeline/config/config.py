@@ -14,7 +14,8 @@ from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
 from augment.model_licences import LicenceOptions
 from augment.options import AbsolutePath, Name, Options, Seed, Url
-from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions, mix_weights
+from downstream.arms import parse_arm
+from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions
 from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
@@ -162,7 +163,7 @@ class Config(Options):
         needed: dict[str, str] = {}
         if self.evaluate.split is not None:
             needed[self.evaluate.split] = "evaluate.split"
-            if any("synthetic" in mix_weights(mix) for mix in self.downstream.mixes):
+            if any(parse_arm(mix).uses_synthetic for mix in self.downstream.mixes):
                 needed[TRAIN_SPLIT] = "the mixes with synthetic data"
         for split, reader in needed.items():
             if split not in self.generate.splits:

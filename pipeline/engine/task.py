@@ -4,6 +4,8 @@ A worker has several units in hand. Each reads in its own threads from the start
 at the stage; after its turn it is encoded and committed while the next unit has its own. So the stage waits for a
 disk only where reading or writing takes longer than the stage itself. A worker holds at most ``units_at_once`` times
 a few batches before and after the stage, however many shards the plan has.
+
+A stage that can, see ``Pipelined``, begins its next batch before the outcomes of the one before are waited for.
 """
 
 from __future__ import annotations

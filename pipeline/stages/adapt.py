@@ -12,13 +12,14 @@ from augment.conditioning.record import saved_conditioning
 from augment.errors import UserError
 from augment.lumen.options import require_optimizer
 from augment.trackers import require_trackers
-from pipeline.checks.models import require_controlnet
+from pipeline.checks.hub import require_reachable
+from pipeline.checks.models import CONTROLNET, require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
 from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
 from pipeline.stages.adapt_task import Adapt
-from pipeline.stages.adapter_inputs import adapter_inputs, used_basis
+from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
@@ -44,7 +45,7 @@ from pipeline.store import JSON
 from pipeline.store.location import Location
 from pipeline.workspace.artifact import Record, read_record
 from pipeline.workspace.mismatch import content_of
-from pipeline.workspace.model_files import basis_digest
+from pipeline.workspace.model_files import basis_digest, pinned_revision
 
 
 class AdaptStep(ArtifactStep):
@@ -68,6 +69,7 @@ class AdaptStep(ArtifactStep):
         "controlnet": "adapt.controlnet",
         "controlnet.name": "adapt.controlnet",
         "controlnet.digest": content_of("the files of adapt.controlnet"),
+        "controlnet.revision": "the revision of adapt.controlnet",
         "precision": "generator.precision",
         **CONDITIONING_NAMES,
     }
@@ -112,8 +114,10 @@ class AdaptStep(ArtifactStep):
         return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
 
     def check_names(self) -> None:
-        """Check that the base model exists."""
+        """Check that the base model exists, and the ControlNet to start from."""
         require_base_exists(self.config)
+        if name := self.config.adapt.controlnet:
+            require_reachable(CONTROLNET, name, "config.json", ())
 
     def check_models(self) -> None:
         """Check that the base model can be used, and that the model to start from fits it and the conditioning."""
@@ -151,6 +155,9 @@ class AdaptStep(ArtifactStep):
         task = Adapt(
             base=self.config.generator.base,
             revision=base_revision(self.job),
+            controlnet_revision=pinned_revision(controlnet_identity(self.job, options.controlnet))
+            if options.controlnet
+            else None,
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),

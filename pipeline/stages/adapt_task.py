@@ -56,7 +56,7 @@ class Adapt:
         load_conditioning: gives it, to be recorded with the adapter; None for neural layouts.
         backbone: of the layouts, for `options.objective.consistency`.
         held_out: keys of samples for a validation loss.
-        revision: commit of a base on a hub; None is its newest.
+        revision, controlnet_revision: commits of a base and a ControlNet on a hub; None is the newest.
     """
 
     base: str
@@ -80,6 +80,7 @@ class Adapt:
     backbone: str = ""
     held_out: tuple[str, ...] = ()
     revision: str | None = None
+    controlnet_revision: str | None = None
     name: str = "adapt"
 
     @property
@@ -163,7 +164,8 @@ class Adapt:
         if self.adapter is not None:
             adapter = load_adapter(Path(self.adapter))
         elif self.options.controlnet is not None:
-            adapter = adapter_from_controlnet(self.options.controlnet, self.num_components)
+            revision = self.controlnet_revision
+            adapter = adapter_from_controlnet(self.options.controlnet, self.num_components, revision=revision)
         else:
             adapter = base.new_adapter(self.num_components)
         if half is not None:

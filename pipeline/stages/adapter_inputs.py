@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.stages.base_identity import base_identity
+from pipeline.stages.artifact_step import recorded_inputs
+from pipeline.stages.base_identity import ADAPTER, base_identity
 from pipeline.stages.caption import caption_inputs
 from pipeline.stages.conditioning import conditioning_inputs, is_layout
 from pipeline.stages.extract import ExtractStep, maps_inputs
@@ -13,7 +15,7 @@ from pipeline.stages.generator import start_adapter
 from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import basis_digest, identity
+from pipeline.workspace.model_files import basis_digest, identity, pinned_identity
 
 
 def adapter_inputs(job: Job) -> dict[str, JSON]:
@@ -34,8 +36,13 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
             **caption_inputs(job),
         }
         if options.controlnet:
-            inputs["controlnet"] = identity(options.controlnet)
+            inputs["controlnet"] = {**controlnet_identity(job, options.controlnet)}
     return inputs
+
+
+def controlnet_identity(job: Job, name: str) -> Mapping[str, JSON]:
+    """Name and content of the ControlNet to start from, or the revision of a hub id; see `pinned_identity`."""
+    return pinned_identity(name, recorded_inputs(job.workspace, ADAPTER).get("controlnet"))
 
 
 def used_basis(job: Job) -> Path | None:

@@ -8,16 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream.options import DownstreamOptions, mix_weights
+from downstream.arms import PSEUDO, baseline_of, parse_arm
+from downstream.options import DownstreamOptions
 from downstream.results import RESULT, read_result
 from downstream.statistics.question import Question
+from pipeline.stages.arm_checks import remarks_on, require_augmentation_works, require_columns
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
+from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, require_labels, require_trainable_segmenter
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
-from pipeline.stages.trainings import RUNS, Training, train_all, trainings_of
+from pipeline.stages.trainings import RUNS, SyntheticStores, Teacher, Training, train_all, trainings_of
 from pipeline.store import JSON
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ class CompareStep(ArtifactStep):
         """The stages that make the data of the mixes."""
         return {stage for mix in self.config.downstream.mixes for stage in stages_of(mix)}
 
+    def check_settings(self) -> None:
+        """Check that the filters of the mixes name ks, variants and attributes that there are."""
+        require_columns(self.job)
+
     def check(self, left: Sequence[Step]) -> list[str]:
         """Check that there is data to train on, and that the segmenter can be trained."""
         require_labels(self.job, left)
@@ -50,7 +57,10 @@ class CompareStep(ArtifactStep):
             self.require_curated()
         if not any(isinstance(step, JudgeStep) for step in left):
             require_trainable_segmenter(self)
-        return [] if any(isinstance(step, ShardStep) for step in left) else self.noise()
+        require_augmentation_works(self.job)
+        # Finished trainings are known only with the store that they read.
+        varies = [] if any(isinstance(step, ShardStep) for step in left) else self.noise()
+        return [*remarks_on(self.config), *varies]
 
     def noise(self) -> list[str]:
         """How much real data alone varies between the seeds that are trained, and what that means; a line or none."""
@@ -88,8 +98,26 @@ class CompareStep(ArtifactStep):
         """These mixes (None: all) with every seed."""
         options = self.config.downstream
         mixes = options.mixes if mixes is None else mixes
-        synthetic = self.job.step(CurateStep).store if any("curate" in stages_of(mix) for mix in mixes) else None
-        return trainings_of(self.job, mixes, options.seeds, options.iterations, synthetic)
+        needed = {stage for mix in mixes for stage in stages_of(mix)}
+        stores = SyntheticStores(
+            self.job.step(CurateStep).store if "curate" in needed else None,
+            self.job.step(GenerateStep).store if "generate" in needed else None,
+        )
+        teachers = {real: self.teacher(real) for real in teachers_of(mixes)}
+        return trainings_of(self.job, mixes, options.seeds, options.iterations, stores, teachers)
+
+    def teacher(self, real: str) -> Teacher:
+        """The segmenter that predicts labels for mixes with this real data: the judge, or one with fewer labels."""
+        if parse_arm(real).is_simple:
+            judge = self.job.step(JudgeStep)
+            return Teacher(judge.path, judge.record.digest)
+        [training] = self.judges([real])
+        return Teacher(training.folder, training.folder.name)
+
+    def judges(self, reals: Sequence[str]) -> list[Training]:
+        """Trainings like that of the judge, on a part of the real data."""
+        options = self.config.judge
+        return trainings_of(self.job, reals, [options.seed], options.iterations)
 
     def finished(self, undone: frozenset[str]) -> int:
         """Number of finished trainings that read nothing of the stages ``undone``."""
@@ -106,11 +134,14 @@ class CompareStep(ArtifactStep):
         from downstream.comparison import comparison_table, with_summary, write_table
         from downstream.looks import train_by_looks
 
+        if fewer := [real for real in teachers_of(self.config.downstream.mixes) if not parse_arm(real).is_simple]:
+            train_all(self, self.judges(fewer), tools)
+        curated, raw = (self.job.step(step).url for step in (CurateStep, GenerateStep))
         options = self.config.downstream
         trainings = {(training.mix, training.seed): training for training in self.trainings()}
 
         def train(runs: Sequence[Run]) -> list[RunResult]:
-            results = train_all(self, [trainings[run] for run in runs], tools, self.job.step(CurateStep).url)
+            results = train_all(self, [trainings[run] for run in runs], tools, curated, raw)
             # A finished training may have another spelling of the same mix.
             return [replace(result, mix=mix) for (mix, _), result in zip(runs, results, strict=True)]
 
@@ -140,7 +171,9 @@ class CompareStep(ArtifactStep):
         folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
         runs = [(result.mix, result.seed) for result in results]
         found = {run: counts for run in runs if (counts := read_counts(folders[run])) is not None}
-        return summarize(comparison_table(results), self.question, found)
+        configured = {str(parse_arm(mix)): mix for mix in self.config.downstream.mixes}
+        baselines = {mix: configured.get(baseline_of(mix), "") for mix in self.config.downstream.mixes}
+        return summarize(comparison_table(results), self.question, found, baselines)
 
     def clean(self) -> None:
         """Remove all trainings."""
@@ -149,4 +182,11 @@ class CompareStep(ArtifactStep):
 
 def stages_of(mix: str) -> frozenset[str]:
     """The stages that make the data of a mix."""
-    return frozenset({"shard", "curate"} if "synthetic" in mix_weights(mix) else {"shard"})
+    arm = parse_arm(mix)
+    stages = {"shard": True, "generate": arm.uses_raw, "curate": arm.uses_curated, "judge": arm.uses(PSEUDO)}
+    return frozenset(stage for stage, needed in stages.items() if needed)
+
+
+def teachers_of(mixes: Sequence[str]) -> list[str]:
+    """The mixes of real data that segmenters are trained on, to predict labels for these mixes."""
+    return sorted({baseline_of(mix) for mix in mixes if parse_arm(mix).uses(PSEUDO)})

@@ -29,8 +29,8 @@ SECONDS, TRIALS = 60.0, 8
 COMPILE: Literal["default"] = "default"
 # Each worker compiles for itself. Compiling is to pay even with this many.
 WORKERS = 8
-# Steps for which batch sizes are timed, and how much faster a smaller one must be.
-TIMED_STEPS, FASTER = 4, 0.97
+# Steps for which batch sizes are timed.
+TIMED_STEPS = 4
 
 
 class Painter(Protocol):
@@ -85,7 +85,7 @@ class ChooseSampling:
         Raises:
             UserError: no sample can be painted.
         """
-        from augment.lumen.sampling.calibration import timed, trials
+        from augment.lumen.sampling.calibration import best_of, timed, trials
         from augment.lumen.sampling.reuse import has_deep_blocks
 
         requests, exact = self._requests(unit), self.stage.sampling
@@ -101,8 +101,8 @@ class ChooseSampling:
         # Of a slow model, fewer images.
         requests = requests[: max(2, int(SECONDS / TRIALS / image))]
         blocks = has_deep_blocks(self.stage.sampler.base)
-        first, *others = trials(paint, exact, self.max_loss, has_blocks=blocks, seconds=SECONDS)
-        best = min([first, *others], key=lambda tried: tried.seconds)
+        found = trials(paint, exact, self.max_loss, has_blocks=blocks, seconds=SECONDS)
+        best = best_of(found)
         batch_size = self._batch_size(batches, best.options, requests)
         options = best.options
         if self._saved_by_compiling(options, requests, batch_size) > 0:
@@ -112,7 +112,7 @@ class ChooseSampling:
             "batch_size": batch_size,
             "loss": round(best.loss, 4),
             "seconds": round(best.seconds, 4),
-            "exact_seconds": round(first.seconds, 4),
+            "exact_seconds": round(found[0].seconds, 4),
             "images": len(requests),
         }
 
@@ -158,7 +158,7 @@ class ChooseSampling:
 
     def _batch_size(self, batches: FittingBatches, options: SamplerOptions, requests: Sequence[Request]) -> int:
         """The fastest number of images at once that fits, by halves from the configured one."""
-        from augment.lumen.sampling.calibration import timed
+        from augment.lumen.sampling.calibration import FASTER, timed
 
         paint = self._painting(steps_of(options, TIMED_STEPS))
         chosen = size = batches.size

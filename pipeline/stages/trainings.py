@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from downstream.options import SegmenterTraining, mix_weights
+from downstream.arms import PSEUDO, baseline_of, parse_arm
+from downstream.options import ArmOptions, SegmenterTraining, mix_weights
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.job import Job
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step
 from pipeline.stages.tools import Tools
-from pipeline.store import Store, fingerprint
+from pipeline.store import JSON, Store, fingerprint
 from pipeline.workspace.content import content_digest
 
 if TYPE_CHECKING:
     from augment.progress import OnStep
-    from downstream.mixes import Mix
     from downstream.results import RunResult
 
 # Folder of the workspace with one folder for each training.
 RUNS = "runs"
+# Letters of a mix in the name of such a folder.
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Training:
     seed: int
     options: SegmenterTraining
     folder: Path
+    arms: ArmOptions
+    teacher: Path | None = None
 
 
 def held_out(job: Job) -> str:
@@ -41,38 +47,86 @@ def held_out(job: Job) -> str:
     return job.config.evaluate.split
 
 
+@dataclass(frozen=True)
+class SyntheticStores:
+    """The stores that mixes take synthetic images from: after curation, and as they were painted."""
+
+    curated: Store | None = None
+    raw: Store | None = None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The segmenter that predicts the labels of `pseudo`: its folder, and the digest of all that it depends on."""
+
+    folder: Path
+    digest: str
+
+
 def trainings_of(
-    job: Job, mixes: Sequence[str], seeds: Sequence[int], iterations: int, synthetic: Store | None = None
+    job: Job,
+    mixes: Sequence[str],
+    seeds: Sequence[int],
+    iterations: int,
+    synthetic: SyntheticStores = SyntheticStores(),
+    teachers: Mapping[str, Teacher] = MappingProxyType({}),
 ) -> list[Training]:
-    """Every mix with every seed; ``synthetic`` is the store of mixes with synthetic data."""
-    options = job.config.downstream.training(iterations)
+    """Every mix with every seed.
+
+    Args:
+        job: the run.
+        mixes: expressions.
+        seeds: of each mix.
+        iterations: of each training.
+        synthetic: the stores of mixes with synthetic data.
+        teachers: by their mix of real data, for mixes with `pseudo`.
+    """
+    downstream = job.config.downstream
+    options, arm_options = downstream.training(iterations), downstream.arms
     # Each digest reads all receipts of a store.
     real_digest = content_digest(job.step(ShardStep).store) if mixes else None
-    uses_synthetic = synthetic is not None and any("synthetic" in mix_weights(mix) for mix in mixes)
-    synthetic_digest = content_digest(synthetic) if synthetic is not None and uses_synthetic else None
+    parsed = {mix: parse_arm(mix) for mix in mixes}
+    curated = _digest_if(any(arm.uses_curated for arm in parsed.values()), synthetic.curated)
+    raw = _digest_if(any(arm.uses_raw for arm in parsed.values()), synthetic.raw)
     trainings = []
-    for mix in mixes:
-        weights = mix_weights(mix)
+    for mix, arm in parsed.items():
+        teacher = teachers.get(baseline_of(mix)) if arm.uses(PSEUDO) else None
+        expression: dict[str, JSON] = {"expression": str(arm), **arm_options.used_by(arm)}
         for seed in seeds:
-            digest = fingerprint(
-                {
-                    "mix": {**weights},
-                    "seed": seed,
-                    "options": options.semantic,
-                    "real": real_digest,
-                    "synthetic": synthetic_digest if "synthetic" in weights else None,
-                    "split": held_out(job),
-                }
-            )
-            folder = job.workspace.artifact(RUNS) / f"{mix.replace('*', 'x')}-seed{seed}-{digest[:8]}"
-            trainings.append(Training(mix, seed, options, folder))
+            inputs: dict[str, JSON] = {
+                "mix": {**mix_weights(mix)} if arm.is_simple else expression,
+                "seed": seed,
+                "options": options.semantic,
+                "real": real_digest,
+                "synthetic": curated if arm.uses_curated else None,
+                "split": held_out(job),
+                **({"raw": raw} if arm.uses_raw else {}),
+                **({"teacher": teacher.digest} if teacher else {}),
+            }
+            folder = job.workspace.artifact(RUNS) / f"{folder_name(mix)}-seed{seed}-{fingerprint(inputs)[:8]}"
+            trainings.append(Training(mix, seed, options, folder, arm_options, teacher.folder if teacher else None))
     return trainings
 
 
-def train_all(step: Step, trainings: Sequence[Training], tools: Tools, synthetic: str | None = None) -> list[RunResult]:
+def _digest_if(used: bool, store: Store | None) -> str | None:
+    return content_digest(store) if used and store is not None else None
+
+
+def folder_name(mix: str) -> str:
+    """A mix as the beginning of a folder's name, which all file systems take; the digest at its end is unique."""
+    name = mix.replace("*", "x")
+    if parse_arm(mix).is_simple and re.fullmatch(r"[\w.+ ]+", name):
+        return name
+    name = str(parse_arm(mix)).replace("*", "x").replace("%", "pct").replace(" > ", "_then_")
+    return re.sub(r"[^A-Za-z0-9.+=-]+", "_", name).strip("_")[:_LONGEST]
+
+
+def train_all(
+    step: Step, trainings: Sequence[Training], tools: Tools, curated: str | None = None, raw: str | None = None
+) -> list[RunResult]:
     """Results of the trainings of a step, in their order; finished ones are not repeated."""
     real, split = step.job.step(ShardStep).url, held_out(step.job)
-    task = Train(trainings, real, synthetic, split, step.resources, step.name)
+    task = Train(trainings, real, curated, raw, split, step.resources, step.name)
     units = {
         f"{training.mix}, seed {training.seed}": WorkUnit(f"run-{index:06d}", (), {"index": index})
         for index, training in enumerate(trainings)
@@ -90,27 +144,20 @@ def measured(result: RunResult) -> str:
     return f"mIoU {result.miou:.3f} on {images}{result.inputs['splits'][1]}"
 
 
-def mix_of(expression: str) -> Mix:
-    """The mix that an expression of the configuration names."""
-    from downstream.mixes import Mix
-
-    weights = mix_weights(expression)
-    return Mix(expression, weights.get("real", 0), weights.get("synthetic", 0))
-
-
 @dataclass
 class Train:
     """Trains mixes; a unit's parameters hold the index of its training.
 
     Attributes:
         trainings: all of them.
-        real, synthetic: URLs of stores; the latter may be None for mixes without synthetic data.
+        real, curated, raw: URLs of stores; the last two may be None if no mix takes their images.
         val_split: split of the real store to evaluate on.
     """
 
     trainings: Sequence[Training]
     real: str
-    synthetic: str | None
+    curated: str | None
+    raw: str | None
     val_split: str
     resources: Resources
     name: str
@@ -123,14 +170,16 @@ class Train:
         from downstream.training import train
 
         training = self.trainings[int(str(unit.params["index"]))]
-        mix = mix_of(training.mix)
         return train(
-            mix,
+            training.mix,
             self.real,
-            self.synthetic if mix.synthetic else None,
+            self.curated,
             training.options,
             training.seed,
             training.folder,
             on_step,
             val_split=self.val_split,
+            raw_store=self.raw,
+            teacher=training.teacher,
+            arms=training.arms,
         )

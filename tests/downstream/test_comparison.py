@@ -176,6 +176,7 @@ def test_images_count_where_they_are_known() -> None:
     assert np.ptp(known.interval) > 3 * np.ptp(alone.interval)
     assert "which count as given" in without.recommendation
     assert "which count as given" not in with_images.recommendation
+    assert "over 3 seeds, on 40 images, of which fewer than 10 have pole)" in with_images.recommendation
     road, pole = known.classes
     assert (road.name, road.images, pole.images) == ("road", 40, 5)
     assert road.interval is not None

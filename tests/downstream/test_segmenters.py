@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmseg import __path__ as mmseg_path
 from safetensors.torch import save_file
 
 from augment.errors import UserError
+from downstream.judge import Judge
 from downstream.segmenters import build_segmenter, load_pretrained, segmenter_config
 
 CONFIGS = Path(mmseg_path[0], ".mim", "configs")
@@ -46,6 +48,30 @@ def test_our_segformer_is_that_of_mmsegmentation() -> None:
     assert {name: tensor.shape for name, tensor in ours.items()} == {
         name: tensor.shape for name, tensor in theirs.items()
     }
+
+
+def test_mask2former_keeps_the_weight_of_no_object() -> None:
+    config = segmenter_config("mask2former_r50_8xb2-160k_ade20k-512x512", 5, (64, 64))
+    assert config["decode_head"]["num_classes"] == 5
+    assert config["decode_head"]["loss_cls"]["class_weight"] == [1.0] * 5 + [0.1]
+
+
+def test_scores_of_a_head_that_classifies_masks_become_logits() -> None:
+    class Mask2FormerHead(torch.nn.Module):
+        pass
+
+    class Model(torch.nn.Module):
+        def __init__(self, head: torch.nn.Module) -> None:
+            super().__init__()
+            self.decode_head = head
+
+        def inference(self, *_: object) -> torch.Tensor:
+            return torch.tensor([0.2, 0.6, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    found = torch.softmax(Judge(Model(Mask2FormerHead()), "abc").logits(image), dim=1)[0, :, 0, 0]
+    assert found.tolist() == pytest.approx([0.25, 0.75, 0.0], abs=1e-6)
+    assert Judge(Model(torch.nn.Identity()), "abc").logits(image)[0, 1, 0, 0] == pytest.approx(0.6)
 
 
 def test_unknown_models_are_refused() -> None:

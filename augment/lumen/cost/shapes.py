@@ -145,21 +145,25 @@ class Shapes:
         one = replace(self, height=min(self.height, tile), width=min(self.width, tile))
         pixels = one.height * one.width
         decoded = min(batch, images_at_once(one.height, one.width))
-        always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
-        with torch.no_grad():
-            with one._run() as step:
-                latents, _, text, layout, k = one._inputs(batch)
-                negative = None if options.guidance_scale == NO_GUIDANCE else text
-                denoise = Denoiser(self.base, self.adapter, always, layout, k, text, negative)
-                denoise(latents.to(next(self.base.network.parameters()).dtype), torch.tensor(0))
-            with one._run() as last:
-                self.base.decode_pixels(one._latents(decoded))
+        plain = one._step(batch, options, guided=False)
+        guides = options.guidance_scale != NO_GUIDANCE
+        guided = one._step(batch, options, guided=True) if guides else plain
+        with torch.no_grad(), one._run() as last:
+            self.base.decode_pixels(one._latents(decoded))
         first, end = options.guidance_interval
-        # A step without guidance takes half.
-        steps = options.num_steps * ((1 + end - first) / 2 if negative is not None else 1)
-        flops = (steps * step.flops + last.flops * batch / decoded) * self.height * self.width / pixels
+        step = plain.flops + (end - first) * (guided.flops - plain.flops)
+        flops = (options.num_steps * step + last.flops * batch / decoded) * self.height * self.width / pixels
         weights = self._weights + _size(self.adapter.parameters())
-        return Cost(weights, 0, max(step.peak, last.peak), round(flops))
+        return Cost(weights, 0, max(guided.peak, last.peak), round(flops))
+
+    def _step(self, batch: int, options: SamplerOptions, *, guided: bool) -> Meter:
+        """A step of the sampler, with guidance or without."""
+        always = options.model_copy(update={"guidance_interval": (0.0, 1.0)})
+        with torch.no_grad(), self._run() as meter:
+            latents, _, text, layout, k = self._inputs(batch)
+            denoise = Denoiser(self.base, self.adapter, always, layout, k, text, text if guided else None)
+            denoise(latents.to(next(self.base.network.parameters()).dtype), torch.tensor(0))
+        return meter
 
     def encoding(self, batch: int) -> Cost:
         """Encoding of a batch of images by the autoencoder."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import ControlNetModel, SD3ControlNetModel
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -89,6 +90,22 @@ def test_all_weights_but_those_of_the_condition_are_copied_whatever_the_order_of
 
 def state(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.state_dict())
+
+
+def test_a_controlnet_on_the_hub_is_that_of_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE"):
+        monkeypatch.setattr(constants, name, str(tmp_path / "cache") if name == "HF_HUB_CACHE" else True)
+    base = load_diffusion_model(str(save_family("stable-diffusion", tmp_path / "base")))
+    folder, found = tmp_path / "cache" / "models--owner--controlnet", []
+    (folder / "refs").mkdir(parents=True)
+    for number, revision in enumerate(("a" * 40, "b" * 40)):
+        controlnet = trained_controlnet(base)
+        controlnet.conv_in.bias.data += number
+        controlnet.save_pretrained(folder / "snapshots" / revision)
+        (folder / "refs" / "main").write_text(revision)
+    for wanted in (None, "a" * 40):
+        found.append(state(adapter_from_controlnet("owner/controlnet", K, revision=wanted).controlnet)["conv_in.bias"])
+    torch.testing.assert_close(found[0], found[1] + 1)
 
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "class", "nowhere"])

@@ -56,6 +56,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     config = load_config(
         "own",
         [
+            "downstream.seeds=[0,1]",
             f"dataset.root={root}",
             f"generator.base={models}",
             f"generator.adapter={models / 'adapter'}",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augment.lumen.sampling import calibration
-from augment.lumen.sampling.calibration import loss_of, trials
+from augment.lumen.sampling.calibration import Measured, best_of, loss_of, trials
 from augment.lumen.sampling.options import SamplerOptions
 
 EXACT = SamplerOptions(num_steps=12)
@@ -81,3 +81,9 @@ def test_the_loss_of_few_images_counts_with_its_uncertainty() -> None:
     assert loss_of([black[0], black[0] + 4], black) == pytest.approx(2 + 2 * 2)
     # Differences in uint8 would wrap around.
     assert loss_of([black[0] + 255], black[:1]) == 255
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [([1.0, 0.98, 0.99], 0), ([1.0, 0.98, 0.9], 2), ([1.0], 0)])
+def test_what_is_hardly_faster_changes_nothing(seconds: list[float], chosen: int) -> None:
+    found = [Measured(SamplerOptions(num_steps=9 - i), float(i), one) for i, one in enumerate(seconds)]
+    assert best_of(found) is found[chosen]

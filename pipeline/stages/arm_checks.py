@@ -1,0 +1,116 @@
+"""What is checked of the mixes of `downstream.mixes` before a run, and what is remarked on them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from augment.errors import UserError
+from augment.prompts import DETAILS
+from downstream.arms import AUGMENTED, REAL, Term, baseline_of, parse_arm
+from pipeline.datasets import TRAIN_SPLIT
+from pipeline.stages.conditioning import AUTO
+from pipeline.stages.generate import GenerateStep
+from pipeline.stages.job import Job
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+# Metadata that every synthetic image has, or any may have, whatever its source; its values are not known before.
+_OF_PAINTED = ("medium", "source_dataset", "edited", "prompt_shortened", "reliable", "verdict", "conditioning")
+# Values of a column; None where they are not known before a run.
+Values = Collection[str] | None
+
+
+def require_columns(job: Job) -> None:
+    """Check that the filters of all mixes name columns that samples will have, and values in them.
+
+    Raises:
+        UserError: one does not; the message names the nearest.
+    """
+    terms = [(mix, term) for mix in job.config.downstream.mixes for term in parse_arm(mix).terms if term.where]
+    if not terms:
+        return
+    known = {source: dict(_columns(job, source)) for source in {term.source for _, term in terms}}
+    for mix, term in terms:
+        _require(mix, term, known[term.source])
+
+
+def require_augmentation_works(job: Job) -> None:
+    """Check that the transforms of `downstream.augmentation` work, if a mix uses them.
+
+    Raises:
+        UserError: they do not.
+    """
+    options, taxonomy = job.config.downstream, job.images.taxonomy
+    if taxonomy is None or not any(parse_arm(mix).uses(AUGMENTED) for mix in options.mixes):
+        return
+    from downstream.albu import require_augmentation
+
+    geometry = job.config.geometry
+    size = geometry.height, geometry.width
+    require_augmentation(options.arms.transforms, size, len(taxonomy), taxonomy.ignore_index)
+
+
+def remarks_on(config: Config) -> list[str]:
+    """What a reader of the comparison has to know of its mixes, a line each."""
+    mixes = config.downstream.mixes
+    arms = {mix: parse_arm(mix) for mix in mixes}
+    fewer = [mix for mix, arm in arms.items() if arm.percent is not None and arm.uses_synthetic]
+    remarks = []
+    if curated := [mix for mix in fewer if arms[mix].uses_curated]:
+        remarks.append(
+            f"compare: {', '.join(curated)}: the judge that curates has learned from all labels, not from a share of "
+            "them; synthetic[raw] is without it"
+        )
+    if fewer and config.conditioning == "label":
+        remarks.append(f"compare: {', '.join(fewer)}: the adapter of conditioning=label has learned from all labels")
+    if fewer and config.generate.edit is not None and config.generate.edit.paste is not None:
+        remarks.append(f"compare: {', '.join(fewer)}: objects that generate.edit pastes are from all labelled images")
+    names = {str(arm) for arm in arms.values()}
+    if alone := [mix for mix in mixes if baseline_of(mix) not in names]:
+        wanted = ", ".join(sorted({baseline_of(mix) for mix in alone}))
+        remarks.append(f"compare: {', '.join(alone)}: without a baseline; add {wanted} to downstream.mixes")
+    return remarks
+
+
+def _columns(job: Job, source: str) -> Iterator[tuple[str, Values]]:
+    """The columns that samples of a source will have."""
+    config = job.config
+    if job.images.is_rendered:
+        yield from dict.fromkeys(("medium", *DETAILS)).items()
+    else:
+        records = job.images.candidates[TRAIN_SPLIT]
+        for name in sorted({name for record in records for name in record.attributes}):
+            yield name, {record.attributes[name] for record in records if name in record.attributes}
+    if source == REAL:
+        yield "dataset", None
+        return
+    yield from dict.fromkeys(_OF_PAINTED).items()
+    yield "k", None if config.generate.ks == AUTO else set(map(str, job.step(GenerateStep).ks))
+    yield "variant", set(map(str, range(config.generate.variants)))
+    yield from config.generate.prompts.domains.items()
+
+
+def _require(mix: str, term: Term, columns: Mapping[str, Values]) -> None:
+    for column, values in term.where:
+        if column not in columns:
+            raise UserError(
+                f"downstream.mixes: {mix!r}: {term.source} images have no {column!r}: {_nearest(column, columns)}"
+            )
+        known = columns[column]
+        if wrong := [] if known is None else [value for value in values if value not in known]:
+            raise UserError(
+                f"downstream.mixes: {mix!r}: no {term.source} image has {column}={wrong[0]}: "
+                f"{_nearest(wrong[0], known or ())}"
+            )
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"there is {', '.join(sorted(known, key=_order)[:12])}"
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (-1, name)
