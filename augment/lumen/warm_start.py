@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from diffusers import ControlNetModel, SD3ControlNetModel
 
 from augment.errors import UserError
 from augment.loading import load_whole, quiet
 from augment.lumen.adapter import LayoutControlNet
+from augment.lumen.bases.families import POOLS
 from augment.lumen.sd3_adapter import LayoutSD3ControlNet
 
 if TYPE_CHECKING:
@@ -36,19 +38,25 @@ def adapter_from_controlnet(
         revision: commit of a hub id; None is the newest.
 
     Raises:
-        UserError: it cannot be loaded, is no ControlNet of these kinds, or its weights are not those of its
-            configuration.
+        UserError: it cannot be loaded, is no ControlNet of these kinds, pools its conditions over the image, or its
+            weights are not those of its configuration.
     """
     try:
-        kind = str(ControlNetModel.load_config(source, revision=revision).get("_class_name"))
+        config = ControlNetModel.load_config(source, revision=revision)
+        kind = str(config.get("_class_name"))
         if kind not in KINDS:
             raise UserError(f"{source} is a {kind}: give a {' or '.join(KINDS)}")
+        if config.get("global_pool_conditions"):
+            raise UserError(f"{source}: {POOLS}")
         controlnet, adapter = KINDS[kind]
         with quiet():
             found: Adapter = adapter.from_controlnet(
                 load_whole(controlnet, source, exact=True, revision=revision), num_components, hidden_channels
             )
-    except (OSError, ValueError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    # Weights of other shapes than the configuration, and keys that the class does not know.
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(
             f"ControlNet {source!r} cannot be loaded ({str(error).splitlines()[0]}): give a folder in diffusers layout "
             "or a hub id"

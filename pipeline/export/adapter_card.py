@@ -42,9 +42,10 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
     base, options = config.generator.base, config.adapt
     start = options.controlnet if options.steps else None
     licence = licence_of(base)
+    source = ("ControlNet", licence_of(start)) if start else ("base model", licence)
     rows = {
         "base model": f"{label(base)}, licence: {licence}",
-        **({"started from": f"{label(start)}, licence: {licence_of(start)}"} if start else {}),
+        **({"started from": f"{label(start)}, licence: {source[1]}"} if start else {}),
         **_what_it_reads(config, adapter),
         "data": f"{config.dataset.kind}, {_folder_name(config.dataset.root)}; split train at "
         f"{config.geometry.width}x{config.geometry.height} pixels",
@@ -55,7 +56,7 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
         "digest": record.digest,
     }
     parts = [
-        _front_matter(base, licence),
+        _front_matter(base, source[1]),
         f"# Layout adapter of {config.name}",
         "It lets a text-to-image model of diffusers paint on neural layouts, or on the maps named below.",
         "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows.items())]),
@@ -63,7 +64,6 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
     if options.steps:
         parts += ["## Training", f"```sh\n{_command(config)}\n```", *_metrics(adapter / TRAINING / LOSSES)]
     parts += ["## Use", _USE.format(base=base)]
-    source = ("ControlNet", licence_of(start)) if start else ("base model", licence)
     terms = _TERMS.format(start=source[0], licence=source[1])
     return "\n\n".join([*parts, "## Licence", terms]) + "\n"
 

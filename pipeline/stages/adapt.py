@@ -19,7 +19,7 @@ from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
 from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
 from pipeline.stages.adapt_task import Adapt
-from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, used_basis
+from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, record_controlnet, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.base_identity import ADAPTER, base_revision
 from pipeline.stages.caption import CaptionStep, with_captions
@@ -152,12 +152,13 @@ class AdaptStep(ArtifactStep):
             if used:
                 shutil.copytree(used, path / BASIS, dirs_exist_ok=True)
             return "used as it is"
+        controlnet = controlnet_identity(self.job, options.controlnet) if options.controlnet else {}
+        if controlnet:
+            record_controlnet(path, controlnet)
         task = Adapt(
             base=self.config.generator.base,
             revision=base_revision(self.job),
-            controlnet_revision=pinned_revision(controlnet_identity(self.job, options.controlnet))
-            if options.controlnet
-            else None,
+            controlnet_revision=pinned_revision(controlnet),
             adapter=str(start) if start else None,
             basis=str(used) if used else None,
             num_components=conditioning_channels(self.job),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from augment.files import write_whole
+from pipeline.stages.adapt_progress import TRAINING
 from pipeline.stages.artifact_step import recorded_inputs
 from pipeline.stages.base_identity import ADAPTER, base_identity
 from pipeline.stages.caption import caption_inputs
@@ -16,6 +19,10 @@ from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import basis_digest, identity, pinned_identity
+from pipeline.workspace.workspace import Workspace
+
+# File of a training with the ControlNet that it starts from.
+CONTROLNET = "controlnet.json"
 
 
 def adapter_inputs(job: Job) -> dict[str, JSON]:
@@ -42,7 +49,21 @@ def adapter_inputs(job: Job) -> dict[str, JSON]:
 
 def controlnet_identity(job: Job, name: str) -> Mapping[str, JSON]:
     """Name and content of the ControlNet to start from, or the revision of a hub id; see `pinned_identity`."""
-    return pinned_identity(name, recorded_inputs(job.workspace, ADAPTER).get("controlnet"))
+    recorded = recorded_inputs(job.workspace, ADAPTER).get("controlnet")
+    return pinned_identity(name, recorded or _begun_from(job.workspace))
+
+
+def record_controlnet(path: Path, controlnet: Mapping[str, JSON]) -> None:
+    """Record, beside the logs of a training, the ControlNet that it starts from."""
+    (path / TRAINING).mkdir(parents=True, exist_ok=True)
+    write_whole(path / TRAINING / CONTROLNET, json.dumps(dict(controlnet)) + "\n")
+
+
+def _begun_from(workspace: Workspace) -> JSON:
+    """What an interrupted training has recorded of its ControlNet, so that it goes on with that revision."""
+    adapter = workspace.artifact(ADAPTER)
+    found = sorted(adapter.parent.glob(f".{adapter.name}-*.partial/{TRAINING}/{CONTROLNET}"))
+    return json.loads(found[0].read_text()) if found else None
 
 
 def used_basis(job: Job) -> Path | None:

@@ -17,7 +17,7 @@ from pipeline.stages.conditioning import conditioning_channels
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.generator import start_adapter
 from pipeline.stages.step import Step
-from pipeline.store import Totals
+from pipeline.store import CorruptStore, StoreUnavailable, Totals
 from pipeline.workflow.survey import Standing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _said(step: Step, expect: Callable[[Step], str]) -> str:
     """The line of a step; a plan does not fail where there is no estimate."""
     try:
         return f"{step.name}: {expect(step)}"
-    except (UserError, OSError, ValueError, RuntimeError) as error:
+    except (UserError, StoreUnavailable, CorruptStore, OSError, ValueError, RuntimeError) as error:
         return f"{step.name}: no estimate of memory and time ({' '.join(str(error).split())})"
 
 

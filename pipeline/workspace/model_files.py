@@ -136,8 +136,13 @@ def pinned_identity(name: str, recorded: JSON, file: str = "config.json") -> Map
 def _cached_revision(name: str, file: str) -> str | None:
     """The commit of a hub id in the hub's cache; None where it is not there."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    path = try_to_load_from_cache(name, file)
+    try:
+        path = try_to_load_from_cache(name, file)
+    except HFValidationError:
+        # Neither a folder nor a hub id: the checks of models say so.
+        return None
     return Path(path).parent.name if isinstance(path, str) else None
 
 

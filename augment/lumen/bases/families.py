@@ -42,6 +42,8 @@ class Family:
     require: Callable[[Read], None]
 
 
+# Why a ControlNet with `global_pool_conditions` is refused.
+POOLS = "it steers the image as a whole (global_pool_conditions), and a layout says what is where"
 UNET_SHAPE = ("in_channels", "block_out_channels", "cross_attention_dim", "down_block_types", "layers_per_block")
 # What else a network is given, which a ControlNet of it must read too.
 UNET_INPUTS = (
@@ -96,7 +98,7 @@ def require_controlnet(found: Mapping[str, Any], network: Mapping[str, Any], fam
         more = " (give an adapter as generator.adapter)" if kind in OF_ADAPTERS else ""
         raise Unsupported(f"it is a {kind}, and bases like {family.title} have a {family.controlnet}{more}")
     if found.get("global_pool_conditions"):
-        raise Unsupported("it steers the image as a whole (global_pool_conditions), and a layout says what is where")
+        raise Unsupported(POOLS)
     for name in (*family.shape, *(UNET_INPUTS if family.network == "unet" else ())):
         if found.get(name) != network.get(name):
             raise Unsupported(f"it has {name} {found.get(name)}, and the base has {network.get(name)}")

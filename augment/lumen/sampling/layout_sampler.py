@@ -48,7 +48,7 @@ class LayoutSampler:
 
         Args:
             base, adapter: on the same device. Weights in float32 are cast at each step if the options ask for another
-                precision; `augment.lumen.sampling.models` loads them in it.
+                precision; `augment.lumen.sampling.loading` loads them in it.
             options: see `SamplerOptions`. Guidance pushes away from the prediction without layout and with the negative
                 prompt, at twice the cost.
             layout_stride: pixels of the image that one cell of a layout covers.

@@ -243,7 +243,9 @@ class Trainer:
             self.average.swap()
         try:
             self.group.receive(weights)
-            yield
+            # The decorator of this generator does not reach the code that runs here.
+            with torch.no_grad():
+                yield
         finally:
             if self.average is not None:
                 self.average.swap()

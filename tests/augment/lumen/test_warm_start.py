@@ -108,7 +108,7 @@ def test_a_controlnet_on_the_hub_is_that_of_a_revision(tmp_path: Path, monkeypat
     torch.testing.assert_close(found[0], found[1] + 1)
 
 
-@pytest.mark.parametrize("fault", ["missing", "unexpected", "class", "nowhere"])
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "class", "nowhere", "shapes", "key", "pools"])
 def test_weights_that_are_not_all_accounted_for_are_refused(fault: str, tmp_path: Path) -> None:
     base = load_diffusion_model(str(save_family("stable-diffusion", tmp_path / "base")))
     folder = tmp_path / "controlnet"
@@ -119,9 +119,14 @@ def test_weights_that_are_not_all_accounted_for_are_refused(fault: str, tmp_path
     if fault == "unexpected":
         weights["controlnet_down_blocks.99.weight"] = torch.zeros(1)
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    if fault == "class":
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**config, "_class_name": "ControlNetUnionModel"}))
+    changes: dict[str, dict[str, Any]] = {
+        "class": {"_class_name": "ControlNetUnionModel"},
+        "shapes": {"cross_attention_dim": 8},
+        "key": {"in_channels": "four"},
+        "pools": {"global_pool_conditions": True},
+    }
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes.get(fault, {})}))
     if fault == "nowhere":
         folder = tmp_path / "nowhere"
     says = {
@@ -129,6 +134,9 @@ def test_weights_that_are_not_all_accounted_for_are_refused(fault: str, tmp_path
         "unexpected": "1 tensors of its weights are not those of ControlNetModel, the first is 'controlnet_down_b",
         "class": "is a ControlNetUnionModel: give a ControlNetModel or SD3ControlNetModel",
         "nowhere": r"^ControlNet '.*nowhere' cannot be loaded",
+        "shapes": r"^ControlNet '.*controlnet' cannot be loaded",
+        "key": r"^ControlNet '.*controlnet' cannot be loaded",
+        "pools": "steers the image as a whole",
     }
     with pytest.raises(UserError, match=says[fault]):
         adapter_from_controlnet(str(folder), K)

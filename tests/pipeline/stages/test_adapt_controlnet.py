@@ -10,6 +10,7 @@ from augment.lumen.adapter import load_adapter
 from augment.lumen.bases.loading import load_diffusion_model
 from pipeline.export.adapter_card import adapter_card
 from pipeline.stages.adapt import AdaptStep
+from pipeline.stages.adapter_inputs import controlnet_identity, record_controlnet
 from pipeline.stages.job import Job
 from pipeline.store import JSON
 from pipeline.workflow.run import run
@@ -53,3 +54,14 @@ def test_adapter_begins_as_the_controlnet_and_depends_on_its_content(
         tmp_path / "controlnet"
     )
     assert inputs(f"adapt.controlnet={tmp_path / 'controlnet'}") != with_it
+
+
+def test_an_interrupted_training_goes_on_with_the_revision_that_it_began_with(
+    configure: Configure, tmp_path: Path
+) -> None:
+    job = Job(configure(tmp_path / "space", *NEW, "adapt.controlnet=owner/controlnet"))
+    assert controlnet_identity(job, "owner/controlnet") == {"name": "owner/controlnet"}, "nothing is in the hub's cache"
+    begun = {"name": "owner/controlnet", "revision": "a" * 40}
+    record_controlnet(job.workspace.artifact("adapter").with_name(".adapter-0123456789ab.partial"), begun)
+    assert controlnet_identity(job, "owner/controlnet") == begun
+    assert controlnet_identity(job, "owner/other") == {"name": "owner/other"}

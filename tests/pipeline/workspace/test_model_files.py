@@ -22,7 +22,7 @@ from pipeline.checks.models import require_backbone
 from pipeline.config import Config
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection
-from pipeline.workspace.model_files import identity
+from pipeline.workspace.model_files import identity, pinned_identity
 
 ANSWERS = {
     "/api/models/owner/vit": (200, {}, ["config.json", "model.safetensors"]),
@@ -231,3 +231,8 @@ def test_configuration_of_the_hub_is_held_to_what_is_supported(tmp_path: Path, m
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
     with pytest.raises(UserError, match=r"^cannot write to .*file/hub .*set HF_HOME or HF_HUB_CACHE"):
         read("owner/vit")
+
+
+@pytest.mark.parametrize("name", ["models/sd15/x", "some model/x", "owner/model"])
+def test_a_model_that_is_nowhere_has_a_name_and_no_revision(name: str) -> None:
+    assert pinned_identity(name, None) == {"name": name}
