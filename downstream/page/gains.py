@@ -75,11 +75,8 @@ class MixGains:
         moved = (
             "" if part.before is None or part.after is None else f" ({100 * part.before:.1f} to {100 * part.after:.1f})"
         )
-        word = "lost" if whole < 0 else "gained"
-        of_whole = f"{100 * abs(share):.1f} of the {100 * abs(whole):.1f} points that {self.mix} has {word}"
-        others = sum(part.share or 0.0 for part in self.classes if (part.share or 0.0) * whole < 0)
-        against = f"; other classes move {100 * others:+.1f} points the other way" if others else ""
-        return f"{name} alone{moved} makes {of_whole}{against}."
+        together = f"all classes together move it by {100 * whole:+.1f}"
+        return f"{name} alone{moved} moves the mIoU by {100 * share:+.1f} points; {together}."
 
 
 def mix_gains(

@@ -51,8 +51,8 @@ def test_the_class_that_makes_the_difference_comes_first_and_is_named() -> None:
     assert (terrain.images, terrain.after) == (24, 0.0)
     of_mean = np.diff([np.mean([row["miou"] for row in table.to_pylist()[3 * n : 3 * n + 3]]) for n in range(2)])[0]
     assert sum(part.share or 0 for part in found.classes) == pytest.approx(of_mean)
-    assert found.headline.startswith(f"terrain alone ({100 * terrain.before:.1f} to 0.0) makes")
-    assert "points that real+synthetic has lost" in found.headline
+    moved = f"terrain alone ({100 * terrain.before:.1f} to 0.0) moves the mIoU by {100 * terrain.share:+.1f} points"
+    assert found.headline == f"{moved}; all classes together move it by {100 * of_mean:+.1f}."
 
 
 def test_a_condition_is_scored_on_its_own_images() -> None:
