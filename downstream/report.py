@@ -56,7 +56,7 @@ class ReportInputs:
         curves: what the layouts keep, by the name of the basis.
         curves_chart: its chart.
         runs: folder with one folder for each training.
-        sessions: record of the runs that made the workspace.
+        history: record of the runs that made the workspace.
         config: its configuration.
         split: shows samples of this split, if it has any; None if nothing is held out, so that nothing is measured.
         name: name of the run, the title.
@@ -72,7 +72,7 @@ class ReportInputs:
     curves: Path
     curves_chart: Path
     runs: Path
-    sessions: Path
+    history: Path
     config: Path
     split: str | None
     name: str
@@ -91,7 +91,7 @@ class ReportInputs:
             workspace / "curves" / "curves.json",
             workspace / "curves" / "curves.svg",
             workspace / "runs",
-            workspace / "sessions.json",
+            workspace / "history.json",
             workspace / "config.yaml",
             split,
             name or workspace.resolve().name,
@@ -135,7 +135,7 @@ def render(inputs: ReportInputs) -> str:
     adapter = _json(inputs.adapter)
     conditioning = _conditioning(adapter, stores["layouts"])
     pictures = gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES, conditioning)
-    sessions = json.loads(inputs.sessions.read_text(encoding="utf-8")) if inputs.sessions.is_file() else []
+    history = json.loads(inputs.history.read_text(encoding="utf-8")) if inputs.history.is_file() else []
     runs = comparison.to_pylist() if comparison is not None else []
     measured = evaluation.to_pylist() if evaluation is not None else []
     trained = runs_in(inputs.runs, runs)
@@ -162,8 +162,8 @@ def render(inputs: ReportInputs) -> str:
         curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
         stores=[_store_row(name, store) for name, store in found.items()],
-        costs=costs(_stages(found), judged, runs, sessions),
-        facts=segmenter_facts(settings_of(trained)) | environment_facts(sessions),
+        costs=costs(_stages(found), judged, runs, history),
+        facts=segmenter_facts(settings_of(trained)) | environment_facts(history),
         config=inputs.config.read_text(encoding="utf-8") if inputs.config.is_file() else "",
         measures=inputs.split is not None,
         missing=_missing(inputs, stores),

@@ -33,7 +33,7 @@ def costs(
     stores: Mapping[str, tuple[str, float]],
     judge: RunResult | None,
     runs: Sequence[Mapping[str, Any]],
-    sessions: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
 ) -> list[Cost]:
     """The cost of each stage.
 
@@ -41,11 +41,11 @@ def costs(
         stores: stage -> what it made, and seconds of its workers.
         judge: the training of the judge.
         runs: rows of the comparison.
-        sessions: of the run's record; see `pipeline.workflow.session`.
+        history: of the run's record; see `pipeline.workflow.run_history`.
     """
     wall: dict[str, float] = {}
-    for session in sessions:
-        for name, seconds in session["seconds"].items():
+    for run in history:
+        for name, seconds in run["seconds"].items():
             wall[name] = wall.get(name, 0.0) + seconds
     found: dict[str, tuple[str, float | None]] = {**stores}
     if judge is not None:
@@ -70,12 +70,12 @@ def segmenter_facts(result: RunResult | None) -> dict[str, str]:
     return {"segmenter": str(model), "its weights": _weights(weights), "its settings": shown}
 
 
-def environment_facts(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def environment_facts(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """When, with which versions and on what the run was made; what differed between its parts is named in full."""
     shown = {"date": "date", "lumen": "LUMEN", "commit": "commit", "versions": "versions", "machine": "hardware"}
     found = {}
     for name, title in shown.items():
-        values = dict.fromkeys(_text(session[name]) for session in sessions if session.get(name))
+        values = dict.fromkeys(_text(run[name]) for run in history if run.get(name))
         if values:
             found[title] = "; ".join(values)
     return found

@@ -19,7 +19,7 @@ from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow.kept_config import other_recipe, write_config
 from pipeline.workflow.outdated import outdated
 from pipeline.workflow.selection import Selection, chosen_of, index_of, select, steps_of
-from pipeline.workflow.session import Session
+from pipeline.workflow.run_history import RunRecord
 from pipeline.workflow.survey import Standing, survey
 from pipeline.workspace.artifact import ArtifactMismatch
 from pipeline.workspace.lock import sole_run
@@ -79,12 +79,12 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         if selection.redo is None:
             held.enter_context(sole_run(config.workspace))
         write_config(config)
-        tools, session = Tools(config, report), Session(config)
+        tools, record = Tools(config, report), RunRecord(config)
         for step in chosen[first:]:
             started = time.monotonic()
             outcome = "done" if step.is_done() else step.run(tools)
             seconds = time.monotonic() - started
-            session.add(step.name, seconds)
+            record.add(step.name, seconds)
             report(f"{step.name:<9} {outcome} [{seconds:.1f} s]")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.store.paths import MANIFEST
 from pipeline.workflow.run import run
+from pipeline.workflow.run_history import HISTORY
 from pipeline.workflow.selection import Selection
 from tests.pipeline.workflow.faked import changed
 
@@ -33,7 +34,7 @@ def inputs_in(space: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(space.glob(f"*/{MANIFEST}")):
         found[path.parent.name] = json.loads(path.read_text())
-    for path in sorted([*space.glob("*/artifact.json"), *space.glob("*.json")]):
+    for path in sorted({*space.glob("*/artifact.json"), *space.glob("*.json")} - {space / HISTORY}):
         record = json.loads(path.read_text())
         found[path.relative_to(space).as_posix()] = {"kind": record["kind"], "inputs": record["inputs"]}
     text = json.dumps(found, sort_keys=True).replace(str(space.resolve()), "WORKSPACE")

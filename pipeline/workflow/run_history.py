@@ -17,17 +17,17 @@ from pipeline.checks.resources import joins_cluster
 from pipeline.config import Config
 from pipeline.workflow.doctor import PACKAGES
 
-# File of a workspace, a list of sessions. It changes no result, and the report shows it.
-SESSIONS = "sessions.json"
+# File of a workspace, a list of runs. It changes no result, and the report shows it.
+HISTORY = "history.json"
 _SOURCE = Path(__file__).parents[2]
 
 
-class Session:
+class RunRecord:
     """One run; each stage that it has done is written at once, so that a kill loses nothing."""
 
     def __init__(self, config: Config, clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
-        self.path = config.workspace / SESSIONS
-        self.before = read_sessions(self.path)
+        self.path = config.workspace / HISTORY
+        self.before = read_history(self.path)
         self.seconds: dict[str, float] = {}
         self.facts: dict[str, Any] = {
             "date": clock().strftime("%Y-%m-%d %H:%M UTC"),
@@ -42,12 +42,12 @@ class Session:
         self.seconds[stage] = round(seconds, 1)
         # A cluster is known only when a stage has joined it.
         facts = {**self.facts, "machine": machine(cluster=self.cluster)}
-        sessions = [*self.before, {**facts, "seconds": self.seconds}]
-        write_whole(self.path, json.dumps(sessions, indent=1) + "\n")
+        history = [*self.before, {**facts, "seconds": self.seconds}]
+        write_whole(self.path, json.dumps(history, indent=1) + "\n")
 
 
-def read_sessions(path: Path) -> list[dict[str, Any]]:
-    """The sessions of a workspace, oldest first; none where they were not recorded."""
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The runs of a workspace, oldest first; none where they were not recorded."""
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
