@@ -18,8 +18,8 @@ from pipeline.stages.tools import Tools
 from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow.kept_config import other_recipe, write_config
 from pipeline.workflow.outdated import outdated
-from pipeline.workflow.selection import Selection, chosen_of, index_of, select, steps_of
 from pipeline.workflow.run_history import RunRecord
+from pipeline.workflow.selection import Selection, chosen_of, index_of, select, steps_of
 from pipeline.workflow.survey import Standing, survey
 from pipeline.workspace.artifact import ArtifactMismatch
 from pipeline.workspace.lock import sole_run
