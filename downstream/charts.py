@@ -1,4 +1,4 @@
-"""Small charts as SVG; the style sheet of the page colours them."""
+"""A small chart as SVG; the style sheet of the page colours it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from downstream.page.gain_chart import ticks
+
 _WIDTH = 620
-_LEFT, _RIGHT = 150, 24
-
-
-@dataclass(frozen=True)
-class DotRow:
-    """A row of a dot chart: single values as dots, their mean as a bar."""
-
-    name: str
-    values: Sequence[float]
-    mean: float
-
-
-def dot_chart(rows: Sequence[DotRow], unit: str) -> Markup:
-    """Chart rows over a common axis; values and means are in `unit`."""
-    low, high = _padded([value for row in rows for value in row.values])
-    height = 34 * len(rows) + 34
-
-    def x(value: float) -> float:
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    parts = [_axis(low, high, x, height - 26, unit)]
-    for index, row in enumerate(rows):
-        y = 20 + 34 * index
-        parts.append(_text("name", _LEFT - 14, y + 4, row.name, "end"))
-        parts.append(f'<line class="guide" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>')
-        parts += [f'<circle class="dot" cx="{x(value):.1f}" cy="{y}" r="4.5"/>' for value in row.values]
-        mean = x(row.mean)
-        parts.append(f'<line class="mean" x1="{mean:.1f}" y1="{y - 10}" x2="{mean:.1f}" y2="{y + 10}"/>')
-    return _svg(parts, height)
+_RIGHT = 24
 
 
 @dataclass(frozen=True)
@@ -61,7 +35,7 @@ def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Mark
         return height - bottom - (value - y_low) / (y_high - y_low) * (height - top - bottom)
 
     parts = [_axis(x_low, x_high, x, height - bottom + 8, "%")]
-    for value in _ticks(y_low, y_high):
+    for value in ticks(y_low, y_high):
         at, end = f"{y(value):.1f}", _WIDTH - _RIGHT
         parts.append(f'<line class="guide" x1="{left}" y1="{at}" x2="{end}" y2="{at}"/>')
         parts.append(_text("tick", left - 8, y(value) + 4, f"{value:g} %", "end"))
@@ -87,7 +61,7 @@ def _axis(low: float, high: float, x: Callable[[float], float], y: float, unit: 
     return "".join(
         _text("tick", x(value), y + 14, f"{value:g} {unit}")
         + f'<line class="tickmark" x1="{x(value):.1f}" y1="{y - 4:.1f}" x2="{x(value):.1f}" y2="{y:.1f}"/>'
-        for value in _ticks(low, high)
+        for value in ticks(low, high)
     )
 
 
@@ -99,18 +73,6 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = 0.12 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between low and high, about five of them."""
-    step = next(
-        mantissa * 10.0**exponent
-        for exponent in range(-6, 7)
-        for mantissa in (1, 2, 5)
-        if (high - low) / (mantissa * 10.0**exponent) <= 6
-    )
-    first = int(-(-low // step))
-    return [round(index * step, 9) for index in range(first, int(high // step) + 1)]
 
 
 def _svg(parts: Sequence[str], height: float) -> Markup:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +14,51 @@ from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from downstream.dataset import Part, label_taxonomy
 from downstream.judge import Judge
+from downstream.measured_images import Encoders, MeasuredImages, shuffled
+from downstream.measures import FIELDS, LEAST_SOURCES, TrainingImages, closest_pairs, measures_of
 from pipeline.store import Sample, SampleReader, Store, stack_pairs
 
 T = TypeVar("T")
-_MEASURES = ("judge_miou", "judge_miou_on_real", "alignment", "diversity")
+_JUDGED = ("judge_miou", "judge_miou_on_real", "alignment")
+_SECOND = ("second_judge_miou", "second_judge_miou_on_real", "second_alignment")
 SCHEMA = pa.schema(
-    [(name, pa.int64()) for name in ("k", "images", "sources")] + [(name, pa.float64()) for name in _MEASURES]
+    [
+        *((name, pa.int64()) for name in ("k", "images", "sources")),
+        *((name, pa.float64()) for name in (*_JUDGED, "diversity", *_SECOND)),
+        *FIELDS,
+    ]
 )
 
 
-def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: str, batch_size: int = 16) -> pa.Table:
+@dataclass(frozen=True)
+class Measuring:
+    """What is measured beside alignment and the difference of pixels.
+
+    Attributes:
+        encoders: the models.
+        images: sources of the split to measure, at most.
+        train_split: split of the real store that copies are searched in.
+        train_images: images of it, at most; 0 searches for no copies.
+        closest: the painted images nearest to a training image are added here; see `closest_pairs`.
+    """
+
+    encoders: Encoders
+    images: int
+    train_split: str
+    train_images: int
+    closest: list[dict[str, Any]] = field(default_factory=list)
+
+
+def evaluate(
+    judge: Judge | None,
+    real_store: str,
+    synthetic_store: str,
+    split: str,
+    batch_size: int = 16,
+    *,
+    second: Judge | None = None,
+    measuring: Measuring | None = None,
+) -> pa.Table:
     """Measure the synthetic samples of a split, preferably one that neither judge nor adapter was trained on.
 
     Args:
@@ -31,19 +67,22 @@ def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: 
         synthetic_store: URL of the synthetic store, before curation.
         split: split to measure.
         batch_size: images per forward pass of the judge.
+        second: another such segmenter of a different architecture.
+        measuring: what else to measure; None leaves its columns null.
 
     Returns:
         A row for each k, ascending: k, images, sources; judge_miou, the judge's mIoU on synthetic images
         against their sources' labels; judge_miou_on_real, on the source images themselves; alignment, the
         first divided by the second (all three null without a judge, or without labelled pixels); diversity, the
-        mean difference of pixels between two variants of one source, 0..1 of the value range (null with one variant).
+        mean difference of pixels between two variants of one source, 0..1 of the value range (null with one variant);
+        the three by the second judge; and the measures that docs/measures.md describes.
 
     Raises:
         UserError: a store has no labelled samples of the split, or its classes are not those of the judge.
     """
-    if judge is not None:
+    for segmenter in filter(None, (judge, second)):
         for url in (real_store, synthetic_store):
-            require_classes(judge, Store.open(url))
+            require_classes(segmenter, Store.open(url))
     rows = Part(synthetic_store, split).rows().select(["key", "k", "source_key"]).to_pylist()
     # The real store must hold all sources.
     known = set(Part(real_store, split).rows()["key"].to_pylist())
@@ -51,26 +90,27 @@ def evaluate(judge: Judge | None, real_store: str, synthetic_store: str, split: 
         raise UserError(f"{real_store} lacks {missing[0]!r}, a source of {synthetic_store}")
     real, synthetic = (SampleReader(Store.open(url)) for url in (real_store, synthetic_store))
 
-    def judged(samples: Iterable[Sample]) -> float | None:
-        return None if judge is None else judged_miou(judge, samples, batch_size)
-
-    on_real: dict[tuple[str, ...], float | None] = {}
+    judges = ((judge, _JUDGED), (second, _SECOND))
+    on_real: dict[tuple[str, ...], list[float | None]] = {}
+    measures = {} if measuring is None else _measures(measuring, rows, real, synthetic)
     table = []
     for k in sorted({row["k"] for row in rows}):
         of_k = [row for row in rows if row["k"] == k]
         sources = tuple(sorted({row["source_key"] for row in of_k}))
         if sources not in on_real:
-            on_real[sources] = judged(map(real.read, sources))
-        miou = judged(synthetic.read(row["key"]) for row in of_k)
+            on_real[sources] = [_judged(one, map(real.read, sources), batch_size) for one, _ in judges]
+        scores: dict[str, float | None] = {}
+        for (one, names), whole in zip(judges, on_real[sources], strict=True):
+            miou = _judged(one, (synthetic.read(row["key"]) for row in of_k), batch_size)
+            scores |= zip(names, (miou, whole, _ratio(miou, whole)), strict=True)
         table.append(
             {
                 "k": k,
                 "images": len(of_k),
                 "sources": len(sources),
-                "judge_miou": miou,
-                "judge_miou_on_real": on_real[sources],
-                "alignment": _ratio(miou, on_real[sources]),
                 "diversity": _diversity(synthetic, of_k),
+                **scores,
+                **measures.get(k, {}),
             }
         )
     return pa.Table.from_pylist(table, schema=SCHEMA)
@@ -101,6 +141,10 @@ def judged_miou(judge: Judge, samples: Iterable[Sample], batch_size: int) -> flo
     return float(mean_iou(confusion)[1][labelled].mean()) if labelled.any() else None
 
 
+def _judged(judge: Judge | None, samples: Iterable[Sample], batch_size: int) -> float | None:
+    return None if judge is None else judged_miou(judge, samples, batch_size)
+
+
 def _ratio(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
@@ -122,3 +166,40 @@ def _diversity(reader: SampleReader, rows: Sequence[dict[str, str]]) -> float | 
         if len(images) > 1:
             differences.append(pairwise_difference(np.stack([image for image in images if image is not None])))
     return float(np.mean(differences)) if differences else None
+
+
+def _measures(
+    measuring: Measuring, rows: Sequence[Mapping[str, Any]], real: SampleReader, synthetic: SampleReader
+) -> dict[int, dict[str, Any]]:
+    """The measures of each k, on the sources that have an image at every k."""
+    keys: dict[int, dict[str, list[str]]] = {}
+    for row in sorted(rows, key=lambda row: (row["k"], row["key"])):
+        keys.setdefault(row["k"], {}).setdefault(row["source_key"], []).append(row["key"])
+    complete = set.intersection(*(set(of_k) for of_k in keys.values()))
+    if not complete:
+        return {k: {"not_measured": ["all measures: no source has an image at every k"]} for k in keys}
+    images = MeasuredImages(measuring.encoders)
+    for source in shuffled(sorted(complete), measuring.images):
+        painted = {k: [_image(synthetic, key) for key in of_k[source]] for k, of_k in keys.items()}
+        images.add(source, _image(real, source), painted)
+    training = _training_images(measuring, real) if len(images.keys) >= LEAST_SOURCES else None
+    for k, of_k in keys.items():
+        names = [of_k[source] for source in images.keys]
+        measuring.closest.extend(closest_pairs(images, k, names, training))
+    return {k: measures_of(images, k, training) for k in keys}
+
+
+def _training_images(measuring: Measuring, real: SampleReader) -> TrainingImages | None:
+    """The training images that copies are searched among; None if there are none."""
+    splits = zip(real.keys, real.index["split"].to_pylist(), strict=True)
+    keys = shuffled([key for key, split in splits if split == measuring.train_split], measuring.train_images)
+    if not keys:
+        return None
+    parts = (measuring.encoders.vectors([_image(real, key) for key in part]) for part in batched(keys, 16))
+    return TrainingImages(keys, np.concatenate(list(parts)))
+
+
+def _image(reader: SampleReader, key: str) -> Any:
+    image = reader.read(key).image
+    assert image is not None, f"{key} has no image"
+    return image

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from augment.backbones.options import BackboneName
 from augment.options import (
     AbsolutePath,
     Ascending,
     CheckpointMinutes,
     Distinct,
+    ModelName,
     Options,
     Positive,
     PositiveFloat,
@@ -180,11 +182,43 @@ class JudgeOptions(Options):
 
 
 class EvaluateOptions(Options):
-    """The split that alignment, diversity and the comparison are measured on."""
+    """The split that alignment, diversity and the comparison are measured on, and the measures of images."""
 
     split: Annotated[str, Field(min_length=1)] | None = Field(
         default="val", description="held-out split; null leaves out all stages that need labels, from judge on"
     )
+    second_judge: str | None = Field(
+        default=None,
+        min_length=1,
+        description="mmsegmentation model or config file of another architecture than downstream.model, trained as the "
+        "judge is but from random weights, that also measures alignment; null has one judge",
+    )
+    images: int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description="sources of the split that features, edges and depth are measured on; 0 measures none of these",
+    )
+    train_images: int = Field(
+        default=1000, ge=0, le=1_000_000, description="training images that copies are searched among; 0 searches none"
+    )
+    backbone: BackboneName | None = Field(
+        default=None, description="backbone of the features, as in backbone.name; null is the backbone of the run"
+    )
+    clip_model: ModelName | None = Field(
+        default=None,
+        description="hub id or folder of a CLIP model such as openai/clip-vit-large-patch14-336, for CMMD; null "
+        "leaves it out",
+    )
+    depth_model: ModelName | None = Field(
+        default=None,
+        description="hub id or folder of a depth estimation model, for the agreement of depth; null leaves it out",
+    )
+
+    @property
+    def measures(self) -> dict[str, Any]:
+        """The settings of the measures that differ from their defaults; models are named, not their content."""
+        return self.model_dump(exclude_defaults=True, exclude={"split", "second_judge"})
 
 
 def mix_weights(expression: str) -> dict[str, float]:

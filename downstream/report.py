@@ -20,17 +20,24 @@ from augment.files import write_whole
 from augment.layouts.curves import TITLES as BASES
 from augment.layouts.curves import Curves, KPoint, mean_of, recommended_ks
 from augment.units import duration_text, size_text
-from downstream.charts import DotRow, Point, dot_chart, trade_off_chart
-from downstream.comparison import ComparisonSummary, summary_of
+from downstream.charts import Point, trade_off_chart
+from downstream.comparison import summary_of
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
+from downstream.page.curated import doubts
+from downstream.page.facts import costs, environment_facts, segmenter_facts
+from downstream.page.gain_chart import mix_chart, part_chart
+from downstream.page.gains import attributes_of, mix_gains
+from downstream.page.runs import Run, counts_of, mixes_by_k, runs_in, settings_of
 from downstream.results import read_result
 from downstream.statistics import MIN_IMAGES, MIN_SEEDS
+from downstream.statistics.best_k import recommend_k
 from downstream.statistics.recommendation import counted
 from pipeline.store import Store
 from pipeline.store.manifest import conditioning_of
 
-_STORES = ("real", "layouts", "synthetic", "curated")
+# Stores, each with the stage that writes it.
+_STAGES = {"real": "shard", "layouts": "extract", "synthetic": "generate", "curated": "curate"}
 _SOURCES = 6
 
 
@@ -49,6 +56,9 @@ class ReportInputs:
         evaluation: table of `downstream.evaluation`.
         curves: what the layouts keep, by the name of the basis.
         curves_chart: its chart.
+        runs: folder with one folder for each training.
+        sessions: record of the runs that made the workspace.
+        config: its configuration.
         split: shows samples of this split, if it has any; None if nothing is held out, so that nothing is measured.
         name: name of the run, the title.
     """
@@ -63,6 +73,9 @@ class ReportInputs:
     evaluation: Path
     curves: Path
     curves_chart: Path
+    runs: Path
+    sessions: Path
+    config: Path
     split: str | None
     name: str
 
@@ -71,7 +84,7 @@ class ReportInputs:
         """The files and stores of a workspace; the stores are under `store_root`, or in the workspace itself."""
         return cls(
             workspace,
-            {name: f"{store_root or workspace}/{name}" for name in _STORES},
+            {name: f"{store_root or workspace}/{name}" for name in _STAGES},
             workspace / "basis" / "artifact.json",
             workspace / "adapter" / "artifact.json",
             workspace / "judge",
@@ -80,6 +93,9 @@ class ReportInputs:
             workspace / "evaluation.parquet",
             workspace / "curves" / "curves.json",
             workspace / "curves" / "curves.svg",
+            workspace / "runs",
+            workspace / "sessions.json",
+            workspace / "config.yaml",
             split,
             name or workspace.resolve().name,
         )
@@ -118,10 +134,15 @@ def render(inputs: ReportInputs) -> str:
     if real is None:
         raise UserError(f"no store at {inputs.stores['real']}: nothing to report on; run the stage shard first")
     comparison, evaluation = _table(inputs.comparison), _table(inputs.evaluation)
-    summary = summary_of(comparison) if comparison is not None else None
     synthetic, judged = stores["synthetic"], read_result(inputs.judge)
     adapter = _json(inputs.adapter)
     conditioning = _conditioning(adapter, stores["layouts"])
+    pictures = gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES, conditioning)
+    sessions = json.loads(inputs.sessions.read_text(encoding="utf-8")) if inputs.sessions.is_file() else []
+    runs = comparison.to_pylist() if comparison is not None else []
+    measured = evaluation.to_pylist() if evaluation is not None else []
+    trained = runs_in(inputs.runs, runs)
+    found = {name: store for name, store in stores.items() if store is not None}
     return _template().render(
         name=inputs.name,
         workspace=shlex.quote(str(inputs.workspace)),
@@ -132,24 +153,45 @@ def render(inputs: ReportInputs) -> str:
         adapter=adapter,
         # What images are painted on, if that is no layout.
         conditioning=None if conditioning == LAYOUT else TITLES[conditioning],
-        gallery=gallery(real, stores["layouts"], synthetic, inputs.split, _SOURCES, conditioning),
-        summary=summary,
+        gallery=pictures,
+        doubts=doubts(synthetic, stores["curated"], pictures.taxonomy),
         judge=judged,
         fitness=Fitness.of(judged) if judged else None,
         least={"seeds": MIN_SEEDS, "images": MIN_IMAGES},
-        runs=comparison.to_pylist() if comparison is not None else [],
-        comparison_chart=_comparison_chart(comparison, summary),
-        classes=_class_rows(comparison),
-        evaluation=evaluation.to_pylist() if evaluation is not None else [],
+        runs=runs,
+        evaluation=measured,
         trade_off=_trade_off(evaluation),
         bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
         curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
         trial=_trial(_json(inputs.scale)),
-        stores=[_store_row(name, store) for name, store in stores.items() if store is not None],
+        stores=[_store_row(name, store) for name, store in found.items()],
+        costs=costs(_stages(found), judged, runs, sessions),
+        facts=segmenter_facts(settings_of(trained)) | environment_facts(sessions),
+        config=inputs.config.read_text(encoding="utf-8") if inputs.config.is_file() else "",
         measures=inputs.split is not None,
         missing=_missing(inputs, stores),
+        **_worth(comparison, measured, real, trained),
     )
+
+
+def _worth(
+    table: pa.Table | None, evaluation: Sequence[Mapping[str, Any]], real: Store, trained: Mapping[Run, Path]
+) -> dict[str, Any]:
+    """What the page says of the comparison."""
+    if table is None:
+        return {"summary": None, "gains": [], "mixes": None, "best_k": ""}
+    summary, counts = summary_of(table), counts_of(trained)
+    by_k = mixes_by_k([mix.mix for mix in summary.mixes])
+    best = recommend_k(table.to_pylist(), by_k, counts, evaluation).sentence if len(by_k) > 1 else ""
+    gains = mix_gains(table, summary, counts, attributes_of(real.index()))
+    return {"summary": summary, "gains": gains, "mixes": mix_chart(table, summary), "best_k": best}
+
+
+def _stages(stores: Mapping[str, Store]) -> dict[str, tuple[str, float]]:
+    """Stage -> what it made, and the seconds of its workers."""
+    totals = {_STAGES[name]: store.totals() for name, store in stores.items()}
+    return {stage: (counted(total.samples, "sample"), total.seconds) for stage, total in totals.items()}
 
 
 def _template() -> Any:
@@ -162,6 +204,7 @@ def _template() -> Any:
     )
     environment.filters["percent"] = _percent
     environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:+.1f}"
+    environment.globals["chart_of"] = part_chart
     environment.filters["duration"] = lambda seconds: duration_text(seconds, digits=1)
     environment.filters["counted"] = counted
     environment.filters["mean"] = lambda shares: mean_of(shares.values())
@@ -236,32 +279,6 @@ def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:
     """The kind of what images are painted on, by the record of the adapter, or before there is one by the layouts."""
     painted_on = adapter.get("facts", {}).get("conditioning")
     return str(painted_on or (conditioning_of(layouts.manifest) if layouts else LAYOUT))
-
-
-def _comparison_chart(table: pa.Table | None, summary: ComparisonSummary | None) -> str:
-    if table is None or summary is None:
-        return ""
-    scores: dict[str, list[float]] = {}
-    for row in table.select(["mix", "miou"]).to_pylist():
-        scores.setdefault(row["mix"], []).append(100 * row["miou"])
-    rows = [DotRow(mix.mix, scores[mix.mix], 100 * mix.mean) for mix in summary.mixes]
-    return dot_chart(rows, "%")
-
-
-def _class_rows(table: pa.Table | None) -> list[dict[str, Any]]:
-    """Mean IoU over the seeds of each mix, for each class that has any value."""
-    if table is None:
-        return []
-    rows = table.to_pylist()
-    mixes = list(dict.fromkeys(row["mix"] for row in rows))
-    found = []
-    for column in (name for name in table.column_names if name.startswith("iou/")):
-        values = {mix: [row[column] for row in rows if row["mix"] == mix and row[column] is not None] for mix in mixes}
-        if any(values.values()):
-            means = [sum(values[mix]) / len(values[mix]) if values[mix] else None for mix in mixes]
-            best = max(mean for mean in means if mean is not None)
-            found.append({"name": column.removeprefix("iou/"), "means": means, "best": best})
-    return found
 
 
 def _trade_off(table: pa.Table | None) -> str:

@@ -12,18 +12,22 @@ DEPTH = "depth.model"
 DEPTH_REMEDY = "give a depth estimation model such as depth-anything/Depth-Anything-V2-Small-hf or Intel/dpt-large"
 
 
-def require_depth(name: str) -> None:
+def require_depth(name: str, key: str = DEPTH) -> None:
     """Check that a model estimates depth, and that its image processor loads where it is in a folder.
+
+    Args:
+        name: a folder or a hub id.
+        key: the key of the configuration that names it.
 
     Raises:
         UserError: it is nowhere, is another kind of model, or needs a package that is not installed.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
 
-    require_reachable(DEPTH, name, "config.json", [])
-    kind = read_model_config(DEPTH, name, "config.json", DEPTH_REMEDY).get("model_type")
+    require_reachable(key, name, "config.json", [])
+    kind = read_model_config(key, name, "config.json", DEPTH_REMEDY).get("model_type")
     if kind not in MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES:
-        raise UserError(f"{DEPTH}={name}: it is a model of type {kind!r}: {DEPTH_REMEDY}")
+        raise UserError(f"{key}={name}: it is a model of type {kind!r}: {DEPTH_REMEDY}")
     if Path(name).is_dir():
         from augment.conditioning.depth import load_processor
 

@@ -12,6 +12,7 @@ from augment.conditioning import LAYOUT, ConditioningKind
 from augment.conditioning.options import CannyOptions, DepthOptions, SoftEdgeOptions
 from augment.filtering import CurateOptions
 from augment.lumen.options import AdaptOptions
+from augment.model_licences import LicenceOptions
 from augment.options import AbsolutePath, Name, Options, Seed, Url
 from downstream.arms import parse_arm
 from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions
@@ -58,6 +59,7 @@ class Config(Options):
     downstream: DownstreamOptions = DownstreamOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     shard: ShardOptions = ShardOptions()
+    licences: LicenceOptions = LicenceOptions()
     error_budget: ErrorBudget = ErrorBudget()
     cluster: ClusterOptions = ClusterOptions()
 

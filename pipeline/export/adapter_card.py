@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.layouts.basis import LayoutBasis
+from augment.layouts.options import BasisOptions
 from augment.loading import model_file
 from augment.lumen import zoo
 from augment.lumen.options import VERSION_KEYS
@@ -40,14 +41,15 @@ def adapter_card(config: Config, record: Record, adapter: Path) -> str:
         adapter: folder of the adapter, with the log of its training.
     """
     base, options = config.generator.base, config.adapt
-    start = options.controlnet if options.steps else None
     licence = licence_of(base)
-    source = ("ControlNet", licence_of(start)) if start else ("base model", licence)
+    start, kind = (options.controlnet, "ControlNet") if options.controlnet else (config.generator.adapter, "adapter")
+    source = (kind, licence_of(start)) if start else ("base model", licence)
+    images = f"{record.facts['images']} images of " if "images" in record.facts else ""
     rows = {
         "base model": f"{label(base)}, licence: {licence}",
         **({"started from": f"{label(start)}, licence: {source[1]}"} if start else {}),
         **_what_it_reads(config, adapter),
-        "data": f"{config.dataset.kind}, {_folder_name(config.dataset.root)}; split train at "
+        "data": f"{config.dataset.kind}, {_folder_name(config.dataset.root)}; {images}split train at "
         f"{config.geometry.width}x{config.geometry.height} pixels",
         "training": f"{options.steps} steps of {options.batch_size} in {config.generator.training_precision}, "
         f"seed {config.seed}"
@@ -124,15 +126,19 @@ def _what_it_reads(config: Config, adapter: Path) -> Mapping[str, str]:
 
 def _command(config: Config) -> str:
     """The command that trains such an adapter, with the settings that it depends on."""
-    start = config.generator.adapter
+    start, unused = config.generator.adapter, set()
+    if config.layout.basis == "adapter":
+        unused = {*BasisOptions.model_fields, "fit_images"}
+    dataset = config.dataset.model_dump(mode="json", exclude={"kind", "root"}, exclude_defaults=True)
     settings: dict[str, Any] = {
         "dataset.kind": config.dataset.kind,
         "dataset.root": "FOLDER",
+        **_flat("dataset", dataset),
         "generator.base": config.generator.base,
         "generator.adapter": "null" if start is None else start,
         "backbone.name": config.backbone.name,
         **{f"geometry.{name}": value for name, value in config.geometry.model_dump(mode="json").items()},
-        **{f"layout.{name}": value for name, value in config.layout.model_dump(mode="json").items()},
+        **{f"layout.{name}": value for name, value in config.layout.model_dump(mode="json", exclude=unused).items()},
         "conditioning": config.conditioning,
         "seed": config.seed,
         **_flat("adapt", config.adapt.semantic),

@@ -15,6 +15,7 @@ from PIL import Image
 from augment.errors import UserError
 from pipeline.datasets.thinning import thinned
 from pipeline.store import Sample, SampleReader, Store, taxonomy_of
+from pipeline.store.ai_mark import PAINTED
 from pipeline.store.codec import INSTANCES, LABEL, METADATA, decode, encode_image
 from pipeline.taxonomies import Taxonomy
 
@@ -101,7 +102,7 @@ class ExportedStore:
         if self.image_format == "png":
             return image
         with Image.open(io.BytesIO(image)) as file:
-            return encode_image(np.asarray(file), "png")
+            return encode_image(np.asarray(file), "png", painted=self._manifest.kind in PAINTED)
 
     def _holds(self, extension: str) -> bool:
         return f"{extension}:size" in self.reader.index.column_names

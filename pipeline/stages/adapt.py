@@ -103,15 +103,18 @@ class AdaptStep(ArtifactStep):
             )
 
     def check(self, left: Sequence[Step]) -> list[str]:
-        """Check that there are latents or will be, and remark on views of layouts that no training uses."""
+        """Check that there are latents or will be, and remark on unused views and on a warm-up that does not end."""
         encode, names = self.job.step(EncodeStep), {step.name for step in left}
         if self.config.adapt.steps and self.name in names and encode.name not in names and not encode.is_whole():
             raise UserError("--only adapt: stage encode before it is not done; use --until")
-        views, options = self.config.layout.views, self.config.adapt
-        if not views or (options.steps and options.view_share):
-            return []
-        key = "adapt.view_share" if options.steps else "adapt.steps"
-        return [f"layout.views={views}: nothing uses these layouts, as {key} is 0"]
+        views, options, remarks = self.config.layout.views, self.config.adapt, []
+        if views and not (options.steps and options.view_share):
+            key = "adapt.view_share" if options.steps else "adapt.steps"
+            remarks.append(f"layout.views={views}: nothing uses these layouts, as {key} is 0")
+        if 0 < options.steps <= options.warmup_steps and self.name in names:
+            warmup = f"adapt.warmup_steps={options.warmup_steps}"
+            remarks.append(f"adapt.steps={options.steps}: the rate never reaches its peak, as {warmup}: lower that")
+        return remarks
 
     def check_names(self) -> None:
         """Check that the base model exists, and the ControlNet to start from."""
@@ -185,6 +188,7 @@ class AdaptStep(ArtifactStep):
                 "adapt: no training image is left, as all failed in the stages before: see why with lumen quarantine"
             )
         task = replace(task, held_out=self.held_out_keys(shards))
+        facts["images"] = len(keys)
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"

@@ -12,10 +12,12 @@ from pathlib import Path
 from augment.errors import UserError
 from pipeline.engine import Plan, RetrySummary, Source, Stage, WorkUnit, retry_store_stage, run_store_stage
 from pipeline.stages.artifact_step import recorded_inputs
+from pipeline.stages.dataset_card import write_card
 from pipeline.stages.reading import keys_by_shard
 from pipeline.stages.step import Step
 from pipeline.stages.tools import Tools
 from pipeline.store import JSON, FingerprintMismatch, Manifest, Store, Totals
+from pipeline.store.ai_mark import PAINTED
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import describe_changes
 from pipeline.workspace.workspace import Workspace
@@ -58,6 +60,11 @@ class StoreStep(Step):
 
     def clean(self) -> None:
         """Remove what `prepare` makes."""
+
+    def describe(self, store: Store) -> None:
+        """Write the card of a store of painted images, for its readers."""
+        if store.manifest.kind in PAINTED:
+            write_card(store, self.config)
 
     def remark(self) -> str:
         """What the user should know before the step runs, in a line or more; usually empty."""
@@ -156,7 +163,7 @@ class StoreStep(Step):
             changes += f"; it holds {made.samples + made.failures} samples, {self.size().samples} are requested"
         raise FingerprintMismatch(
             f"{self.url} was made from other inputs ({changes}): "
-            f"choose another --workspace, or make it and all that follows again with --redo {self.name}"
+            f"choose another --workspace, or make it and all that follows again with lumen run --redo {self.name}"
         )
 
     def require_own(self) -> None:
@@ -186,6 +193,7 @@ class StoreStep(Step):
             summary = run_store_stage(
                 stage, source, store, plan.units(), tools.executor, tools.budget, tools.report, remedy
             )
+        self.describe(store)
         return str(summary).removeprefix(f"{self.name}: ") + (f"; {remedy}" if summary.failures else "")
 
     def remedy(self) -> str:
@@ -200,7 +208,10 @@ class StoreStep(Step):
         """Run the quarantined samples of the existing shards again."""
         plan = self.plan()
         stage, source = self.work()
-        return retry_store_stage(stage, source, self.open(plan.manifest), plan.units(), tools.executor, tools.report)
+        store = self.open(plan.manifest)
+        summary = retry_store_stage(stage, source, store, plan.units(), tools.executor, tools.report)
+        self.describe(store)
+        return summary
 
     def reset(self) -> None:
         """Remove the store, and what was prepared for it."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from pipeline.store.ai_mark import save_options
 from pipeline.store.canonical import canonical_json
 from pipeline.store.errors import CorruptStore, InvalidSample
 from pipeline.store.layout_format import SUFFIXES, LayoutFormat, decode_layout, encode_layout
@@ -40,12 +41,13 @@ TEXT = "text.npz"
 
 
 def encode(
-    sample: Sample, image_format: ImageFormat = "png", layout_format: LayoutFormat = "float16"
+    sample: Sample, image_format: ImageFormat = "png", layout_format: LayoutFormat = "float16", *, painted: bool = False
 ) -> dict[str, bytes]:
     """The members of a sample by extension, ``json`` always among them.
 
-    ``png`` and ``webp`` are lossless, ``jpg`` and layouts as ``uint8`` are not. Equal samples give equal bytes. Raises
-    InvalidSample where the metadata is not JSON, the image format cannot hold the size, or the layout format a value.
+    ``png`` and ``webp`` are lossless, ``jpg`` and ``uint8`` layouts are not. Equal samples give equal bytes. An image
+    that a model has ``painted`` carries the mark of `pipeline.store.ai_mark`. Raises InvalidSample where the metadata
+    is not JSON, the image format cannot hold the size, or the layout format a value.
     """
     members: dict[str, bytes] = {}
     try:
@@ -53,7 +55,7 @@ def encode(
     except (TypeError, ValueError) as error:
         raise InvalidSample(f"bad metadata: {error}") from error
     if sample.image is not None:
-        members[image_format] = encode_image(sample.image, image_format)
+        members[image_format] = encode_image(sample.image, image_format, painted=painted)
     if sample.label is not None:
         members[LABEL] = encode_image(sample.label, "png")
     if sample.instances is not None:
@@ -68,14 +70,17 @@ def encode(
     return members
 
 
-def encode_image(array: np.ndarray, image_format: ImageFormat) -> bytes:
+def encode_image(array: np.ndarray, image_format: ImageFormat, *, painted: bool = False) -> bytes:
     """An array, RGB or RGBA uint8 [H, W, 3 or 4] or ids uint8 or uint16 [H, W], as the bytes of an image file.
 
-    Raises InvalidSample where the format cannot hold its size.
+    An image that a model has ``painted`` carries the mark of `pipeline.store.ai_mark`. Raises InvalidSample where the
+    format cannot hold its size.
     """
     buffer = io.BytesIO()
     try:
-        Image.fromarray(np.ascontiguousarray(array)).save(buffer, **_SAVE_OPTIONS[image_format])
+        Image.fromarray(np.ascontiguousarray(array)).save(
+            buffer, **_SAVE_OPTIONS[image_format], **(save_options(image_format) if painted else {})
+        )
     except (OSError, ValueError) as error:
         height, width = array.shape[:2]
         raise InvalidSample(f"not encodable: {height}x{width} as {image_format}: {error}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.store.ai_mark import PAINTED
 from pipeline.store.canonical import JSON
 from pipeline.store.codec import encode
 from pipeline.store.errors import InvalidSample
@@ -59,7 +60,8 @@ class ShardWriter:
     def encode(self, sample: Sample) -> dict[str, bytes]:
         """The members that ``append`` takes; may be called from any thread. Raises InvalidSample as ``add`` does."""
         self._check_geometry(sample)
-        return encode(sample, self._manifest.image_format, self._manifest.layout_format)
+        manifest = self._manifest
+        return encode(sample, manifest.image_format, manifest.layout_format, painted=manifest.kind in PAINTED)
 
     def append(self, key: str, members: Mapping[str, bytes], metadata: Mapping[str, JSON]) -> None:
         """Append a sample by its encoded members; raises InvalidSample where it repeats a key."""

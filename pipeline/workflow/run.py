@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from augment.errors import UserError
+from pipeline.checks.licences import require_licensed
 from pipeline.checks.resources import joins_cluster, require_resources, require_room
 from pipeline.config import Config
 from pipeline.engine import RetrySummary
@@ -18,6 +19,7 @@ from pipeline.store import FingerprintMismatch, Store, Totals
 from pipeline.workflow.kept_config import other_recipe, write_config
 from pipeline.workflow.outdated import outdated
 from pipeline.workflow.selection import Selection, chosen_of, index_of, select, steps_of
+from pipeline.workflow.session import Session
 from pipeline.workflow.survey import Standing, survey
 from pipeline.workspace.artifact import ArtifactMismatch
 from pipeline.workspace.lock import sole_run
@@ -77,11 +79,13 @@ def run(config: Config, selection: Selection, report: Callable[[str], None]) -> 
         if selection.redo is None:
             held.enter_context(sole_run(config.workspace))
         write_config(config)
-        tools = Tools(config, report)
+        tools, session = Tools(config, report), Session(config)
         for step in chosen[first:]:
             started = time.monotonic()
             outcome = "done" if step.is_done() else step.run(tools)
-            report(f"{step.name:<9} {outcome} [{time.monotonic() - started:.1f} s]")
+            seconds = time.monotonic() - started
+            session.add(step.name, seconds)
+            report(f"{step.name:<9} {outcome} [{seconds:.1f} s]")
 
 
 def outlook(
@@ -112,6 +116,7 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
             that do not exist.
     """
     # First what takes little time.
+    require_licensed(config)
     require_resources(config, left)
     for kind in STEPS:
         if not kind.left_out(config):

@@ -96,7 +96,7 @@ class Artifact:
         elif record.fingerprint != self.fingerprint:
             raise ArtifactMismatch(
                 f"{self.path} was made from other inputs ({self._changes(record)}): "
-                f"choose another --workspace, or make it and all that follows again with --redo {stage}"
+                f"choose another --workspace, or make it and all that follows again with lumen run --redo {stage}"
             )
 
     def _changes(self, record: Record) -> str:

@@ -24,7 +24,8 @@ def describe_changes(names: Mapping[str, str], stored: Mapping[str, JSON], reque
         stored, requested: inputs, or the content of a manifest, with the inputs in `inputs`.
     """
     lines = differences(stored, requested, name=lambda path: name_of(names, path.removeprefix("inputs.")))
-    return "; ".join(sorted(lines, key=lambda line: line.startswith(CONTENT)))
+    # Two inputs may have one name.
+    return "; ".join(sorted(dict.fromkeys(lines), key=lambda line: line.startswith(CONTENT)))
 
 
 def name_of(names: Mapping[str, str], path: str) -> str:

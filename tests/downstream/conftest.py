@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.store import Manifest, Sample, Store
+from downstream.comparison import comparison_table, write_table
+from downstream.evaluation import SCHEMA
+from pipeline.store import Manifest, Sample, SampleReader, Store
 from pipeline.taxonomies import CAMVID
+from tests.downstream.runs import runs
 
 HEIGHT, WIDTH = 32, 48
 
@@ -68,6 +72,31 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def workspace(real_store: str, synthetic_store: str, tmp_path: Path) -> Path:
+    """A finished run: stores, tables and records as the stages leave them."""
+    root = tmp_path / "a run"
+    root.mkdir()
+    (root / "real").symlink_to(real_store)
+    (root / "synthetic").symlink_to(synthetic_store)
+    rng = np.random.default_rng(0)
+    layouts = Store.create(str(root / "layouts"), Manifest("layouts", "camvid", {"height": 32, "width": 48}))
+    keys = SampleReader(Store.open(real_store)).keys
+    layouts.write_shard(
+        "all-000000", [Sample(key, layout=rng.normal(size=(5, 4, 6)).astype(np.float16)) for key in sorted(keys)]
+    )
+    write_table(comparison_table(runs()), root / "comparison.parquet")
+    rows = [
+        {"k": 1, "judge_miou": 0.1111, "alignment": 0.2468, "diversity": 0.3579},
+        {"k": 5, "judge_miou": 0.2222, "alignment": 0.8642, "diversity": 0.0531},
+    ]
+    write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), root / "evaluation.parquet")
+    (root / "basis").mkdir()
+    facts = {"backbone": "dinov2-vits14", "explained_variance": {"used": {"1": 0.5541, "5": 0.7575}}}
+    (root / "basis" / "artifact.json").write_text(json.dumps({"digest": "d", "facts": facts}))
+    return root
 
 
 @pytest.fixture

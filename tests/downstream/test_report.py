@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +21,12 @@ from downstream.charts import Point, trade_off_chart
 from downstream.comparison import comparison_table, write_table
 from downstream.evaluation import SCHEMA
 from downstream.gallery import spaced
+from downstream.page.palette import readable
 from downstream.report import build_report
 from downstream.results import RunResult, write_json
 from pipeline.store import Manifest, Sample, SampleReader, Store
 from pipeline.taxonomies import CAMVID, colorize
-
-SCORES = {"real": [0.4123, 0.4321], "real+synthetic": [0.4567, 0.4789]}
-
-
-@pytest.fixture
-def workspace(real_store: str, synthetic_store: str, tmp_path: Path) -> Path:
-    """A finished run: stores, tables and records as the stages leave them."""
-    root = tmp_path / "a run"
-    root.mkdir()
-    (root / "real").symlink_to(real_store)
-    (root / "synthetic").symlink_to(synthetic_store)
-    rng = np.random.default_rng(0)
-    layouts = Store.create(str(root / "layouts"), Manifest("layouts", "camvid", {"height": 32, "width": 48}))
-    keys = SampleReader(Store.open(real_store)).keys
-    layouts.write_shard(
-        "all-000000", [Sample(key, layout=rng.normal(size=(5, 4, 6)).astype(np.float16)) for key in sorted(keys)]
-    )
-    write_table(comparison_table(_runs()), root / "comparison.parquet")
-    rows = [
-        {"k": 1, "judge_miou": 0.1111, "alignment": 0.2468, "diversity": 0.3579},
-        {"k": 5, "judge_miou": 0.2222, "alignment": 0.8642, "diversity": 0.0531},
-    ]
-    write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), root / "evaluation.parquet")
-    (root / "basis").mkdir()
-    facts = {"backbone": "dinov2-vits14", "explained_variance": {"used": {"1": 0.5541, "5": 0.7575}}}
-    (root / "basis" / "artifact.json").write_text(json.dumps({"digest": "d", "facts": facts}))
-    return root
+from tests.downstream.runs import runs
 
 
 def add_judge(workspace: Path, learned: int) -> None:
@@ -68,18 +44,6 @@ def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
-def _runs(images: int | None = None) -> list[RunResult]:
-    results = []
-    for mix, scores in SCORES.items():
-        weights = {"real": 1.0, "synthetic": float(mix != "real"), "where": {}}
-        inputs = {"mix": weights, "real": "aa", "synthetic": None}
-        results += [
-            RunResult(mix, seed, 10, miou, 0.9, {"road": miou, "car": None}, [], 61.0, f"{mix}-{seed}", inputs, images)
-            for seed, miou in enumerate(scores)
-        ]
-    return results
-
-
 def pictures(page: str) -> list[tuple[str, NDArray[np.uint8]]]:
     """Title and pixels of every image of the page."""
     found = re.findall(r'<img src="data:image/(?:png|webp);base64,([^"]+)" alt="([^"]*)"', page)
@@ -90,6 +54,11 @@ def test_page_shows_real_image_label_layout_and_every_generated_image(workspace:
     page = build_report(workspace).read_text()
     reader = SampleReader(Store.open(real_store))
     shown = pictures(page)
+    ids = set[int]()
+    for key in (f"val-{seed}" for seed in range(100, 104)):
+        ids |= set(np.unique(reader.read(key).label).tolist())
+    classes = readable(CAMVID, sorted(ids - {CAMVID.ignore_index}))
+    assert all(f"</i>{CAMVID.classes[train_id]}</li>" in page for train_id in ids - {CAMVID.ignore_index})
     assert len(shown) == page.count("<img") == 4 * (3 + 2 * 2)
     for start, seed in zip(range(0, len(shown), 7), range(100, 104), strict=True):
         sample = reader.read(f"val-{seed}")
@@ -99,7 +68,7 @@ def test_page_shows_real_image_label_layout_and_every_generated_image(workspace:
         assert real_title == f"real image val-{seed}"
         # WebP loses a little; a label keeps every colour.
         assert np.abs(real.astype(int) - sample.image).mean() < 12
-        np.testing.assert_array_equal(label, colorize(sample.label, CAMVID))
+        np.testing.assert_array_equal(label, colorize(sample.label, classes))
         assert layout.shape == (32, 48, 3)
         assert [title[:16] for title, _ in generated] == [f"k = {k}, variant {v}" for k in (1, 5) for v in (0, 1)]
 
@@ -266,7 +235,7 @@ def test_page_of_a_fit_judge_says_what_it_knows(workspace: Path) -> None:
 
 @pytest.mark.parametrize(("images", "few"), [(16, True), (30, False)])
 def test_seeds_and_images_are_beside_each_figure_and_few_are_marked(workspace: Path, images: int, few: bool) -> None:
-    write_table(comparison_table(_runs(images)), workspace / "comparison.parquet")
+    write_table(comparison_table(runs(images)), workspace / "comparison.parquet")
     rows = [{"k": 1, "images": images, "sources": images, "alignment": 0.5, "diversity": 0.1}]
     write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), workspace / "evaluation.parquet")
     page = build_report(workspace).read_text()
@@ -283,7 +252,7 @@ def test_seeds_and_images_are_beside_each_figure_and_few_are_marked(workspace: P
 
 
 def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
-    write_table(comparison_table([run for run in _runs(30) if run.seed == 0]), workspace / "comparison.parquet")
+    write_table(comparison_table([run for run in runs(30) if run.seed == 0]), workspace / "comparison.parquet")
     page = build_report(workspace).read_text()
     assert "+4.4 (one seed) needs two seeds" in text_of(page)
     assert '<span class="few" title="fewer than 3: may be chance">1</span>' in page
@@ -293,7 +262,8 @@ def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
 def test_page_shows_what_curation_believed_of_pairs_that_are_wrong(workspace: Path) -> None:
     add_judge(workspace, learned=4)
     curated = Store.create(str(workspace / "curated"), Manifest("curated", CAMVID.name, {"height": 32, "width": 48}))
-    curated.write_shard("train-k05-000000", [Sample("a", metadata={"k": 5, "split": "train", "reliable": 0.9})])
+    pair = SampleReader(Store.open(str(workspace / "synthetic"))).read("train-0_k05_v00")
+    curated.write_shard("train-k05-000000", [replace(pair, metadata={**pair.metadata, "reliable": 0.9})])
     assert "Its own trial" not in build_report(workspace).read_text()
     trial = {"exchanged labels": {"images": 32, "share": 0.4321, "dropped": 29}, "k = 0": {"images": 0, "share": 0.0}}
     (workspace / "scale").mkdir()

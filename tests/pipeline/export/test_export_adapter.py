@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,28 @@ def test_adapter_is_trained_alone_exported_and_used(
     last = [row["denoising"] for row in map(json.loads, log) if "denoising" in row][-1]
     assert record is not None
     basis = json.loads((out / "basis" / "basis.json").read_text())["digest"]
-    wanted = ["license: street-licence", "dinov2-vits14", basis, record.digest, f"| {last} | 2 |"]
+    # The licence of the adapter that it starts from is not known.
+    wanted = [
+        "license: other",
+        "licence: street-licence",
+        "the adapter, whose licence is: unknown",
+        "dinov2-vits14",
+        basis,
+        record.digest,
+        f"| {last} | 2 |",
+    ]
     wanted += ["2 steps of 2 in fp32", "adapt.steps=2", "adapt.objective.min_snr_gamma=5", str(base)]
     wanted += ["adapt.flip=true", "adapt.crops=0", "layout.views=0", "geometry.mode=resize", "geometry.tiles=null"]
     assert [words for words in wanted if words not in card] == []
+
+    assert f"{record.facts['images']} images of split train" in card
+    command = shlex.split(card.split("```sh\n")[1].split("```")[0].replace("\\\n", ""))
+    settings = [word for word in command[3:] if not word.startswith("dataset.root=")]
+    capsys.readouterr()
+    plain = kept(configure(tmp_path / "space"), tmp_path / "plain.yaml")
+    again = ["adapt", str(plain), f"workspace={tmp_path / 'space'}", f"generator.base={base}", *settings]
+    assert guarded(again) == 0, "the command of the card gives the adapter that is there"
+    assert read_record(tmp_path / "space" / "adapter") == record
 
     assert guarded(["adapter", "export", str(tmp_path / "space"), str(tmp_path / "again")]) == 0
     assert files_of(tmp_path / "again") == files_of(out)

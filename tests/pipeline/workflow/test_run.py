@@ -106,7 +106,7 @@ def test_every_store_verifies_and_plain_webdataset_reads_it(generated: Path) -> 
         "curves",
         "adapter",
     ]
-    assert found.unchecked == ["config.yaml"]
+    assert found.unchecked == ["config.yaml", "sessions.json"]
     shard = sorted((generated / "synthetic" / "shards").glob("*.tar"))[0]
     samples = list(webdataset.WebDataset(f"file:{shard}", shardshuffle=False))
     assert len(samples) == 2

@@ -34,7 +34,7 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
     copied: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     downstream = ("downstream.iterations=1", "downstream.decoder_channels=8", "downstream.mixes=[real,synthetic]")
-    settings = ("judge.iterations=1", *downstream)
+    settings = ("judge.iterations=1", "evaluate.second_judge=segformer_mit-b1", *downstream)
     lines: list[str] = []
     run(configure(copied, *settings), Selection(), lines.append)
     said = {line.split()[0]: line for line in lines if not line.startswith(("compare:", "curate:", "judge:"))}
@@ -60,7 +60,13 @@ def test_a_run_with_a_judge_that_learned_nothing_ends_with_a_page_and_no_figure_
         assert sample.metadata == {**source.metadata, "verdict": "not judged"}
     assert not (copied / "scale").exists()
     table = pq.read_table(copied / "evaluation.parquet")
-    assert table["alignment"].null_count == len(table) == 2
+    assert table["alignment"].null_count == table["second_alignment"].null_count == len(table) == 2
+    # Two held-out images are enough for pairs, and too few for sets.
+    assert table["edges"].null_count == 0 and table["measured_sources"].to_pylist() == [2, 2]
+    assert table["kernel"].null_count == 2
+    assert any("2 sources, 50 are needed" in reason for reason in table["not_measured"][0].as_py())
+    evaluation = read_record(copied / "evaluation.parquet")
+    assert evaluation is not None and "classes have an IoU" in str(evaluation.facts["second_judge"])
     assert (copied / "report" / "index.html").read_text().count("The judge is unfit:") == 1
     assert verify(str(copied)).faults == []
     record = read_record(copied / "judge")

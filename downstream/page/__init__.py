@@ -1,0 +1,1 @@
+"""Parts of the report: gains of classes and conditions, colours of labels, doubted pixels, cost, provenance."""

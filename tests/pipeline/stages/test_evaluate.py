@@ -1,0 +1,54 @@
+"""What the stage evaluate depends on, and what it refuses before anything is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from augment.errors import UserError
+from downstream.options import EvaluateOptions
+from pipeline.config.compose import load_config
+from pipeline.stages.evaluate import EvaluateStep
+from pipeline.stages.job import Job
+from tests.pipeline.small_models import save_small_depth
+
+
+def step(space: Path, *settings: str) -> EvaluateStep:
+    return Job(load_config("quickstart", [f"workspace={space}", *settings])).step(EvaluateStep)
+
+
+def test_the_measures_are_an_input_only_where_they_differ_from_the_defaults() -> None:
+    assert EvaluateOptions().measures == {}
+    assert EvaluateOptions(split="test", second_judge="segformer_mit-b1").measures == {}
+    assert EvaluateOptions(images=7, train_images=1000).measures == {"images": 7}
+
+
+def test_a_second_judge_must_exist_and_be_of_another_architecture(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"evaluate\.second_judge=segformer_mit-b0: that is downstream.model"):
+        step(tmp_path, "evaluate.second_judge=segformer_mit-b0").check_settings()
+    with pytest.raises(UserError, match="no model 'nothing'"):
+        step(tmp_path, "evaluate.second_judge=nothing").check_settings()
+    step(tmp_path, "evaluate.second_judge=segformer_mit-b1").check_settings()
+
+
+def test_the_second_judge_is_trained_as_the_first_but_for_its_model(tmp_path: Path) -> None:
+    found = step(tmp_path, "evaluate.second_judge=segformer_mit-b1", "downstream.batch_size=3").second_job.config
+    assert (found.downstream.model, found.downstream.batch_size) == ("segformer_mit-b1", 3)
+    assert found.downstream.pretrained is None
+
+
+def test_models_of_another_kind_are_refused_with_their_key(tmp_path: Path) -> None:
+    save_small_depth(tmp_path / "depth")
+    depth = f"evaluate.depth_model={tmp_path / 'depth'}"
+    step(tmp_path, depth).check_models()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    for key in ("clip_model", "depth_model"):
+        with pytest.raises(UserError, match=f"evaluate.{key}=.*of type 'bert'"):
+            step(tmp_path, f"evaluate.{key}={tmp_path / 'text'}").check_models()
+    with pytest.raises(UserError, match=r"evaluate: .*evaluate\.images=0 leaves the features out"):
+        step(tmp_path, f"evaluate.backbone={tmp_path / 'text'}").check_models()
+    # Nothing is measured with them.
+    step(tmp_path, "evaluate.images=0", f"evaluate.clip_model={tmp_path / 'text'}").check_models()
