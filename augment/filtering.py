@@ -1,9 +1,14 @@
 """Label consistency: which pixels of a synthetic image show what its label says.
 
-A segmenter trained on real images gives each pixel a cross-entropy against the label. Real images show which loss is
-usual for each class; a pixel far above it is not believed. The idea of class-wise loss scales is
+A segmenter trained on real images gives each pixel a cross-entropy against the label. Real images that it did not learn
+from show which loss is usual for each class; a pixel above it is not believed. The idea of class-wise loss scales is
 from Yang et al., *FreeMask: Synthetic Images with Dense Annotations Make Stronger Segmentation Models*,
-NeurIPS 2023; scales here are quantiles instead of means, because a few pixels dominate a mean.
+NeurIPS 2023. Scales here are quantiles instead of means, so that the share of right pixels that is lost is bounded,
+as in split conformal prediction (Vovk et al., *Algorithmic Learning in a Random World*, 2005).
+
+An image as a whole is believed if its own label fits it better than most labels of other images do. Both are measured
+on the same image, so an image that is hard for the segmenter in every respect, such as one by night, is not dropped
+for that.
 """
 
 from __future__ import annotations
@@ -23,27 +28,47 @@ from augment.files import write_whole
 from augment.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
 # Below 1e-4 nats a prediction is practically certain; above 20 (a probability of 2e-9) practically impossible.
 _EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 400), [np.inf]])
 _BINS = len(_EDGES) - 1
+# A class is called blind below: the rule finds fewer than one in four of its wrong pixels.
+BLIND = 0.25
+# Losses in nats are cut here before they are averaged over a label, so that a few pixels do not decide.
+LOSS_CAP = 5.0
 
 
 class CurateOptions(Options):
     """How curation treats labels that the judge does not believe."""
 
     quantile: float = Field(
-        default=0.95, gt=0, lt=1, description="quantile of a class's pixel losses on real data that is its scale"
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="quantile of a class's pixel losses on real data that is its scale; the rest is the share of "
+        "right pixels that is ignored too",
     )
     tolerance: float = Field(
-        default=1.25, ge=1, le=100, description="a pixel with a loss over tolerance x scale is ignored"
+        default=1.0, ge=1, le=100, description="a pixel with a loss over tolerance x scale is ignored"
     )
     min_reliable: float = Field(
         default=0.5, ge=0, le=1, description="images with a lower share of believed pixels are dropped"
     )
+    better_than: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="an image is dropped if its label does not fit it better than this share of labels of other "
+        "images; 0 compares with none",
+    )
+
+    @property
+    def semantic(self) -> dict[str, float]:
+        """The options that change the result; those that are off are left out, as before they existed."""
+        return self.model_dump(exclude=set() if self.better_than else {"better_than"})
 
 
 @dataclass(frozen=True)
@@ -69,9 +94,23 @@ class LossHistogram:
         return cls(cells.reshape(num_classes, _BINS).astype(np.int64))
 
     @classmethod
+    def empty(cls, num_classes: int) -> LossHistogram:
+        """The histogram of no losses."""
+        return cls(np.zeros((num_classes, _BINS), np.int64))
+
+    @classmethod
     def merged(cls, parts: Iterable[LossHistogram]) -> LossHistogram:
         """The histogram of all parts together."""
         return reduce(lambda a, b: cls(a.counts + b.counts), parts)
+
+    def above(self, thresholds: Sequence[float]) -> NDArray[np.float64]:
+        """Share of the losses of each class above its threshold: `float64 [C]`, NaN for a class without pixels.
+
+        A bin counts as above if its lower edge is.
+        """
+        total = self.counts.sum(axis=1)
+        over = (self.counts * (_EDGES[:-1] >= np.asarray(thresholds)[:, None])).sum(axis=1)
+        return np.where(total > 0, over / np.maximum(total, 1), np.nan)
 
     def quantile(self, level: float) -> NDArray[np.float64]:
         """Quantile `level` (0..1) of the losses of each class: `float64 [C]`, NaN for a class without pixels.
@@ -94,6 +133,8 @@ class LossScale:
         quantile: share of the real pixels of a class with a loss below its scale.
         tolerance: threshold of a class divided by its scale.
         pixels: real pixels that each scale was fitted on.
+        finds: share of wrong pixels of each class that is above its threshold, 0..1, measured on real images with
+            labels of other images; None where none was wrong. Empty for a scale of an earlier version.
     """
 
     classes: tuple[str, ...]
@@ -101,10 +142,25 @@ class LossScale:
     quantile: float
     tolerance: float
     pixels: tuple[int, ...]
+    finds: tuple[float | None, ...] = ()
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """The classes whose wrong pixels are hardly found."""
+        pairs = zip(self.classes, self.finds, strict=True) if self.finds else ()
+        return tuple(name for name, share in pairs if share is not None and share < BLIND)
 
     @classmethod
-    def fit(cls, histogram: LossHistogram, classes: tuple[str, ...], options: CurateOptions) -> LossScale:
+    def fit(
+        cls,
+        histogram: LossHistogram,
+        classes: tuple[str, ...],
+        options: CurateOptions,
+        wrong: LossHistogram | None = None,
+    ) -> LossScale:
         """Thresholds at `tolerance` times the `quantile` of each class's losses on real data.
+
+        `wrong` are losses of pixels with wrong labels, from which `finds` is measured.
 
         No threshold is below log 2: where the segmenter gives the label a probability of one half or more, it
         agrees with the label, however sure it is of that class elsewhere.
@@ -112,12 +168,14 @@ class LossScale:
         scale = options.tolerance * histogram.quantile(options.quantile)
         thresholds = np.where(np.isnan(scale), np.inf, np.maximum(scale, math.log(2)))
         pixels = histogram.counts.sum(axis=1)
+        found = () if wrong is None else tuple(wrong.above(thresholds.tolist()).tolist())
         return cls(
             tuple(classes),
             tuple(map(float, thresholds)),
             options.quantile,
             options.tolerance,
             tuple(map(int, pixels)),
+            tuple(None if math.isnan(share) else round(share, 4) for share in found),
         )
 
     def reliable(
@@ -140,6 +198,7 @@ class LossScale:
                 name: {"threshold": threshold if math.isfinite(threshold) else None, "pixels": pixels}
                 for name, threshold, pixels in zip(self.classes, self.thresholds, self.pixels, strict=True)
             },
+            **({"finds": dict(zip(self.classes, self.finds, strict=True))} if self.finds else {}),
         }
         write_whole(path, json.dumps(content, indent=2) + "\n")
 
@@ -157,6 +216,7 @@ class LossScale:
             content["quantile"],
             content["tolerance"],
             tuple(row["pixels"] for row in rows),
+            tuple(content.get("finds", {}).values()),
         )
 
 
@@ -176,3 +236,16 @@ def reliable_share(label: NDArray[np.integer], reliable: NDArray[np.bool_], igno
     """Share of an image's labelled pixels that are reliable, 0..1; 0 where nothing is labelled."""
     labelled = int((label != ignore_index).sum())
     return float(reliable.sum() / labelled) if labelled else 0.0
+
+
+def mean_loss(loss: NDArray[np.floating], label: NDArray[np.integer], ignore_index: int = 255) -> NDArray[np.float64]:
+    """Mean loss of each image over its labelled pixels, cut at `LOSS_CAP`: `[B]` of losses `[B, H, W]`; NaN without."""
+    labelled = label != ignore_index
+    total = np.where(labelled, np.minimum(loss, LOSS_CAP), 0).sum(axis=(1, 2), dtype=np.float64)
+    count = labelled.sum(axis=(1, 2))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def share_beaten(own: float, others: NDArray[np.floating]) -> float:
+    """Share of the labels of other images, with mean losses `others [N]`, that fit worse than the own; 1 if N = 0."""
+    return float((own < others).mean()) if len(others) else 1.0

@@ -102,7 +102,34 @@ class Judge:
         Returns:
             `float32 [B, H, W]`, >= 0.
         """
-        target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        return self._loss(self.logits(images), labels).cpu().numpy()
+
+    @torch.inference_mode()
+    def compare(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.unsignedinteger],
+        others: NDArray[np.unsignedinteger],
+        cap: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The `loss` of images against their labels, and how well other labels fit the same images.
+
+        Args:
+            images: `uint8 [B, H, W, 3]`, RGB.
+            labels: `uint8|uint16 [B, H, W]` train ids or `ignore_index`.
+            others: labels `[N, H, W]`, each with a labelled pixel.
+            cap: largest loss of a pixel in nats that counts.
+
+        Returns:
+            The loss `float32 [B, H, W]`, and the mean loss `float32 [B, N]` of each image against each other label.
+        """
         scores = self.logits(images)
-        losses = nn.functional.cross_entropy(scores, target, ignore_index=self.ignore_index, reduction="none")
-        return losses.cpu().numpy()
+        means = np.empty((len(images), len(others)), np.float32)
+        for number, other in enumerate(others):
+            loss = self._loss(scores, np.broadcast_to(other, labels.shape)).clamp_max(cap)
+            means[:, number] = (loss.sum(dim=(1, 2)) / int((other != self.ignore_index).sum())).cpu().numpy()
+        return self._loss(scores, labels).cpu().numpy(), means
+
+    def _loss(self, scores: torch.Tensor, labels: NDArray[np.unsignedinteger]) -> torch.Tensor:
+        target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        return nn.functional.cross_entropy(scores, target, ignore_index=self.ignore_index, reduction="none")

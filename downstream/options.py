@@ -172,6 +172,13 @@ class JudgeOptions(Options):
 
     iterations: Iterations = 1000
     seed: Seed = Field(default=0, description="seed of its training")
+    held_back: float = Field(
+        default=0.2,
+        ge=0,
+        le=0.5,
+        description="share of the training images that it does not learn from: curation learns on them which loss is "
+        "usual; 0 takes the images that it has learned, whose losses are too low",
+    )
 
 
 class EvaluateOptions(Options):

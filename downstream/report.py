@@ -51,6 +51,7 @@ class ReportInputs:
         basis: record of the basis artifact.
         adapter: record of the adapter artifact.
         judge: folder of the judge.
+        scale: record of the loss scale.
         comparison: table of `downstream.comparison`.
         evaluation: table of `downstream.evaluation`.
         curves: what the layouts keep, by the name of the basis.
@@ -67,6 +68,7 @@ class ReportInputs:
     basis: Path
     adapter: Path
     judge: Path
+    scale: Path
     comparison: Path
     evaluation: Path
     curves: Path
@@ -86,6 +88,7 @@ class ReportInputs:
             workspace / "basis" / "artifact.json",
             workspace / "adapter" / "artifact.json",
             workspace / "judge",
+            workspace / "scale" / "artifact.json",
             workspace / "comparison.parquet",
             workspace / "evaluation.parquet",
             workspace / "curves" / "curves.json",
@@ -161,6 +164,7 @@ def render(inputs: ReportInputs) -> str:
         bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
         curves_chart=_inline_svg(inputs.curves_chart),
         curation=_curation(synthetic, stores["curated"]),
+        trial=_trial(_json(inputs.scale)),
         stores=[_store_row(name, store) for name, store in found.items()],
         costs=costs(_stages(found), judged, runs, history),
         facts=segmenter_facts(settings_of(trained)) | environment_facts(history),
@@ -302,6 +306,12 @@ def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, 
         mean = sum(shares) / len(shares) if shares else None
         found.append({"k": k, "judged": judged.count(k), "kept": len(of_k), "reliable": mean})
     return found
+
+
+def _trial(scale: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What curation believed of pairs of each kind in its own trial; empty for a scale of an earlier version."""
+    kinds = scale.get("facts", {}).get("trial", {})
+    return [{"kind": kind, **found} for kind, found in kinds.items() if found["images"]]
 
 
 def _store_row(name: str, store: Store) -> dict[str, Any]:

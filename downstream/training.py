@@ -8,7 +8,8 @@ import shutil
 import time
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def train(
     raw_store: str | None = None,
     teacher: Path | None = None,
     arms: ArmOptions = _DEFAULT,
+    held_back: Collection[str] = (),
 ) -> RunResult:
     """Train a segmenter on a mix and evaluate it on real validation data.
 
@@ -77,6 +79,7 @@ def train(
         raw_store: URL of the synthetic store before curation; None for a mix without `raw` and `pseudo`.
         teacher: folder of the segmenter that predicts the labels of `pseudo`.
         arms: what the words in the brackets of an expression mean.
+        held_back: keys of real images that are not trained on.
 
     Raises:
         UserError: a store lacks samples that the mix needs, both splits are the same, the folder holds another run, or
@@ -85,6 +88,7 @@ def train(
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
     data = TrainingData.of(mix, arms, real_store, synthetic_store, raw_store, teacher, train_split)
+    data = replace(data, held_back=frozenset(held_back))
     inputs: dict[str, JSON] = {
         **data.inputs(),
         "seed": seed,

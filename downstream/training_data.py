@@ -22,7 +22,7 @@ from downstream.mixes import Mix, MixSampler, RareClasses, SampledPart, SampledP
 from downstream.options import ArmOptions, SegmenterTraining
 from downstream.pseudo_labels import write_pseudo_labels
 from pipeline.datasets.sampling import fraction_sample
-from pipeline.store import JSON, SampleReader, Store, file_digest
+from pipeline.store import JSON, SampleReader, Store, file_digest, fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainingData:
         split: split of all stores to train on.
         weights: of real and synthetic samples, as they are recorded.
         where: filters of a `Mix`, as they are recorded.
+        held_back: keys of real images that are not trained on.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TrainingData:
     split: str
     weights: tuple[float, float]
     where: Mapping[str, JSON]
+    held_back: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -109,6 +111,8 @@ class TrainingData:
             if self.arm.uses(PSEUDO):
                 assert self.teacher is not None
                 more["teacher"] = file_digest(self.teacher / WEIGHTS)
+        if self.held_back:
+            more["held_back"] = fingerprint({"keys": sorted(self.held_back)})
         curated = store_digest(self.curated) if self.curated is not None and self.arm.uses_curated else None
         return {"mix": mix, "real": store_digest(self.real), "synthetic": curated, **more}
 
@@ -130,13 +134,14 @@ class TrainingData:
         )
 
     def _sources(self, percent: Fraction | None) -> frozenset[str] | None:
-        """Keys of the labelled training images that a share of the labels is; None for all.
+        """Keys of the labelled training images that a share of the labels is, but for those held back; None for all.
 
         They are those with the lowest digests of their keys, so that a larger share contains a smaller one.
         """
-        if percent is None:
+        if percent is None and not self.held_back:
             return None
-        return fraction_sample(Part(self.real, self.split).rows()["key"].to_pylist(), float(percent) / 100)
+        keys = frozenset(Part(self.real, self.split).rows()["key"].to_pylist()) - self.held_back
+        return keys if percent is None else fraction_sample(keys, float(percent) / 100)
 
     def prepare(self, labels: Path, device: str) -> dict[Term, Part]:
         """Predict the labels that are missing, and check that the labels of each part can be learned."""

@@ -4,50 +4,42 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from augment.errors import UserError
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import (
-    Dropped,
-    Failed,
-    FittingBatches,
-    Ok,
-    Outcome,
     Plan,
-    Resources,
     Source,
     Stage,
     WorkUnit,
     top_reasons,
 )
+from pipeline.stages.adapt import paired_source
+from pipeline.stages.curation_trial import Trial, facts_of, trial_lines, trial_units
 from pipeline.stages.fit import training_units
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, load_judge, require_labels
+from pipeline.stages.judging import SCALE, Curate, KeepAll
+from pipeline.stages.loss_counts import CountLosses, OtherLabels, PixelJudge
 from pipeline.stages.reading import StoreSource, keys_by_shard
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
-from pipeline.store import JSON, Manifest, Sample, stack_pairs
+from pipeline.store import JSON, Manifest
 from pipeline.workspace.artifact import Artifact, discard, require_own
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
-    from augment.filtering import LossHistogram, LossScale
-
-# The artifact with the loss scale, and the file in it.
-SCALE_FOLDER, SCALE = "scale", "scale.json"
-# Metadata of a pair that no fit judge has scored.
-NOT_JUDGED = {"verdict": "not judged"}
+# The artifact with the loss scale.
+SCALE_FOLDER = "scale"
 
 
 class CurateStep(StoreStep):
@@ -68,6 +60,7 @@ class CurateStep(StoreStep):
         "image_format": "shard.image_format",
         "quantile": "curate.quantile",
         "tolerance": "curate.tolerance",
+        "held_back": "judge.held_back",
         "options": "curate",
         "judged": "a judge that is fit to curate",
     }
@@ -95,13 +88,14 @@ class CurateStep(StoreStep):
         return self.job.step(GenerateStep).size_of((TRAIN_SPLIT,))
 
     def scale(self) -> Artifact:
-        """The usual loss of the judge for each class on real training data."""
+        """The usual loss of the judge for each class on real training images that it never saw."""
         options = self.config.curate
         inputs: dict[str, JSON] = {
             "judge": self.judge.record.digest,
             "real": content_digest(self.job.step(ShardStep).store),
             "quantile": options.quantile,
             "tolerance": options.tolerance,
+            **({"held_back": share} if (share := self.config.judge.held_back) else {}),
         }
         path = self.workspace.artifact(SCALE_FOLDER)
         return Artifact(path, "loss-scale", inputs, input_names=self.input_names)
@@ -111,7 +105,7 @@ class CurateStep(StoreStep):
         self.scale().require_match(self.name)
 
     def prepare(self, tools: Tools) -> None:
-        """Fit the loss scale on real training data, if that is not done and the judge is fit."""
+        """Fit the loss scale on the images held back from the judge, if that is not done and the judge is fit."""
         if line := self.remark():
             tools.report(line)
             return
@@ -125,14 +119,46 @@ class CurateStep(StoreStep):
             StoreSource(real.url, ("image", "label")),
             self._load_judge(),
             len(taxonomy),
+            self._others(),
             **self.for_stage,
             ignore_index=taxonomy.ignore_index,
         )
-        units = training_units(keys_by_shard(real.store))
-        histogram = LossHistogram.merged(part for _, part in tools.executor.map(task, units))
-        scale = LossScale.fit(histogram, taxonomy.classes, options)
-        with self.scale().building() as folder:
+        units = training_units(self.judge.unseen(keys_by_shard(real.store)))
+        counts = [part for _, part in tools.executor.map(task, units)]
+        right, wrong = (LossHistogram.merged(parts) for parts in zip(*counts, strict=True))
+        scale = LossScale.fit(right, taxonomy.classes, options, wrong)
+        facts: dict[str, JSON] = {"finds": dict(zip(scale.classes, scale.finds, strict=True))}
+        with self.scale().building(facts) as folder:
             scale.save(folder / SCALE)
+            trial_task, units = self._trial(folder)
+            found = [part for _, part in tools.executor.map(trial_task, units)] if units else []
+            facts["trial"] = trial = facts_of(found)
+        for line in trial_lines(trial, scale.blind):
+            tools.report(line)
+
+    def _trial(self, scale: Path) -> tuple[Trial, list[WorkUnit]]:
+        """The curation's own trial with a loss scale, and its units."""
+        generate = self.job.step(GenerateStep)
+        # Compilation would take longer than the few images.
+        sampling = generate.choice.options.model_copy(update={"compile": None})
+        painter, _ = generate.painting(sampling, generate.choice.batch_size)
+        # No class keeps its components, so that nothing of the layout is left.
+        painter = replace(painter, regions=None, strengths=None)
+        synthetic = StoreSource(generate.url, ("image", "label"))
+        layouts = paired_source(self.job, "label")
+        task = Trial(self._curate(str(scale)), synthetic, painter, layouts, **self.for_stage)
+        index = generate.store.index()
+        rows = zip(*(index[name].to_pylist() for name in ("key", "shard", "source_key")), strict=True)
+        sources = {key: source for key, shard, source in rows if is_training_shard(shard)}
+        # A model that paints on a GPU may not run, or take hours, in workers without one.
+        paints = self.resources.device == generate.resources.device
+        return task, trial_units(sources, sorted(set(sources.values())) if paints else [])
+
+    def _others(self) -> OtherLabels:
+        real = self.job.step(ShardStep)
+        shards = self.judge.unseen(keys_by_shard(real.store))
+        keys = [key for unit in training_units(shards) for key in unit.keys]
+        return OtherLabels.of(real.url, keys, self.judge.taxonomy.ignore_index)
 
     def require_resettable(self) -> None:
         """See `Step.require_resettable`; the loss scale is removed too."""
@@ -149,7 +175,7 @@ class CurateStep(StoreStep):
         inputs: dict[str, JSON] = {
             "synthetic": synthetic.manifest.fingerprint,
             "judge": self.judge.record.digest,
-            "options": self.config.curate.model_dump(),
+            "options": self.config.curate.semantic,
             **({"judged": False} if self.judge.shortfall() else {}),
         }
         taxonomy = self.job.step(ShardStep).store.manifest.taxonomy
@@ -163,14 +189,19 @@ class CurateStep(StoreStep):
         source = StoreSource(self.job.step(GenerateStep).url, ("image", "label", "instances"))
         if self.judge.shortfall():
             return KeepAll(**self.for_stage), source
-        stage = Curate(
+        return self._curate(str(self.workspace.artifact(SCALE_FOLDER))), source
+
+    def _curate(self, scale: str) -> Curate:
+        options = self.config.curate
+        return Curate(
             self._load_judge(),
-            str(self.workspace.artifact(SCALE_FOLDER)),
-            self.config.curate.min_reliable,
+            scale,
+            options.min_reliable,
+            self._others() if options.better_than else None,
+            options.better_than,
             **self.for_stage,
             ignore_index=self.judge.taxonomy.ignore_index,
         )
-        return stage, source
 
     def _load_judge(self) -> Callable[[], PixelJudge]:
         return partial(load_judge, str(self.judge.path), self.resources.device)
@@ -193,8 +224,10 @@ class CurateStep(StoreStep):
         raise UserError(
             f"curate has kept none of {made.dropped + made.failures} synthetic training images for the mixes: "
             f"{' and '.join(became) or 'there were none'}. It drops an image if the judge believes less than "
-            f"curate.min_reliable={options.min_reliable:g} of the labelled pixels: give a lower one, or a higher "
-            f"curate.tolerance than {options.tolerance:g}, with {command} --redo curate; or train the judge for longer "
+            f"curate.min_reliable={options.min_reliable:g} of the labelled pixels, or if its label does not fit it "
+            f"better than curate.better_than={options.better_than:g} of the labels of other images: give lower ones, "
+            f"or a higher curate.tolerance than {options.tolerance:g}, with {command} --redo curate; or train the "
+            "judge for longer "
             f"than judge.iterations={self.config.judge.iterations}, with --redo judge; or remove the mixes with "
             "synthetic data from downstream.mixes"
         )
@@ -208,118 +241,3 @@ def is_training_shard(shard: str) -> bool:
 def curation_units(shards: Mapping[str, tuple[str, ...]]) -> Plan:
     """One unit for each synthetic shard of the training split: held-out data is for evaluation, as it is."""
     return Plan.of(WorkUnit(name, keys) for name, keys in shards.items() if is_training_shard(name))
-
-
-class PixelJudge(Protocol):
-    """A segmenter that says how surprising each pixel's label is."""
-
-    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
-        """Cross-entropy in nats `float32 [B, H, W]` of images `uint8 [B, H, W, 3]` against their labels."""
-        ...
-
-
-@dataclass
-class CountLosses:
-    """Counts the judge's losses on one shard of real images, by class and size."""
-
-    source: StoreSource
-    load_judge: Callable[[], PixelJudge]
-    num_classes: int
-    resources: Resources
-    batch_size: int
-    ignore_index: int = 255
-    name: str = "curate"
-    _judge: PixelJudge | None = field(default=None, repr=False)
-    _batches: FittingBatches | None = field(default=None, repr=False)
-
-    def setup(self) -> None:
-        """Load the judge."""
-        self._judge = self.load_judge()
-        self._batches = FittingBatches(self.name, self.batch_size)
-
-    def run(self, unit: WorkUnit) -> LossHistogram:
-        """The histogram of the unit's images; those that do not read are left out."""
-        from augment.filtering import LossHistogram
-
-        assert self._judge is not None and self._batches is not None
-        judge = self._judge
-
-        def count(batch: Sequence[Sample]) -> list[LossHistogram]:
-            images, labels = stack_pairs(batch)
-            return [LossHistogram.of(judge.loss(images, labels), labels, self.num_classes, self.ignore_index)]
-
-        samples = [sample for sample in self.source.read(unit) if not isinstance(sample, Failed)]
-        return LossHistogram.merged(self._batches.run(samples, count))
-
-
-@dataclass
-class Curate:
-    """Ignores the pixels whose label the judge does not believe, and drops images with too many of them.
-
-    Attributes:
-        load_judge: gives the judge, in the worker.
-        scale: folder of the loss scale.
-        min_reliable: least share of an image's labelled pixels to believe, 0..1.
-        ignore_index: id of pixels without a class, and of those that are not believed.
-    """
-
-    load_judge: Callable[[], PixelJudge]
-    scale: str
-    min_reliable: float
-    resources: Resources
-    batch_size: int
-    ignore_index: int = 255
-    name: str = "curate"
-    _judge: PixelJudge | None = field(default=None, repr=False)
-    _scale: LossScale | None = field(default=None, repr=False)
-
-    def setup(self) -> None:
-        """Load judge and scale."""
-        from augment.filtering import LossScale
-
-        self._judge = self.load_judge()
-        self._scale = LossScale.load(Path(self.scale) / SCALE)
-
-    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Judge a batch of pairs."""
-        from augment.filtering import holds_nan, mask_unreliable, reliable_share
-
-        assert self._judge is not None and self._scale is not None
-        images, labels = stack_pairs(batch)
-        losses = self._judge.loss(images, labels)
-        outcomes: list[Outcome] = []
-        for sample, label, loss in zip(batch, labels, losses, strict=True):
-            if holds_nan(loss, label, self.ignore_index):
-                outcomes.append(Failed(sample.key, "not finite: the judge's loss of its pixels holds NaN"))
-                continue
-            reliable = self._scale.reliable(loss, label, self.ignore_index)
-            share = round(reliable_share(label, reliable, self.ignore_index), 6)
-            if share < self.min_reliable:
-                labelled = bool((label != self.ignore_index).any())
-                reason = (
-                    f"unreliable: {share:.2f} of its pixels are believed"
-                    if labelled
-                    else "unlabelled: no pixel has a class"
-                )
-                outcomes.append(Dropped(sample.key, reason))
-                continue
-            verdict = {**sample.metadata, "reliable": share}
-            believed = mask_unreliable(label, reliable, self.ignore_index)
-            outcomes.append(Ok(replace(sample, label=believed, metadata=verdict)))
-        return outcomes
-
-
-@dataclass
-class KeepAll:
-    """Keeps every pair as it is, and says so in its metadata: what stands for curation where the judge is unfit."""
-
-    resources: Resources
-    batch_size: int
-    name: str = "curate"
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:  # noqa: ARG002
-        """Keep a batch of pairs."""
-        return [Ok(replace(sample, metadata={**sample.metadata, **NOT_JUDGED})) for sample in batch]

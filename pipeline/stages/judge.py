@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from augment.errors import UserError
 from downstream.fitness import Fitness
+from downstream.held_back import held_back_keys, labelled_keys
 from downstream.results import read_result
 from downstream.segmenter_files import require_model
 from pipeline.checks.labels import check_stored_labels
@@ -48,6 +49,7 @@ class JudgeStep(ArtifactStep):
         "options": "downstream",
         "options.iterations": "judge.iterations",
         "seed": "judge.seed",
+        "held_back": "judge.held_back",
     }
 
     @property
@@ -76,6 +78,17 @@ class JudgeStep(ArtifactStep):
         iterations = self.config.judge.iterations
         return f"raise judge.iterations (now {iterations}) or take more labelled images, then run with --redo judge"
 
+    def unseen(self, shards: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """The keys of shards of the real store, of training images that the judge has not learned from.
+
+        All of them where none were held back.
+        """
+        share = self.config.judge.held_back
+        found = held_back_keys(labelled_keys(self.job.step(ShardStep).store, TRAIN_SPLIT), share)
+        if not found:
+            return dict(shards)
+        return {shard: tuple(key for key in keys if key in found) for shard, keys in shards.items()}
+
     def check_settings(self) -> None:
         """Check that the segmenter exists, and the weights it starts from."""
         options = self.config.downstream
@@ -98,12 +111,16 @@ class JudgeStep(ArtifactStep):
             "real": content_digest(self.job.step(ShardStep).store),
             "seed": options.seed,
             "options": self.config.downstream.training(options.iterations).semantic,
+            **({"held_back": options.held_back} if options.held_back else {}),
         }
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:
-        """Train the judge as the comparison trains on real data, so that one training may serve both."""
+        """Train the judge as the comparison trains on real data, but for the images that are held back.
+
+        Where none are, one training may serve both.
+        """
         options = self.config.judge
-        trainings = trainings_of(self.job, ["real"], [options.seed], options.iterations)
+        trainings = trainings_of(self.job, ["real"], [options.seed], options.iterations, held_back=options.held_back)
         [result] = train_all(self, trainings, tools)
         shutil.copytree(trainings[0].folder, path, dirs_exist_ok=True)
         fitness = Fitness.of(result)

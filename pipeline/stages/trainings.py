@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from downstream.arms import PSEUDO, baseline_of, parse_arm
 from downstream.options import ArmOptions, SegmenterTraining, mix_weights
+from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.job import Job
 from pipeline.stages.shard import ShardStep
@@ -39,6 +40,7 @@ class Training:
     folder: Path
     arms: ArmOptions
     teacher: Path | None = None
+    held_back: float = 0
 
 
 def held_out(job: Job) -> str:
@@ -70,6 +72,7 @@ def trainings_of(
     iterations: int,
     synthetic: SyntheticStores = SyntheticStores(),
     teachers: Mapping[str, Teacher] = MappingProxyType({}),
+    held_back: float = 0,
 ) -> list[Training]:
     """Every mix with every seed.
 
@@ -80,6 +83,7 @@ def trainings_of(
         iterations: of each training.
         synthetic: the stores of mixes with synthetic data.
         teachers: by their mix of real data, for mixes with `pseudo`.
+        held_back: share of the real training images that is left out, 0..1.
     """
     downstream = job.config.downstream
     options, arm_options = downstream.training(iterations), downstream.arms
@@ -102,9 +106,11 @@ def trainings_of(
                 "split": held_out(job),
                 **({"raw": raw} if arm.uses_raw else {}),
                 **({"teacher": teacher.digest} if teacher else {}),
+                **({"held_back": held_back} if held_back else {}),
             }
             folder = job.workspace.artifact(RUNS) / f"{folder_name(mix)}-seed{seed}-{fingerprint(inputs)[:8]}"
-            trainings.append(Training(mix, seed, options, folder, arm_options, teacher.folder if teacher else None))
+            trained_by = teacher.folder if teacher else None
+            trainings.append(Training(mix, seed, options, folder, arm_options, trained_by, held_back))
     return trainings
 
 
@@ -167,9 +173,12 @@ class Train:
 
     def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult:
         """Train and evaluate."""
+        from downstream.held_back import held_back_keys, labelled_keys
         from downstream.training import train
 
         training = self.trainings[int(str(unit.params["index"]))]
+        # The index is read only where images are left out.
+        keys = labelled_keys(Store.open(self.real), TRAIN_SPLIT) if training.held_back else []
         return train(
             training.mix,
             self.real,
@@ -182,4 +191,5 @@ class Train:
             raw_store=self.raw,
             teacher=training.teacher,
             arms=training.arms,
+            held_back=held_back_keys(keys, training.held_back),
         )

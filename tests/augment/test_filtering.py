@@ -13,7 +13,15 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from augment.errors import UserError
-from augment.filtering import CurateOptions, LossHistogram, LossScale, mask_unreliable, reliable_share
+from augment.filtering import (
+    CurateOptions,
+    LossHistogram,
+    LossScale,
+    mask_unreliable,
+    mean_loss,
+    reliable_share,
+    share_beaten,
+)
 
 CLASSES = ("road", "sky", "person")
 
@@ -50,10 +58,11 @@ def test_each_class_is_held_to_its_own_scale() -> None:
     scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, CurateOptions())
     reliable = scale.reliable(losses, label)
     assert not reliable[label == 255].any()
-    assert reliable[label == 0].mean() > 0.95
-    assert 0.9 < reliable[label == 1].mean() < 1
+    # The bounded share of right pixels is lost, of each class.
+    assert reliable[label == 0].mean() >= 0.9
+    assert 0.89 < reliable[label == 1].mean() < 0.92
     # A loss that is usual for a sky is unheard of on a road, and nothing is known about persons.
-    same_loss = np.full((1, 3), 4.0)
+    same_loss = np.full((1, 3), 3.0)
     np.testing.assert_array_equal(scale.reliable(same_loss, np.array([[0, 1, 2]], np.uint8)), [[False, True, True]])
 
 
@@ -86,3 +95,21 @@ def test_mistakes_are_reported_in_one_line(tmp_path: Path) -> None:
         CurateOptions(tolerance=0.5)
     with pytest.raises(UserError, match=r"no loss scale at .*scale\.json"):
         LossScale.load(tmp_path / "scale.json")
+
+
+def test_share_of_wrong_pixels_that_a_scale_finds_is_kept_with_it(tmp_path: Path) -> None:
+    losses, label = real_losses()
+    wrong = LossHistogram.of(np.array([0.01, 5.0, 9.0, 0.1, 0.1, 0.1, 0.1, 9.0]), np.array([0] * 3 + [1] * 5), 3)
+    scale = LossScale.fit(LossHistogram.of(losses, label, 3), CLASSES, CurateOptions(), wrong)
+    assert scale.finds == (pytest.approx(2 / 3, abs=1e-4), 0.2, None)
+    assert scale.blind == ("sky",)
+    scale.save(tmp_path / "scale.json")
+    assert LossScale.load(tmp_path / "scale.json") == scale
+
+
+def test_fit_of_a_label_is_its_mean_loss_where_it_is_labelled() -> None:
+    loss, label = np.array([[[1.0, 3.0, 99.0]]] * 2), np.array([[[0, 0, 255]], [[0, 255, 0]]], np.uint8)
+    np.testing.assert_allclose(mean_loss(loss, label), [2, 3])
+    assert np.isnan(mean_loss(loss, np.full_like(label, 255))).all()
+    assert share_beaten(2, np.array([1, 2, 3, 4.0])) == 0.5
+    assert share_beaten(2, np.empty(0)) == 1

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +257,17 @@ def test_difference_of_one_seed_is_labelled_so(workspace: Path) -> None:
     assert "+4.4 (one seed) needs two seeds" in text_of(page)
     assert '<span class="few" title="fewer than 3: may be chance">1</span>' in page
     assert "No recommendation: it takes at least 3 seeds" in page
+
+
+def test_page_shows_what_curation_believed_of_pairs_that_are_wrong(workspace: Path) -> None:
+    add_judge(workspace, learned=4)
+    curated = Store.create(str(workspace / "curated"), Manifest("curated", CAMVID.name, {"height": 32, "width": 48}))
+    pair = SampleReader(Store.open(str(workspace / "synthetic"))).read("train-0_k05_v00")
+    curated.write_shard("train-k05-000000", [replace(pair, metadata={**pair.metadata, "reliable": 0.9})])
+    assert "Its own trial" not in build_report(workspace).read_text()
+    trial = {"exchanged labels": {"images": 32, "share": 0.4321, "dropped": 29}, "k = 0": {"images": 0, "share": 0.0}}
+    (workspace / "scale").mkdir()
+    (workspace / "scale" / "artifact.json").write_text(json.dumps({"facts": {"trial": trial}}))
+    text = text_of(build_report(workspace).read_text())
+    assert "exchanged labels 32 29 43.2 %" in text
+    assert "k = 0 0" not in text

@@ -246,3 +246,30 @@ def test_classes_of_sixteen_bits_are_learned_like_any_others(real_store: str, fi
     assert 0.3 < judged_miou(judge, [sample], 1) <= 1
     with pytest.raises(UserError, match=r"has the 311 classes of wide but the judge knows 11 others"):
         require_classes(Judge.load(finished), store)
+
+
+def test_images_held_back_change_nothing(real_store: str, tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"iterations": 4})
+    back = {f"train-{number}" for number in range(5, 24)}
+    train(REAL, real_store, None, options, 0, tmp_path / "back", held_back=back)
+    reader = SampleReader(Store.open(real_store))
+    fewer = Store.create(str(tmp_path / "fewer"), Store.open(real_store).manifest)
+    for split in ("train", "val"):
+        kept = [reader.read(key) for key in reader.keys if key.startswith(split) and key not in back]
+        fewer.write_shard(f"{split}-000000", kept)
+    train(REAL, fewer.url, None, options, 0, tmp_path / "fewer-run")
+    weights = [(tmp_path / run / "segmenter.safetensors").read_bytes() for run in ("back", "fewer-run")]
+    assert weights[0] == weights[1]
+    with pytest.raises(UserError, match="held_back"):
+        train(REAL, real_store, None, options, 0, tmp_path / "back")
+
+
+def test_fit_of_other_labels_is_their_mean_loss(finished: Path, real_store: str) -> None:
+    reader = SampleReader(Store.open(real_store))
+    images, labels = stack_pairs([reader.read(f"val-{number}") for number in range(100, 104)])
+    judge = Judge.load(finished)
+    loss, means = judge.compare(images, labels, labels[::-1], cap=2.0)
+    np.testing.assert_allclose(loss, judge.loss(images, labels), rtol=1e-5, atol=1e-6)
+    labelled = labels[0] != 255
+    crossed = np.minimum(judge.loss(images, np.broadcast_to(labels[0], labels.shape)), 2)
+    np.testing.assert_allclose(means[:, -1], crossed[:, labelled].mean(axis=1), rtol=1e-5)

@@ -31,7 +31,9 @@ def test_conditionings() -> None:
 
 
 def test_curate() -> None:
-    assert CurateOptions().model_dump() == {"quantile": 0.95, "tolerance": 1.25, "min_reliable": 0.5}
+    earlier = {"quantile": 0.95, "tolerance": 1.25, "min_reliable": 0.5}
+    assert CurateOptions(quantile=0.95, tolerance=1.25, better_than=0).semantic == earlier
+    assert CurateOptions().semantic == {"quantile": 0.9, "tolerance": 1.0, "min_reliable": 0.5, "better_than": 0.75}
 
 
 def test_judge_and_compare() -> None:

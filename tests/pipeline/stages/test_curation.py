@@ -40,7 +40,8 @@ def test_nothing_left_is_refused_with_what_was_dropped_and_the_keys_to_set(confi
     expected = (
         r"curate has kept none of 5 synthetic training images for the mixes: 4 dropped \(3 x unreliable, "
         r"1 x unlabelled\) and 1 quarantined \(1 x unreadable sample\)\. .*curate\.min_reliable=0\.75.*"
-        r"curate\.tolerance than 1\.25, with lumen run .*--redo curate; .*judge\.iterations=1000, with --redo judge"
+        r"curate\.better_than=0\.75.*"
+        r"curate\.tolerance than 1, with lumen run .*--redo curate; .*judge\.iterations=1000, with --redo judge"
     )
     # Once curate is done, plan and the start of a run look at this; in the run that curates, it comes before training.
     with pytest.raises(UserError, match=expected):

@@ -238,7 +238,7 @@ def test_other_inputs_are_refused_and_named(
         ("adapt", ["adapt.steps=1"], "adapt.steps: stored 0, requested 1"),
         ("generate", ["generator.num_steps=3"], "(generator.num_steps: stored 2, requested 3"),
         ("judge", ["judge.seed=1"], "judge.seed: stored 0, requested 1"),
-        ("curate", ["curate.tolerance=2"], "curate.tolerance: stored 1.25, requested 2.0"),
+        ("curate", ["curate.tolerance=2"], "curate.tolerance: stored 1.0, requested 2.0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
