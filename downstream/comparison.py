@@ -92,17 +92,20 @@ def summarize(
         table: of `comparison_table`.
         question: what is asked.
         counts: mix and seed -> what was counted in each image. Without those of every run, images count as given.
-        baselines: mix -> the one that it is compared with; those that are missing are compared with `baseline_of` all.
+        baselines: mix -> the one that it is compared with; nothing if that has no run. Those that are missing are
+            compared with `baseline_of` all.
     """
     rows = table.to_pylist()
     baseline = baseline_of(rows)
     known = {row["mix"] for row in rows}
-    against = {mix: own if (own := (baselines or {}).get(mix)) in known else baseline for mix in known}
+    # A mix with fewer labels says nothing beside all of them: without its own baseline it is not compared.
+    asked = {mix: (baselines or {}).get(mix, baseline) for mix in known}
+    against = {mix: own if own in known else None for mix, own in asked.items()}
     mixes = summaries(rows, against, question, counts or {})
     # Tables of older versions do not say on how many images.
     images = rows[0].get("images")
     verdict, recommendation = recommend(mixes, images, question)
-    scores = [row["miou"] for row in rows if row["mix"] == baseline]
+    scores = [score for mix in mixes if mix.mix == baseline for score in mix.scores.values()]
     others = sum(mix.baseline is not None for mix in mixes)
     varies = noise(baseline, scores, question, others) if baseline is not None else ""
     return ComparisonSummary(mixes, baseline, verdict, recommendation, varies, images)

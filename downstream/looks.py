@@ -41,9 +41,9 @@ def train_by_looks(
         if summary.verdict is not Verdict.OPEN:
             report(f"the answer is clear after {look} of {counted(len(seeds), 'seed')}")
             break
-        worse = {mix.mix for mix in summary.mixes if mix.is_worse()}
+        worse = {mix.mix: mix.baseline for mix in summary.mixes if mix.is_worse()}
         for mix in going:
             if mix in worse and look < len(seeds):
-                report(f"{mix} is worse than {summary.baseline}, and is not trained with more than {look} seeds")
+                report(f"{mix} is worse than {worse[mix]}, and is not trained with more than {look} seeds")
         going = [mix for mix in going if mix not in worse]
     return results

@@ -185,7 +185,7 @@ def _worth(
     by_k = mixes_by_k([mix.mix for mix in summary.mixes])
     best = recommend_k(table.to_pylist(), by_k, counts, evaluation).sentence if len(by_k) > 1 else ""
     gains = mix_gains(table, summary, counts, attributes_of(real.index()))
-    return {"summary": summary, "gains": gains, "mixes": mix_chart(table, summary), "best_k": best}
+    return {"summary": summary, "gains": gains, "mixes": mix_chart(summary), "best_k": best}
 
 
 def _stages(stores: Mapping[str, Store]) -> dict[str, tuple[str, float]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from downstream.comparison import ComparisonSummary
 from downstream.page.gains import PartGain
 
@@ -81,14 +79,12 @@ class GainChart:
         return ticks(self.low, self.high)
 
 
-def mix_chart(table: pa.Table, summary: ComparisonSummary) -> GainChart | None:
+def mix_chart(summary: ComparisonSummary) -> GainChart | None:
     """The gain of each mix that is compared with a baseline; None if there is none.
 
     The seeds of a baseline are shown around their mean: that is how much a score moves when nothing changes.
     """
-    scores: dict[str, dict[int, float]] = {}
-    for row in table.select(["mix", "seed", "miou"]).to_pylist():
-        scores.setdefault(row["mix"], {})[row["seed"]] = 100 * row["miou"]
+    scores = {mix.mix: {seed: 100 * score for seed, score in mix.scores.items()} for mix in summary.mixes}
     gains = []
     for mix in summary.mixes:
         own, name = scores[mix.mix], mix.baseline

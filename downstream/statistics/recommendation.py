@@ -86,7 +86,10 @@ def _recommend(others: Sequence[MixSummary], evidence: _Evidence) -> tuple[Verdi
         best = max(better, key=lambda mix: mix.gain)
         return Verdict.USE, f"Train on {best.mix}: {evidence.of(best)}."
     if all(mix.is_small(gain) for mix in others):
-        no = f"The synthetic data does not help: no mix gains {_points(gain)} of mIoU over {best.baseline}"
+        subject = (
+            "The synthetic data does not help" if any("synthetic" in mix.mix for mix in others) else "Nothing helps"
+        )
+        no = f"{subject}: no mix gains {_points(gain)} of mIoU over {best.baseline}"
         return Verdict.NO_HELP, f"{no}. At best, {best.mix} scores {evidence.of(best)}."
     unclear = max((mix for mix in others if not mix.is_small(gain)), key=lambda mix: mix.gain)
     so_far = f"So far {unclear.mix} scores {evidence.of(unclear)}."

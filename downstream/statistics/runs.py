@@ -87,11 +87,12 @@ def runs_of(rows: Sequence[Mapping[str, Any]], counts: Mapping[tuple[str, int], 
             if (own.keys, own.classes) != (first.keys, first.classes) or (own.label != first.label).any():
                 raise UserError(f"{mix}, seed {seed} was evaluated on other images than the rest: remove its run")
             kept.setdefault(mix, {})[seed] = own
-            score = _miou(own)
+            score = labelled_miou(own)
         scores.setdefault(mix, {})[seed] = score
     return {mix: Runs(of, kept.get(mix, {})) for mix, of in scores.items()}
 
 
-def _miou(counts: ImageCounts) -> float:
+def labelled_miou(counts: ImageCounts) -> float:
+    """The mIoU (0..1) over the classes that occur in the labels."""
     occurs = counts.label.sum(axis=0) > 0
     return float((counts.intersection.sum(axis=0)[occurs] / counts.union.sum(axis=0)[occurs]).mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class MixSummary:
         mix: its name.
         seeds: number of runs.
         mean: of mIoU.
+        scores: seed -> mIoU that was compared, 0..1.
         spread: sample standard deviation of mIoU between seeds; None with one seed.
         baseline: the mix that it is compared with; None for a baseline itself.
         difference: mean difference to the baseline, over the seeds both have; None where no seed is shared.
@@ -59,6 +60,7 @@ class MixSummary:
     seeds: int
     mean: float
     spread: float | None
+    scores: Mapping[int, float] = field(default_factory=dict)
     baseline: str | None = None
     difference: float | None = None
     interval: Interval | None = None
@@ -115,6 +117,7 @@ def summaries(
 def _summary(mix: str, all_runs: Mapping[str, Runs], name: str | None, question: Question, family: int) -> MixSummary:
     runs = all_runs[mix]
     facts: dict[str, Any] = {"mix": mix, "seeds": len(runs.scores), "mean": runs.mean, "spread": runs.spread}
+    facts["scores"] = dict(runs.scores)
     if name is None:
         return MixSummary(**facts)
     baseline = all_runs[name]
@@ -160,4 +163,6 @@ def mix_summary_from_json(content: Mapping[str, Any]) -> MixSummary:
         for of in content["classes"]
     )
     within = content["interval"]
-    return MixSummary(**{**content, "interval": None if within is None else tuple(within), "classes": classes})
+    scores = {int(seed): score for seed, score in content["scores"].items()}
+    interval_of = {"interval": None if within is None else tuple(within)}
+    return MixSummary(**{**content, **interval_of, "classes": classes, "scores": scores})

@@ -68,9 +68,15 @@ class CompareStep(ArtifactStep):
         folders = [training.folder for training in self.trainings(["real"] if "real" in options.mixes else [])]
         if sum((folder / RESULT).is_file() for folder in folders) < 2:
             return []
+        from downstream.statistics.counts import read_counts
         from downstream.statistics.recommendation import noise
+        from downstream.statistics.runs import labelled_miou
 
-        scores = [result.miou for folder in folders if (result := read_result(folder)) is not None]
+        scores = [
+            result.miou if (counts := read_counts(folder)) is None else labelled_miou(counts)
+            for folder in folders
+            if (result := read_result(folder)) is not None
+        ]
         return [f"compare: {noise('real', scores, self.question, len(options.mixes) - 1)}"]
 
     def require_curated(self) -> None:

@@ -222,8 +222,9 @@ def test_a_mix_may_have_a_baseline_of_its_own() -> None:
     assert [mix.baseline for mix in summary.mixes] == [None, None, "few"]
     assert summary.recommendation.startswith("Train on few+synthetic: +5.1 points of mIoU against few (95% interval +")
     assert "against real" in summarize(comparison_table(results)).recommendation
-    missing = summarize(comparison_table(results), baselines={"few+synthetic": "nothing here"})
-    assert missing.mixes[2].baseline == "real"
+    missing = summarize(comparison_table(results), baselines={"few+synthetic": "nothing here", "few": "few"})
+    assert [mix.baseline for mix in missing.mixes] == [None, None, None]
+    assert "Too few mixes to compare" in missing.recommendation
 
 
 def test_the_baseline_is_real_alone() -> None:

@@ -51,6 +51,7 @@ def test_our_segformer_is_that_of_mmsegmentation() -> None:
 
 
 def test_mask2former_keeps_the_weight_of_no_object() -> None:
+    pytest.importorskip("mmdet", reason="Mask2Former needs the extra mask2former")
     config = segmenter_config("mask2former_r50_8xb2-160k_ade20k-512x512", 5, (64, 64))
     assert config["decode_head"]["num_classes"] == 5
     assert config["decode_head"]["loss_cls"]["class_weight"] == [1.0] * 5 + [0.1]

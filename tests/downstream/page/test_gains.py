@@ -91,7 +91,7 @@ def test_zero_and_the_noise_are_in_view_and_a_small_difference_looks_small() -> 
 
 def test_the_baseline_shows_its_seeds_around_their_mean() -> None:
     table, _ = gains(seeds=3)
-    chart = mix_chart(table, summarize(table))
+    chart = mix_chart(summarize(table))
     assert chart is not None and chart.noise is not None and chart.noise > 0
     baseline, other = chart.gains
     assert (baseline.note, baseline.value) == ("baseline", 0.0) and abs(sum(baseline.seeds)) < 1e-9

@@ -16,7 +16,7 @@ from augment.layouts.changes import photometric_copy
 from augment.lumen.training.examples import Encoded
 from pipeline.config import Config
 from pipeline.engine import Ok, Resources, WorkUnit
-from pipeline.stages import adapt
+from pipeline.stages import adapt, adapt_task
 from pipeline.stages.encoded_samples import StoredSamples
 from pipeline.stages.extract import Extract, load_layout
 from pipeline.stages.reading import StoreSource
@@ -93,12 +93,12 @@ def test_adapter_is_trained_on_the_layouts_of_views(
     losses = (copied / "adapter" / "training" / "loss.jsonl").read_text()
 
     # The same training on images whose own layout is that of a view.
-    class OneView(adapt.StoredSamples):
+    class OneView(adapt_task.StoredSamples):
         def get(self, index: int, version: int, view: int | None) -> Encoded:
             assert view is not None
             return super().get(index, version, view)
 
-    monkeypatch.setattr(adapt, "StoredSamples", OneView)
+    monkeypatch.setattr(adapt_task, "StoredSamples", OneView)
     run(configure(copied, *WITH_VIEWS), Selection(until="adapt", redo="adapt"), print)
     assert without_rate((copied / "adapter" / "training" / "loss.jsonl").read_text()) == without_rate(losses)
 

@@ -43,6 +43,9 @@ class Written(StoreStep):
     def work(self) -> tuple[Stage, Source]:
         return stages.Variants(), stages.Noise()
 
+    def describe(self, store: Store) -> None:
+        """No card: its samples have neither split nor k."""
+
     def size(self) -> Size:
         return Size(len(self._units), 0)
 

@@ -91,7 +91,7 @@ def test_a_training_that_diverges_stops_the_run_in_a_line_and_commits_nothing(
     recipe.write_text(config.model_dump_json())
     assert guarded(["run", str(recipe), "--until", "judge"]) == 2
     message = capsys.readouterr().err
-    assert "the norm of the gradients is inf at step 1 of 200" in message
+    assert "the norm of the gradients is inf at step 1 of 300" in message
     assert "lower downstream.learning_rate" in message and "--redo judge" in message
     assert message.count("\n") == 1
     assert not (copied / "judge").exists()
