@@ -63,8 +63,14 @@ _STABILITY = ModelLicence(
     None,
 )
 _APACHE = ModelLicence("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0", _FREE)
+_NON_COMMERCIAL = ModelLicence(
+    "CC BY-NC 4.0", "https://creativecommons.org/licenses/by-nc/4.0/", f"{_FREE}, not commercially", False
+)
 # A pattern for the last two parts of a hub id or path; the first one that is found counts.
 _LEDGER: tuple[tuple[str, ModelLicence], ...] = (
+    (r"control_v11", _RAIL),
+    (r"depth-anything-v2-small", _APACHE),
+    (r"depth-anything-v2-(base|large)", _NON_COMMERCIAL),
     (r"lumen-tiny", _APACHE),
     (r"sd(xl)?-turbo|stable-diffusion-3", _STABILITY),
     (r"stable-diffusion-(2|xl)|sdxl-(base|refiner)", _RAIL_PLUS),
@@ -89,12 +95,7 @@ _LEDGER: tuple[tuple[str, ModelLicence], ...] = (
             "NVIDIA NSCLv1", "https://github.com/NVlabs/RADIO/blob/main/LICENSE", f"{_FREE}, not commercially", False
         ),
     ),
-    (
-        r"vit-?mae",
-        ModelLicence(
-            "CC BY-NC 4.0", "https://creativecommons.org/licenses/by-nc/4.0/", f"{_FREE}, not commercially", False
-        ),
-    ),
+    (r"vit-?mae", _NON_COMMERCIAL),
 )
 
 

@@ -11,6 +11,9 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+# A scale of fp16 below this has overflowed some 30 times more often than not: the gradients are never finite.
+SMALLEST_SCALE = 2.0**-14
+
 
 class Diverged(ArithmeticError):  # noqa: N818 - it says what happened
     """A loss, a gradient, a weight or a score is infinite or not a number; the message says which."""
@@ -45,8 +48,8 @@ class MixedPrecision(FiniteOptimWrapper):
     """The same with a forward pass in 16 bits, and gradients that are scaled in fp16, where small ones would be 0.
 
     mmengine's `AmpOptimWrapper` does this on GPUs alone, and lets gradients that are not finite pass unseen. In fp16,
-    steps with such gradients are left out, as everywhere, and the scale falls; only a loss that is not finite ends the
-    training.
+    steps with such gradients are left out, as everywhere, and the scale falls; a loss that is not finite ends the
+    training, and so do gradients that are not finite at whatever scale.
 
     Args:
         precision: `bf16` or `fp16`.
@@ -71,12 +74,14 @@ class MixedPrecision(FiniteOptimWrapper):
         super().backward(self.scaler.scale(loss), **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Take the step, unless gradients overflow in fp16."""
+        """Take the step, unless gradients overflow in fp16; raises Diverged where they always do."""
         self.scaler.unscale_(self.optimizer)
         if self.clip_grad_kwargs:
             self._clip_grad()
         self.scaler.step(self.optimizer, **kwargs)
         self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise Diverged("the gradients in fp16 are not finite, however small their scale is")
 
     def _require_finite(self, norm: float) -> None:
         if not self.scaler.is_enabled():

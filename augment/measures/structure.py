@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from augment.conditioning.depth import normalised
+from augment.errors import NotFinite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,11 @@ def depth_error(first: NDArray[np.float32], second: NDArray[np.float32]) -> floa
 
     Returns:
         0 for equal maps; at most 2.
+
+    Raises:
+        NotFinite: a depth is NaN or infinite.
     """
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise NotFinite("a depth that evaluate.depth_model gives is not finite: name another model")
     maps = normalised(np.stack([first, second]))
     return float(np.abs(maps[0] - maps[1]).mean(dtype=np.float64))

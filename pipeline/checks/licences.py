@@ -28,6 +28,8 @@ def models_of(config: Config) -> list[Model]:
     found += [Model("generator.lora", name, "changes how they are painted") for name in generator.lora]
     if generator.adapter is not None:
         found.append(Model("generator.adapter", generator.adapter, "the adapter that the run started from"))
+    if config.adapt.steps and config.adapt.controlnet is not None:
+        found.append(Model("adapt.controlnet", config.adapt.controlnet, "the ControlNet that the adapter began as"))
     if config.conditioning == LAYOUT:
         name = config.backbone.name
         names = (name,) if isinstance(name, str) else name

@@ -123,7 +123,7 @@ class CompareStep(ArtifactStep):
     def judges(self, reals: Sequence[str]) -> list[Training]:
         """Trainings like that of the judge, on a part of the real data."""
         options = self.config.judge
-        return trainings_of(self.job, reals, [options.seed], options.iterations)
+        return trainings_of(self.job, reals, [options.seed], options.iterations, held_back=options.held_back)
 
     def finished(self, undone: frozenset[str]) -> int:
         """Number of finished trainings that read nothing of the stages ``undone``."""

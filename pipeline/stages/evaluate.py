@@ -117,7 +117,9 @@ class EvaluateStep(ArtifactStep):
 
     def _second_training(self) -> Training:
         options = self.config.judge
-        [training] = trainings_of(self.second_job, ["real"], [options.seed], options.iterations)
+        [training] = trainings_of(
+            self.second_job, ["real"], [options.seed], options.iterations, held_back=options.held_back
+        )
         return training
 
     def build(self, path: Path, tools: Tools, facts: dict[str, JSON]) -> str:

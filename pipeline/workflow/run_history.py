@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from augment.errors import UserError
 from augment.files import write_whole
 from pipeline.checks.resources import joins_cluster
 from pipeline.config import Config
@@ -47,8 +48,15 @@ class RunRecord:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The runs of a workspace, oldest first; none where they were not recorded."""
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    """The runs of a workspace, oldest first; none where they were not recorded.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): remove it, as no result depends on it") from error
 
 
 def commit() -> str | None:

@@ -8,6 +8,9 @@ from augment.errors import UserError
 from augment.model_licences import LicenceOptions, licence_of, require_licences
 
 KNOWN = {
+    "lllyasviel/control_v11p_sd15_seg": "CreativeML Open RAIL-M",
+    "depth-anything/Depth-Anything-V2-Small-hf": "Apache-2.0",
+    "depth-anything/Depth-Anything-V2-Large-hf": "CC BY-NC 4.0",
     "lumen-tiny": "Apache-2.0",
     "dinov2-vits14": "Apache-2.0",
     "facebook/dinov2-with-registers-base": "Apache-2.0",

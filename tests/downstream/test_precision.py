@@ -10,6 +10,7 @@ import torch
 
 from augment.progress import TrainingStep
 from downstream.checkpoint import TrainingState
+from downstream.divergence import Diverged, MixedPrecision
 from downstream.options import SegmenterTraining
 from downstream.training import train
 
@@ -45,3 +46,18 @@ def test_a_killed_training_in_16_bits_ends_with_the_same_weights(
     assert abs(exact.losses[-1][1] - whole.losses[-1][1]) < 0.1
     assert exact.losses != whole.losses
     assert torch.isfinite(torch.tensor([loss for _, loss in whole.losses])).all()
+
+
+def test_gradients_that_are_never_finite_end_a_training_in_fp16() -> None:
+    """The scaler leaves out every step, and the weights of the start would be the result."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    wrapper = MixedPrecision("fp16", optimizer=torch.optim.SGD([weight], 0.1))
+
+    def step() -> None:
+        # Its value is 0, and its derivative there is infinite.
+        wrapper.update_params(weight.abs().sqrt().sum())
+
+    with pytest.raises(Diverged, match="the gradients in fp16 are not finite"):
+        for _ in range(40):
+            step()
+    assert weight.item() == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from augment.errors import UserError
 from pipeline.config.compose import load_config
 from pipeline.workflow.run_history import HISTORY, RunRecord, read_history
 
@@ -19,3 +22,9 @@ def test_each_run_adds_what_it_did_at_once(tmp_path: Path) -> None:
     assert (before["seconds"], last["seconds"]) == ({"shard": 1.2, "fit": 2.0}, {"extract": 3.0})
     assert {"date", "lumen", "commit", "versions", "machine"} <= set(last)
     assert last["versions"]["torch"] and "CPU cores" in last["machine"]
+
+
+def test_a_damaged_history_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / HISTORY).write_text("[{")
+    with pytest.raises(UserError, match=r"history\.json is damaged .*: remove it"):
+        read_history(tmp_path / HISTORY)
