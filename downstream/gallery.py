@@ -110,7 +110,7 @@ def _occurring(samples: Iterable[Sample], taxonomy: Taxonomy) -> list[int]:
 
 
 def _taxonomy(real: Store, samples: Iterable[Sample]) -> Taxonomy | None:
-    """The classes of the labels in colours that can be told apart."""
+    """The classes of the labels in colours that readers can distinguish."""
     if not real.manifest.taxonomy:
         return None
     taxonomy = label_taxonomy(real)

@@ -69,7 +69,7 @@ class GainChart:
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
     def span(self, ends: tuple[float, float]) -> tuple[float, float]:
-        """Position and width of what lies between two values, in percent."""
+        """Position and width of what is between two values, in percent."""
         low, high = sorted(map(self.at, ends))
         return low, round(high - low, 2)
 

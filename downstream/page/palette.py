@@ -1,4 +1,4 @@
-"""Colours for classes that readers can tell apart, with normal and with red-green blind vision."""
+"""Colours for classes that readers can distinguish, with normal and with red-green blind vision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pipeline.taxonomies import Taxonomy
 
-# More classes cannot be told apart by colour in any palette.
+# More classes cannot be distinguished by colour in any palette.
 MOST_CLASSES = 40
 _LEVELS = np.linspace(0, 255, 9).round().astype(np.uint8)
 # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency",

@@ -19,7 +19,7 @@ class RecommendedK:
 
     Attributes:
         k: that scores highest; None where no two ks were trained on.
-        equals: other ks that cannot be told apart from it.
+        equals: other ks that cannot be distinguished from it.
         sentence: the recommendation with its evidence.
     """
 
@@ -64,7 +64,7 @@ def recommend_k(
     if len(seeds) < MIN_SEEDS:
         evidence.append(f"fewer than {MIN_SEEDS} seeds, so this may be chance")
     elif equal:
-        evidence.append(f"not told apart from {_listed(equal)}")
+        evidence.append(f"not distinguished from {_listed(equal)}")
     measured = next((row for row in evaluation if row["k"] == best), None)
     if measured is not None and measured["alignment"] is not None:
         diversity = "" if measured["diversity"] is None else f" and diversity {measured['diversity']:.3f}"

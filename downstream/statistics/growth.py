@@ -51,9 +51,9 @@ class Growth:
 def fit_growth(gains: Mapping[int, Sequence[float]]) -> Growth:
     """Fit how the gain grows, by least squares.
 
-    The law has no gain without images and a limit; with three or four numbers of images more parameters cannot be told
-    apart. Intervals are from jackknife pseudo-values of the seeds, with Student's t (Tukey 1958): a bootstrap over so
-    few seeds would cover too little.
+    The law has no gain without images and a limit; with three or four numbers of images more parameters cannot be
+    determined. Intervals are from jackknife pseudo-values of the seeds, with Student's t (Tukey 1958): a bootstrap over
+    so few seeds would cover too little.
 
     Args:
         gains: number of synthetic images -> difference of mIoU to real alone, by seed, in the same order for all.
@@ -87,7 +87,7 @@ def fit_growth(gains: Mapping[int, Sequence[float]]) -> Growth:
 
 
 def gain_per_hour(gain: float, interval: Interval | None, seconds: float) -> tuple[float, Interval | None]:
-    """Gain of mIoU for an hour of generating, curating and training, beyond what real data alone takes.
+    """Gain of mIoU for an hour of generating, curating and training, above what real data alone takes.
 
     Args:
         gain: of mIoU, 0..1.

@@ -40,7 +40,7 @@ class Difference:
     def half_width(self, confidence: float, seeds: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Half the width of the interval around the mean that holds the expected difference with this probability.
 
-        The quantile lies between those of Student's t for seeds and for images, weighted by the shares of the variance
+        The quantile is between those of Student's t for seeds and for images, weighted by the shares of the variance
         (Cochran 1964, Biometrics 20:191; here with the share of the seeds to the power 1.2). Satterthwaite's degrees of
         freedom would be too many at two and three seeds: they grow when the spread of the seeds happens to be small.
         With other numbers of seeds than there are, it is the width to expect.

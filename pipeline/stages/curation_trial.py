@@ -123,7 +123,7 @@ def trial_lines(trial: Mapping[str, JSON], blind: Sequence[str]) -> list[str]:
     lines = [f"curate: its own trial: {'; '.join(kinds)}"] if kinds else []
     if blind:
         lines.append(
-            f"curate: wrong labels of {', '.join(blind)} are hardly found, because the judge does not tell them from "
-            "others: see docs/curation.md"
+            f"curate: wrong labels of {', '.join(blind)} are hardly found, because the judge does not distinguish them "
+            "from others: see docs/curation.md"
         )
     return lines

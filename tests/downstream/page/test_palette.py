@@ -1,4 +1,4 @@
-"""Classes of a label have colours that can be told apart, with normal and red-green blind vision."""
+"""Classes of a label have colours that readers can distinguish, with normal and red-green blind vision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.taxonomies import ADE20K, CAMVID, CITYSCAPES, Taxonomy
 
 
 def least_distance(colours: NDArray[np.uint8]) -> float:
-    """Of any two colours, in CIELAB, in the vision that tells them apart least."""
+    """Of any two colours, in CIELAB, in the vision that distinguishes them least."""
     seen = visions(colours)
     distances = np.linalg.norm(seen[:, :, None] - seen[:, None], axis=-1).min(axis=0)
     return float(distances[np.triu_indices(len(colours), 1)].min())

@@ -25,7 +25,7 @@ def test_the_k_that_teaches_most_is_taken_with_its_evidence() -> None:
     assert (found.k, found.equals) == (5, (20,))
     assert re.fullmatch(
         r"Take k=5: 41\.0 mIoU, the highest of k=1, k=5 and k=20 over 3 seeds; reliably above k=1 by \d\.\d to 1\d\.\d "
-        r"points; not told apart from k=20; its images have alignment 0\.69 and diversity 0\.096; "
+        r"points; not distinguished from k=20; its images have alignment 0\.69 and diversity 0\.096; "
         r"the layout curves recommend k=1 and k=5\.",
         found.sentence,
     )

@@ -1,4 +1,4 @@
-"""Mixes of a run beyond real and curated images: what they read, where their results are, and what is refused."""
+"""Mixes with more than real and curated images: what they read, where their results are, and what is refused."""
 
 from __future__ import annotations
 
