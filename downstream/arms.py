@@ -185,11 +185,6 @@ def baseline_of(expression: str) -> str:
     return str(Term(REAL, percent=arm.percent, where=where))
 
 
-def is_baseline(expression: str) -> bool:
-    """Whether an arm is real images alone, sampled and augmented as in every arm."""
-    return str(parse_arm(expression)) == baseline_of(expression)
-
-
 def _phase(text: str, wrong: Callable[[str], ValueError]) -> Phase:
     match = _PHASE.fullmatch(text.strip())
     assert match is not None

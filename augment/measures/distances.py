@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from augment.errors import require_none
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -39,12 +41,12 @@ def require_vectors(*arrays: NDArray[np.floating], least: int = 1) -> None:
     """Check that arrays are vectors of one length, with `least` of them in each.
 
     Raises:
-        ValueError: they are not, or a number is not finite.
+        ValueError: they are not.
+        NotFinite: a number is NaN or infinite.
     """
     for array in arrays:
         if array.ndim != 2 or array.shape[1] != arrays[0].shape[1]:
             raise ValueError(f"features need the shape [N, D] with one D, got {[array.shape for array in arrays]}")
         if len(array) < least:
             raise ValueError(f"at least {least} vectors are needed, got {len(array)}")
-        if not np.isfinite(array).all():
-            raise ValueError("a feature is not finite")
+        require_none(int((~np.isfinite(array)).sum()), array.size, "the features that images are measured by")

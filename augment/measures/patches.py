@@ -6,6 +6,8 @@ from itertools import combinations
 
 import torch
 
+from augment.errors import require_finite
+
 
 def patch_distance(first: torch.Tensor, second: torch.Tensor) -> float:
     """Mean cosine distance between the features of two images at the same places, 0..2.
@@ -14,15 +16,15 @@ def patch_distance(first: torch.Tensor, second: torch.Tensor) -> float:
         first, second: features `float [C, h, w]` of one shape.
 
     Raises:
-        ValueError: the shapes differ, or a feature is not finite.
+        ValueError: the shapes differ.
+        NotFinite: a feature is NaN or infinite.
     """
     if first.shape != second.shape:
         raise ValueError(f"features have the shapes {tuple(first.shape)} and {tuple(second.shape)}")
+    for features in (first, second):
+        require_finite(features, "the features that images are measured by")
     similarity = torch.nn.functional.cosine_similarity(first.double(), second.double(), dim=0)
-    distance = float(1 - similarity.mean())
-    if distance != distance:
-        raise ValueError("a feature is not finite")
-    return max(distance, 0.0)
+    return max(float(1 - similarity.mean()), 0.0)
 
 
 def patch_diversity(features: torch.Tensor) -> float:

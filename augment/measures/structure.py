@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from augment.conditioning.depth import normalised
-from augment.errors import NotFinite
+from augment.errors import require_none
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def depth_error(first: NDArray[np.float32], second: NDArray[np.float32]) -> floa
     Raises:
         NotFinite: a depth is NaN or infinite.
     """
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise NotFinite("a depth that evaluate.depth_model gives is not finite: name another model")
-    maps = normalised(np.stack([first, second]))
+    depths = np.stack([first, second])
+    require_none(int((~np.isfinite(depths)).sum()), depths.size, "the depths of evaluate.depth_model")
+    maps = normalised(depths)
     return float(np.abs(maps[0] - maps[1]).mean(dtype=np.float64))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from augment.errors import UserError
 from pipeline.datasets import TRAIN_SPLIT
@@ -34,9 +34,6 @@ from pipeline.store import JSON, Manifest
 from pipeline.workspace.artifact import Artifact, discard, require_own
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.mismatch import content_of
-
-if TYPE_CHECKING:
-    pass
 
 # The artifact with the loss scale.
 SCALE_FOLDER = "scale"

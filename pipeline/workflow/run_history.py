@@ -53,10 +53,15 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: the file is damaged.
     """
+    if not path.is_file():
+        return []
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+        history = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): remove it, as no result depends on it") from error
+        raise UserError(f"{path} is damaged ({error}): remove it; it changes no result") from error
+    if not isinstance(history, list):
+        raise UserError(f"{path} is damaged (no list of runs): remove it; it changes no result")
+    return history
 
 
 def commit() -> str | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from downstream.arms import FLAGS, PSEUDO, RARE, RAW, SOURCES, Arm, Phase, Term, baseline_of, is_baseline, parse_arm
+from downstream.arms import FLAGS, PSEUDO, RARE, RAW, SOURCES, Arm, Phase, Term, baseline_of, parse_arm
 from downstream.options import DownstreamOptions, mix_weights
 
 decimals = st.integers(1, 10**7).map(lambda number: Fraction(number, 10**4))
@@ -53,7 +53,7 @@ def arms(draw: st.DrawFn) -> Arm:
 def test_an_arm_is_parsed_from_what_it_is_written_as(arm: Arm) -> None:
     assert parse_arm(str(arm)) == arm
     assert sum(arm.shares) == 1
-    assert is_baseline(baseline_of(str(arm)))
+    assert baseline_of(baseline_of(str(arm))) == baseline_of(str(arm))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_mistakes_are_a_line_with_what_would_be_right(wrong: str, right: str) ->
 )
 def test_an_arm_is_measured_against_its_real_images_alone(arm: str, baseline: str) -> None:
     assert baseline_of(arm) == baseline
-    assert is_baseline(arm) == (arm == baseline)
+    assert (str(parse_arm(arm)) == baseline_of(arm)) == (arm == baseline)
 
 
 def test_weights_of_phases_are_shares_of_all_samples() -> None:

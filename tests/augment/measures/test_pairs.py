@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from augment.errors import NotFinite
 from augment.measures.patches import patch_distance, patch_diversity
 from augment.measures.structure import depth_error, edge_agreement, edge_map
 
@@ -24,7 +25,7 @@ def test_patch_distance_is_that_of_directions() -> None:
 def test_one_image_has_no_diversity_and_broken_features_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         patch_diversity(torch.ones(1, 2, 3, 4))
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(NotFinite, match="features"):
         patch_distance(torch.ones(2, 3, 4), torch.full((2, 3, 4), float("nan")))
     with pytest.raises(ValueError, match="shapes"):
         patch_distance(torch.ones(2, 3, 4), torch.ones(2, 3, 5))
@@ -55,3 +56,5 @@ def test_depth_agrees_whatever_its_shift_and_scale() -> None:
     assert depth_error(depth, 3 * depth + 7) == pytest.approx(0, abs=1e-5)
     assert depth_error(depth, -depth) == pytest.approx(2, abs=1e-5)
     assert 0.5 < depth_error(depth, rng.normal(size=(24, 32)).astype(np.float32)) < 2
+    with pytest.raises(NotFinite, match="depths"):
+        depth_error(depth, np.where(depth > 1, np.float32("inf"), depth))

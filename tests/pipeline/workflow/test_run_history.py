@@ -24,7 +24,10 @@ def test_each_run_adds_what_it_did_at_once(tmp_path: Path) -> None:
     assert last["versions"]["torch"] and "CPU cores" in last["machine"]
 
 
-def test_a_damaged_history_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / HISTORY).write_text("[{")
-    with pytest.raises(UserError, match=r"history\.json is damaged .*: remove it"):
-        read_history(tmp_path / HISTORY)
+@pytest.mark.parametrize("content", ["", "[{", "{}"])
+def test_a_damaged_record_is_one_line_with_the_remedy(tmp_path: Path, content: str) -> None:
+    path = tmp_path / HISTORY
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"history\.json is damaged .*: remove it") as error:
+        read_history(path)
+    assert "\n" not in str(error.value)
