@@ -111,6 +111,9 @@ class EvaluateStep(ArtifactStep):
                 if name in measures:
                     models[name] = identity(measures[name])
             found["measures"] = {**measures, **models}
+        if options.images and options.backbone is None and self.config.conditioning != LAYOUT:
+            # Layouts are of the backbone of the features; nothing else that is painted on is.
+            found["features"] = backbone_identity(self.backbone)
         if options.second_judge is not None:
             found["second_judge"] = self._second_training().folder.name
         return found

@@ -52,3 +52,10 @@ def test_models_of_another_kind_are_refused_with_their_key(tmp_path: Path) -> No
         step(tmp_path, f"evaluate.backbone={tmp_path / 'text'}").check_models()
     # Nothing is measured with them.
     step(tmp_path, "evaluate.images=0", f"evaluate.clip_model={tmp_path / 'text'}").check_models()
+
+
+def test_the_backbone_of_the_features_is_an_input_where_the_images_do_not_depend_on_it(tmp_path: Path) -> None:
+    canny = ("conditioning=canny", "generator.adapter=null", "generate.ks=all", "adapt.steps=1", "layout.basis=own")
+    assert "features" in step(tmp_path, *canny)._changed()
+    assert "features" not in step(tmp_path, *canny, "evaluate.images=0")._changed()
+    assert "features" not in step(tmp_path)._changed()
