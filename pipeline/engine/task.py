@@ -154,7 +154,11 @@ class ShardTask:
             yield batch
 
     def _begin(self, stage: Pipelined, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
-        """Begin a batch; what is returned waits for its outcomes. `process` does again what fails."""
+        """Begin a batch; what is returned waits for its outcomes.
+
+        No error is lost: `process` does again what fails. It finds the sample at fault, halves the batch where memory
+        runs out, and raises where the device is at fault.
+        """
         try:
             wait = stage.begin(unit, batch)
         except UserError:
