@@ -26,7 +26,7 @@ class LicenceOptions(Options):
     )
     accepted: tuple[str, ...] = Field(
         default=(),
-        description="names of models, or dataset.kind, as in the configuration, for which you have a licence of your own",
+        description="names of models, or dataset.kind, as configured, that you have a licence of your own for",
     )
     dataset: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
