@@ -16,6 +16,9 @@ from torch.optim import Optimizer
 
 from augment.files import written_whole
 
+# The file in the folder of a training that is not finished.
+STATE = "state.safetensors"
+
 
 @dataclass(frozen=True)
 class TrainingState:
@@ -65,6 +68,14 @@ class TrainingState:
             header = json.loads(content.metadata()["state"])
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
         return cls(header["iteration"], header["header"], tensors, header["groups"])
+
+
+def steps_taken(run_dir: Path) -> int:
+    """The steps of an interrupted training in its folder, without loading a tensor; 0 without a saved state."""
+    if not (path := run_dir / STATE).is_file():
+        return 0
+    with safe_open(path, framework="pt") as content:
+        return int(json.loads(content.metadata()["state"])["iteration"])
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from augment.errors import UserError
 from augment.progress import OnStep, ignore_step
 from augment.scalars import scalar_writer
 from augment.sockets import short_sockets
-from downstream.checkpoint import TrainingState
+from downstream.checkpoint import STATE, TrainingState
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
 from downstream.divergence import Diverged, FiniteOptimWrapper, MixedPrecision
 from downstream.judge import save_segmenter
@@ -37,7 +37,6 @@ from pipeline.store import JSON, Store, fingerprint
 from pipeline.store.manifest import differences
 
 _REQUEST = "request.json"
-_STATE = "state.safetensors"
 _PSEUDO = "pseudo-labels"
 _DEFAULT = ArmOptions()
 # Points of the loss curve that a run keeps.
@@ -105,7 +104,7 @@ def train(
 
     started = time.monotonic()
     curve_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
-    state = TrainingState.load(run_dir / _STATE) if (run_dir / _STATE).is_file() else None
+    state = TrainingState.load(run_dir / STATE) if (run_dir / STATE).is_file() else None
     taxonomy = label_taxonomy(Store.open(real_store))
     classes = taxonomy.classes
     crop = _crop(options, real_store)
@@ -116,7 +115,7 @@ def train(
         # Deprecations inside mmengine and PyTorch, which the user cannot change.
         warnings.simplefilter("ignore")
         progress = Progress(
-            run_dir / _STATE,
+            run_dir / STATE,
             options.checkpoint_interval,
             options.checkpoint_minutes,
             curve_every,
@@ -172,7 +171,7 @@ def train(
     keys = tuple(Part(real_store, val_split).rows()["key"].to_pylist())
     ImageCounts(keys, classes, *metric.areas).save(run_dir)
     write_json(run_dir / RESULT, result.to_json())
-    (run_dir / _STATE).unlink(missing_ok=True)
+    (run_dir / STATE).unlink(missing_ok=True)
     shutil.rmtree(run_dir / _PSEUDO, ignore_errors=True)
     return result
 

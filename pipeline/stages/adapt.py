@@ -17,7 +17,7 @@ from pipeline.checks.models import CONTROLNET, require_controlnet
 from pipeline.checks.resources import require_whole_gpus
 from pipeline.datasets.thinning import thinned
 from pipeline.engine import WorkUnit, workers_together
-from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints
+from pipeline.stages.adapt_progress import TRAINING, checkpoints_of, remote_checkpoints, where_it_resumes
 from pipeline.stages.adapt_task import Adapt
 from pipeline.stages.adapter_inputs import adapter_inputs, controlnet_identity, record_controlnet, used_basis
 from pipeline.stages.artifact_step import ArtifactStep
@@ -124,9 +124,9 @@ class AdaptStep(ArtifactStep):
 
     def check_models(self) -> None:
         """Check that the base model can be used, and that the model to start from fits it and the conditioning."""
-        require_generator(self.config)
+        require_generator(self.config, base_revision(self.job))
         if self.config.adapt.controlnet:
-            require_controlnet(self.config.adapt.controlnet, self.config.generator.base)
+            require_controlnet(self.config.adapt.controlnet, self.config.generator.base, base_revision(self.job))
         require_conditioning(self.job)
         if (start := start_adapter(self.config)) and not is_layout(self.config):
             require_same(saved_conditioning(start), expected_facts(self.job), start)
@@ -190,6 +190,8 @@ class AdaptStep(ArtifactStep):
         task = replace(task, held_out=self.held_out_keys(shards))
         facts["images"] = len(keys)
         tools.report(f"adapt: {options.steps} steps on {len(keys)} images; losses and samples in {path / TRAINING}")
+        if resumes := where_it_resumes(self.config, path):
+            tools.report(resumes)
         tools.train(task, {"": WorkUnit("adapter-000000", keys)})
         return f"{options.steps} steps on {len(keys)} images"
 

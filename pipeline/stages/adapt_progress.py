@@ -45,3 +45,9 @@ def steps_taken(config: Config, path: Path) -> int:
     [header] = place.read_ranges(CHECKPOINT, [(LENGTH_BYTES, int.from_bytes(length, "little"))])
     facts = json.loads(header).get("__metadata__", {}).get("facts", "{}")
     return int(json.loads(facts).get("step", 0))
+
+
+def where_it_resumes(config: Config, path: Path) -> str:
+    """A line that says at which step a training resumes; empty where it begins. See `steps_taken`."""
+    taken = steps_taken(config, path)
+    return f"adapt: resumes at step {taken} of {config.adapt.steps}" if taken else ""

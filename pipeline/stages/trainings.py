@@ -130,13 +130,19 @@ def folder_name(mix: str) -> str:
 def train_all(
     step: Step, trainings: Sequence[Training], tools: Tools, curated: str | None = None, raw: str | None = None
 ) -> list[RunResult]:
-    """Results of the trainings of a step, in their order; finished ones are not repeated."""
+    """Results of the trainings of a step, in their order; finished ones are not repeated, begun ones are resumed."""
+    from downstream.checkpoint import steps_taken
+
     real, split = step.job.step(ShardStep).url, held_out(step.job)
     task = Train(trainings, real, curated, raw, split, step.resources, step.name)
     units = {
         f"{training.mix}, seed {training.seed}": WorkUnit(f"run-{index:06d}", (), {"index": index})
         for index, training in enumerate(trainings)
     }
+
+    for name, training in zip(units, trainings, strict=True):
+        if taken := steps_taken(training.folder):
+            tools.report(f"{step.name}: {name}: resumes at step {taken} of {training.options.iterations}")
 
     def on_result(result: RunResult) -> None:
         tools.report(f"{step.name}: {result.mix}, seed {result.seed}: {measured(result)}")

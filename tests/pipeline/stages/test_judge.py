@@ -7,16 +7,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from downstream.checkpoint import STATE, TrainingState
 from pipeline.config.compose import load_config
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.job import Job
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.reading import keys_by_shard
 from pipeline.stages.shard import ShardStep
-from pipeline.stages.trainings import Train, trainings_of
+from pipeline.stages.tools import Tools
+from pipeline.stages.trainings import Train, train_all, trainings_of
 from pipeline.store import Manifest, Sample, Store
 from tests.pipeline.checks.test_labels import folder
+
+
+def test_a_training_that_was_begun_is_said_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(load_config("own", [f"dataset.root={tmp_path}", f"workspace={tmp_path / 'space'}"]))
+    Store.create(job.step(ShardStep).url, Manifest("real", None, {}, {}))
+    trainings = trainings_of(job, ["real"], [0, 1], 10)
+    trainings[1].folder.mkdir(parents=True)
+    TrainingState(4, {}, {"model.weight": torch.zeros(2)}, []).save(trainings[1].folder / STATE)
+    monkeypatch.setattr(Tools, "train", lambda *_: [])
+    lines: list[str] = []
+    train_all(job.step(JudgeStep), trainings, Tools(job.config, lines.append))
+    assert lines == ["judge: real, seed 1: resumes at step 4 of 10"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2])

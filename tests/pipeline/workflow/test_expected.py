@@ -14,7 +14,7 @@ from augment.lumen.cost.shapes import Shapes
 from augment.lumen.training.checkpoint import Checkpoint
 from pipeline.config import Config
 from pipeline.stages.adapt import AdaptStep
-from pipeline.stages.adapt_progress import checkpoints_of, steps_taken
+from pipeline.stages.adapt_progress import checkpoints_of, steps_taken, where_it_resumes
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
 from pipeline.stages.step import Size
@@ -56,6 +56,7 @@ def test_steps_before_the_checkpoint_are_not_expected_again(
     step = Job(configure(tmp_path, "adapt.steps=8", "adapt.batch_size=2", *url)).step(AdaptStep)
     monkeypatch.setattr(AdaptStep, "inputs", lambda _: {"of": "a test"})
     assert steps_taken(step.config, step.artifact().scratch) == 0
+    assert where_it_resumes(step.config, step.artifact().scratch) == ""
     [fresh] = expected_lines(step.config, [Standing(step, False, 0, None)])
     folder = step.artifact().scratch / "training"
     folder.mkdir(parents=True)
@@ -63,6 +64,7 @@ def test_steps_before_the_checkpoint_are_not_expected_again(
     checkpoint.save({"weight/a": torch.zeros(3)}, {"step": 6, "recent": []})
     checkpoint.wait()
     assert steps_taken(step.config, step.artifact().scratch) == 6
+    assert where_it_resumes(step.config, step.artifact().scratch) == "adapt: resumes at step 6 of 8"
     [resumed] = expected_lines(step.config, [Standing(step, False, 0, None)])
     assert resumed.endswith(", for the 2 steps after the checkpoint at 6") and "checkpoint" not in fresh
     assert flops(resumed) == pytest.approx(flops(fresh) / 4, rel=0.05)
