@@ -177,7 +177,7 @@ class JudgeOptions(Options):
         ge=0,
         le=0.5,
         description="share of the training images that it does not learn from: curation learns on them which loss is "
-        "usual; 0 takes the images that it has learned, whose losses are too low",
+        "usual; 0 takes the images that it has learned, and their losses are too low",
     )
 
 

@@ -23,7 +23,7 @@ class FeatureOptions(Options):
 
     layer: int = Field(
         default=-1,
-        description="layer whose output is taken, with the model's final normalisation; from 0, or negative from the "
+        description="layer to take the output of, with the model's final normalisation; from 0, or negative from the "
         "end: -1 is the last",
     )
     facet: Facet = Field(

@@ -68,7 +68,7 @@ class LayoutTraining(TrainerOptions):
         default=0.0,
         ge=0,
         le=1,
-        description="share of the training samples whose layout is that of a photometric copy of their image",
+        description="share of the training samples with the layout of a photometric copy of their image",
     )
 
     @property
@@ -173,7 +173,7 @@ class ScratchOptions(TrainerOptions):
 class DiffusionOptions(ScratchOptions, LayoutTraining):
     """Training of U-Net, text encoder and adapter from scratch."""
 
-    views: int = Field(default=0, ge=0, le=16, description="photometric copies of each crop whose layouts are kept")
+    views: int = Field(default=0, ge=0, le=16, description="photometric copies of each crop to keep layouts of")
 
     @model_validator(mode="after")
     def _views_are_used(self) -> DiffusionOptions:

@@ -39,7 +39,7 @@ class RemoveOptions(Options):
 
 
 class PrototypeOptions(Options):
-    """Classes whose layout is replaced by the mean layout of the class over the training split."""
+    """Classes to replace the layout of by the mean layout of the class over the training split."""
 
     classes: ClassNames = Field(description="the classes; cells with nothing else in them are replaced")
     probability: Share = Field(default=1, description="share of the images, for each class")
@@ -59,7 +59,7 @@ class EditOptions(Options):
     prototype: PrototypeOptions | None = Field(default=None, description="replace the layout of classes")
     blend: BlendOptions | None = Field(default=None, description="mix layouts")
     paste: PasteOptions | None = Field(default=None, description="paste objects")
-    splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits whose layouts are edited; others stay as is")
+    splits: Splits = Field(default=(TRAIN_SPLIT,), description="splits to edit the layouts of; others stay as is")
 
     @model_validator(mode="after")
     def _edits(self) -> EditOptions:
