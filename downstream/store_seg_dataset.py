@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmseg.registry import DATASETS
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS, TRANSFORMS
 
-from downstream.dataset import LoadLabel, Part, StoreDataset
-from pipeline.store import JSON
-
-# mmsegmentation's own cuts ids of 16 bits to 8.
-_LOADERS = {"LoadAnnotations": LoadLabel}
+from augment.errors import UserError
+from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
+from downstream.mmseg_import import mmseg_scope
+from pipeline.store import JSON, Store
+from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
 
 
 @DATASETS.register_module()
@@ -19,7 +20,7 @@ class StoreSegDataset(StoreDataset):
     """A split of a store as a dataset of mmsegmentation: `dict(type='StoreSegDataset', store=URL, split='train', ...)`.
 
     Items are those of mmsegmentation's `BaseSegDataset` on the exported folder, in the same order. Classes, palette and
-    ignored id are the store's. `LoadAnnotations` in the pipeline also reads labels of 16 bits.
+    ignored id are the store's. `LoadAnnotations` in the pipeline, however it is written, also reads labels of 16 bits.
 
     Args:
         store: folder or URL of the store.
@@ -29,20 +30,53 @@ class StoreSegDataset(StoreDataset):
         test_mode: whether a failing transform raises instead of taking another sample.
 
     Raises:
-        UserError: there are no labelled samples of the split with these values.
+        UserError: there are no labelled samples of the split with these values; or the pipeline changes ids as it loads
+            them: with `reduce_zero_label`, or with another subclass of `LoadAnnotations` where labels have 16 bits.
     """
 
     def __init__(
         self,
         store: str,
         split: str = "train",
-        pipeline: Sequence[Mapping[str, Any]] = (),
+        pipeline: Sequence[Any] = (),
         where: Mapping[str, Sequence[JSON]] | None = None,
         test_mode: bool = False,
     ) -> None:
-        loaded = [{**step, "type": _LOADERS.get(step["type"], step["type"])} for step in pipeline]
-        super().__init__([Part(store, split, where or {})], loaded, test_mode)
+        wide = label_taxonomy(Store.open(store)).ignore_index > IGNORE_8_BIT
+        with mmseg_scope():
+            steps = [_reading_all_ids(step, store, wide) for step in pipeline]
+        super().__init__([Part(store, split, where or {})], steps, test_mode)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry per sample, in the order of the file names that an export gives them."""
         return sorted(super().load_data_list(), key=lambda entry: entry["img_path"].replace("/", "."))
+
+
+def _reading_all_ids(step: Any, store: str, wide: bool) -> Any:
+    """A transform of a pipeline, as mmengine takes it, that does not change the ids of labels as it loads them.
+
+    Args:
+        step: a transform, or the configuration of one with its class or its name, with or without a scope.
+        store: the store.
+        wide: whether its labels have 16 bits. mmsegmentation's loader cuts these to 8.
+    """
+    if not isinstance(step, Mapping):
+        kind, options = type(step), vars(step)
+    else:
+        named = step.get("type")
+        kind, options = TRANSFORMS.get(named) if isinstance(named, str) else named, step
+    if not isinstance(kind, type) or not issubclass(kind, LoadAnnotations):
+        return step
+    if options.get("reduce_zero_label"):
+        raise UserError(
+            f"{store}: LoadAnnotations has reduce_zero_label=True, which would make the first class ignored: leave it "
+            "out, because 0 is a class in the labels of a store"
+        )
+    if kind is LoadAnnotations and isinstance(step, Mapping):
+        return {**step, "type": LoadLabel}
+    if wide and not issubclass(kind, LoadLabel):
+        raise UserError(
+            f"{store}: {kind.__name__} in the pipeline would cut labels of 16 bits to 8: use "
+            "dict(type='LoadAnnotations'), or a subclass of downstream.dataset.LoadLabel"
+        )
+    return step

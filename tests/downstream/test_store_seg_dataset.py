@@ -14,9 +14,13 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from augment.errors import UserError
+from downstream.dataset import LoadLabel
+from downstream.mmseg_import import mmseg_scope
+from downstream.store_seg_dataset import LoadAnnotations, StoreSegDataset
 from pipeline.export import export_store
-from pipeline.store import SampleReader, Store
-from pipeline.taxonomies import CAMVID
+from pipeline.store import Manifest, Sample, SampleReader, Store
+from pipeline.taxonomies import CAMVID, taxonomy_entry, taxonomy_of_classes
 
 from .conftest import HEIGHT, WIDTH
 
@@ -85,8 +89,6 @@ def test_a_hand_written_config_trains_on_a_store_as_on_its_exported_folder(real_
 def test_items_are_those_of_the_folder_dataset_in_its_order(real_store: str, tmp_path: Path) -> None:
     from mmseg.datasets import BaseSegDataset
 
-    from downstream.store_seg_dataset import StoreSegDataset
-
     export_store(real_store, str(tmp_path / "exported"), "folder")
     pipeline = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
     ours = StoreSegDataset(real_store, "train", pipeline)
@@ -94,14 +96,57 @@ def test_items_are_those_of_the_folder_dataset_in_its_order(real_store: str, tmp
         "img_path": str(tmp_path / "exported/images/train"),
         "seg_map_path": str(tmp_path / "exported/masks/train"),
     }
-    theirs = BaseSegDataset(
-        data_prefix=prefix, img_suffix=".png", pipeline=pipeline, metainfo={"classes": CAMVID.classes}
-    )
+    with mmseg_scope():
+        theirs = BaseSegDataset(
+            data_prefix=prefix, img_suffix=".png", pipeline=pipeline, metainfo={"classes": CAMVID.classes}
+        )
     assert len(ours) == len(theirs) == 24
     assert ours.metainfo["classes"] == theirs.metainfo["classes"]
     for one, other in zip(ours, theirs, strict=True):
         assert torch.equal(one["inputs"], other["inputs"])
         assert torch.equal(one["data_samples"].gt_sem_seg.data, other["data_samples"].gt_sem_seg.data)
+
+
+@pytest.fixture
+def wide_store(tmp_path: Path) -> str:
+    """One image with labels of 300 classes, which take 16 bits."""
+    classes = taxonomy_of_classes("wide", [f"class {number}" for number in range(300)])
+    store = Store.create(str(tmp_path / "wide"), Manifest("real", taxonomy_entry(classes), {"height": 16, "width": 24}))
+    label = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) % 300
+    label[0, 0] = classes.ignore_index
+    image = np.zeros((16, 24, 3), np.uint8)
+    store.write_shard("train-000000", [Sample("a", image, label, metadata={"split": "train"})])
+    return store.url
+
+
+class Subclass(LoadAnnotations):
+    """A loader of a user's own, which calls mmsegmentation's."""
+
+
+class WideSubclass(LoadLabel):
+    """A loader of a user's own, which keeps 16 bits."""
+
+
+def items(store: str, loader: Any) -> StoreSegDataset:
+    return StoreSegDataset(store, "train", [{"type": "LoadImageFromFile"}, loader, {"type": "PackSegInputs"}])
+
+
+@pytest.mark.parametrize("loader", ["LoadAnnotations", "mmseg.LoadAnnotations", LoadAnnotations, WideSubclass])
+def test_labels_of_300_classes_are_read_whole_however_the_loader_is_written(wide_store: str, loader: Any) -> None:
+    label = items(wide_store, {"type": loader})[0]["data_samples"].gt_sem_seg.data[0].numpy()
+    expected = np.arange(16 * 24).reshape(16, 24) % 300
+    assert label[0, 0] == 65535 and np.array_equal(label.ravel()[1:], expected.ravel()[1:])
+
+
+def test_loaders_that_change_ids_are_refused_in_one_line(wide_store: str, real_store: str) -> None:
+    for loader in ({"type": Subclass}, Subclass(), LoadAnnotations()):
+        with pytest.raises(UserError, match="would cut labels of 16 bits to 8: use dict") as error:
+            items(wide_store, loader)
+        assert "\n" not in str(error.value)
+        # Of 8 bits they are right.
+        assert items(real_store, loader)[0]["data_samples"].gt_sem_seg.data.max() < len(CAMVID)
+    with pytest.raises(UserError, match="reduce_zero_label=True, which would make the first class ignored"):
+        items(real_store, {"type": "LoadAnnotations", "reduce_zero_label": True})
 
 
 def run_example(heading: str, store: str) -> dict[str, Any]:
