@@ -69,8 +69,8 @@ class PromptLimit:
         return any(len(word) > SHORT_WORD and len(word) < LETTERS_PER_PIECE * self._pieces(word) for word in words)
 
 
-def load_prompt_limit(name: str) -> PromptLimit:
-    """Load the limit of a base model's text encoder, without its weights; see `load_diffusion_model` for `name`.
+def load_prompt_limit(name: str, revision: str | None = None) -> PromptLimit:
+    """Load the limit of a base model's text encoder, without its weights; see `load_diffusion_model` for both.
 
     Raises:
         UserError: the model has no CLIP tokenizer or text encoder.
@@ -82,8 +82,8 @@ def load_prompt_limit(name: str) -> PromptLimit:
     source = zoo.source(name)
     try:
         with quiet():
-            tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-            config = CLIPTextConfig.from_pretrained(source, subfolder="text_encoder")
+            tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
+            config = CLIPTextConfig.from_pretrained(source, subfolder="text_encoder", revision=revision)
     except (OSError, ValueError) as error:
         raise UserError(
             f"base model {name!r}: its tokenizer cannot be loaded ({str(error).strip().splitlines()[0]}): give a "

@@ -14,7 +14,7 @@ from pipeline.checks.hub import HUB_SECONDS
 from pipeline.workspace.model_files import model_folder
 
 
-def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[str, Any]:
+def read_model_config(key: str, name: str, file: str, remedy: str, revision: str | None = None) -> Mapping[str, Any]:
     """A JSON file of a model.
 
     Args:
@@ -22,12 +22,13 @@ def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[st
         name: a model of the zoo, a folder or a hub id.
         file: path below the model's top, e.g. `unet/config.json`.
         remedy: advice for a model without this file.
+        revision: commit of a hub id; None is the newest.
 
     Raises:
         UserError: the file is missing, or is no JSON object.
     """
     folder = model_folder(name)
-    path = folder / file if folder.is_dir() else hub_file(key, name, file, remedy)
+    path = folder / file if folder.is_dir() else hub_file(key, name, file, remedy, revision)
     if not path.is_file():
         raise UserError(f"{key}={name}: it has no {file}: {remedy}")
     try:
@@ -39,8 +40,8 @@ def read_model_config(key: str, name: str, file: str, remedy: str) -> Mapping[st
     return content
 
 
-def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
-    """The cached path of a model's file on the hub, downloaded where it is not in the cache.
+def hub_file(key: str, name: str, file: str, remedy: str, revision: str | None = None) -> Path:
+    """The cached path of a model's file on the hub, downloaded where it is not in the cache; see `read_model_config`.
 
     Raises:
         UserError: it cannot be downloaded, or the cache cannot be written.
@@ -48,7 +49,7 @@ def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
-    cached = try_to_load_from_cache(name, file)
+    cached = try_to_load_from_cache(name, file, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
     require_writable("HF_HOME or HF_HUB_CACHE", Path(constants.HF_HUB_CACHE))
@@ -57,7 +58,7 @@ def hub_file(key: str, name: str, file: str, remedy: str) -> Path:
     # It logs each retry; the error that is raised at the end says enough.
     logger.setLevel(logging.CRITICAL)
     try:
-        return Path(hf_hub_download(name, file, etag_timeout=HUB_SECONDS))
+        return Path(hf_hub_download(name, file, revision=revision, etag_timeout=HUB_SECONDS))
     except LocalEntryNotFoundError as error:
         raise UserError(f"{key}={name}: {file} is not in the local cache, and the hub cannot be reached") from error
     except EntryNotFoundError as error:

@@ -116,19 +116,20 @@ def _revision(name: str) -> str:
     return str(kept("revisions", [name, files], lambda: load_backbone(name).revision))
 
 
-def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
+def require_base(name: str, key: str = BASE, revision: str | None = None) -> Mapping[str, Any]:
     """Check that a base model can be used; returns the configuration of its network.
 
     Args:
         name: of the base model.
         key: of the configuration that names it.
+        revision: commit of a hub id; None is the newest.
 
     Raises:
         UserError: it is another kind of model, or its parts do not fit together.
     """
 
     def part(file: str) -> Mapping[str, Any]:
-        return read_model_config(key, name, file, BASE_REMEDY)
+        return read_model_config(key, name, file, BASE_REMEDY, revision)
 
     try:
         family = family_of(part("model_index.json"))
@@ -138,21 +139,22 @@ def require_base(name: str, key: str = BASE) -> Mapping[str, Any]:
     return part(f"{family.network}/config.json")
 
 
-def require_controlnet(name: str, base: str) -> None:
+def require_controlnet(name: str, base: str, revision: str | None = None) -> None:
     """Check that a training of an adapter may start from a ControlNet.
 
     Args:
         name: hub id or folder of the ControlNet, which exists.
         base: the base model, which can be used.
+        revision: commit of a base on the hub; None is the newest.
 
     Raises:
         UserError: it is another kind of model, or is one for other bases.
     """
-    family = family_of(read_model_config(BASE, base, "model_index.json", BASE_REMEDY))
+    family = family_of(read_model_config(BASE, base, "model_index.json", BASE_REMEDY, revision))
     try:
         families.require_controlnet(
             read_model_config(CONTROLNET, name, "config.json", CONTROLNET_REMEDY),
-            read_model_config(BASE, base, f"{family.network}/config.json", BASE_REMEDY),
+            read_model_config(BASE, base, f"{family.network}/config.json", BASE_REMEDY, revision),
             family,
         )
     except Unsupported as error:

@@ -38,10 +38,11 @@ def require_said(prompts: PromptOptions) -> None:
                 )
 
 
-def require_prompts_fit(prompts: PromptOptions, base: str) -> None:
+def require_prompts_fit(prompts: PromptOptions, base: str, revision: str | None = None) -> None:
     """Check that the text encoder takes the negative prompt, and each template with the longest values of the domains.
 
-    `require_sources_fit` checks the attributes of the sources in the templates.
+    `require_sources_fit` checks the attributes of the sources in the templates. ``revision`` is the commit of a base on
+    the hub; None is the newest.
 
     Raises:
         UserError: it does not; the message gives the encoder's limit, and the token count of a negative prompt.
@@ -51,7 +52,7 @@ def require_prompts_fit(prompts: PromptOptions, base: str) -> None:
         return
     from augment.lumen.prompt_limit import load_prompt_limit
 
-    limit = load_prompt_limit(base)
+    limit = load_prompt_limit(base, revision)
     if not limit.fits(prompts.negative):
         raise UserError(
             f"{KEY}.negative: it has {limit.count(prompts.negative)} tokens, and the text encoder of "
@@ -68,7 +69,11 @@ def require_prompts_fit(prompts: PromptOptions, base: str) -> None:
 
 
 def require_sources_fit(
-    prompts: PromptOptions, base: str, sources: Sequence[Mapping[str, str]], budget: ErrorBudget
+    prompts: PromptOptions,
+    base: str,
+    sources: Sequence[Mapping[str, str]],
+    budget: ErrorBudget,
+    revision: str | None = None,
 ) -> None:
     """Check that the text encoder takes the templates with the attributes of nearly all sources.
 
@@ -77,6 +82,7 @@ def require_sources_fit(
         base: model that has the text encoder.
         sources: the attributes of each source.
         budget: how many samples may fail.
+        revision: commit of a base on the hub; None is the newest.
 
     Raises:
         UserError: more sources than the budget allows make a prompt too long; the message gives one of them.
@@ -86,7 +92,7 @@ def require_sources_fit(
         return
     from augment.lumen.prompt_limit import load_prompt_limit
 
-    limit = load_prompt_limit(base)
+    limit = load_prompt_limit(base, revision)
     longest = longest_values(prompts, limit)
     for template, names in named.items():
         values = Counter(tuple(source[name] for name in names) for source in sources)

@@ -31,8 +31,8 @@ def base_identity(job: Job) -> Mapping[str, JSON]:
 
 
 def base_revision(job: Job) -> str | None:
-    """The revision of a hub id that workers load; None where none is known, and for a folder."""
-    return pinned_revision(base_identity(job))
+    """The revision of a hub id that workers load; None where none is known, and for a folder, which is not read."""
+    return None if model_folder(job.config.generator.base).exists() else pinned_revision(base_identity(job))
 
 
 def _recorded(workspace: Workspace) -> Iterator[JSON]:

@@ -88,7 +88,7 @@ class EncodeStep(StoreStep):
 
     def check_models(self) -> None:
         """Check that the base model can be used."""
-        require_generator(self.config)
+        require_generator(self.config, base_revision(self.job))
 
     def is_done(self) -> bool:
         """See `Step.is_done`; nothing is left to do either where the adapter is there, the one reader of the store."""

@@ -130,13 +130,14 @@ class GenerateStep(StoreStep):
 
     def check_models(self) -> None:
         """Check that the models fit, and that the text encoder takes the prompts."""
-        require_generator(self.config)
-        require_prompts_fit(self.config.generate.prompts, self.config.generator.base)
+        require_generator(self.config, base_revision(self.job))
+        require_prompts_fit(self.config.generate.prompts, self.config.generator.base, base_revision(self.job))
 
     def check(self, left: Sequence[Step]) -> list[str]:  # noqa: ARG002 - see `Step`
         """Check that the text encoder takes what the prompts say about each source."""
-        prompts, base = self.config.generate.prompts, self.config.generator.base
-        require_sources_fit(prompts, base, self.job.images.source_attributes(), self.config.error_budget)
+        prompts, base, sources = self.config.generate.prompts, self.config.generator.base, self.job.images
+        budget, revision = self.config.error_budget, base_revision(self.job)
+        require_sources_fit(prompts, base, sources.source_attributes(), budget, revision)
         return []
 
     def size(self) -> Size:

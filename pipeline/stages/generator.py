@@ -137,15 +137,19 @@ def require_base_exists(config: Config) -> None:
     require_reachable(BASE, config.generator.base, "model_index.json", zoo.names())
 
 
-def require_generator(config: Config) -> None:
+def require_generator(config: Config, revision: str | None) -> None:
     """Check that the base model, which exists, can be used, and fits the adapter to start from.
+
+    Args:
+        config: of the run.
+        revision: commit of a base on the hub, see `base_revision`.
 
     Raises:
         UserError: it does not.
     """
     base = config.generator.base
     require_loras(config.generator.lora)
-    network = require_base(base)
+    network = require_base(base, revision=revision)
     multiple = STRIDE * int(network.get("patch_size", 1))
     for side in ("height", "width"):
         if (size := getattr(config.geometry, side)) % multiple:
@@ -155,6 +159,7 @@ def require_generator(config: Config) -> None:
             f"generator.reuse_blocks={config.generator.reuse_blocks}: {BASE}={base} has no U-Net with deep blocks: set "
             "reuse_blocks=1; reuse_adapter is for every base"
         )
-    require_scheduler(read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY), config.generator)
+    schedule = read_model_config(BASE, base, "scheduler/scheduler_config.json", BASE_REMEDY, revision)
+    require_scheduler(schedule, config.generator)
     if adapter := start_adapter(config):
         require_same_shape(adapter, base, network)

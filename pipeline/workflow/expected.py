@@ -13,6 +13,7 @@ from pipeline.checks.resources import gpus_here
 from pipeline.config import Config
 from pipeline.stages.adapt import AdaptStep
 from pipeline.stages.adapt_progress import steps_taken
+from pipeline.stages.base_identity import base_revision
 from pipeline.stages.conditioning import conditioning_channels
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.generator import start_adapter
@@ -111,10 +112,11 @@ def _text(device: Device, cost: Cost, workers: int, flops: float, remedy: str) -
     held = ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size)
     # Workers without a GPU share the cores.
     shared = workers if device.is_gpu else 1
-    hours = duration_text(device.seconds(flops) / shared)
+    # CPUs reach less of their peak with large networks, and with other programs beside them.
+    hours = f"{'about' if device.is_gpu else 'at least'} {duration_text(device.seconds(flops) / shared)}"
     several = f"{workers} workers" if workers > 1 else "one worker"
     return (
-        f"expects {size_text(cost.memory)} for each worker ({held}), {_room(device, cost, remedy)}; about {hours} with "
+        f"expects {size_text(cost.memory)} for each worker ({held}), {_room(device, cost, remedy)}; {hours} with "
         f"{several} on {device.name} ({flops:.2g} FLOP at {UTILISATION:.0%} of {device.peak / 1e12:.3g} TFLOP/s)"
     )
 
@@ -145,5 +147,6 @@ def _device_of(device: str, precision: str) -> Device:
 
 def _models(step: Step) -> tuple[Models, int, int]:
     config = step.config
-    models = Models(config.generator.base, start_adapter(config), conditioning_channels(step.job))
+    components, revision = conditioning_channels(step.job), base_revision(step.job)
+    models = Models(config.generator.base, start_adapter(config), components, revision)
     return models, config.geometry.height, config.geometry.width

@@ -41,11 +41,13 @@ class Models:
         base: see `load_diffusion_model`.
         adapter: its folder; None is a new one.
         num_components: of a new adapter.
+        revision: commit of a base on the hub; None is the newest.
     """
 
     base: str
     adapter: Path | None
     num_components: int
+    revision: str | None = None
 
 
 def kept_cost(models: Models, facts: Sequence[Any], count: Callable[[], Cost]) -> Cost:
@@ -58,7 +60,7 @@ def kept_cost(models: Models, facts: Sequence[Any], count: Callable[[], Cost]) -
         facts: all else that the cost depends on, as values of JSON.
         count: counts it.
     """
-    folder = _folder(models.base)
+    folder = _folder(models.base, models.revision)
     if folder is None:
         return count()
     configs = files_digest(folder, [*folder.glob("*.json"), *folder.glob("*/*.json")])
@@ -66,12 +68,12 @@ def kept_cost(models: Models, facts: Sequence[Any], count: Callable[[], Cost]) -
     return Cost(**kept("costs", [configs, adapter, models.num_components, *facts], lambda: asdict(count())))
 
 
-def _folder(base: str) -> Path | None:
+def _folder(base: str, revision: str | None) -> Path | None:
     """The folder with the configurations of a base."""
     source = Path(zoo.source(base))
     if source.is_dir():
         return source
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(base, "model_index.json")
+    index = try_to_load_from_cache(base, "model_index.json", revision=revision)
     return Path(index).parent if isinstance(index, str) else None

@@ -44,7 +44,7 @@ def networks(models: Models, dtype: torch.dtype) -> tuple[DiffusionModel, Adapte
     Raises:
         UserError: one cannot be read.
     """
-    base = load_diffusion_model(models.base, "meta", dtype)
+    base = load_diffusion_model(models.base, "meta", dtype, revision=models.revision)
     with quiet(), torch.device("meta"):
         if models.adapter is None:
             return base, base.new_adapter(models.num_components).to(dtype)

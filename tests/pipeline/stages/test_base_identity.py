@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
+from augment.errors import UserError
 from augment.lumen.bases.loading import load_diffusion_model
 from pipeline.config import Config
 from pipeline.stages.base_identity import base_identity, base_revision
@@ -67,6 +68,23 @@ def test_results_go_on_with_the_revision_of_those_that_exist(hub: Path, copied: 
     assert not more.is_done() and Job(config).step(GenerateStep).is_done()
     shutil.rmtree(copied / "synthetic")
     assert base_identity(more.job) == {"name": NAME, "revision": AFTER}
+
+
+def test_checks_read_the_configurations_of_the_revision_of_the_results(
+    hub: Path, tmp_path: Path, configure: Configure
+) -> None:
+    # The newest revision is of another kind, and its tokenizer is gone.
+    newest = hub / "snapshots" / AFTER
+    (newest / "scheduler" / "scheduler_config.json").write_text("[]")
+    (newest / "tokenizer" / "vocab.json").unlink()
+    (hub / "refs" / "main").write_text(AFTER)
+    given = [HUB, "generator.adapter=null", "layout.basis=own", "adapt.steps=1", "generate.prompts.negative=blurry"]
+    step = Job(configure(tmp_path / "space", *given)).step(GenerateStep)
+    with pytest.raises(UserError, match="scheduler_config"):
+        step.check_models()
+    recorded: JSON = {"name": NAME, "revision": BEFORE}
+    Store.create(str(tmp_path / "space" / "latents"), Manifest("latents", None, {}, {"base": recorded}))
+    step.check_models()
 
 
 def test_latents_decide_for_what_is_made_from_them_and_earlier_versions_name_none(
