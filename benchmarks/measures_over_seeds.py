@@ -5,8 +5,7 @@ The workspaces differ in `seed` and `judge.seed` alone, so the deviation is that
     for seed in 0 1 2; do
       for until in "--until judge" "--only evaluate"; do
         lumen run benchmarks/experiments/camvid.yaml dataset.root=FOLDER workspace=W$seed seed=$seed judge.seed=$seed \\
-          'generate.splits=[val]' generate.variants=2 'downstream.mixes=[real]' \\
-          evaluate.second_judge=fast_scnn_8xb4-160k_cityscapes-512x1024 $until
+          'generate.splits=[val]' generate.variants=2 'downstream.mixes=[real]' $until
       done
     done
     python benchmarks/measures_over_seeds.py W0 W1 W2
@@ -23,7 +22,6 @@ from measuring import command_line
 
 MEASURES = (
     "alignment",
-    "second_alignment",
     "diversity",
     "patch_diversity",
     "edges",
