@@ -28,10 +28,11 @@ from downstream.page.facts import costs, environment_facts, segmenter_facts
 from downstream.page.gain_chart import mix_chart, part_chart
 from downstream.page.gains import attributes_of, mix_gains
 from downstream.page.inline_svg import inline_svg
-from downstream.page.runs import Run, counts_of, mixes_by_k, runs_in, settings_of
+from downstream.page.runs import mixes_by_k, runs_in, settings_of
 from downstream.results import read_result
 from downstream.statistics import MIN_IMAGES, MIN_SEEDS
 from downstream.statistics.best_k import recommend_k
+from downstream.statistics.counts import Run, read_all_counts
 from downstream.statistics.recommendation import counted
 from pipeline.store import Store
 from pipeline.store.manifest import conditioning_of
@@ -183,7 +184,7 @@ def _worth(
     """What the page says of the comparison."""
     if table is None:
         return {"summary": None, "gains": [], "mixes": None, "best_k": ""}
-    summary, counts = summary_of(table), counts_of(trained)
+    summary, counts = summary_of(table), read_all_counts(trained)
     by_k = mixes_by_k([mix.mix for mix in summary.mixes])
     best = recommend_k(table.to_pylist(), by_k, counts, evaluation).sentence if len(by_k) > 1 else ""
     gains = mix_gains(table, summary, counts, attributes_of(real.index()))

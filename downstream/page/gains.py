@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from downstream.comparison import ComparisonSummary
-from downstream.page.runs import Run
 from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES
-from downstream.statistics.counts import ImageCounts
+from downstream.statistics.counts import ImageCounts, Run
 from downstream.statistics.runs import runs_of
 from downstream.statistics.summary import MixSummary, interval
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from downstream.comparison import ComparisonSummary, comparison_table, summarize
-from downstream.looks import Run, train_by_looks
+from downstream.looks import train_by_looks
 from downstream.results import RunResult
+from downstream.statistics.counts import Run
 from downstream.statistics.question import Question
 from downstream.statistics.sequential import look_levels
 
