@@ -100,8 +100,8 @@ def _sentences(evaluation: Sequence[Mapping[str, Any]]) -> list[str]:
         else "That is no more than without copies"
     )
     tested = (
-        f"Nearer to a training image than {_percent(1 - NEAR)} of the held-out photographs: {shares}; "
-        f"{_percent(NEAR)} is expected without copies. {found}."
+        f"Images that are nearer to a training image than {_percent(1 - NEAR)} of the held-out photographs are: "
+        f"{shares}; {_percent(NEAR)} is expected without copies. {found}."
     )
     power = first.get("near_training_of_restored")
     if power is None:
@@ -135,4 +135,5 @@ def _misses(evaluation: Sequence[Mapping[str, Any]], power: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    """With a space that no line ends at."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
