@@ -23,6 +23,7 @@ from downstream.charts import Point, trade_off_chart
 from downstream.comparison import summary_of
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
+from downstream.page.copies import copies
 from downstream.page.curated import RULES, curation, doubts
 from downstream.page.facts import costs, environment_facts, segmenter_facts
 from downstream.page.gain_chart import mix_chart, part_chart
@@ -162,6 +163,7 @@ def render(inputs: ReportInputs) -> str:
         runs=runs,
         evaluation=measured,
         trade_off=_trade_off(evaluation),
+        copies=copies(_closest(inputs.evaluation), measured, real, synthetic),
         bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
         curves_chart=inline_svg(inputs.curves_chart),
         drop_reasons=stores["curated"].totals().drop_reasons if stores["curated"] else {},
@@ -229,6 +231,11 @@ def _table(path: Path) -> pa.Table | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _closest(evaluation: Path) -> list[dict[str, Any]]:
+    """The pairs that the record of an evaluation names; none in those of earlier versions."""
+    return list(_json(evaluation.with_suffix(".json")).get("facts", {}).get("closest", []))
 
 
 def _missing(inputs: ReportInputs, stores: Mapping[str, Store | None]) -> list[str]:
