@@ -102,7 +102,14 @@ class Judge:
         Returns:
             `float32 [B, H, W]`, >= 0.
         """
-        return self._loss(self.logits(images), labels).cpu().numpy()
+        [loss] = self.losses(images, labels)
+        return loss
+
+    @torch.inference_mode()
+    def losses(self, images: NDArray[np.uint8], *labellings: NDArray[np.unsignedinteger]) -> list[NDArray[np.float32]]:
+        """The `loss` of the same images against each of several batches of labels, with one run of the network."""
+        scores = self.logits(images).log_softmax(dim=1)
+        return [self._loss(scores, labels).cpu().numpy() for labels in labellings]
 
     @torch.inference_mode()
     def compare(
@@ -123,7 +130,7 @@ class Judge:
         Returns:
             The loss `float32 [B, H, W]`, and the mean loss `float32 [B, N]` of each image against each other label.
         """
-        scores = self.logits(images)
+        scores = self.logits(images).log_softmax(dim=1)
         means = np.empty((len(images), len(others)), np.float32)
         for number, other in enumerate(others):
             loss = self._loss(scores, np.broadcast_to(other, labels.shape)).clamp_max(cap)
@@ -131,5 +138,6 @@ class Judge:
         return self._loss(scores, labels).cpu().numpy(), means
 
     def _loss(self, scores: torch.Tensor, labels: NDArray[np.unsignedinteger]) -> torch.Tensor:
+        """The loss of labels, by logarithms of probabilities, which are the same for all labels of an image."""
         target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
-        return nn.functional.cross_entropy(scores, target, ignore_index=self.ignore_index, reduction="none")
+        return nn.functional.nll_loss(scores, target, ignore_index=self.ignore_index, reduction="none")

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
@@ -23,9 +22,10 @@ from augment.units import duration_text, size_text
 from downstream.charts import Point, trade_off_chart
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
-from downstream.page.curated import doubts
+from downstream.page.curated import RULES, curation, doubts
 from downstream.page.facts import costs, environment_facts, segmenter_facts
 from downstream.page.gain_chart import part_chart
+from downstream.page.inline_svg import inline_svg
 from downstream.page.runs import runs_in, settings_of
 from downstream.page.worth import search_before, worth
 from downstream.results import read_result
@@ -166,8 +166,10 @@ def render(inputs: ReportInputs) -> str:
         evaluation=measured,
         trade_off=_trade_off(evaluation),
         bases=bases,
-        curves_chart=_inline_svg(inputs.curves_chart),
-        curation=_curation(synthetic, stores["curated"]),
+        curves_chart=inline_svg(inputs.curves_chart),
+        drop_reasons=stores["curated"].totals().drop_reasons if stores["curated"] else {},
+        rules=RULES,
+        curation=curation(synthetic, stores["curated"]),
         trial=_trial(_json(inputs.scale)),
         stores=[_store_row(name, store) for name, store in found.items()],
         costs=costs(_stages(found), judged, runs, history),
@@ -261,12 +263,6 @@ def _bases(path: Path) -> list[_Basis]:
     ]
 
 
-def _inline_svg(path: Path) -> Markup:
-    """The element of an SVG document, without what stands before it; nothing of a missing one."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return Markup(text[text.find("<svg") :]) if text else Markup()
-
-
 def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:
     """The kind of what images are painted on, by the record of the adapter, or before there is one by the layouts."""
     painted_on = adapter.get("facts", {}).get("conditioning")
@@ -282,22 +278,6 @@ def _trade_off(table: pa.Table | None) -> str:
         if row["diversity"] is not None and row["alignment"] is not None
     ]
     return trade_off_chart(points, "diversity", "alignment") if len(points) > 1 else ""
-
-
-def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, Any]]:
-    """Counts for each k: curated and kept samples, and the mean share of believed pixels in those kept, if judged."""
-    if synthetic is None or curated is None:
-        return []
-    shards = curated.done()
-    judged = [row["k"] for row in synthetic.index().to_pylist() if row["shard"] in shards]
-    kept = curated.index().to_pylist()
-    found = []
-    for k in sorted(set(judged)):
-        of_k = [row for row in kept if row["k"] == k]
-        shares = [share for row in of_k if (share := row.get("reliable")) is not None]
-        mean = sum(shares) / len(shares) if shares else None
-        found.append({"k": k, "judged": judged.count(k), "kept": len(of_k), "reliable": mean})
-    return found
 
 
 def _trial(scale: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,10 +14,11 @@ from downstream.page.amounts import amounts, unit_of_work, yields
 from downstream.page.gain_chart import mix_chart
 from downstream.page.gains import attributes_of, mix_gains
 from downstream.page.growth import growths
-from downstream.page.runs import Run, counts_of, mixes_by_k
+from downstream.page.runs import mixes_by_k
 from downstream.results import RunResult
 from downstream.search import SearchResult
 from downstream.statistics.best_k import recommend_k
+from downstream.statistics.counts import Run, read_all_counts
 from pipeline.store import Store
 
 
@@ -43,7 +44,7 @@ def worth(
     """
     if table is None:
         return {"summary": None, "gains": [], "mixes": None, "best_k": "", "growths": [], "yields": [], "work": ""}
-    summary, counts, rows = summary_of(table), counts_of(trained), table.to_pylist()
+    summary, counts, rows = summary_of(table), read_all_counts(trained), table.to_pylist()
     by_k = mixes_by_k([mix.mix for mix in summary.mixes])
     found = amounts([mix.mix for mix in summary.mixes], stores)
     return {

@@ -107,7 +107,8 @@ class Curate:
         if others:
             losses, means = self._judge.compare(images, labels, np.stack(list(others.values())), LOSS_CAP)
         else:
-            losses, means = self._judge.loss(images, labels), np.empty((len(images), 0), np.float32)
+            [losses] = self._judge.losses(images, labels)
+            means = np.empty((len(images), 0), np.float32)
         own = mean_loss(losses, labels, self.ignore_index)
         verdicts: list[Verdict | None] = []
         for number, sample in enumerate(batch):

@@ -23,8 +23,8 @@ OTHERS = 16
 class PixelJudge(Protocol):
     """A segmenter that says how surprising each pixel's label is; see `downstream.judge.Judge`."""
 
-    def loss(self, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
-        """Cross-entropy in nats `float32 [B, H, W]` of images `uint8 [B, H, W, 3]` against their labels."""
+    def losses(self, images: NDArray[np.uint8], *labellings: NDArray[np.unsignedinteger]) -> list[NDArray[np.float32]]:
+        """Cross-entropies in nats `float32 [B, H, W]` of images `uint8 [B, H, W, 3]` against each batch of labels."""
         ...
 
     def compare(
@@ -106,18 +106,18 @@ class CountLosses:
             # Only where the labels differ is the other one known to be wrong.
             either = (labels == exchanged) | (labels == self.ignore_index)
             wrong = np.where(either, np.asarray(self.ignore_index, labels.dtype), exchanged)
-            return [(self._histogram(judge, images, labels), self._histogram(judge, images, wrong))]
+            losses = judge.losses(images, labels, wrong)
+            right_and_wrong = zip(losses, (labels, wrong), strict=True)
+            counted = (
+                LossHistogram.of(loss, label, self.num_classes, self.ignore_index) for loss, label in right_and_wrong
+            )
+            return [(next(counted), next(counted))]
 
         samples = [sample for sample in self.source.read(unit) if not isinstance(sample, Failed)]
         counts = self._batches.run(samples, count)
         right, wrong = zip(*counts, strict=True) if counts else ((), ())
         nothing = LossHistogram.empty(self.num_classes)
         return LossHistogram.merged([nothing, *right]), LossHistogram.merged([nothing, *wrong])
-
-    def _histogram(
-        self, judge: PixelJudge, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]
-    ) -> LossHistogram:
-        return LossHistogram.of(judge.loss(images, labels), labels, self.num_classes, self.ignore_index)
 
     def _exchanged(self, key: str, label: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
         """The label of another image: of the next one in the order of keys, half the list away; or the own."""

@@ -29,6 +29,10 @@ class RedMeansDoubt:
         """Losses of a batch; 0 where the label is ignored."""
         return np.where(labels == 255, 0, images[..., 0] / 10).astype(np.float32)
 
+    def losses(self, images: NDArray[np.uint8], *labellings: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Losses of a batch against each of several labels."""
+        return [self.loss(images, labels) for labels in labellings]
+
     def compare(
         self, images: NDArray[np.uint8], labels: NDArray[np.uint8], others: NDArray[np.uint8], _cap: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -25,8 +25,8 @@ from pipeline.store import Sample
 class Colour:
     """A judge that is sure of the class that the red level of a pixel names."""
 
-    def loss(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return np.where(labels == 255, 0, np.where(images[..., 0] == labels, 0.0, 9.0)).astype(np.float32)
+    def losses(self, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+        return [np.where(labels == 255, 0, np.where(images[..., 0] == labels, 0.0, 9.0)).astype(np.float32)]
 
 
 class Pairs:
