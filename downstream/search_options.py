@@ -87,23 +87,22 @@ class SearchOptions(Options):
     @property
     def candidates(self) -> tuple[str, ...]:
         """All mixes to choose from: those that are given, then every combination of the lists."""
-        axes = (self.ratios, self.ks, self.filters, self.guidance_scales, self.curation)
-        if not any(axes):
+        if not (self.ratios or self.ks or self.filters or self.guidance_scales or self.curation):
             return self.mixes
-        made = product(*(axis or (None,) for axis in axes))
-        return (*self.mixes, *(self._candidate(*values) for values in made))
+        # What each value adds to an expression; an empty list adds nothing.
+        axes = (
+            ["" if ratio == 1 else f"{ratio:.6f}".rstrip("0").rstrip(".") + "*" for ratio in self.ratios],
+            [f"k={k}" for k in self.ks],
+            self.filters,
+            [f"guidance_scale={number_text(scale)}" for scale in self.guidance_scales],
+            ["" if curated else "raw" for curated in self.curation],
+        )
+        return (*self.mixes, *(self._candidate(*values) for values in product(*(axis or ("",) for axis in axes))))
 
-    def _candidate(
-        self, ratio: float | None, k: int | None, chosen: str | None, scale: float | None, curated: bool | None
-    ) -> str:
-        items = [
-            *([] if k is None else [f"k={k}"]),
-            *([chosen] if chosen else []),
-            *([] if scale is None else [f"guidance_scale={number_text(scale)}"]),
-            *(["raw"] if curated is False else []),
-        ]
-        weight = "" if ratio in (None, 1) else f"{ratio:.6f}".rstrip("0").rstrip(".") + "*"
-        return f"{self.real}+{weight}synthetic" + (f"[{','.join(items)}]" if items else "")
+    def _candidate(self, weight: str, *items: str) -> str:
+        """A mix with these items in the brackets of its synthetic images, those that say anything."""
+        chosen = ",".join(filter(None, items))
+        return f"{self.real}+{weight}synthetic" + (f"[{chosen}]" if chosen else "")
 
     def rungs(self, iterations: int) -> tuple[RungPlan, ...]:
         """The rungs, from many short trainings to few long ones.
@@ -121,7 +120,7 @@ class SearchOptions(Options):
         lengths = [first * self.eta**number for number in range(len(counts))]
         if self.iterations is None:
             lengths[last] = iterations
-        seeds = [(self.seed + number,) for number in range(last)]
+        seeds: list[tuple[int, ...]] = [(self.seed + number,) for number in range(last)]
         seeds.append(tuple(range(self.seed + last, self.seed + last + self.last_seeds)))
         return tuple(map(RungPlan, counts, lengths, seeds))
 
