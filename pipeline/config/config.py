@@ -78,6 +78,11 @@ class Config(Options):
         self._check_splits()
         self._check_guidance()
         if self.search is not None:
+            if self.evaluate.split is None:
+                raise ValueError(
+                    "search: compare confirms its winner on held-out images, and evaluate.split is null; name a "
+                    "labelled split, or leave the search out"
+                )
             self.search.check(self.downstream.iterations, self.downstream.seeds, self.judge.held_back)
         if self.generator.adapter is None and self.adapt.steps == 0:
             raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
