@@ -179,3 +179,83 @@ def _units(step: Step, trainings: Sequence[Training], tools: Tools) -> dict[str,
 
 def _title(training: Training) -> str:
     return f"{training.mix}, seed {training.seed}"
+
+
+def measured(result: RunResult) -> str:
+    """A result's mIoU, and the images that it was measured on."""
+    images = "" if result.images is None else f"{result.images} images of "
+    return f"mIoU {result.miou:.3f} on {images}{result.inputs['splits'][1]}"
+
+
+@dataclass
+class Train:
+    """Trains mixes; a unit's parameters hold the index of its training.
+
+    Attributes:
+        trainings: all of them.
+        real, curated, raw: URLs of stores; the last two may be None if no mix takes their images.
+        val_split: split of the real store to evaluate on.
+    """
+
+    trainings: Sequence[Training]
+    real: str
+    curated: str | None
+    raw: str | None
+    val_split: str
+    resources: Resources
+    name: str
+
+    def setup(self) -> None:
+        """Nothing: each training loads what it needs."""
+
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult:
+        """Train and evaluate."""
+        from downstream.held_back import held_back_keys, labelled_keys
+        from downstream.training import train
+
+        training = self.trainings[int(str(unit.params["index"]))]
+        # The index is read only where images are left out.
+        keys = labelled_keys(Store.open(self.real), TRAIN_SPLIT) if training.held_back else []
+        return train(
+            training.mix,
+            self.real,
+            self.curated,
+            training.options,
+            training.seed,
+            training.folder,
+            on_step,
+            val_split=self.val_split,
+            raw_store=self.raw,
+            teacher=training.teacher,
+            arms=training.arms,
+            held_back=held_back_keys(keys, training.held_back),
+            measures_held_back=training.measures_held_back,
+        )
+
+
+@dataclass
+class Attempt:
+    """Trains mixes, and gives the reason in place of a result where an arm cannot be trained."""
+
+    task: Train
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+        return self.task.name
+
+    @property
+    def resources(self) -> Resources:
+        """Of one worker."""
+        return self.task.resources
+
+    def setup(self) -> None:
+        """See `Train.setup`."""
+        self.task.setup()
+
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult | str:
+        """Train and evaluate, or say why not."""
+        try:
+            return self.task.train(unit, on_step)
+        except ArmFailed as error:
+            return " ".join(str(error).split())
