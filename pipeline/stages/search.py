@@ -150,6 +150,7 @@ class SearchStep(ArtifactStep):
             found: dict[tuple[str, int], Outcome] = {}
             for training, result in zip(trainings, attempt_all(self, trainings, tools, curated, raw), strict=True):
                 if isinstance(result, str):
+                    tools.report(f"{self.name}: {training.mix}, seed {training.seed} cannot be trained: {result}")
                     found[training.mix, training.seed] = result
                     continue
                 counts = read_counts(training.folder)

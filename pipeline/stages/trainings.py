@@ -154,8 +154,6 @@ def attempt_all(
     def on_result(result: RunResult | str) -> None:
         if isinstance(result, RunResult):
             tools.report(f"{step.name}: {result.mix}, seed {result.seed}: {measured(result)}")
-        else:
-            tools.report(f"{step.name}: cannot be trained: {result}")
 
     return tools.train(Attempt(_task(step, trainings, curated, raw)), _units(step, trainings, tools), on_result)
 
