@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import DATASETS, TRANSFORMS
-
 from augment.errors import UserError
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
-from downstream.mmseg_import import mmseg_scope
+from downstream.mmseg_import import import_mmseg, mmseg_scope
 from pipeline.store import JSON, Store
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
+
+import_mmseg()
+from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402 - importable only after the line above
+from mmseg.registry import DATASETS, TRANSFORMS  # noqa: E402
 
 
 @DATASETS.register_module()
