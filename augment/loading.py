@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,14 @@ UNUSED = ("mask_token", "position_ids")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back progress bars and warnings of transformers and diffusers; errors are still raised."""
-    from diffusers.utils import logging as diffusers_logging
+    """Hold back progress bars and warnings of transformers, and of diffusers if that is loaded; errors are raised."""
     from transformers.utils import logging as transformers_logging
 
-    libraries = (diffusers_logging, transformers_logging)
+    libraries = [transformers_logging]
+    if "diffusers" in sys.modules:
+        from diffusers.utils import logging as diffusers_logging
+
+        libraries.append(diffusers_logging)
     levels = [library.get_verbosity() for library in libraries]
     bars = transformers_logging.is_progress_bar_enabled()
     for library in libraries:

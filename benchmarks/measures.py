@@ -19,7 +19,7 @@ import numpy as np
 from measuring import command_line
 
 from augment.backbones import load_backbone
-from augment.lumen.model import Lumen
+from augment.lumen.bases.autoencoder import Autoencoder
 from augment.measures.copies import copy_test, nearest
 from augment.measures.floors import against_floor
 from augment.measures.kernels import kernel_distance
@@ -55,7 +55,8 @@ def main() -> None:
     if options.planted:
         plant(Encoders(features), SampleReader(Store.open(str(options.workspace / "real"))), options)
         return
-    measuring = Measuring(Encoders(features), options.images, "train", options.train_images)
+    restore = Autoencoder(options.model, options.device).restored
+    measuring = Measuring(Encoders(features), options.images, "train", options.train_images, restore)
     stores = [str(options.workspace / name) for name in ("real", "synthetic")]
     started = time.process_time()
     rows = evaluate(None, *stores, options.split, measuring=measuring).to_pylist()
@@ -79,7 +80,7 @@ def plant(encoders: Encoders, reader: SampleReader, options) -> None:
     vectors = encoders.vectors(photographs)
     held_out = nearest(vectors, real)[1]
     places = [int(place) for place in shuffled([str(i) for i in range(len(training))], options.planted)]
-    base, rng = Lumen.load(options.model).sampler.base, np.random.default_rng(0)
+    autoencoder, rng = Autoencoder(options.model, options.device), np.random.default_rng(0)
     images = np.stack([training[place] for place in places])
     noise = rng.normal(0, 10, images.shape)
     jpegs = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1] for image in images]
@@ -90,15 +91,14 @@ def plant(encoders: Encoders, reader: SampleReader, options) -> None:
         "darker by 20 %": (images * 0.8).astype(np.uint8),
         "noise of sigma 10": (images + noise).clip(0, 255).astype(np.uint8),
         "JPEG of quality 30": np.stack([cv2.imdecode(data, cv2.IMREAD_COLOR) for data in jpegs]),
-        "through the autoencoder": np.stack(base.decode(base.encode(images))),
+        "through the autoencoder": np.stack(autoencoder.restored(images)),
     }
     print(f"{'training image':<28}{'flagged':>10}{'original nearest':>20}")
     for name, changed in copies.items():
         found, distances = nearest(encoders.vectors(list(changed)), real)
         share = copy_test(distances, held_out).share
         print(f"{name:<28}{share:>10.2f}{(found == np.array(places)).mean():>20.2f}")
-    parts = [np.stack(photographs[start : start + BATCH]) for start in range(0, len(photographs), BATCH)]
-    restored = encoders.vectors([image for part in parts for image in base.decode(base.encode(part))])
+    restored = encoders.vectors(autoencoder.restored(photographs))
 
     def distances_of(one, other):
         return np.array([kernel_distance(one, other), *astuple(manifold(one, other))])

@@ -185,6 +185,11 @@ def baseline_of(expression: str) -> str:
     return str(Term(REAL, percent=arm.percent, where=where))
 
 
+def number_text(number: float) -> str:
+    """A number as a filter has it: whole ones without decimals."""
+    return str(int(number) if float(number).is_integer() else float(number))
+
+
 def _phase(text: str, wrong: Callable[[str], ValueError]) -> Phase:
     match = _PHASE.fullmatch(text.strip())
     assert match is not None

@@ -22,8 +22,10 @@ class Point:
     y: float
 
 
-def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Markup:
-    """Chart named points joined in their order; both axes are in percent."""
+def trade_off_chart(
+    points: Sequence[Point], x_title: str, y_title: str, x_unit: str = " %", y_unit: str = " %"
+) -> Markup:
+    """Chart named points joined in their order."""
     height, top, bottom, left = 300, 20, 48, 64
     x_low, x_high = _padded([point.x for point in points])
     y_low, y_high = _padded([point.y for point in points])
@@ -34,11 +36,11 @@ def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Mark
     def y(value: float) -> float:
         return height - bottom - (value - y_low) / (y_high - y_low) * (height - top - bottom)
 
-    parts = [_axis(x_low, x_high, x, height - bottom + 8, "%")]
+    parts = [_axis(x_low, x_high, x, height - bottom + 8, x_unit)]
     for value in ticks(y_low, y_high):
         at, end = f"{y(value):.1f}", _WIDTH - _RIGHT
         parts.append(f'<line class="guide" x1="{left}" y1="{at}" x2="{end}" y2="{at}"/>')
-        parts.append(_text("tick", left - 8, y(value) + 4, f"{value:g} %", "end"))
+        parts.append(_text("tick", left - 8, y(value) + 4, f"{value:g}{y_unit}", "end"))
     path = " ".join(f"{x(point.x):.1f},{y(point.y):.1f}" for point in points)
     parts.append(f'<polyline class="trace" points="{path}"/>')
     for before, point, after in zip((None, *points), points, (*points[1:], None), strict=False):
@@ -59,7 +61,7 @@ def trade_off_chart(points: Sequence[Point], x_title: str, y_title: str) -> Mark
 
 def _axis(low: float, high: float, x: Callable[[float], float], y: float, unit: str) -> str:
     return "".join(
-        _text("tick", x(value), y + 14, f"{value:g} {unit}")
+        _text("tick", x(value), y + 14, f"{value:g}{unit}")
         + f'<line class="tickmark" x1="{x(value):.1f}" y1="{y - 4:.1f}" x2="{x(value):.1f}" y2="{y:.1f}"/>'
         for value in ticks(low, high)
     )

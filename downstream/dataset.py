@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 from mmengine import fileio
 
 from augment.errors import UserError
+from downstream.arms import number_text
 from downstream.mixes import SeededIndex
 from downstream.mmseg_import import import_mmseg, mmseg_scope
+from downstream.results import ArmFailed
 from downstream.tar_backend import forget_indexes, member_path
 from pipeline.store import JSON, SampleReader, Store, fingerprint, taxonomy_of
 from pipeline.store.index import as_text
@@ -52,11 +54,11 @@ class Part:
     augmented: bool = False
 
     def rows(self) -> pa.Table:
-        """Index rows of the samples; UserError if none are left."""
+        """Index rows of the samples; ArmFailed if none are left."""
         store = Store.open(self.store_url)
         table = store.index()
         if not len(table):
-            raise UserError(f"{self.store_url} holds no samples to train or measure on{_why_empty(store)}")
+            raise ArmFailed(f"{self.store_url} holds no samples to train or measure on{_why_empty(store)}")
         for column, values in {"split": [self.split], **self.where}.items():
             table = table.filter(self._holding(table, column, values))
         if self.sources is not None:
@@ -68,7 +70,7 @@ class Part:
             table = table.filter(pc.is_valid(table[f"{LABEL}:size"]))
         if not len(table) or not (labelled or self.labels_url):
             chosen = "".join(f", {column} in {list(values)}" for column, values in self.where.items())
-            raise UserError(f"{self.store_url}: no labelled samples of split {self.split!r}{chosen}")
+            raise ArmFailed(f"{self.store_url}: no labelled samples of split {self.split!r}{chosen}")
         return table
 
     def _holding(self, table: pa.Table, column: str, values: Sequence[JSON]) -> pa.Array:
@@ -76,9 +78,14 @@ class Part:
         if column not in table.column_names:
             near = difflib.get_close_matches(column, table.column_names, 1)
             hint = f"; they have {near[0]!r}" if near else ""
-            raise UserError(f"{self.store_url}: samples have no {column!r} to select by{hint}")
+            raise ArmFailed(f"{self.store_url}: samples have no {column!r} to select by{hint}")
         found, wanted = table[column].to_pylist(), set(map(as_text, values))
-        return pa.array([value is not None and as_text(value) in wanted for value in found], pa.bool_())
+        return pa.array([value is not None and bool(wanted & _texts(value)) for value in found], pa.bool_())
+
+
+def _texts(value: JSON) -> set[str]:
+    """How a value may be written: a whole number of a column with decimals also without them."""
+    return {as_text(value), *([number_text(value)] if isinstance(value, float) else [])}
 
 
 def store_digest(store_url: str) -> str:
@@ -104,7 +111,7 @@ def require_learnable(part: Part) -> None:
     Labels are read until two classes are found, usually in the first one.
 
     Raises:
-        UserError: they show one class or none.
+        ArmFailed: they show one class or none.
     """
     store = Store.open(part.labels_url or part.store_url)
     ignored, reader = label_taxonomy(store).ignore_index, SampleReader(store)
@@ -116,7 +123,7 @@ def require_learnable(part: Part) -> None:
             return
     classes = label_taxonomy(store).classes
     shown = f"the class {classes[found.pop()]!r} alone" if found else "no labelled pixel"
-    raise UserError(
+    raise ArmFailed(
         f"{part.store_url}: the labels of split {part.split!r} show {shown}, so there is nothing to learn: "
         "check the masks and the file of classes; for a curated store, check what curate kept"
     )

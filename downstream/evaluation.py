@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from downstream.dataset import Part, label_taxonomy
 from downstream.judge import Judge
-from downstream.measured_images import Encoders, MeasuredImages, shuffled
+from downstream.measured_images import Encoders, Images, MeasuredImages, shuffled
 from downstream.measures import FIELDS, LEAST_SOURCES, TrainingImages, closest_pairs, measures_of
 from pipeline.store import Sample, SampleReader, Store, stack_pairs
 
 T = TypeVar("T")
+# Images uint8 [H, W, 3] after the autoencoder of the base: copies that a model has made look like them. Raises
+# UserError where it cannot be loaded.
+Restore: TypeAlias = Callable[[Images], list[NDArray[np.uint8]]]
+# Training images that go through it.
+RESTORED = 24
 _JUDGED = ("judge_miou", "judge_miou_on_real", "alignment")
 _SECOND = ("second_judge_miou", "second_judge_miou_on_real", "second_alignment")
 SCHEMA = pa.schema(
@@ -39,6 +45,7 @@ class Measuring:
         images: sources of the split to measure, at most.
         train_split: split of the real store that copies are searched in.
         train_images: images of it, at most; 0 searches for no copies.
+        restore: the autoencoder of the base; see `Restore`. None has none.
         closest: the painted images nearest to a training image are added here; see `closest_pairs`.
     """
 
@@ -46,6 +53,7 @@ class Measuring:
     images: int
     train_split: str
     train_images: int
+    restore: Restore | None = None
     closest: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -182,21 +190,32 @@ def _measures(
     for source in shuffled(sorted(complete), measuring.images):
         painted = {k: [_image(synthetic, key) for key in of_k[source]] for k, of_k in keys.items()}
         images.add(source, _image(real, source), painted)
-    training = _training_images(measuring, real) if len(images.keys) >= LEAST_SOURCES else None
+    training = _training_images(measuring, real, powerful=len(images.keys) >= LEAST_SOURCES)
     for k, of_k in keys.items():
         names = [of_k[source] for source in images.keys]
         measuring.closest.extend(closest_pairs(images, k, names, training))
     return {k: measures_of(images, k, training) for k in keys}
 
 
-def _training_images(measuring: Measuring, real: SampleReader) -> TrainingImages | None:
-    """The training images that copies are searched among; None if there are none."""
+def _training_images(measuring: Measuring, real: SampleReader, *, powerful: bool) -> TrainingImages | None:
+    """The training images that copies are searched among; None if there are none.
+
+    `powerful` says whether there are sources enough for a test, so that it is measured what this would flag.
+    """
     splits = zip(real.keys, real.index["split"].to_pylist(), strict=True)
     keys = shuffled([key for key, split in splits if split == measuring.train_split], measuring.train_images)
     if not keys:
         return None
     parts = (measuring.encoders.vectors([_image(real, key) for key in part]) for part in batched(keys, 16))
-    return TrainingImages(keys, np.concatenate(list(parts)))
+    vectors = np.concatenate(list(parts))
+    if measuring.restore is None or not powerful:
+        return TrainingImages(keys, vectors, None, "no autoencoder of the base")
+    try:
+        restored = measuring.restore([_image(real, key) for key in keys[:RESTORED]])
+    except UserError as error:
+        # The images were made before, maybe on another machine: the other measures need no base.
+        return TrainingImages(keys, vectors, None, str(error))
+    return TrainingImages(keys, vectors, measuring.encoders.vectors(restored))
 
 
 def _image(reader: SampleReader, key: str) -> Any:

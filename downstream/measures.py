@@ -32,7 +32,7 @@ FIELDS = [
     ("half", pa.int64()),
     *((f"{name}{part}", pa.float64()) for name in _WITH_FLOORS for part in ("", "_spread", "_floor", "_floor_spread")),
     *((name, pa.float64()) for name in ("vendi", "vendi_on_real", "nearer_to_training", "near_training")),
-    ("own_source_nearest", pa.float64()),
+    *((name, pa.float64()) for name in ("own_source_nearest", "near_distance", "near_training_of_restored")),
     ("not_measured", pa.list_(pa.string())),
 ]
 
@@ -44,10 +44,14 @@ class TrainingImages:
     Attributes:
         keys: of the images.
         vectors: their mean features `float32 [N, C]`.
+        restored: those of the first ones after the autoencoder of the base; None where it is not at hand.
+        unrestored: why.
     """
 
     keys: Sequence[str]
     vectors: NDArray[np.float32]
+    restored: NDArray[np.float32] | None = None
+    unrestored: str = ""
 
 
 def measures_of(images: MeasuredImages, k: int, training: TrainingImages | None) -> dict[str, Any]:
@@ -155,13 +159,24 @@ def _copies(
     real = np.stack(images.vectors)
     vectors = np.stack([vector for of_source in painted.vectors for vector in of_source])
     own = np.repeat(np.arange(len(real)), [len(of_source) for of_source in painted.vectors])
-    test = copy_test(nearest(vectors, training.vectors)[1], nearest(real, training.vectors)[1])
+    held_out = nearest(real, training.vectors)[1]
+    test = copy_test(nearest(vectors, training.vectors)[1], held_out)
     places, _ = nearest(vectors, np.concatenate([real, training.vectors]))
     return {
         "nearer_to_training": test.nearer,
         "near_training": test.share,
         "own_source_nearest": float((places == own).mean()),
+        "near_distance": test.threshold,
+        "near_training_of_restored": _power(training, held_out, reasons),
     }
+
+
+def _power(training: TrainingImages, held_out: NDArray[np.float64], reasons: list[str]) -> float | None:
+    """Share of copies that the test flags: of training images that the autoencoder of the base has changed."""
+    if training.restored is None:
+        reasons.append(f"the share of copies that would be flagged: {training.unrestored}")
+        return None
+    return copy_test(nearest(training.restored, training.vectors)[1], held_out).share
 
 
 def _variants(by_source: Sequence[Sequence[NDArray[np.float32]]]) -> NDArray[np.float32]:

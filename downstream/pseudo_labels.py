@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment.errors import UserError
 from downstream.dataset import Part
 from downstream.judge import Judge
+from downstream.results import ArmFailed
 from pipeline.store import Manifest, Sample, SampleReader, Store
 
 _BATCH = 16
@@ -30,7 +30,7 @@ def write_pseudo_labels(part: Part, teacher: Path, confidence: float, device: st
         device: torch device.
 
     Raises:
-        UserError: no class is predicted with that confidence in any image.
+        ArmFailed: no class is predicted with that confidence in any image.
     """
     assert part.labels_url is not None
     images, judge = Store.open(part.store_url), Judge.load(teacher, device)
@@ -48,7 +48,7 @@ def write_pseudo_labels(part: Part, teacher: Path, confidence: float, device: st
     shares = {key: float(str(written.read(key).metadata["confident"])) for key in written.keys}
     kept = sum(shares.values()) / max(len(shares), 1)
     if not kept:
-        raise UserError(
+        raise ArmFailed(
             f"the segmenter in {teacher} predicts no pixel of {len(shares)} images with a probability of "
             f"downstream.pseudo_confidence={confidence:g}: give a lower one, or train the judge for longer"
         )

@@ -20,19 +20,17 @@ from augment.layouts.curves import TITLES as BASES
 from augment.layouts.curves import Curves, KPoint, mean_of, recommended_ks
 from augment.units import duration_text, size_text
 from downstream.charts import Point, trade_off_chart
-from downstream.comparison import summary_of
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
+from downstream.page.copies import copies
 from downstream.page.curated import RULES, curation, doubts
 from downstream.page.facts import costs, environment_facts, segmenter_facts
-from downstream.page.gain_chart import mix_chart, part_chart
-from downstream.page.gains import attributes_of, mix_gains
+from downstream.page.gain_chart import part_chart
 from downstream.page.inline_svg import inline_svg
-from downstream.page.runs import mixes_by_k, runs_in, settings_of
+from downstream.page.runs import runs_in, settings_of
+from downstream.page.worth import search_before, worth
 from downstream.results import read_result
 from downstream.statistics import MIN_IMAGES, MIN_SEEDS
-from downstream.statistics.best_k import recommend_k
-from downstream.statistics.counts import Run, read_all_counts
 from downstream.statistics.recommendation import counted
 from pipeline.store import Store
 from pipeline.store.manifest import conditioning_of
@@ -54,6 +52,7 @@ class ReportInputs:
         judge: folder of the judge.
         scale: record of the loss scale.
         comparison: table of `downstream.comparison`.
+        search: result of the search before it.
         evaluation: table of `downstream.evaluation`.
         curves: what the layouts keep, by the name of the basis.
         curves_chart: its chart.
@@ -71,6 +70,7 @@ class ReportInputs:
     judge: Path
     scale: Path
     comparison: Path
+    search: Path
     evaluation: Path
     curves: Path
     curves_chart: Path
@@ -91,6 +91,7 @@ class ReportInputs:
             workspace / "judge",
             workspace / "scale" / "artifact.json",
             workspace / "comparison.parquet",
+            workspace / "search" / "search.json",
             workspace / "evaluation.parquet",
             workspace / "curves" / "curves.json",
             workspace / "curves" / "curves.svg",
@@ -144,6 +145,9 @@ def render(inputs: ReportInputs) -> str:
     measured = evaluation.to_pylist() if evaluation is not None else []
     trained = runs_in(inputs.runs, runs)
     found = {name: store for name, store in stores.items() if store is not None}
+    bases = _bases(inputs.curves) if conditioning == LAYOUT else []
+    curve_ks = bases[0].recommended if bases else ()
+    said = worth(comparison, measured, found, trained, judged, history, curve_ks)
     return _template().render(
         name=inputs.name,
         workspace=shlex.quote(str(inputs.workspace)),
@@ -162,7 +166,8 @@ def render(inputs: ReportInputs) -> str:
         runs=runs,
         evaluation=measured,
         trade_off=_trade_off(evaluation),
-        bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
+        copies=copies(_closest(inputs.evaluation), measured, real, synthetic),
+        bases=bases,
         curves_chart=inline_svg(inputs.curves_chart),
         drop_reasons=stores["curated"].totals().drop_reasons if stores["curated"] else {},
         rules=RULES,
@@ -174,21 +179,9 @@ def render(inputs: ReportInputs) -> str:
         config=inputs.config.read_text(encoding="utf-8") if inputs.config.is_file() else "",
         measures=inputs.split is not None,
         missing=_missing(inputs, stores),
-        **_worth(comparison, measured, real, trained),
+        search=search_before(inputs.search, said["summary"]),
+        **said,
     )
-
-
-def _worth(
-    table: pa.Table | None, evaluation: Sequence[Mapping[str, Any]], real: Store, trained: Mapping[Run, Path]
-) -> dict[str, Any]:
-    """What the page says of the comparison."""
-    if table is None:
-        return {"summary": None, "gains": [], "mixes": None, "best_k": ""}
-    summary, counts = summary_of(table), read_all_counts(trained)
-    by_k = mixes_by_k([mix.mix for mix in summary.mixes])
-    best = recommend_k(table.to_pylist(), by_k, counts, evaluation).sentence if len(by_k) > 1 else ""
-    gains = mix_gains(table, summary, counts, attributes_of(real.index()))
-    return {"summary": summary, "gains": gains, "mixes": mix_chart(summary), "best_k": best}
 
 
 def _stages(stores: Mapping[str, Store]) -> dict[str, tuple[str, float]]:
@@ -229,6 +222,11 @@ def _table(path: Path) -> pa.Table | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _closest(evaluation: Path) -> list[dict[str, Any]]:
+    """The pairs that the record of an evaluation names; none in those of earlier versions."""
+    return list(_json(evaluation.with_suffix(".json")).get("facts", {}).get("closest", []))
 
 
 def _missing(inputs: ReportInputs, stores: Mapping[str, Store | None]) -> list[str]:

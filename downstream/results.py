@@ -8,9 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from augment.errors import UserError
 from augment.files import write_whole
 
 RESULT = "result.json"
+
+
+class ArmFailed(UserError):  # noqa: N818 - it says what happened
+    """An arm cannot be trained: it has no samples, its labels show nothing to learn, or its training diverges."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from downstream.divergence import Diverged, FiniteOptimWrapper, MixedPrecision
 from downstream.judge import save_segmenter
 from downstream.mixes import Mix
 from downstream.options import ArmOptions, SegmenterTraining
-from downstream.results import RESULT, RunResult, read_result, write_json
+from downstream.results import RESULT, ArmFailed, RunResult, read_result, write_json
 from downstream.runner import ClassIoU, Progress, StatelessRandomness, StoreRunner, StoreTrainLoop
 from downstream.segmenters import segmenter_config
 from downstream.statistics.counts import ImageCounts
@@ -57,6 +57,7 @@ def train(
     teacher: Path | None = None,
     arms: ArmOptions = _DEFAULT,
     held_back: Collection[str] = (),
+    measures_held_back: bool = False,
 ) -> RunResult:
     """Train a segmenter on a mix and evaluate it on real validation data.
 
@@ -79,20 +80,24 @@ def train(
         teacher: folder of the segmenter that predicts the labels of `pseudo`.
         arms: what the words in the brackets of an expression mean.
         held_back: keys of real images that are not trained on.
+        measures_held_back: whether the evaluation is on those, and not on `val_split`.
 
     Raises:
-        UserError: a store lacks samples that the mix needs, both splits are the same, the folder holds another run, or
-            the training diverges; then the last saved state stays.
+        ArmFailed: a store lacks samples that the mix needs, or the training diverges; then the last saved state stays.
+        UserError: both splits are the same, or the folder holds another run.
     """
     if train_split == val_split:
         raise UserError(f"training and evaluation would both use the split {val_split!r}: choose two splits")
+    if measures_held_back and not held_back:
+        raise UserError(f"{real_store}: no image of {train_split!r} is held back, so there is none to evaluate on")
+    measured_split = f"{train_split}, held back" if measures_held_back else val_split
     data = TrainingData.of(mix, arms, real_store, synthetic_store, raw_store, teacher, train_split)
     data = replace(data, held_back=frozenset(held_back))
     inputs: dict[str, JSON] = {
         **data.inputs(),
         "seed": seed,
         "options": options.semantic,
-        "splits": [train_split, val_split],
+        "splits": [train_split, measured_split],
     }
     _claim(run_dir, inputs)
     finished = read_result(run_dir)
@@ -102,6 +107,9 @@ def train(
         return finished
     parts = data.prepare(run_dir / _PSEUDO, get_device())
 
+    measured = Part(real_store, val_split)
+    if measures_held_back:
+        measured = Part(real_store, train_split, sources=data.held_back)
     started = time.monotonic()
     curve_every = max(1, math.ceil(options.iterations / _CURVE_POINTS))
     state = TrainingState.load(run_dir / STATE) if (run_dir / STATE).is_file() else None
@@ -130,7 +138,7 @@ def train(
             model=ConfigDict(config),
             work_dir=str(run_dir / "log"),
             train_dataloader=data.loader(parts, Run(options, crop, seed, taken)),
-            val_dataloader=_val_loader(Part(real_store, val_split), options),
+            val_dataloader=_val_loader(measured, options),
             default_hooks={"checkpoint": None, "sampler_seed": None, "logger": _logger_hook(curve_every)},
             custom_hooks=[StatelessRandomness(seed), progress],
             randomness={"seed": seed},
@@ -146,10 +154,10 @@ def train(
                 metrics = runner.val()
             except Diverged as error:
                 step = f"step {min(runner.iter + 1, options.iterations)} of {options.iterations}"
-                raise UserError(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
+                raise ArmFailed(f"{run_dir}: {error} at {step}: {_remedy(options)}") from error
         if not metrics["val/images"] or math.isnan(metrics["val/aacc"]):
             raise UserError(
-                f"{real_store}: no pixel of split {val_split!r} is labelled, so the split cannot be evaluated on"
+                f"{real_store}: no pixel of split {measured_split!r} is labelled, so the split cannot be evaluated on"
             )
         add_scalars(options.iterations, {"miou": metrics["val/miou"], "aacc": metrics["val/aacc"]})
     result = RunResult(
@@ -168,7 +176,7 @@ def train(
     )
     save_segmenter(run_dir, runner.model, config, classes)
     # The loader keeps the order of the samples.
-    keys = tuple(Part(real_store, val_split).rows()["key"].to_pylist())
+    keys = tuple(measured.rows()["key"].to_pylist())
     ImageCounts(keys, classes, *metric.areas).save(run_dir)
     write_json(run_dir / RESULT, result.to_json())
     (run_dir / STATE).unlink(missing_ok=True)

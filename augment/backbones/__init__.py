@@ -36,13 +36,15 @@ def load_backbone(name: str, device: str = "cpu") -> Backbone:
     plain, settings = parse_name(name)
     if is_import_path(plain):
         return load_imported(plain, device)
-    from augment.backbones.diffusion import DiffusionBackbone
     from augment.backbones.dinov2_onnx import cached_checkpoint
     from augment.backbones.pretrained import load_encoder
 
     source = str(cached_checkpoint()) if plain == OFFLINE_DINOV2 else plain
     try:
         if is_diffusion_model(source):
+            # It loads diffusers, which takes a second and more.
+            from augment.backbones.diffusion import DiffusionBackbone
+
             return DiffusionBackbone(name, source, device, settings)
         return load_encoder(name, source, device, settings)
     except UserError as error:

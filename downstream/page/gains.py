@@ -77,7 +77,7 @@ class MixGains:
             "" if part.before is None or part.after is None else f" ({100 * part.before:.1f} to {100 * part.after:.1f})"
         )
         together = f"all classes together move it by {100 * whole:+.1f}"
-        return f"{name} alone{moved} moves the mIoU by {100 * share:+.1f} points; {together}."
+        return f"{self.mix}: {name} alone{moved} moves the mIoU by {100 * share:+.1f} points; {together}."
 
 
 def mix_gains(
@@ -86,7 +86,9 @@ def mix_gains(
     counts: Mapping[Run, ImageCounts],
     attributes: Mapping[str, Mapping[str, str]],
 ) -> list[MixGains]:
-    """Every mix that is compared with a baseline, the one that gains most first.
+    """Every mix that is compared with a baseline: those with synthetic data, which the answer is about, come first.
+
+    Among these and among the others, the one that gains most is the first.
 
     Args:
         table: of `downstream.comparison.comparison_table`.
@@ -96,7 +98,7 @@ def mix_gains(
     """
     rows = table.to_pylist()
     found = []
-    for mix in sorted(summary.mixes, key=lambda mix: -mix.gain):
+    for mix in sorted(summary.mixes, key=lambda mix: (not mix.is_synthetic(), -mix.gain)):
         if mix.baseline is not None and mix.difference is not None:
             pair = [row for row in rows if row["mix"] in (mix.mix, mix.baseline)]
             conditions = _conditions(mix, pair, counts, attributes)

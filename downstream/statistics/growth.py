@@ -29,6 +29,7 @@ class Growth:
         most: largest number of images that was measured.
         at_most: fitted gain there, with its interval over seeds.
         doubled: fitted further gain of twice as many, with its interval over seeds.
+        slowest: the largest `half` of all fits with one of the seeds left out.
     """
 
     limit: float
@@ -36,6 +37,7 @@ class Growth:
     most: int
     at_most: tuple[float, Interval]
     doubled: tuple[float, Interval]
+    slowest: float
 
     def __call__(self, images: float) -> float:
         """The fitted gain of a number of images."""
@@ -43,9 +45,12 @@ class Growth:
 
     @property
     def ends_at(self) -> int | None:
-        """Images with nine tenths of the limit; None if that is more than ten times what was measured."""
-        images = self.half * _ENDED / (1 - _ENDED)
-        return round(images) if images <= 10 * self.most else None
+        """Images with nine tenths of the limit; None where that is not determined.
+
+        It is not if they are more than ten times what was measured, by the fit to all seeds or to all but one.
+        """
+        images, slowest = (half * _ENDED / (1 - _ENDED) for half in (self.half, max(self.half, self.slowest)))
+        return round(images) if slowest <= 10 * self.most else None
 
 
 def fit_growth(gains: Mapping[int, Sequence[float]]) -> Growth:
@@ -83,7 +88,8 @@ def fit_growth(gains: Mapping[int, Sequence[float]]) -> Growth:
     at_most, doubled = (
         (float(value), (float(value - error), float(value + error))) for value, error in zip(whole, errors, strict=True)
     )
-    return Growth(limit, half, int(most), at_most, doubled)
+    slowest = max(_fit(images, np.delete(table, seed, 1).mean(axis=1))[1] for seed in range(count))
+    return Growth(limit, half, int(most), at_most, doubled, slowest)
 
 
 def gain_per_hour(gain: float, interval: Interval | None, seconds: float) -> tuple[float, Interval | None]:

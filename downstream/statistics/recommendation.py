@@ -14,9 +14,6 @@ from downstream.statistics.planning import MOST_SEEDS, POWER, seeds_needed
 from downstream.statistics.question import Question
 from downstream.statistics.summary import MixSummary
 
-# In the names of mixes that have any.
-_SYNTHETIC = "synthetic"
-
 
 class Verdict(StrEnum):
     """What a comparison says."""
@@ -87,7 +84,7 @@ def _recommend(others: Sequence[MixSummary], evidence: _Evidence) -> tuple[Verdi
     if lacking := _lacking(max(mix.pairs for mix in others), images):
         so_far = f"So far {best.mix} scores {evidence.of(best)}, which may be chance."
         return Verdict.OPEN, f"No recommendation: it takes {lacking}. {so_far}"
-    asked = [mix for mix in others if _SYNTHETIC in mix.mix] or others
+    asked = [mix for mix in others if mix.is_synthetic()] or others
     better = sorted((mix for mix in others if mix.is_better(gain)), key=lambda mix: -mix.gain)
     leads = f"Train on {better[0].mix}: {evidence.of(better[0])}." if better else ""
     helpful = [mix for mix in better if mix in asked]
@@ -103,7 +100,7 @@ def _without_help(asked: Sequence[MixSummary], evidence: _Evidence, *, known: bo
     gain = evidence.question.smallest_gain
     best = max(asked, key=lambda mix: mix.gain)
     if all(mix.is_small(gain) for mix in asked):
-        no = "The synthetic data does not help: no mix with it" if _SYNTHETIC in best.mix else "Nothing helps: no mix"
+        no = "The synthetic data does not help: no mix with it" if best.is_synthetic() else "Nothing helps: no mix"
         points = f"gains {_points(gain)} of mIoU over {best.baseline}"
         return Verdict.NO_HELP, f"{no} {points}. At best, {best.mix} scores {evidence.of(best)}."
     unclear = max((mix for mix in asked if not mix.is_small(gain)), key=lambda mix: mix.gain)

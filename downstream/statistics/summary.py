@@ -74,6 +74,10 @@ class MixSummary:
         """The difference; 0 for a baseline."""
         return self.difference or 0.0
 
+    def is_synthetic(self) -> bool:
+        """Whether it has synthetic data, which the answer is about."""
+        return "synthetic" in self.mix
+
     def is_decided(self) -> bool:
         """Whether it has an interval to decide by."""
         return self.interval is not None and self.pairs >= MIN_SEEDS

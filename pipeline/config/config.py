@@ -16,6 +16,7 @@ from augment.model_licences import LicenceOptions
 from augment.options import AbsolutePath, Name, Options, Seed, Url
 from downstream.arms import parse_arm
 from downstream.options import DownstreamOptions, EvaluateOptions, JudgeOptions
+from downstream.search_options import SearchOptions
 from pipeline.config.cluster import ClusterOptions
 from pipeline.datasets import TRAIN_SPLIT, DatasetOptions, Geometry
 from pipeline.engine import ErrorBudget
@@ -57,6 +58,9 @@ class Config(Options):
     judge: JudgeOptions = JudgeOptions()
     curate: CurateOptions = CurateOptions()
     downstream: DownstreamOptions = DownstreamOptions()
+    search: SearchOptions | None = Field(
+        default=None, description="a search for the best mix before the comparison; null searches nothing"
+    )
     evaluate: EvaluateOptions = EvaluateOptions()
     shard: ShardOptions = ShardOptions()
     licences: LicenceOptions = LicenceOptions()
@@ -72,6 +76,14 @@ class Config(Options):
             self._check_conditioning()
         self._check_views()
         self._check_splits()
+        self._check_guidance()
+        if self.search is not None:
+            if self.evaluate.split is None:
+                raise ValueError(
+                    "search: compare confirms its winner on held-out images, and evaluate.split is null; name a "
+                    "labelled split, or leave the search out"
+                )
+            self.search.check(self.downstream.iterations, self.downstream.seeds, self.judge.held_back)
         if self.generator.adapter is None and self.adapt.steps == 0:
             raise ValueError("adapt.steps: a new adapter (generator.adapter: null) must be trained; give steps")
         if self.generator.adapter is not None and self.adapt.controlnet is not None:
@@ -147,6 +159,20 @@ class Config(Options):
                 "copy; give layout.views of 1 or more, or adapt.view_share 0"
             )
 
+    def _check_guidance(self) -> None:
+        """Raise ValueError if scales of single variants do not fit how images are sampled."""
+        scales = self.generate.guidance_scales or ()
+        if scales and self.generator.max_loss is not None:
+            raise ValueError(
+                "generate.guidance_scales: generator.max_loss calibrates with generator.guidance_scale alone; leave "
+                "one of them out"
+            )
+        if 1 in scales and self.generator.text_guidance_scale is not None:
+            raise ValueError(
+                "generate.guidance_scales: 1 is no guidance, which generator.text_guidance_scale is added to; give "
+                "scales above 1"
+            )
+
     def _check_splits(self) -> None:
         """Raise ValueError if a section names a split that another does not read, or does not generate."""
         if unknown := sorted(set(self.generate.splits) - set(self.dataset.splits)):
@@ -163,7 +189,8 @@ class Config(Options):
         needed: dict[str, str] = {}
         if self.evaluate.split is not None:
             needed[self.evaluate.split] = "evaluate.split"
-            if any(parse_arm(mix).uses_synthetic for mix in self.downstream.mixes):
+            searched = self.search.candidates if self.search is not None else ()
+            if any(parse_arm(mix).uses_synthetic for mix in (*self.downstream.mixes, *searched)):
                 needed[TRAIN_SPLIT] = "the mixes with synthetic data"
         for split, reader in needed.items():
             if split not in self.generate.splits:

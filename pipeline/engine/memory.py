@@ -18,7 +18,10 @@ R = TypeVar("R")
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE)
 
 # The key of a training's batch size: not a setting of the workers, because the result depends on it.
-_TRAINING_BATCHES = {"adapt": "adapt.batch_size", **dict.fromkeys(("judge", "compare"), "downstream.batch_size")}
+_TRAINING_BATCHES = {
+    "adapt": "adapt.batch_size",
+    **dict.fromkeys(("judge", "search", "compare"), "downstream.batch_size"),
+}
 # What else makes a stage take less memory.
 _SMALLER = {
     "generate": "lower generator.fixed_batch if it is set, or set generator.tile, so that large images are painted in "
@@ -29,7 +32,7 @@ _MODELS = {
     **dict.fromkeys(("fit", "extract"), "backbone.name"),
     "caption": "captions.model",
     **dict.fromkeys(("encode", "adapt", "generate"), "generator.base"),
-    **dict.fromkeys(("judge", "curate", "compare", "evaluate"), "downstream.model"),
+    **dict.fromkeys(("judge", "curate", "search", "compare", "evaluate"), "downstream.model"),
 }
 
 

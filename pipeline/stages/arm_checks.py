@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from augment.errors import UserError
 from augment.prompts import DETAILS
-from downstream.arms import AUGMENTED, REAL, Term, baseline_of, parse_arm
+from downstream.arms import AUGMENTED, REAL, Term, baseline_of, number_text, parse_arm
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.stages.conditioning import AUTO
 from pipeline.stages.generate import GenerateStep
@@ -29,12 +29,16 @@ def require_columns(job: Job) -> None:
     Raises:
         UserError: one does not; the message names the nearest.
     """
-    terms = [(mix, term) for mix in job.config.downstream.mixes for term in parse_arm(mix).terms if term.where]
-    if not terms:
-        return
-    known = {source: dict(_columns(job, source)) for source in {term.source for _, term in terms}}
-    for mix, term in terms:
-        _require(mix, term, known[term.source])
+    terms = [(key, mix, term) for key, mix in _asked(job.config) for term in parse_arm(mix).terms if term.where]
+    known = {source: dict(_columns(job, source)) for source in {term.source for *_, term in terms}}
+    for key, mix, term in terms:
+        _require(f"{key}: {mix!r}", term, known[term.source])
+
+
+def _asked(config: Config) -> Iterator[tuple[str, str]]:
+    """All mixes that may be trained, each with the key of the configuration that asks for it."""
+    yield from (("downstream.mixes", mix) for mix in config.downstream.mixes)
+    yield from (("search", mix) for mix in (config.search.candidates if config.search is not None else ()))
 
 
 def require_augmentation_works(job: Job) -> None:
@@ -44,7 +48,7 @@ def require_augmentation_works(job: Job) -> None:
         UserError: they do not.
     """
     options, taxonomy = job.config.downstream, job.images.taxonomy
-    if taxonomy is None or not any(parse_arm(mix).uses(AUGMENTED) for mix in options.mixes):
+    if taxonomy is None or not any(parse_arm(mix).uses(AUGMENTED) for _, mix in _asked(job.config)):
         return
     from downstream.albu import require_augmentation
 
@@ -55,8 +59,7 @@ def require_augmentation_works(job: Job) -> None:
 
 def remarks_on(config: Config) -> list[str]:
     """What a reader of the comparison has to know of its mixes, a line each."""
-    mixes = config.downstream.mixes
-    arms = {mix: parse_arm(mix) for mix in mixes}
+    arms = {mix: parse_arm(mix) for _, mix in _asked(config)}
     fewer = [mix for mix, arm in arms.items() if arm.percent is not None and arm.uses_synthetic]
     remarks = []
     if curated := [mix for mix in fewer if arms[mix].uses_curated]:
@@ -68,7 +71,8 @@ def remarks_on(config: Config) -> list[str]:
         remarks.append(f"compare: {', '.join(fewer)}: the adapter of conditioning=label has learned from all labels")
     if fewer and config.generate.edit is not None and config.generate.edit.paste is not None:
         remarks.append(f"compare: {', '.join(fewer)}: objects that generate.edit pastes are from all labelled images")
-    names = {str(arm) for arm in arms.values()}
+    mixes = config.downstream.mixes
+    names = {str(arms[mix]) for mix in mixes}
     if alone := [mix for mix in mixes if baseline_of(mix) not in names]:
         wanted = ", ".join(sorted({baseline_of(mix) for mix in alone}))
         remarks.append(f"compare: {', '.join(alone)}: without a baseline; add {wanted} to downstream.mixes")
@@ -90,20 +94,19 @@ def _columns(job: Job, source: str) -> Iterator[tuple[str, Values]]:
     yield from dict.fromkeys(_OF_PAINTED).items()
     yield "k", None if config.generate.ks == AUTO else set(map(str, job.step(GenerateStep).ks))
     yield "variant", set(map(str, range(config.generate.variants)))
+    if config.generate.guidance_scales:
+        yield "guidance_scale", set(map(number_text, config.generate.guidance_scales))
     yield from config.generate.prompts.domains.items()
 
 
-def _require(mix: str, term: Term, columns: Mapping[str, Values]) -> None:
+def _require(asked: str, term: Term, columns: Mapping[str, Values]) -> None:
     for column, values in term.where:
         if column not in columns:
-            raise UserError(
-                f"downstream.mixes: {mix!r}: {term.source} images have no {column!r}: {_nearest(column, columns)}"
-            )
+            raise UserError(f"{asked}: {term.source} images have no {column!r}: {_nearest(column, columns)}")
         known = columns[column]
         if wrong := [] if known is None else [value for value in values if value not in known]:
             raise UserError(
-                f"downstream.mixes: {mix!r}: no {term.source} image has {column}={wrong[0]}: "
-                f"{_nearest(wrong[0], known or ())}"
+                f"{asked}: no {term.source} image has {column}={wrong[0]}: {_nearest(wrong[0], known or ())}"
             )
 
 

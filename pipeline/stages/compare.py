@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream.arms import PSEUDO, baseline_of, parse_arm
+from downstream.arms import baseline_of, parse_arm
 from downstream.options import DownstreamOptions
 from downstream.results import RESULT, read_result
 from downstream.statistics.question import Question
@@ -17,10 +17,12 @@ from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, require_labels, require_trainable_segmenter
+from pipeline.stages.mix_data import mix_trainings, stages_of, stages_of_all, train_teachers
+from pipeline.stages.search import SearchStep
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step
 from pipeline.stages.tools import Tools
-from pipeline.stages.trainings import RUNS, SyntheticStores, Teacher, Training, train_all, trainings_of
+from pipeline.stages.trainings import RUNS, Training, train_all
 from pipeline.store import JSON
 
 if TYPE_CHECKING:
@@ -44,7 +46,21 @@ class CompareStep(ArtifactStep):
     @property
     def reads(self) -> Collection[str]:
         """The stages that make the data of the mixes."""
-        return {stage for mix in self.config.downstream.mixes for stage in stages_of(mix)}
+        search = self.job.step(SearchStep)
+        searched = () if self.config.search is None else (search.name, *search.reads)
+        return {*stages_of_all(self.config.downstream.mixes), *searched}
+
+    @property
+    def mixes(self) -> tuple[str, ...]:
+        """Those of the configuration, and the winner of a finished search with its baseline."""
+        found = self.job.step(SearchStep).result
+        return self.config.downstream.mixes if found is None else self._with(found.winner)
+
+    def _with(self, winner: str) -> tuple[str, ...]:
+        """The mixes of the configuration, and this one and its baseline where they lack them."""
+        mixes = self.config.downstream.mixes
+        names = {str(parse_arm(mix)) for mix in mixes}
+        return (*mixes, *(mix for mix in (baseline_of(winner), winner) if str(parse_arm(mix)) not in names))
 
     def check_settings(self) -> None:
         """Check that the filters of the mixes name ks, variants and attributes that there are."""
@@ -77,7 +93,7 @@ class CompareStep(ArtifactStep):
             for folder in folders
             if (result := read_result(folder)) is not None
         ]
-        return [f"compare: {noise('real', scores, self.question, len(options.mixes) - 1)}"]
+        return [f"compare: {noise('real', scores, self.question, len(self.mixes) - 1)}"]
 
     def require_curated(self) -> None:
         """Check that curation has kept samples, if a mix needs them.
@@ -90,8 +106,12 @@ class CompareStep(ArtifactStep):
 
     def size(self) -> Size:
         """One unit for each training."""
-        options = self.config.downstream
-        return Size(len(options.mixes) * len(options.seeds), 0)
+        search = self.job.step(SearchStep)
+        mixes = self.mixes
+        if self.config.search is not None and search.result is None:
+            # The winner is not known, so this is an upper bound.
+            mixes = max(map(self._with, search.options.candidates), key=len)
+        return Size(len(mixes) * len(self.config.downstream.seeds), 0)
 
     def inputs(self) -> Mapping[str, JSON]:
         """The trainings, whose folders are named after all that they depend on."""
@@ -103,31 +123,12 @@ class CompareStep(ArtifactStep):
     def trainings(self, mixes: Sequence[str] | None = None) -> list[Training]:
         """These mixes (None: all) with every seed."""
         options = self.config.downstream
-        mixes = options.mixes if mixes is None else mixes
-        needed = {stage for mix in mixes for stage in stages_of(mix)}
-        stores = SyntheticStores(
-            self.job.step(CurateStep).store if "curate" in needed else None,
-            self.job.step(GenerateStep).store if "generate" in needed else None,
-        )
-        teachers = {real: self.teacher(real) for real in teachers_of(mixes)}
-        return trainings_of(self.job, mixes, options.seeds, options.iterations, stores, teachers)
-
-    def teacher(self, real: str) -> Teacher:
-        """The segmenter that predicts labels for mixes with this real data: the judge, or one with fewer labels."""
-        if parse_arm(real).is_simple:
-            judge = self.job.step(JudgeStep)
-            return Teacher(judge.path, judge.record.digest)
-        [training] = self.judges([real])
-        return Teacher(training.folder, training.folder.name)
-
-    def judges(self, reals: Sequence[str]) -> list[Training]:
-        """Trainings like that of the judge, on a part of the real data."""
-        options = self.config.judge
-        return trainings_of(self.job, reals, [options.seed], options.iterations, held_back=options.held_back)
+        return mix_trainings(self.job, self.mixes if mixes is None else mixes, options.seeds, options.iterations)
 
     def finished(self, undone: frozenset[str]) -> int:
         """Number of finished trainings that read nothing of the stages ``undone``."""
-        mixes = [mix for mix in self.config.downstream.mixes if not undone & stages_of(mix)]
+        known = self.config.downstream.mixes if SearchStep.name in undone else self.mixes
+        mixes = [mix for mix in known if not undone & stages_of(mix)]
         return sum((training.folder / RESULT).is_file() for training in self.trainings(mixes))
 
     def is_begun(self) -> bool:
@@ -140,8 +141,7 @@ class CompareStep(ArtifactStep):
         from downstream.comparison import comparison_table, with_summary, write_table
         from downstream.looks import train_by_looks
 
-        if fewer := [real for real in teachers_of(self.config.downstream.mixes) if not parse_arm(real).is_simple]:
-            train_all(self, self.judges(fewer), tools)
+        train_teachers(self, self.mixes, tools)
         curated, raw = (self.job.step(step).url for step in (CurateStep, GenerateStep))
         options = self.config.downstream
         trainings = {(training.mix, training.seed): training for training in self.trainings()}
@@ -155,7 +155,7 @@ class CompareStep(ArtifactStep):
             tools.report(f"{self.name}: {line}")
 
         if options.stop_early:
-            results = train_by_looks(options.mixes, options.seeds, train, self.summarize, report)
+            results = train_by_looks(self.mixes, options.seeds, train, self.summarize, report)
         else:
             results = train(list(trainings))
         summary = self.summarize(results)
@@ -176,22 +176,11 @@ class CompareStep(ArtifactStep):
 
         folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
         found = read_all_counts({(of.mix, of.seed): folders[of.mix, of.seed] for of in results})
-        configured = {str(parse_arm(mix)): mix for mix in self.config.downstream.mixes}
-        baselines = {mix: configured.get(baseline_of(mix), "") for mix in self.config.downstream.mixes}
+        mixes = self.mixes
+        compared = {str(parse_arm(mix)): mix for mix in mixes}
+        baselines = {mix: compared.get(baseline_of(mix), "") for mix in mixes}
         return summarize(comparison_table(results), self.question, found, baselines)
 
     def clean(self) -> None:
         """Remove all trainings."""
         shutil.rmtree(self.workspace.artifact(RUNS), ignore_errors=True)
-
-
-def stages_of(mix: str) -> frozenset[str]:
-    """The stages that make the data of a mix."""
-    arm = parse_arm(mix)
-    stages = {"shard": True, "generate": arm.uses_raw, "curate": arm.uses_curated, "judge": arm.uses(PSEUDO)}
-    return frozenset(stage for stage, needed in stages.items() if needed)
-
-
-def teachers_of(mixes: Sequence[str]) -> list[str]:
-    """The mixes of real data that segmenters are trained on, to predict labels for these mixes."""
-    return sorted({baseline_of(mix) for mix in mixes if parse_arm(mix).uses(PSEUDO)})

@@ -15,6 +15,7 @@ from pipeline.checks.clip import require_clip
 from pipeline.checks.depth import require_depth
 from pipeline.engine import WorkUnit
 from pipeline.stages.artifact_step import ArtifactStep
+from pipeline.stages.base_identity import base_revision
 from pipeline.stages.evaluate_task import Evaluate
 from pipeline.stages.fit import require_reachable_backbone
 from pipeline.stages.generate import GenerateStep
@@ -143,6 +144,8 @@ class EvaluateStep(ArtifactStep):
             held_out(self.job),
             self.backbone,
             self.config.evaluate,
+            self.config.generator,
+            base_revision(self.job),
             {option: pinned_revision(model) for option, model in self._models().items()},
             **self.for_model,
         )

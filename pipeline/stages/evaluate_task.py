@@ -11,10 +11,12 @@ import numpy as np
 from downstream.options import EvaluateOptions
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import FittingBatches, Resources, WorkUnit
+from pipeline.stages.generator import GeneratorOptions
 from pipeline.stages.judge import load_judge
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from downstream.evaluation import Measuring
     from downstream.judge import Judge
@@ -32,6 +34,8 @@ class Evaluate:
         split: to measure.
         backbone: of the features.
         options: what else is measured.
+        generator: whose base has painted the images.
+        base_revision: commit of a base on a hub; None takes the newest.
         revisions: of the models that `options` names by hub ids, by the names of the options; None takes the newest.
     """
 
@@ -42,6 +46,8 @@ class Evaluate:
     split: str
     backbone: str
     options: EvaluateOptions
+    generator: GeneratorOptions
+    base_revision: str | None
     revisions: Mapping[str, str | None]
     resources: Resources
     device: str
@@ -99,4 +105,12 @@ class Evaluate:
             embedder = ClipEmbedder(options.clip_model, self.device, self.revisions["clip_model"])
             clip = fitting(embedder.embed)
         features = fitting(lambda images: list(backbone.features(np.stack(images), STRIDE).cpu()))
-        return Measuring(Encoders(features, depth, clip), options.images, TRAIN_SPLIT, options.train_images)
+
+        def restore(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+            from augment.lumen.bases.autoencoder import Autoencoder
+
+            base = self.generator
+            return fitting(Autoencoder(base.base, self.device, self.base_revision, base.tile).restored)(images)
+
+        encoders = Encoders(features, depth, clip)
+        return Measuring(encoders, options.images, TRAIN_SPLIT, options.train_images, restore)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from augment.conditioning import LAYOUT
-from augment.errors import NotFinite, UserError
+from augment.errors import UserError
 from augment.layouts.options import SHARES
-from augment.layouts.region_ks import RegionKs, RegionStrengths
-from augment.lumen.prompt_limit import FittedPrompt, PromptTooLong
 from augment.lumen.sampling.options import SamplerOptions
-from augment.prompts import Description, PromptOptions, expand
+from augment.prompts import Description, expand
 from pipeline.checks.prompts import require_prompts_fit, require_said, require_sources_fit
-from pipeline.engine import Failed, Ok, Outcome, Resources, Source, Stage, WorkUnit
+from pipeline.engine import Source, Stage
 from pipeline.stages.adapt import AdaptStep, paired_source
 from pipeline.stages.base_identity import SYNTHETIC, base_identity, base_revision
 from pipeline.stages.caption import CaptionStep, caption_inputs
@@ -28,7 +23,8 @@ from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
-from pipeline.stages.paint_request import PaintRequest, Provenance
+from pipeline.stages.paint_request import Provenance
+from pipeline.stages.painting import Generate
 from pipeline.stages.probe import ProbeStep
 from pipeline.stages.reading import split_of
 from pipeline.stages.sampler_choice import SAMPLER_CHOICE, SamplerChoice
@@ -37,17 +33,11 @@ from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
-from pipeline.store import JSON, InvalidSample, Manifest, Sample, Store
+from pipeline.store import JSON, Manifest, Store
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
 from pipeline.workspace.model_files import label
 from pipeline.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from augment.lumen.sampling.layout_sampler import LayoutSampler
 
 
 class GenerateStep(StoreStep):
@@ -69,6 +59,7 @@ class GenerateStep(StoreStep):
         "k_by_class": "generate.k_by_class",
         "strength_by_class": "generate.strength_by_class",
         "k_by_judge": "generate.k_by_judge",
+        "guidance_scales": "generate.guidance_scales",
     }
 
     @property
@@ -210,6 +201,7 @@ class GenerateStep(StoreStep):
             **caption_inputs(self.job),
             **self.sources.sampling_inputs(),
             **self.edits.inputs(),
+            **({"guidance_scales": list(options.guidance_scales)} if options.guidance_scales else {}),
         }
         size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
@@ -241,111 +233,7 @@ class GenerateStep(StoreStep):
             revision=base_revision(self.job),
             regions=self.edits.regions(),
             strengths=self.edits.strengths(),
+            guidance_scales=self.config.generate.guidance_scales or (),
             **{**self.for_model, "batch_size": batch_size},
         )
         return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
-
-
-@dataclass
-class Generate:
-    """Paints an image onto each layout at the unit's k, for the unit's variant.
-
-    Attributes:
-        base, adapter: models to load.
-        sampling: see `LayoutSampler`.
-        prompts: templates and values to choose from.
-        seed: the run's seed.
-        provenance: recorded with every sample.
-        classes: names of the train ids, for captions of images without any other text.
-        revision: commit of a base on a hub; None is its newest.
-        regions: components of some classes in place of the unit's k.
-        strengths: of control, of some classes.
-    """
-
-    base: str
-    adapter: str
-    sampling: SamplerOptions
-    prompts: PromptOptions
-    seed: int
-    provenance: Provenance
-    device: str
-    resources: Resources
-    batch_size: int
-    classes: tuple[str, ...] = ()
-    revision: str | None = None
-    regions: RegionKs | None = None
-    strengths: RegionStrengths | None = None
-    name: str = "generate"
-    _sampler: LayoutSampler | None = field(default=None, repr=False)
-
-    def setup(self) -> None:
-        """Load base model and adapter."""
-        from augment.lumen.sampling.loading import load_sampler
-
-        self._sampler = load_sampler(self.base, Path(self.adapter), self.sampling, self.device, self.revision)
-
-    def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> list[Outcome]:
-        """One image for each sample with layout and label; its annotations are passed on unchanged."""
-        return self.begin(unit, batch)()
-
-    def begin(self, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], list[Outcome]]:
-        """See `Pipelined`: a GPU works on the batch until its outcomes are waited for."""
-        k, variant = int(str(unit.params["k"])), int(str(unit.params["variant"]))
-        failed: list[Outcome] = []
-        ready: list[tuple[PaintRequest, FittedPrompt]] = []
-        for sample in batch:
-            if sample.not_finite:
-                failed.append(Failed(sample.key, f"not finite: {sample.not_finite}"))
-                continue
-            wanted = self.request(sample, k, variant)
-            try:
-                ready.append((wanted, self.sampler.base.prompt_limit.fit(wanted.prompt)))
-            except PromptTooLong as error:
-                failed.append(Failed(sample.key, f"prompt too long: {error}"))
-        requests = [replace(wanted.request, prompt=fitted.text) for wanted, fitted in ready]
-        with not_finite_is_invalid():
-            images = self.sampler.begin(requests) if requests else list
-
-        def outcomes() -> list[Outcome]:
-            with not_finite_is_invalid():
-                painted = zip(ready, images(), strict=True)
-            return [*failed, *(self.outcome(*asked, image) for asked, image in painted)]
-
-        return outcomes
-
-    def outcome(self, wanted: PaintRequest, fitted: FittedPrompt, image: NDArray[np.uint8]) -> Outcome:
-        """The outcome of a sample that was painted."""
-        if (image == image[0, 0]).all():
-            return Failed(wanted.sample.key, f"constant image: every pixel is {image[0, 0].tolist()}")
-        return Ok(wanted.painted(image, fitted, self.provenance), self.notes(fitted))
-
-    def request(self, sample: Sample, k: int, variant: int) -> PaintRequest:
-        """What to paint for a sample."""
-        given = self.prompts, self.classes, self.seed, self.regions, self.strengths
-        return PaintRequest.of(sample, k, variant, *given)
-
-    @property
-    def sampler(self) -> LayoutSampler:
-        """The model, which `setup` loads."""
-        assert self._sampler is not None
-        return self._sampler
-
-    def notes(self, fitted: FittedPrompt) -> tuple[str, ...]:
-        """What the summary should count about a prompt."""
-        limit = self.sampler.base.prompt_limit
-        shortened = f"prompt shortened to the {limit.length} tokens that the text encoder takes"
-        spelled = "prompt with words that the tokenizer does not know and spells out"
-        noted = {shortened: fitted.shortened, spelled: limit.spells(fitted.text)}
-        return tuple(note for note, applies in noted.items() if applies)
-
-
-@contextmanager
-def not_finite_is_invalid() -> Iterator[None]:
-    """Raise InvalidSample where the output of the model is not finite.
-
-    The engine tries the samples again one by one, so that only the one at fault is quarantined.
-    """
-    try:
-        yield
-    except NotFinite as error:
-        raise InvalidSample(f"not finite: {error}") from error

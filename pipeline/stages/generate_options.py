@@ -13,6 +13,8 @@ from pipeline.stages.edit_options import EditOptions
 
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
 
+Scales = Annotated[tuple[Annotated[float, Field(ge=1, le=30)], ...], Field(min_length=1), Distinct]
+
 
 class GenerateOptions(Options):
     """Which synthetic images are made of each real one."""
@@ -23,6 +25,11 @@ class GenerateOptions(Options):
         "keep 80, 95 and 99 % of what layouts say of the classes, see lumen layouts"
     )
     variants: int = Field(default=1, ge=1, le=100, description="images for each source and k")
+    guidance_scales: Scales | None = Field(
+        default=None,
+        description="guidance scales that the variants have in turn, recorded with each image, so that "
+        "synthetic[guidance_scale=3] is a mix of its own; null has generator.guidance_scale for all",
+    )
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
     sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
     prompts: PromptOptions = PromptOptions()
@@ -40,6 +47,15 @@ class GenerateOptions(Options):
         description="classes with a lower IoU of the judge on held-out real images follow all components, because "
         "curation would not find a fault there; null leaves them the k of the image",
     )
+
+    @model_validator(mode="after")
+    def _variants_have_all_scales(self) -> GenerateOptions:
+        if self.guidance_scales and len(self.guidance_scales) > self.variants:
+            raise ValueError(
+                f"guidance_scales: {len(self.guidance_scales)} scales for generate.variants={self.variants}, which "
+                f"have them in turn: give variants={len(self.guidance_scales)} or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sampled_splits(self) -> GenerateOptions:

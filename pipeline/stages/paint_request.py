@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ class PaintRequest:
         seed: int,
         regions: RegionKs | None = None,
         strengths: RegionStrengths | None = None,
+        guidance_scales: Sequence[float] = (),
     ) -> PaintRequest:
         """What to paint; every random choice depends on the run's seed and the sample's key, k and variant alone.
 
@@ -102,6 +103,7 @@ class PaintRequest:
             seed: the run's seed.
             regions: components of some classes; a sample without a label follows `k` everywhere.
             strengths: of control, of some classes; a sample without a label has strength 1 everywhere.
+            guidance_scales: the variants have them in turn; none is that of the sampler.
         """
         from augment.lumen.sampling.request import Request
 
@@ -115,7 +117,8 @@ class PaintRequest:
         noise = stable_seed("noise", seed, sample.key, k, variant)
         used = k if regions is None or sample.label is None else regions.cells(sample.label, k)
         strength = 1.0 if strengths is None or sample.label is None else strengths.cells(sample.label)
-        request = Request(sample.layout, used, str(prompt), noise, prompts.negative, strength)
+        scale = guidance_scales[variant % len(guidance_scales)] if guidance_scales else None
+        request = Request(sample.layout, used, str(prompt), noise, prompts.negative, strength, scale)
         return cls(sample, k, variant, request, prompt, {**attributes, "medium": "synthetic"})
 
     def painted(self, image: NDArray[np.uint8], fitted: FittedPrompt, provenance: Provenance) -> Sample:
@@ -132,6 +135,7 @@ class PaintRequest:
             # The text that was encoded, which may be a part of the requested one.
             "prompt": fitted.text,
             **({SHORTENED: True} if fitted.shortened else {}),
+            **({} if request.guidance_scale is None else {"guidance_scale": request.guidance_scale}),
             **provenance.metadata,
         }
         metadata |= {name: sample.metadata[name] for name in _KEPT if name in sample.metadata}

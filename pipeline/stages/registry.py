@@ -16,6 +16,7 @@ from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.probe import ProbeStep
 from pipeline.stages.report import ReportStep
+from pipeline.stages.search import SearchStep
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Step
 from pipeline.stages.store_step import StoreStep
@@ -32,6 +33,7 @@ STEPS: list[type[Step]] = [
     GenerateStep,
     JudgeStep,
     CurateStep,
+    SearchStep,
     CompareStep,
     EvaluateStep,
     ReportStep,

@@ -11,6 +11,7 @@ from pipeline.stages.compare import CompareStep
 from pipeline.stages.evaluate import EvaluateStep
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.probe import ProbeStep
+from pipeline.stages.search import SearchStep
 from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import held_out
 from pipeline.store import JSON
@@ -35,11 +36,14 @@ class ReportStep(ArtifactStep):
     @property
     def reads(self) -> Collection[str]:
         """See `Step.reads`; the curves only of layouts."""
-        return ("generate", "compare", "evaluate", *(() if ProbeStep.left_out(self.config) else ("probe",)))
+        made = [step.name for step in (ProbeStep, SearchStep) if not step.left_out(self.config)]
+        return ("generate", "compare", "evaluate", *made)
 
     def inputs(self) -> Mapping[str, JSON]:
         """What the page depends on."""
+        searched = {} if self.config.search is None else {"search": SearchStep.digest_in(self.workspace)}
         return {
+            **searched,
             "tables": [step.digest_in(self.workspace) for step in (CompareStep, EvaluateStep, ProbeStep)],
             "synthetic": content_digest(self.job.step(GenerateStep).store),
             # The page names both, so that a copied workspace gets a page of its own.

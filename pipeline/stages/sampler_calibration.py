@@ -34,7 +34,7 @@ TIMED_STEPS = 4
 
 
 class Painter(Protocol):
-    """The stage that paints; see `pipeline.stages.generate.Generate`."""
+    """The stage that paints; see `pipeline.stages.painting.Generate`."""
 
     sampling: SamplerOptions
     resources: Resources

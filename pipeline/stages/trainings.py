@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from downstream.arms import PSEUDO, baseline_of, parse_arm
 from downstream.options import ArmOptions, SegmenterTraining, mix_weights
+from downstream.results import ArmFailed, RunResult
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.job import Job
@@ -22,10 +23,11 @@ from pipeline.workspace.content import content_digest
 
 if TYPE_CHECKING:
     from augment.progress import OnStep
-    from downstream.results import RunResult
 
 # Folder of the workspace with one folder for each training.
 RUNS = "runs"
+# In place of the held-out split: the training images that are held back.
+HELD_BACK = "held back"
 # Letters of a mix in the name of such a folder.
 _LONGEST = 80
 
@@ -41,6 +43,7 @@ class Training:
     arms: ArmOptions
     teacher: Path | None = None
     held_back: float = 0
+    measures_held_back: bool = False
 
 
 def held_out(job: Job) -> str:
@@ -73,6 +76,8 @@ def trainings_of(
     synthetic: SyntheticStores = SyntheticStores(),
     teachers: Mapping[str, Teacher] = MappingProxyType({}),
     held_back: float = 0,
+    measures_held_back: bool = False,
+    runs: str = RUNS,
 ) -> list[Training]:
     """Every mix with every seed.
 
@@ -84,6 +89,8 @@ def trainings_of(
         synthetic: the stores of mixes with synthetic data.
         teachers: by their mix of real data, for mixes with `pseudo`.
         held_back: share of the real training images that is left out, 0..1.
+        measures_held_back: whether the evaluation is on those, and not on the held-out split.
+        runs: folder of the workspace with a folder for each training.
     """
     downstream = job.config.downstream
     options, arm_options = downstream.training(iterations), downstream.arms
@@ -103,14 +110,15 @@ def trainings_of(
                 "options": options.semantic,
                 "real": real_digest,
                 "synthetic": curated if arm.uses_curated else None,
-                "split": held_out(job),
+                "split": HELD_BACK if measures_held_back else held_out(job),
                 **({"raw": raw} if arm.uses_raw else {}),
                 **({"teacher": teacher.digest} if teacher else {}),
                 **({"held_back": held_back} if held_back else {}),
             }
-            folder = job.workspace.artifact(RUNS) / f"{folder_name(mix)}-seed{seed}-{fingerprint(inputs)[:8]}"
+            folder = job.workspace.artifact(runs) / f"{folder_name(mix)}-seed{seed}-{fingerprint(inputs)[:8]}"
             trained_by = teacher.folder if teacher else None
-            trainings.append(Training(mix, seed, options, folder, arm_options, trained_by, held_back))
+            more = arm_options, trained_by, held_back, measures_held_back
+            trainings.append(Training(mix, seed, options, folder, *more))
     return trainings
 
 
@@ -131,23 +139,46 @@ def train_all(
     step: Step, trainings: Sequence[Training], tools: Tools, curated: str | None = None, raw: str | None = None
 ) -> list[RunResult]:
     """Results of the trainings of a step, in their order; finished ones are not repeated, begun ones are resumed."""
-    from downstream.checkpoint import steps_taken
-
-    real, split = step.job.step(ShardStep).url, held_out(step.job)
-    task = Train(trainings, real, curated, raw, split, step.resources, step.name)
-    units = {
-        f"{training.mix}, seed {training.seed}": WorkUnit(f"run-{index:06d}", (), {"index": index})
-        for index, training in enumerate(trainings)
-    }
-
-    for name, training in zip(units, trainings, strict=True):
-        if taken := steps_taken(training.folder):
-            tools.report(f"{step.name}: {name}: resumes at step {taken} of {training.options.iterations}")
 
     def on_result(result: RunResult) -> None:
         tools.report(f"{step.name}: {result.mix}, seed {result.seed}: {measured(result)}")
 
-    return tools.train(task, units, on_result)
+    return tools.train(_task(step, trainings, curated, raw), _units(step, trainings, tools), on_result)
+
+
+def attempt_all(
+    step: Step, trainings: Sequence[Training], tools: Tools, curated: str | None, raw: str | None
+) -> list[RunResult | str]:
+    """The same for arms that may have nothing to learn from, or diverge: why, in place of a result."""
+
+    def on_result(result: RunResult | str) -> None:
+        if isinstance(result, RunResult):
+            tools.report(f"{step.name}: {result.mix}, seed {result.seed}: {measured(result)}")
+        else:
+            tools.report(f"{step.name}: cannot be trained: {result}")
+
+    return tools.train(Attempt(_task(step, trainings, curated, raw)), _units(step, trainings, tools), on_result)
+
+
+def _task(step: Step, trainings: Sequence[Training], curated: str | None, raw: str | None) -> Train:
+    real, split = step.job.step(ShardStep).url, held_out(step.job)
+    return Train(trainings, real, curated, raw, split, step.resources, step.name)
+
+
+def _units(step: Step, trainings: Sequence[Training], tools: Tools) -> dict[str, WorkUnit]:
+    """The units of trainings by their titles; says which of them resume."""
+    from downstream.checkpoint import steps_taken
+
+    for training in trainings:
+        if taken := steps_taken(training.folder):
+            tools.report(f"{step.name}: {_title(training)}: resumes at step {taken} of {training.options.iterations}")
+    return {
+        _title(training): WorkUnit(f"run-{index:06d}", (), {"index": index}) for index, training in enumerate(trainings)
+    }
+
+
+def _title(training: Training) -> str:
+    return f"{training.mix}, seed {training.seed}"
 
 
 def measured(result: RunResult) -> str:
@@ -198,4 +229,33 @@ class Train:
             teacher=training.teacher,
             arms=training.arms,
             held_back=held_back_keys(keys, training.held_back),
+            measures_held_back=training.measures_held_back,
         )
+
+
+@dataclass
+class Attempt:
+    """Trains mixes, and gives the reason in place of a result where an arm cannot be trained."""
+
+    task: Train
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+        return self.task.name
+
+    @property
+    def resources(self) -> Resources:
+        """Of one worker."""
+        return self.task.resources
+
+    def setup(self) -> None:
+        """See `Train.setup`."""
+        self.task.setup()
+
+    def train(self, unit: WorkUnit, on_step: OnStep) -> RunResult | str:
+        """Train and evaluate, or say why not."""
+        try:
+            return self.task.train(unit, on_step)
+        except ArmFailed as error:
+            return " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from augment.metrics import confusion_matrix, mean_iou
-from downstream.evaluation import Measuring, evaluate
+from downstream.evaluation import Measuring, Restore, evaluate
 from downstream.judge import Judge
 from downstream.measured_images import Encoders, shuffled, with_noise
 from downstream.mixes import Mix
@@ -98,10 +99,10 @@ def colours(images: list[NDArray[np.uint8]]) -> list[torch.Tensor]:
     return list(torch.nn.functional.avg_pool2d(pixels, 8))
 
 
-def measured(real: str, synthetic: str, **settings: int) -> tuple[list[dict], Measuring]:
-    measuring = Measuring(
-        Encoders(colours), **{"images": 500, "train_split": "train", "train_images": 1000, **settings}
-    )
+def measured(
+    real: str, synthetic: str, restore: Restore | None = None, train_images: int = 1000
+) -> tuple[list[dict], Measuring]:
+    measuring = Measuring(Encoders(colours), 500, "train", train_images, restore)
     return evaluate(None, real, synthetic, "val", measuring=measuring).to_pylist(), measuring
 
 
@@ -149,7 +150,33 @@ def test_copies_of_training_images_are_found_and_new_images_are_at_the_floor(pla
         assert abs(new[name] - new[f"{name}_floor"]) < spread, name
     assert new["half"] == 30 and new["measured_sources"] == 60
     assert 1 <= new["vendi_on_real"] <= 3
-    assert new["not_measured"] == ["depth: evaluate.depth_model is null", "cmmd: evaluate.clip_model is null"]
+    assert new["not_measured"] == [
+        "depth: evaluate.depth_model is null",
+        "cmmd: evaluate.clip_model is null",
+        "the share of copies that would be flagged: no autoencoder of the base",
+    ]
+
+
+def test_the_table_says_which_share_of_copies_the_test_would_flag(planted: tuple[str, str]) -> None:
+    asked = []
+
+    def same(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        asked.append(len(images))
+        return list(images)
+
+    def half(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        return [image if place % 2 else 255 - image // 8 for place, image in enumerate(images)]
+
+    def none(_: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        raise UserError("base model 'gone' cannot be loaded")
+
+    for restore, share in ((same, 1.0), (half, 0.5), (none, None)):
+        rows, _ = measured(*planted, restore)
+        assert [row["near_training_of_restored"] for row in rows] == [share] * 2
+        reason = "the share of copies that would be flagged: base model 'gone' cannot be loaded"
+        assert all((reason in row["not_measured"]) == (share is None) for row in rows)
+        assert rows[0]["near_distance"] == rows[1]["near_distance"] > 0
+    assert asked == [24]
 
 
 def test_images_painted_like_their_source_name_it_as_the_nearest(planted: tuple[str, str], tmp_path: Path) -> None:
@@ -185,7 +212,8 @@ def test_too_few_sources_give_no_number_but_the_reason(real_store: str, syntheti
         assert row["patch_diversity"] == pytest.approx(np.mean(expected), abs=1e-6)
         assert 0 < row["patch_diversity_of_noise"] < row["patch_diversity_of_photos"]
         assert row["edges"] > row["edges_of_others"]
-    assert measuring.closest == []
+    # Pairs are to be looked at, whatever their number.
+    assert [(pair["k"], len(pair["nearest"]) > 0) for pair in measuring.closest] == [(1, True)] * 4 + [(5, True)] * 4
 
 
 def test_only_sources_with_images_at_every_k_are_measured(real_store: str, tmp_path: Path) -> None:

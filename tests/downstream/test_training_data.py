@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from augment.errors import UserError
+from downstream.arms import parse_arm
 from downstream.dataset import Part
 from downstream.judge import Judge
 from downstream.mixes import Mix
@@ -257,3 +258,15 @@ def test_an_expression_is_the_same_training_as_its_mix(real_store: str, syntheti
     assert isinstance(alone, dict) and isinstance(alone["synthetic"], int)
     assert [term.weight for term in mix.arm.terms] == [1, Fraction(1, 2)]
     assert Part(real_store, "train").rows().num_rows == 24
+
+
+@pytest.mark.parametrize(("written", "kept"), [("3", {3.0}), ("4.5", {4.5}), ("3|4.5", {3.0, 4.5})])
+def test_a_filter_finds_numbers_as_they_are_written(tmp_path: Path, written: str, kept: set[float]) -> None:
+    store = Store.create(str(tmp_path / "synthetic"), Manifest("synthetic", CAMVID.name, {"height": 8, "width": 8}))
+    for number, scale in enumerate((3.0, 4.5, 1.0)):
+        metadata = {"split": "train", "source_key": "a", "guidance_scale": scale}
+        image, label = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+        store.write_shard(f"train-{number:06d}", [Sample(f"a{number}", image, label, metadata=metadata)])
+    (term,) = parse_arm(f"synthetic[guidance_scale={written}]").terms
+    rows = Part(store.url, "train", {column: list(values) for column, values in term.where}).rows()
+    assert set(rows["guidance_scale"].to_pylist()) == kept

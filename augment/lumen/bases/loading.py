@@ -55,13 +55,18 @@ def load_diffusion_model(
         with quiet(), torch.device("meta") if device == "meta" else nullcontext():
             base = LOADERS[family_of(index)](name, Source(source, index, dtype, network or dtype, revision))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
-            f"{zoo.names()}, a folder in diffusers layout or a hub id"
-        ) from error
+        raise cannot_load(name, error) from error
     for part in base.parts.values():
         part.eval().requires_grad_(False)
     return base.to(device)
+
+
+def cannot_load(name: str, error: Exception) -> UserError:
+    """What a user reads where a base model cannot be loaded."""
+    return UserError(
+        f"base model {name!r} cannot be loaded ({str(error).splitlines()[0]}): give one of "
+        f"{zoo.names()}, a folder in diffusers layout or a hub id"
+    )
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,17 @@ class Source:
 
     def vae_and_schedule(self) -> tuple[Any, dict[str, Any]]:
         """The autoencoder, and the configuration of the noise schedule."""
-        from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler
+        from diffusers import DDIMScheduler
+
+        return self.vae(), dict(DDIMScheduler.load_config(self.folder, **self._at("scheduler")))
+
+    def vae(self) -> Any:
+        """The autoencoder."""
+        from diffusers import AutoencoderKL, AutoencoderTiny
 
         kind = AutoencoderKL.load_config(self.folder, **self._at("vae"))["_class_name"]
         vae_class = AutoencoderTiny if kind == "AutoencoderTiny" else AutoencoderKL
-        vae = load_whole(vae_class, self.folder, **self._at("vae"), torch_dtype=self.dtype)
-        return vae, dict(DDIMScheduler.load_config(self.folder, **self._at("scheduler")))
+        return load_whole(vae_class, self.folder, **self._at("vae"), torch_dtype=self.dtype)
 
     def _at(self, part: str) -> dict[str, Any]:
         return {"subfolder": part, **({"revision": self.revision} if self.revision else {})}

@@ -13,7 +13,7 @@ from augment.lumen.precision import casting
 from augment.lumen.sampling.decoding import decoded
 from augment.lumen.sampling.denoiser import Denoiser
 from augment.lumen.sampling.options import DEFAULTS, NO_GUIDANCE, SamplerOptions
-from augment.lumen.sampling.request import require_k, stacked_ks, stacked_strengths
+from augment.lumen.sampling.request import guided, require_k, stacked_ks, stacked_strengths
 from augment.lumen.sampling.reuse import ReusingDenoiser
 from augment.lumen.sampling.schedule import sampling_schedule
 from augment.lumen.sampling.tiling import Tiles, tiled
@@ -140,16 +140,15 @@ class LayoutSampler:
             return Text.concatenate(embedded)
 
         strengths = stacked_strengths(requests, self.options.control_strength)
+        options = guided(self.options, requests)
         return Denoiser(
             self.base,
             self.adapter,
-            self.options,
+            options,
             layout,
             uploaded(stacked_ks(requests), device),
             texts([request.prompt for request in requests]),
-            texts([request.negative_prompt for request in requests])
-            if self.options.guidance_scale != NO_GUIDANCE
-            else None,
+            texts([request.negative_prompt for request in requests]) if options.guidance_scale != NO_GUIDANCE else None,
             None if strengths is None else uploaded(strengths, device),
         )
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from augment.lumen.sampling.options import SamplerOptions
+
 
 @dataclass(frozen=True)
 class Request:
@@ -27,6 +29,7 @@ class Request:
         seed: of its noise, 0..2**63 - 1.
         negative_prompt: guidance steers away from it.
         strength: factor of what the adapter adds to the base, 0 or more, or one for each cell, `float [h, w]`.
+        guidance_scale: 1 or more, the same for all requests of a batch; None is that of the sampler.
     """
 
     layout: NDArray[np.float16]
@@ -35,6 +38,7 @@ class Request:
     seed: int
     negative_prompt: str = ""
     strength: float | NDArray[np.floating] = 1.0
+    guidance_scale: float | None = None
 
 
 def require_k(request: Request, limit: int) -> None:
@@ -44,6 +48,15 @@ def require_k(request: Request, limit: int) -> None:
         raise UserError(f"k has {ks.shape} cells and the layout {grid}: give one k for each cell, or one for all")
     if wrong := [int(k) for k in (ks.min(), ks.max()) if not 0 <= k <= limit]:
         raise UserError(f"k = {wrong[0]}: the adapter and its layouts hold 0..{limit} components")
+
+
+def guided(options: SamplerOptions, requests: Sequence[Request]) -> SamplerOptions:
+    """The options with the guidance scale of the requests of one batch; UserError if they have several."""
+    scales = {request.guidance_scale for request in requests}
+    if len(scales) > 1:
+        raise UserError(f"requests of one batch have the guidance scales {scales}: give all of them one")
+    scale = scales.pop()
+    return options if scale is None else options.model_copy(update={"guidance_scale": scale})
 
 
 def stacked_ks(requests: Sequence[Request]) -> torch.Tensor:

@@ -8,6 +8,9 @@ import torch
 from diffusers import AutoencoderTiny
 
 from augment.backbones import load_backbone
+from augment.errors import UserError
+from augment.lumen.bases.autoencoder import Autoencoder
+from augment.lumen.bases.loading import load_diffusion_model
 from augment.lumen.grids import to_unit
 from augment.lumen.options import CropOptions
 from augment.lumen.pretrain import CaptionedImage, ImageSource
@@ -80,3 +83,15 @@ def test_feature_loss_teaches_the_decoder(source: ImageSource) -> None:
     assert output.grad is not None
     # All but the margin of less than one latent cell that the random offset leaves out.
     assert (output.grad[:, :, 8:-8, 8:-8].abs().sum(dim=1) > 0).float().mean() > 0.99
+
+
+def test_the_autoencoder_of_a_base_alone_restores_as_the_base_does() -> None:
+    images = np.stack([render_scene(seed, 32, 64).image for seed in range(2)])
+    base = load_diffusion_model("lumen-tiny", network="shapes")
+    with torch.inference_mode():
+        expected = base.decode(base.encode(images))
+    for tile in (None, 32):
+        # In tiles the order of sums is another one.
+        np.testing.assert_allclose(Autoencoder("lumen-tiny", tile=tile).restored(list(images)), expected, atol=1)
+    with pytest.raises(UserError, match="base model 'models/none' cannot be loaded"):
+        Autoencoder("models/none")

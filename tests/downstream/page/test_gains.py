@@ -55,7 +55,7 @@ def test_the_class_that_makes_the_difference_comes_first_and_is_named() -> None:
     of_mean = np.diff([np.mean([row["miou"] for row in table.to_pylist()[3 * n : 3 * n + 3]]) for n in range(2)])[0]
     assert sum(part.share or 0 for part in found.classes) == pytest.approx(of_mean)
     moved = f"terrain alone ({100 * terrain.before:.1f} to 0.0) moves the mIoU by {100 * terrain.share:+.1f} points"
-    assert found.headline == f"{moved}; all classes together move it by {100 * of_mean:+.1f}."
+    assert found.headline == f"real+synthetic: {moved}; all classes together move it by {100 * of_mean:+.1f}."
 
 
 def test_a_condition_is_scored_on_its_own_images() -> None:
@@ -66,6 +66,14 @@ def test_a_condition_is_scored_on_its_own_images() -> None:
     assert night.difference < day.difference - 0.02
     for part in (night, day):
         assert part.interval is not None and part.interval[0] < part.difference < part.interval[1]
+
+
+def test_the_classes_of_a_mix_with_synthetic_data_come_before_those_of_a_better_one_without() -> None:
+    scores = {"real": 0.5, "real[rare]": 0.6, "synthetic": 0.2, "real+synthetic": 0.4}
+    runs = [replace(run(mix, seed)[0], miou=score) for mix, score in scores.items() for seed in range(3)]
+    table = comparison_table(runs)
+    names = [found.mix for found in mix_gains(table, summarize(table), {}, {})]
+    assert names == ["real+synthetic", "synthetic", "real[rare]"]
 
 
 @pytest.mark.parametrize(("seeds", "counted"), [(1, True), (3, False)])

@@ -17,9 +17,9 @@ from augment.lumen.sampling.options import SamplerOptions
 from augment.prompts import PromptOptions
 from pipeline.engine import Failed, Ok, Resources, WorkUnit
 from pipeline.stages.descriptions import content_attributes
-from pipeline.stages.generate import Generate
 from pipeline.stages.generation_units import generation_units
 from pipeline.stages.paint_request import Provenance
+from pipeline.stages.painting import Generate
 from pipeline.stages.seeds import stable_seed
 from pipeline.store import Sample
 
@@ -211,3 +211,14 @@ def test_sample_that_makes_a_prompt_too_long_is_quarantined_and_the_others_are_p
     assert failed.key == "b"
     assert failed.reason.startswith("prompt too long: the text encoder takes 12 tokens")
     assert [outcome.sample.metadata["source_key"] for outcome in others if isinstance(outcome, Ok)] == ["a", "c"]
+
+
+def test_variants_have_the_guidance_scales_in_turn_and_say_so(ready: Generate) -> None:
+    scaled = replace(ready, guidance_scales=(1.5, 3.0))
+    found = [scaled.request(source("a"), 4, variant).request.guidance_scale for variant in range(4)]
+    assert found == [1.5, 3.0, 1.5, 3.0]
+    (outcome,) = scaled.process(WorkUnit("train-k04-v01-000000", (), {"k": 4, "variant": 1}), [source("a")])
+    (plain,) = ready.process(WorkUnit("train-k04-v01-000000", (), {"k": 4, "variant": 1}), [source("a")])
+    assert isinstance(outcome, Ok) and isinstance(plain, Ok)
+    assert outcome.sample.metadata == {**plain.sample.metadata, "guidance_scale": 3.0}
+    assert (outcome.sample.image != plain.sample.image).any()

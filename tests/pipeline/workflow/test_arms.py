@@ -14,8 +14,9 @@ from augment.errors import UserError
 from pipeline.cli import guarded
 from pipeline.config import Config
 from pipeline.stages.arm_checks import remarks_on
-from pipeline.stages.compare import CompareStep, stages_of
+from pipeline.stages.compare import CompareStep
 from pipeline.stages.job import Job
+from pipeline.stages.mix_data import stages_of
 from pipeline.stages.trainings import folder_name
 from pipeline.workflow.run import run
 from pipeline.workflow.selection import Selection

@@ -229,3 +229,15 @@ def test_beginning_reads_nothing_from_the_device(
     painter.begin([request(), by_cell])
     with pytest.raises(RuntimeError, match="meta tensors"):
         painter.begin([request()])()
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_a_request_may_have_a_guidance_scale_of_its_own(
+    models: tuple[DiffusionModel, LayoutControlNet], scale: float
+) -> None:
+    [asked] = sampler(models, 2.0).generate([replace(request(), guidance_scale=scale)])
+    [expected] = sampler(models, scale).generate([request()])
+    np.testing.assert_array_equal(asked, expected)
+    assert difference(asked, sampler(models, 2.0).generate([request()])[0]) > 0
+    with pytest.raises(UserError, match="of one batch"):
+        sampler(models).generate([replace(request(), guidance_scale=scale), request()])
