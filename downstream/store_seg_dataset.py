@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import DATASETS, TRANSFORMS
-
 from augment.errors import UserError
 from downstream.dataset import LoadLabel, Part, StoreDataset, label_taxonomy
-from downstream.mmseg_import import mmseg_scope
+from downstream.mmseg_import import import_mmseg, mmseg_scope
 from pipeline.store import JSON, Store
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
+
+import_mmseg()
+from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402 - importable only after the line above
+from mmseg.registry import DATASETS, TRANSFORMS  # noqa: E402
 
 
 @DATASETS.register_module()
@@ -60,11 +61,11 @@ def _reading_all_ids(step: Any, store: str, wide: bool) -> Any:
         store: the store.
         wide: whether its labels have 16 bits. mmsegmentation's loader cuts these to 8.
     """
-    if not isinstance(step, Mapping):
-        kind, options = type(step), vars(step)
-    else:
-        named = step.get("type")
-        kind, options = TRANSFORMS.get(named) if isinstance(named, str) else named, step
+    kind: Any = type(step)
+    options: Mapping[str, Any] = step if isinstance(step, Mapping) else getattr(step, "__dict__", {})
+    if isinstance(step, Mapping):
+        kind = step.get("type")
+        kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
     if not isinstance(kind, type) or not issubclass(kind, LoadAnnotations):
         return step
     if options.get("reduce_zero_label"):

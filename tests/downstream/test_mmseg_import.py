@@ -11,8 +11,10 @@ import pytest
 PROBE = """
 import importlib.util, sys, warnings
 warnings.simplefilter("ignore")
-from downstream.mmseg_import import import_mmseg
 had = importlib.util.find_spec("mmcv._ext") is not None
+# The first import of a hand-written config.
+import downstream.store_seg_dataset
+from downstream.mmseg_import import import_mmseg
 import_mmseg()
 import mmcv, mmseg.models
 assert mmseg.models.MixVisionTransformer is not None
