@@ -22,8 +22,13 @@ _REMEDY = (
 class ClipEmbedder:
     """The projected image embedding of a CLIP model, as CMMD compares them."""
 
-    def __init__(self, model: str, device: str = "cpu") -> None:
+    def __init__(self, model: str, device: str = "cpu", revision: str | None = None) -> None:
         """Load a hub id or local folder.
+
+        Args:
+            model: hub id or folder.
+            device: torch device to run on.
+            revision: commit of a hub id; None takes its newest.
 
         Raises:
             UserError: it cannot be loaded, or lacks weights.
@@ -32,13 +37,14 @@ class ClipEmbedder:
 
         try:
             with quiet():
-                self._processor = AutoImageProcessor.from_pretrained(model)
-            whole = load_whole(CLIPModel, model, dtype=torch.float32).eval().requires_grad_(False)
+                self._processor = AutoImageProcessor.from_pretrained(model, revision=revision or "main")
+            whole = load_whole(CLIPModel, model, dtype=torch.float32, revision=revision or "main")
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(
                 f"evaluate.clip_model={model}: transformers cannot load it ({reason}): {_REMEDY}"
             ) from error
+        whole = whole.eval().requires_grad_(False)
         # The text encoder takes no memory on the device.
         self._encoder, self._projection = whole.vision_model.to(device), whole.visual_projection.to(device)
         self._device = device

@@ -1,4 +1,4 @@
-"""Licences of known models, and what each says of images made with the model and of models trained on these.
+"""Licences of known models, and what each says of training other models on what the model makes.
 
 As of November 2026, and no legal advice. Weights that are published again may have other terms than their family.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
@@ -16,15 +17,21 @@ from augment.options import Options
 
 
 class LicenceOptions(Options):
-    """What the licences of models must allow."""
+    """What the licences of models and of the dataset must allow."""
 
     commercial: bool = Field(
         default=False,
         description="whether the images, or what is trained on them, are for commercial use; then a run refuses models "
-        "that are known to be for non-commercial use alone",
+        "and datasets that are known to be for non-commercial use alone",
     )
     accepted: tuple[str, ...] = Field(
-        default=(), description="names of models, as in the configuration, that you have a licence of your own for"
+        default=(),
+        description="names of models, or dataset.kind, as configured, that you have a licence of your own for",
+    )
+    dataset: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="licence of your dataset for the cards of synthetic stores, such as 'CC BY 4.0, https://...'; it "
+        "counts in place of the one known of dataset.kind, also for commercial use",
     )
 
 
@@ -35,7 +42,7 @@ class ModelLicence:
     Attributes:
         licence: its name.
         terms: URL of its text.
-        outputs: what it says of training other models on what the model makes.
+        outputs: what it says of training other models on what the model makes: images, features, labels or weights.
         commercial: whether commercial use is allowed; None if it is under conditions.
     """
 
@@ -96,6 +103,16 @@ _LEDGER: tuple[tuple[str, ModelLicence], ...] = (
         ),
     ),
     (r"vit-?mae", _NON_COMMERCIAL),
+    # Weights for segmenters. Those of OpenMMLab for SegFormer's encoder are these too, in another format.
+    (
+        r"segformer|(^|[^a-z])mit[-_]?b[0-5]",
+        ModelLicence(
+            "NVIDIA Source Code License for SegFormer",
+            "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
+            f"{_FREE}, for research and evaluation, not commercially; also what is trained from these weights",
+            False,
+        ),
+    ),
 )
 
 
@@ -115,13 +132,24 @@ def require_licences(models: Iterable[tuple[str, str]], options: LicenceOptions)
     Raises:
         UserError: commercial use is asked for, and a model is known to be for non-commercial use alone.
     """
-    if not options.commercial:
-        return
     for key, model in models:
         known = licence_of(model)
-        if known is not None and known.commercial is False and model not in options.accepted:
-            raise UserError(
-                f"{key}={model} is licensed for non-commercial use alone ({known.licence}, {known.terms}), and "
-                f"licences.commercial is true: take another model, or, with a licence of your own for it, add "
-                f"licences.accepted=['{model}']"
-            )
+        if known is not None and known.commercial is False:
+            refuse_commercial(key, model, known.licence, known.terms, options)
+
+
+def refuse_commercial(key: str, name: str, licence: str, terms: str, options: LicenceOptions) -> None:
+    """Raise UserError where commercial use is asked for, of something that is for non-commercial use alone.
+
+    Args:
+        key: key of the configuration that names it.
+        name: a model or a kind of dataset.
+        licence: the name of its licence.
+        terms: URL of the licence.
+        options: what must be allowed, and for which names the user has a licence of their own.
+    """
+    if options.commercial and name not in options.accepted:
+        raise UserError(
+            f"{key}={name} is licensed for non-commercial use alone ({licence}, {terms}), and licences.commercial is "
+            f"true: take another one, or, with a licence of your own for it, add licences.accepted=['{name}']"
+        )

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from augment.errors import UserError
 from augment.files import written_whole
 from downstream.results import RunResult
+from downstream.statistics import MIN_IMAGES
 from downstream.statistics.counts import ImageCounts
 from downstream.statistics.question import Question
 from downstream.statistics.recommendation import Verdict, noise, recommend
@@ -68,6 +69,10 @@ class ComparisonSummary:
     recommendation: str
     noise: str
     images: int | None
+
+    def decides(self, mix: MixSummary) -> bool:
+        """Whether there are seeds and images enough to conclude anything from a mix, as in the recommendation."""
+        return mix.is_decided() and (self.images is None or self.images >= MIN_IMAGES)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from downstream.comparison import ComparisonSummary
 from downstream.results import RunResult
 from downstream.statistics import MIN_SEEDS
+from downstream.statistics.counts import Run
 from downstream.statistics.recommendation import Verdict, counted
-
-Run = tuple[str, int]
 
 
 def train_by_looks(

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from augment.conditioning import LAYOUT, TITLES
 from augment.errors import UserError
@@ -24,14 +23,16 @@ from downstream.charts import Point, trade_off_chart
 from downstream.comparison import summary_of
 from downstream.fitness import Fitness
 from downstream.gallery import gallery
-from downstream.page.curated import doubts
+from downstream.page.curated import RULES, curation, doubts
 from downstream.page.facts import costs, environment_facts, segmenter_facts
 from downstream.page.gain_chart import mix_chart, part_chart
 from downstream.page.gains import attributes_of, mix_gains
-from downstream.page.runs import Run, counts_of, mixes_by_k, runs_in, settings_of
+from downstream.page.inline_svg import inline_svg
+from downstream.page.runs import mixes_by_k, runs_in, settings_of
 from downstream.results import read_result
 from downstream.statistics import MIN_IMAGES, MIN_SEEDS
 from downstream.statistics.best_k import recommend_k
+from downstream.statistics.counts import Run, read_all_counts
 from downstream.statistics.recommendation import counted
 from pipeline.store import Store
 from pipeline.store.manifest import conditioning_of
@@ -162,8 +163,10 @@ def render(inputs: ReportInputs) -> str:
         evaluation=measured,
         trade_off=_trade_off(evaluation),
         bases=_bases(inputs.curves) if conditioning == LAYOUT else [],
-        curves_chart=_inline_svg(inputs.curves_chart),
-        curation=_curation(synthetic, stores["curated"]),
+        curves_chart=inline_svg(inputs.curves_chart),
+        drop_reasons=stores["curated"].totals().drop_reasons if stores["curated"] else {},
+        rules=RULES,
+        curation=curation(synthetic, stores["curated"]),
         trial=_trial(_json(inputs.scale)),
         stores=[_store_row(name, store) for name, store in found.items()],
         costs=costs(_stages(found), judged, runs, history),
@@ -181,7 +184,7 @@ def _worth(
     """What the page says of the comparison."""
     if table is None:
         return {"summary": None, "gains": [], "mixes": None, "best_k": ""}
-    summary, counts = summary_of(table), counts_of(trained)
+    summary, counts = summary_of(table), read_all_counts(trained)
     by_k = mixes_by_k([mix.mix for mix in summary.mixes])
     best = recommend_k(table.to_pylist(), by_k, counts, evaluation).sentence if len(by_k) > 1 else ""
     gains = mix_gains(table, summary, counts, attributes_of(real.index()))
@@ -269,12 +272,6 @@ def _bases(path: Path) -> list[_Basis]:
     ]
 
 
-def _inline_svg(path: Path) -> Markup:
-    """The element of an SVG document, without what stands before it; nothing of a missing one."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return Markup(text[text.find("<svg") :]) if text else Markup()
-
-
 def _conditioning(adapter: Mapping[str, Any], layouts: Store | None) -> str:
     """The kind of what images are painted on, by the record of the adapter, or before there is one by the layouts."""
     painted_on = adapter.get("facts", {}).get("conditioning")
@@ -290,22 +287,6 @@ def _trade_off(table: pa.Table | None) -> str:
         if row["diversity"] is not None and row["alignment"] is not None
     ]
     return trade_off_chart(points, "diversity", "alignment") if len(points) > 1 else ""
-
-
-def _curation(synthetic: Store | None, curated: Store | None) -> list[dict[str, Any]]:
-    """Counts for each k: curated and kept samples, and the mean share of believed pixels in those kept, if judged."""
-    if synthetic is None or curated is None:
-        return []
-    shards = curated.done()
-    judged = [row["k"] for row in synthetic.index().to_pylist() if row["shard"] in shards]
-    kept = curated.index().to_pylist()
-    found = []
-    for k in sorted(set(judged)):
-        of_k = [row for row in kept if row["k"] == k]
-        shares = [share for row in of_k if (share := row.get("reliable")) is not None]
-        mean = sum(shares) / len(shares) if shares else None
-        found.append({"k": k, "judged": judged.count(k), "kept": len(of_k), "reliable": mean})
-    return found
 
 
 def _trial(scale: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from augment.loading import load_whole, quiet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# The key of the configuration that names the model of the conditioning.
+KEY = "depth.model"
 # Pixels along each side that are averaged into one channel: depth is smooth but for the outlines of objects.
 BLOCK = 2
 # A mean deviation below this share of the largest value is rounding.
@@ -35,13 +37,14 @@ class Depth:
     channels: ClassVar[int] = CHANNELS["depth"]
     needs_labels: ClassVar[bool] = False
 
-    def __init__(self, model: str, device: str = "cpu", revision: str | None = None) -> None:
+    def __init__(self, model: str, device: str = "cpu", revision: str | None = None, key: str = KEY) -> None:
         """Load a hub id or local folder with model and image processor.
 
         Args:
             model: hub id or folder.
             device: torch device to run on.
             revision: commit of a hub id; None takes its newest.
+            key: of the configuration that names the model, for errors.
 
         Raises:
             UserError: it cannot be loaded, is another kind of model, or lacks weights.
@@ -49,11 +52,11 @@ class Depth:
         from transformers import AutoModelForDepthEstimation
 
         self.model, self._device = model, device
-        self._processor = load_processor(model, revision)
+        self._processor = load_processor(model, revision, key)
         try:
             network = load_whole(AutoModelForDepthEstimation, model, dtype=torch.float32, revision=revision or "main")
         except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"depth.model={model}: {_unloadable(error)}") from error
+            raise UserError(f"{key}={model}: {_unloadable(error)}") from error
         self._network = network.eval().requires_grad_(False).to(device)
         self.revision = weights_digest(network)
 
@@ -81,7 +84,7 @@ class Depth:
         return {"kind": self.kind, "channels": self.channels, "model": self.model, "revision": self.revision}
 
 
-def load_processor(model: str, revision: str | None = None) -> Any:
+def load_processor(model: str, revision: str | None = None, key: str = KEY) -> Any:
     """Load what brings images to the size of a depth estimation model, and its output back; see `Depth`.
 
     Raises:
@@ -94,9 +97,9 @@ def load_processor(model: str, revision: str | None = None) -> Any:
             processor = AutoImageProcessor.from_pretrained(model, revision=revision or "main")
     # A processor may ask for a package that is not installed.
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"depth.model={model}: {_unloadable(error)}") from error
+        raise UserError(f"{key}={model}: {_unloadable(error)}") from error
     if not hasattr(processor, "post_process_depth_estimation"):
-        raise UserError(f"depth.model={model}: its {type(processor).__name__} is of another kind of model: {_REMEDY}")
+        raise UserError(f"{key}={model}: its {type(processor).__name__} is of another kind of model: {_REMEDY}")
     return processor
 
 

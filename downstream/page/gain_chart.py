@@ -23,6 +23,7 @@ class Gain:
         interval: around it.
         seeds: the gain of each seed.
         note: more, in a few words.
+        decided: whether there are seeds and images enough to conclude from the interval.
     """
 
     name: str
@@ -30,11 +31,12 @@ class Gain:
     interval: tuple[float, float] | None = None
     seeds: Sequence[float] = ()
     note: str = ""
+    decided: bool = True
 
     @property
     def verdict(self) -> str:
-        """`good` and `bad` if the interval is above or below 0, `open` if it is not, or if there is none."""
-        if self.interval is None:
+        """`good` and `bad` if the interval is above or below 0; `open` if neither, or if nothing follows from it."""
+        if self.interval is None or not self.decided:
             return "open"
         return "good" if self.interval[0] > 0 else "bad" if self.interval[1] < 0 else "open"
 
@@ -74,6 +76,11 @@ class GainChart:
         return low, round(high - low, 2)
 
     @property
+    def verdicts(self) -> dict[str, str]:
+        """Name of a gain -> its verdict."""
+        return {gain.name: gain.verdict for gain in self.gains}
+
+    @property
     def ticks(self) -> list[float]:
         """Round values within the axis, 0 among them."""
         return ticks(self.low, self.high)
@@ -94,17 +101,18 @@ def mix_chart(summary: ComparisonSummary) -> GainChart | None:
         elif mix.difference is not None:
             pairs = [score - scores[name][seed] for seed, score in own.items() if seed in scores[name]]
             against = "" if name == summary.baseline else f"against {name}"
-            gains.append(Gain(mix.mix, 100 * mix.difference, _points(mix.interval), pairs, against))
+            decided = summary.decides(mix)
+            gains.append(Gain(mix.mix, 100 * mix.difference, _points(mix.interval), pairs, against, decided))
     spread = next((mix.spread for mix in summary.mixes if mix.mix == summary.baseline), None)
     compared = any(gain.note != "baseline" for gain in gains)
     return GainChart.of(gains, 100 * spread if spread is not None else None) if compared else None
 
 
-def part_chart(parts: Sequence[PartGain]) -> GainChart:
-    """The gain of each class or condition."""
+def part_chart(parts: Sequence[PartGain], decided: bool) -> GainChart:
+    """The gain of each class or condition of a mix; see `Gain.decided`."""
     return GainChart.of(
         [
-            Gain(part.name, 100 * part.difference, _points(part.interval), (), _before_after(part))
+            Gain(part.name, 100 * part.difference, _points(part.interval), (), _before_after(part), decided)
             for part in parts
             if part.difference is not None
         ]

@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from downstream.comparison import ComparisonSummary
-from downstream.page.runs import Run
 from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES
-from downstream.statistics.counts import ImageCounts
+from downstream.statistics.counts import ImageCounts, Run
 from downstream.statistics.runs import runs_of
 from downstream.statistics.summary import MixSummary, interval
 
@@ -54,6 +53,7 @@ class MixGains:
         classes: those that either has learned, sorted by their difference, the greatest loss first.
         conditions: attribute -> its values, sorted in the same way.
         unlearned: names of the classes that both score 0 on.
+        decided: whether there are seeds and images enough to conclude from the intervals.
     """
 
     mix: str
@@ -61,6 +61,7 @@ class MixGains:
     classes: tuple[PartGain, ...]
     conditions: Mapping[str, tuple[PartGain, ...]]
     unlearned: tuple[str, ...] = ()
+    decided: bool = True
 
     @property
     def headline(self) -> str:
@@ -102,7 +103,8 @@ def mix_gains(
             classes = _classes(mix, pair)
             unlearned = tuple(part.name for part in classes if not (part.before or part.after))
             learned = tuple(part for part in classes if part.name not in unlearned)
-            found.append(MixGains(mix.mix, mix.baseline, learned, conditions, unlearned))
+            decided = summary.decides(mix)
+            found.append(MixGains(mix.mix, mix.baseline, learned, conditions, unlearned, decided))
     return found
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from downstream.results import RESULT, RunResult, read_result
-from downstream.statistics.counts import ImageCounts, read_counts
+from downstream.statistics.counts import Run
 
-Run = tuple[str, int]
 # A mix with images of one k, such as `real+synthetic[k=5]`.
 _OF_ONE_K = re.compile(r"(.*)\[k=(\d+)\]")
 
@@ -41,8 +40,3 @@ def mixes_by_k(mixes: Sequence[str]) -> dict[int, str]:
 def settings_of(runs: Mapping[Run, Path]) -> RunResult | None:
     """The first training, for the settings that all share; None if there is none."""
     return next((result for path in runs.values() if (result := read_result(path)) is not None), None)
-
-
-def counts_of(runs: Mapping[Run, Path]) -> dict[Run, ImageCounts]:
-    """What each training counted in single images; without those that have not kept it."""
-    return {run: counts for run, path in runs.items() if (counts := read_counts(path)) is not None}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def class_iou(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
+def class_iou(intersection: NDArray[np.integer], union: NDArray[np.integer]) -> NDArray[np.float64]:
     """Intersection over union of all images together, by class.
 
     Args:
@@ -19,7 +19,7 @@ def class_iou(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDAr
     return _ratio(intersection.sum(axis=-2), union.sum(axis=-2))
 
 
-def pseudo_values(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
+def pseudo_values(intersection: NDArray[np.integer], union: NDArray[np.integer]) -> NDArray[np.float64]:
     """Jackknife pseudo-values of the IoU of each class: N times it, less N - 1 times that without one image.
 
     Their mean over images is the IoU less its bias of order 1 / N; their variance over images, divided by N, estimates
@@ -42,5 +42,5 @@ def pseudo_values(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> 
     return images * whole - (images - 1) * without
 
 
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

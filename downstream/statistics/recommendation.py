@@ -14,6 +14,9 @@ from downstream.statistics.planning import MOST_SEEDS, POWER, seeds_needed
 from downstream.statistics.question import Question
 from downstream.statistics.summary import MixSummary
 
+# In the names of mixes that have any.
+_SYNTHETIC = "synthetic"
+
 
 class Verdict(StrEnum):
     """What a comparison says."""
@@ -30,7 +33,9 @@ def recommend(mixes: Sequence[MixSummary], images: int | None, question: Questio
     - It does not help: the intervals of all mixes are below the smallest gain.
     - Else it is open, and the sentence names how many more seeds, or images, are needed.
 
-    Of several baselines, one that is open leaves the whole comparison open.
+    Where some mixes have synthetic data, the answer is about these: another one that is better, such as
+    `real[augmented]`, is named, and decides nothing. Of several baselines, one that is open leaves the whole comparison
+    open.
     """
     compared = [mix for mix in mixes if mix.difference is not None]
     if not compared:
@@ -82,31 +87,42 @@ def _recommend(others: Sequence[MixSummary], evidence: _Evidence) -> tuple[Verdi
     if lacking := _lacking(max(mix.pairs for mix in others), images):
         so_far = f"So far {best.mix} scores {evidence.of(best)}, which may be chance."
         return Verdict.OPEN, f"No recommendation: it takes {lacking}. {so_far}"
-    if better := [mix for mix in others if mix.is_better(gain)]:
-        best = max(better, key=lambda mix: mix.gain)
-        return Verdict.USE, f"Train on {best.mix}: {evidence.of(best)}."
-    if all(mix.is_small(gain) for mix in others):
-        subject = (
-            "The synthetic data does not help" if any("synthetic" in mix.mix for mix in others) else "Nothing helps"
-        )
-        no = f"{subject}: no mix gains {_points(gain)} of mIoU over {best.baseline}"
-        return Verdict.NO_HELP, f"{no}. At best, {best.mix} scores {evidence.of(best)}."
-    unclear = max((mix for mix in others if not mix.is_small(gain)), key=lambda mix: mix.gain)
+    asked = [mix for mix in others if _SYNTHETIC in mix.mix] or others
+    better = sorted((mix for mix in others if mix.is_better(gain)), key=lambda mix: -mix.gain)
+    leads = f"Train on {better[0].mix}: {evidence.of(better[0])}." if better else ""
+    helpful = [mix for mix in better if mix in asked]
+    if not helpful:
+        verdict, answer = _without_help(asked, evidence, known=bool(better))
+        return verdict, f"{leads} {answer}".lstrip()
+    less = f" The synthetic data helps less: {helpful[0].mix} scores {evidence.of(helpful[0])}."
+    return Verdict.USE, leads if helpful[0] is better[0] else leads + less
+
+
+def _without_help(asked: Sequence[MixSummary], evidence: _Evidence, *, known: bool) -> tuple[Verdict, str]:
+    """The answer where no mix that is asked about is better; `known` is whether another one is, which is named."""
+    gain = evidence.question.smallest_gain
+    best = max(asked, key=lambda mix: mix.gain)
+    if all(mix.is_small(gain) for mix in asked):
+        no = "The synthetic data does not help: no mix with it" if _SYNTHETIC in best.mix else "Nothing helps: no mix"
+        points = f"gains {_points(gain)} of mIoU over {best.baseline}"
+        return Verdict.NO_HELP, f"{no} {points}. At best, {best.mix} scores {evidence.of(best)}."
+    unclear = max((mix for mix in asked if not mix.is_small(gain)), key=lambda mix: mix.gain)
+    unknown = "Whether the synthetic data helps is not known" if known else "No recommendation"
     so_far = f"So far {unclear.mix} scores {evidence.of(unclear)}."
-    return Verdict.OPEN, f"{_needed(unclear, gain, images)}. {so_far}"
+    return Verdict.OPEN, f"{_needed(unclear, gain, evidence.images, unknown)}. {so_far}"
 
 
-def _needed(mix: MixSummary, gain: float, images: int | None) -> str:
-    """What it takes to see a gain of a mix."""
+def _needed(mix: MixSummary, gain: float, images: int | None, unknown: str) -> str:
+    """What it takes to see a gain of a mix, after what is unknown until then."""
     shown = f"a gain of {_points(gain)} of {mix.mix}"
     if mix.seeds_needed is not None:
         more = max(mix.seeds_needed - mix.pairs, 1)
         verb = "is" if more == 1 else "are"
-        return f"No recommendation yet: about {counted(more, 'more seed')} {verb} needed to see {shown}"
+        return f"{unknown} yet: about {counted(more, 'more seed')} {verb} needed to see {shown}"
     if images is not None and mix.images_needed is not None and mix.images_needed > images:
         needed = f"it takes about {mix.images_needed} images"
-        return f"No recommendation: no number of seeds shows {shown} on {images} images; {needed}"
-    return f"No recommendation: more than {MOST_SEEDS} seeds are needed to see {shown}"
+        return f"{unknown}: no number of seeds shows {shown} on {images} images; {needed}"
+    return f"{unknown}: more than {MOST_SEEDS} seeds are needed to see {shown}"
 
 
 def noise(name: str, scores: Sequence[float], question: Question, others: int) -> str:

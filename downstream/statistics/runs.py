@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from augment.errors import UserError
 from downstream.statistics.counts import ImageCounts
-from downstream.statistics.intervals import Difference, counted_differences, seed_difference
+from downstream.statistics.intervals import Areas, Difference, counted_differences, seed_difference
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,14 @@ class Runs:
             return seed_difference(np.array([self.scores[seed] - other.scores[seed] for seed in seeds])), None
         return counted_differences(self._areas(seeds), other._areas(seeds), self.counts[seeds[0]].label)
 
-    def _areas(self, seeds: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _areas(self, seeds: Sequence[int]) -> Areas:
         counts = [self.counts[seed] for seed in seeds]
-        return np.stack([of.intersection for of in counts]), np.stack([of.union for of in counts])
+
+        def areas(classes: slice) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+            some = [of.of_classes(classes) for of in counts]
+            return np.stack([of.intersection for of in some]), np.stack([of.union for of in some])
+
+        return areas
 
 
 def runs_of(rows: Sequence[Mapping[str, Any]], counts: Mapping[tuple[str, int], ImageCounts]) -> dict[str, Runs]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -106,9 +107,12 @@ def simulated(
 
 def against_first(areas: Areas, seeds: int | None = None) -> tuple[Difference, Difference]:
     """The differences of all mixes to the first one, over the first of the seeds, ``[runs, mixes - 1]``."""
-    first, others = (
-        (areas.intersection[:, mixes, :seeds], areas.union[:, mixes, :seeds]) for mixes in (slice(1), slice(1, None))
-    )
+
+    def of_mixes(mixes: slice, classes: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        place = np.s_[:, mixes, :seeds, :, classes]
+        return areas.intersection[place], areas.union[place]
+
+    first, others = (partial(of_mixes, mixes) for mixes in (slice(1), slice(1, None)))
     return counted_differences(others, first, areas.label[:, :, 0])
 
 

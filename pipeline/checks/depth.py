@@ -31,4 +31,4 @@ def require_depth(name: str, key: str = DEPTH) -> None:
     if Path(name).is_dir():
         from augment.conditioning.depth import load_processor
 
-        load_processor(name)
+        load_processor(name, key=key)

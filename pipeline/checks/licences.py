@@ -1,4 +1,4 @@
-"""The models of a run, and whether their licences allow what it is for."""
+"""The models and the dataset of a run, and whether their licences allow what it is for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from augment.conditioning import LAYOUT
-from augment.model_licences import require_licences
+from augment.model_licences import refuse_commercial, require_licences
+from pipeline.datasets.licences import dataset_licence
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that the images depend on: its key in the configuration, its name, and what it did."""
+    """A model that the images, labels or segmenters depend on: its key in the configuration, its name, its part."""
 
     key: str
     name: str
@@ -22,7 +23,7 @@ class Model:
 
 
 def models_of(config: Config) -> list[Model]:
-    """The models that the images of a run depend on, those that paint first."""
+    """The models that the images and segmenters of a run depend on, those that paint first."""
     generator = config.generator
     found = [Model("generator.base", generator.base, "paints the images")]
     found += [Model("generator.lora", name, "changes how they are painted") for name in generator.lora]
@@ -38,13 +39,23 @@ def models_of(config: Config) -> list[Model]:
         found.append(Model("depth.model", config.depth.model, "gives the depth that they are painted on"))
     if config.captions.model is not None:
         found.append(Model("captions.model", config.captions.model, "describes the source images"))
+    if config.downstream.pretrained is not None:
+        found.append(
+            Model("downstream.pretrained", str(config.downstream.pretrained), "weights that segmenters start from")
+        )
     return found
 
 
 def require_licensed(config: Config) -> None:
-    """Check that the licences of the models allow what the run is for; see `augment.model_licences`.
+    """Check that the licences of the models and of the dataset allow what the run is for.
+
+    See `augment.model_licences` and `pipeline.datasets.licences`.
 
     Raises:
         UserError: one is known not to.
     """
-    require_licences(((model.key, model.name) for model in models_of(config)), config.licences)
+    options, kind = config.licences, config.dataset.kind
+    require_licences(((model.key, model.name) for model in models_of(config)), options)
+    known = dataset_licence(kind)
+    if options.dataset is None and known is not None and known.commercial is False:
+        refuse_commercial("dataset.kind", kind, known.licence, known.terms, options)

@@ -93,6 +93,14 @@ class FittingBatches:
             self._halve(len(part))
         return results
 
+    def shrink(self, tried: int) -> None:
+        """Go on with smaller batches, because memory ran out outside `run` with this many items.
+
+        One item cannot be halved: `run` raises for it. Batches that were begun before the last call change nothing.
+        """
+        if 1 < tried <= self.size:
+            self._halve(tried)
+
     @staticmethod
     def _try(part: Sequence[T], function: Callable[[Sequence[T]], Sequence[R]], results: list[R]) -> Exception | None:
         try:

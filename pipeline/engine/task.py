@@ -156,14 +156,15 @@ class ShardTask:
     def _begin(self, stage: Pipelined, unit: WorkUnit, batch: Sequence[Sample]) -> Callable[[], Sequence[Outcome]]:
         """Begin a batch; what is returned waits for its outcomes.
 
-        No error is lost: `process` does again what fails. It finds the sample at fault, halves the batch where memory
-        runs out, and raises where the device is at fault.
+        No error is lost: `process` does again what fails. It finds the sample at fault, and raises where the device is
+        at fault. Where memory ran out, it is given halves at once.
         """
         try:
             wait = stage.begin(unit, batch)
         except UserError:
             raise
-        except Exception:
+        except Exception as error:
+            self._shrink_for(error, batch)
             return lambda: self.process(unit, batch)
 
         def outcomes() -> Sequence[Outcome]:
@@ -171,10 +172,17 @@ class ShardTask:
                 return wait()
             except UserError:
                 raise
-            except Exception:
-                return self.process(unit, batch)
+            except Exception as error:
+                self._shrink_for(error, batch)
+            return self.process(unit, batch)
 
         return outcomes
+
+    def _shrink_for(self, error: Exception, batch: Sequence[Sample]) -> None:
+        if is_out_of_memory(error):
+            # Its frames hold the tensors that filled the memory.
+            error.with_traceback(None)
+            self._batches.shrink(len(batch))
 
     def process(self, unit: WorkUnit, batch: Sequence[Sample]) -> Sequence[Outcome]:
         """The outcomes of a batch; where the stage raises, those of each sample alone.

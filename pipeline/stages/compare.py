@@ -26,8 +26,8 @@ from pipeline.store import JSON
 
 if TYPE_CHECKING:
     from downstream.comparison import ComparisonSummary
-    from downstream.looks import Run
     from downstream.results import RunResult
+    from downstream.statistics.counts import Run
 
 
 class CompareStep(ArtifactStep):
@@ -185,11 +185,10 @@ class CompareStep(ArtifactStep):
     def summarize(self, results: Sequence[RunResult]) -> ComparisonSummary:
         """What finished trainings say, with what each counted in the images."""
         from downstream.comparison import comparison_table, summarize
-        from downstream.statistics.counts import read_counts
+        from downstream.statistics.counts import read_all_counts
 
         folders = {(training.mix, training.seed): training.folder for training in self.trainings()}
-        runs = [(result.mix, result.seed) for result in results]
-        found = {run: counts for run in runs if (counts := read_counts(folders[run])) is not None}
+        found = read_all_counts({(of.mix, of.seed): folders[of.mix, of.seed] for of in results})
         configured = {str(parse_arm(mix)): mix for mix in self.config.downstream.mixes}
         baselines = {mix: configured.get(baseline_of(mix), "") for mix in self.config.downstream.mixes}
         return summarize(comparison_table(results), self.question, found, baselines)

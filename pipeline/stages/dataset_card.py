@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from augment.model_licences import licence_of
 from pipeline.checks.licences import models_of
+from pipeline.datasets.licences import dataset_licence
 from pipeline.store import Store, taxonomy_of
 from pipeline.store.ai_mark import TRAINED_ALGORITHMIC_MEDIA
 from pipeline.taxonomies.taxonomy import IGNORE_8_BIT
@@ -86,7 +87,7 @@ or those of an edit of it. Made by LUMEN. Every sample names its source, prompt,
 **Labels.** {labels}
 
 **From what.** The dataset `{_dataset(config)}`. Labels and scenes are those of its images, so its licence counts too:
-read it before you pass this on.
+{_dataset_licence(config)}
 
 **With which models.**
 
@@ -107,6 +108,10 @@ def croissant(store: Store, config: Config, index: pa.Table) -> dict[str, Any]:
     manifest = store.manifest
     columns = [name for name in index.column_names if ":" not in name]
     licences = [known.terms for model in models_of(config) if (known := licence_of(model.name))]
+    if config.licences.dataset is not None:
+        licences.insert(0, config.licences.dataset)
+    elif source := dataset_licence(config.dataset.kind):
+        licences.insert(0, source.terms)
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -160,8 +165,19 @@ def _dataset(config: Config) -> str:
     return config.dataset.kind
 
 
+def _dataset_licence(config: Config) -> str:
+    """The licence of the dataset, as the end of a sentence."""
+    if config.licences.dataset is not None:
+        return f"{config.licences.dataset}, as whoever ran this has stated."
+    known = dataset_licence(config.dataset.kind)
+    if known is None:
+        return "it is unknown to LUMEN, so read it before you pass this on."
+    own = " Whoever ran this has a licence of their own." if config.dataset.kind in config.licences.accepted else ""
+    return f"[{known.licence}]({known.terms}): {known.use}.{own}"
+
+
 def _models(config: Config) -> str:
-    lines = ["| model | what it does | licence | images made with it |", "| --- | --- | --- | --- |"]
+    lines = ["| model | what it does | licence | what is made with it |", "| --- | --- | --- | --- |"]
     for model in models_of(config):
         known = licence_of(model.name)
         licence = f"[{known.licence}]({known.terms})" if known else "unknown to LUMEN: read its own"

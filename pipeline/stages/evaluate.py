@@ -26,7 +26,7 @@ from pipeline.stages.tools import Tools
 from pipeline.stages.trainings import Training, held_out, train_all, trainings_of
 from pipeline.store import JSON
 from pipeline.workspace.content import content_digest
-from pipeline.workspace.model_files import backbone_identity, identity
+from pipeline.workspace.model_files import backbone_identity, pinned_identity, pinned_revision
 
 
 class EvaluateStep(ArtifactStep):
@@ -107,16 +107,20 @@ class EvaluateStep(ArtifactStep):
             models: dict[str, JSON] = (
                 {} if options.backbone is None else {"backbone": backbone_identity(options.backbone)}
             )
-            for name in ("clip_model", "depth_model"):
-                if name in measures:
-                    models[name] = identity(measures[name])
-            found["measures"] = {**measures, **models}
+            found["measures"] = {**measures, **models, **self._models()}
         if options.images and options.backbone is None and self.config.conditioning != LAYOUT:
             # Layouts are of the backbone of the features; nothing else that is painted on is.
             found["features"] = backbone_identity(self.backbone)
         if options.second_judge is not None:
             found["second_judge"] = self._second_training().folder.name
         return found
+
+    def _models(self) -> dict[str, Mapping[str, JSON]]:
+        """The models that are named, by their options; of hub ids with the revision; see `pinned_identity`."""
+        recorded = self.inputs_in(self.workspace, self.output).get("measures")
+        before = recorded if isinstance(recorded, dict) else {}
+        named = {option: getattr(self.config.evaluate, option) for option in ("clip_model", "depth_model")}
+        return {option: pinned_identity(name, before.get(option)) for option, name in named.items() if name is not None}
 
     def _second_training(self) -> Training:
         options = self.config.judge
@@ -139,6 +143,7 @@ class EvaluateStep(ArtifactStep):
             held_out(self.job),
             self.backbone,
             self.config.evaluate,
+            {option: pinned_revision(model) for option, model in self._models().items()},
             **self.for_model,
         )
         [(_, (table, closest))] = tools.executor.map(task, [WorkUnit("evaluation-000000", ())])

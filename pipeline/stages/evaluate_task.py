@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,7 @@ class Evaluate:
         split: to measure.
         backbone: of the features.
         options: what else is measured.
+        revisions: of the models that `options` names by hub ids, by the names of the options; None takes the newest.
     """
 
     judge: str | None
@@ -41,6 +42,7 @@ class Evaluate:
     split: str
     backbone: str
     options: EvaluateOptions
+    revisions: Mapping[str, str | None]
     resources: Resources
     device: str
     batch_size: int
@@ -89,11 +91,12 @@ class Evaluate:
         if options.depth_model is not None:
             from augment.conditioning.depth import Depth
 
-            estimator = Depth(options.depth_model, self.device)
+            estimator = Depth(options.depth_model, self.device, self.revisions["depth_model"], "evaluate.depth_model")
             depth = fitting(lambda images: list(estimator.estimates(np.stack(images))))
         if options.clip_model is not None:
             from augment.clip import ClipEmbedder
 
-            clip = fitting(ClipEmbedder(options.clip_model, self.device).embed)
+            embedder = ClipEmbedder(options.clip_model, self.device, self.revisions["clip_model"])
+            clip = fitting(embedder.embed)
         features = fitting(lambda images: list(backbone.features(np.stack(images), STRIDE).cpu()))
         return Measuring(Encoders(features, depth, clip), options.images, TRAIN_SPLIT, options.train_images)

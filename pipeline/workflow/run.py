@@ -11,6 +11,7 @@ from pipeline.checks.licences import require_licensed
 from pipeline.checks.resources import joins_cluster, require_resources, require_room
 from pipeline.config import Config
 from pipeline.engine import RetrySummary
+from pipeline.stages.job import Job
 from pipeline.stages.registry import STEPS
 from pipeline.stages.step import StageName, Step
 from pipeline.stages.store_step import StoreStep
@@ -118,9 +119,7 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
     # First what takes little time.
     require_licensed(config)
     require_resources(config, left)
-    for kind in STEPS:
-        if not kind.left_out(config):
-            left[0].job.step(kind).check_settings()
+    check_settings(config, left[0].job)
     if report is not None and joins_cluster(config):
         require_room(config, left, report)
     for step in left:
@@ -130,6 +129,17 @@ def check(config: Config, left: Sequence[Step], report: Callable[[str], None] | 
         step.check_models()
         remarks += step.check(left)
     return remarks
+
+
+def check_settings(config: Config, job: Job) -> None:
+    """Check the settings of all stages, also of those that are done, against the dataset and each other.
+
+    Raises:
+        UserError: one is wrong.
+    """
+    for kind in STEPS:
+        if not kind.left_out(config):
+            job.step(kind).check_settings()
 
 
 def retry(config: Config, stage: StageName, report: Callable[[str], None]) -> RetrySummary:
@@ -172,10 +182,14 @@ def forget_followers(steps: Sequence[Step], step: StoreStep) -> None:
 
 @contextmanager
 def naming_other_recipe(config: Config) -> Iterator[None]:
-    """Begin a mismatch with the remedy if the whole workspace belongs to another recipe."""
+    """Begin a mismatch with the remedy if the whole workspace belongs to another recipe.
+
+    A wrong setting is reported in place of the mismatch: the stages are not to be made again with it.
+    """
     try:
         yield
     except (ArtifactMismatch, FingerprintMismatch) as error:
+        check_settings(config, Job(config))
         if changed := other_recipe(config):
             differ = "differs" if len(changed) == 1 else "differ"
             lead = f"{config.workspace} holds another run ({', '.join(changed)} {differ}): take another --workspace"

@@ -31,6 +31,10 @@ KNOWN = {
     "stabilityai/sd-turbo": "Stability AI Community License",
     "stabilityai/sdxl-turbo": "Stability AI Community License",
     "stabilityai/stable-diffusion-3.5-medium": "Stability AI Community License",
+    "/weights/mit_b0_20220624-7e0fe6dd.pth": "NVIDIA Source Code License for SegFormer",
+    "nvidia/mit-b5": "NVIDIA Source Code License for SegFormer",
+    "nvidia/segformer-b0-finetuned-ade-512-512": "NVIDIA Source Code License for SegFormer",
+    "acme/summit-b1": None,
     "acme/features": None,
     "acme/radiology-net": None,
 }

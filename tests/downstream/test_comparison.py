@@ -84,12 +84,32 @@ def test_it_says_when_synthetic_data_does_not_help() -> None:
     summary = summarize(comparison_table(runs(**scores)))
     assert summary.verdict == "no help"
     assert summary.recommendation.startswith(
-        "The synthetic data does not help: no mix gains 1.0 points of mIoU over real. "
+        "The synthetic data does not help: no mix with it gains 1.0 points of mIoU over real. "
         "At best, real+synthetic scores +0.1 points of mIoU against real (95% interval for 2 mixes together"
     )
     # A gain as small as that may still be asked for.
     smaller = summarize(comparison_table(runs(**scores)), Question(smallest_gain=0.001))
     assert smaller.verdict == "open"
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "verdict", "answer"),
+    [
+        ([0.501, 0.602, 0.551], "no help", "The synthetic data does not help: no mix with it gains 1.0 points"),
+        ([0.515, 0.615, 0.575], "open", "Whether the synthetic data helps is not known yet: about"),
+        ([0.521, 0.620, 0.571], "use", "The synthetic data helps less: real+synthetic scores +2.1 points"),
+    ],
+)
+def test_a_better_mix_without_synthetic_data_is_named_and_does_not_answer_for_it(
+    synthetic: list[float], verdict: str, answer: str
+) -> None:
+    results = runs(real=[0.5, 0.6, 0.55], **{"real+synthetic": synthetic})
+    better = (0.6, 0.701, 0.651)
+    results += [replace(run("real", seed, miou), mix="real[augmented]") for seed, miou in enumerate(better)]
+    summary = summarize(comparison_table(results))
+    assert summary.verdict == verdict
+    leads, _, rest = summary.recommendation.partition("). ")
+    assert leads.startswith("Train on real[augmented]: +") and rest.startswith(answer)
 
 
 def test_it_says_how_many_more_seeds_are_needed() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from downstream.comparison import ComparisonSummary, comparison_table, summarize
-from downstream.looks import Run, train_by_looks
+from downstream.looks import train_by_looks
 from downstream.results import RunResult
+from downstream.statistics.counts import Run
 from downstream.statistics.question import Question
 from downstream.statistics.sequential import look_levels
 
@@ -63,6 +64,32 @@ def test_without_an_answer_all_seeds_are_trained_once() -> None:
     assert [(of.mix, of.seed) for of in results] == [run for runs in asked for run in runs]
     assert len(results) == len(MIXES) * len(SEEDS) == len({(of.mix, of.seed) for of in results})
     assert lines == []
+
+
+def test_augmentation_that_is_better_does_not_end_the_training_of_synthetic_mixes() -> None:
+    """The question is about synthetic data; see `recommend`."""
+    gains, asked = {"good": 0.05, "bad": 0.006}, list[Sequence[Run]]()
+    names = {"real": "real", "good": "real[augmented]", "bad": "real+synthetic"}
+
+    def train(runs: Sequence[Run]) -> list[RunResult]:
+        asked.append(runs)
+        return [
+            replace(result(own, seed, gains, noise=0.004), mix=mix)
+            for mix, seed in runs
+            for own, name in names.items()
+            if name == mix
+        ]
+
+    def summary(results: Sequence[RunResult]) -> ComparisonSummary:
+        return summarize(comparison_table(results), Question(looks=len(SEEDS)))
+
+    results = train_by_looks(list(names.values()), SEEDS, train, summary, str)
+    summaries = [summary([of for of in results if of.seed < look]) for look in range(3, len(SEEDS) + 1)]
+    first = next(look for look, of in enumerate(summaries, 3) if of.mixes[1].is_better(0.01))
+    last = summaries[len(asked) - 1].mixes[2]
+    assert first < len(asked) + 2
+    assert last.seeds == len(asked) + 2
+    assert len(asked) + 2 == len(SEEDS) or last.is_small(0.01) or last.is_better(0.01)
 
 
 @pytest.mark.parametrize("looks", [None, 8])

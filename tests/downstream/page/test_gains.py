@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from downstream.comparison import comparison_table, summarize
 from downstream.page.gain_chart import Gain, GainChart, mix_chart, part_chart
-from downstream.page.gains import MixGains, attributes_of, mix_gains
+from downstream.page.gains import MixGains, PartGain, attributes_of, mix_gains
 from downstream.page.runs import mixes_by_k
 from downstream.results import RunResult
 from downstream.statistics.counts import ImageCounts
+from downstream.statistics.recommendation import Verdict
 
 CLASSES = ("road", "terrain", "car")
 KEYS = tuple(f"val-{number}" for number in range(24))
@@ -71,7 +74,28 @@ def test_where_an_interval_is_not_known_there_is_none(seeds: int, counted: bool)
     assert all(part.interval is None for part in found.classes)
     assert found.classes[0].name == "terrain"
     assert bool(found.conditions) == counted
-    assert all(gain.verdict == "open" for gain in part_chart(found.classes).gains)
+    assert all(gain.verdict == "open" for gain in part_chart(found.classes, True).gains)
+
+
+@pytest.mark.parametrize(("seeds", "images", "coloured"), [(2, 24, False), (3, 24, False), (3, 30, True)])
+def test_nothing_is_coloured_as_decided_that_the_recommendation_does_not_decide(
+    seeds: int, images: int, coloured: bool
+) -> None:
+    scores = {"real": 0.5, "real+synthetic": 0.7}
+    runs = [
+        replace(run(mix, seed)[0], miou=score + 0.001 * seed, images=images)
+        for mix, score in scores.items()
+        for seed in range(seeds)
+    ]
+    summary = summarize(comparison_table(runs))
+    chart = mix_chart(summary)
+    assert chart is not None and chart.gains[1].interval is not None
+    assert chart.verdicts["real+synthetic"] == ("good" if coloured else "open")
+    assert coloured == (summary.verdict is Verdict.USE)
+    [found] = mix_gains(comparison_table(runs), summary, {}, {})
+    assert found.decided == coloured
+    terrain = [PartGain("terrain", 20, 0.6, 0.0, -0.6, (-0.7, -0.5))]
+    assert part_chart(terrain, found.decided).gains[0].verdict == ("bad" if coloured else "open")
 
 
 def test_attributes_are_columns_of_text_with_few_values() -> None:

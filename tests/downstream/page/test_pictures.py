@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from downstream.gallery import Picture, gallery
-from downstream.page.curated import doubts
-from pipeline.store import Manifest, Sample, Store
+from downstream.page.curated import KCuration, curation, doubts
+from pipeline.store import Failure, Manifest, Sample, Store
 from pipeline.taxonomies import CAMVID
 
 GEOMETRY = {"height": 16, "width": 24}
@@ -72,3 +72,15 @@ def test_doubted_pixels_are_marked_and_dropped_pairs_come_first(tmp_path: Path) 
     assert (shown[:2, :, 0] - shown[:2, :, 1] > 80).all()
     assert np.abs(shown[8:] - 128).max() < 16
     assert doubts(synthetic, None, CAMVID) == []
+
+
+def test_pairs_that_the_rule_dropped_are_not_those_that_an_error_quarantined(tmp_path: Path) -> None:
+    synthetic = stored(tmp_path, "synthetic", [painted(key, n) for n, key in enumerate("abcde")])
+    curated = Store.create(str(tmp_path / "curated"), Manifest("curated", "camvid", GEOMETRY))
+    broken = Failure("d", "curate", "unreadable image: truncated", "")
+    kept = [painted("a", 0, reliable=0.5), painted("b", 1, reliable=1.0)]
+    curated.write_shard("train-k05-000000", kept, [broken], dropped=["misfit: 0.20", "unreliable: 0.10"])
+    assert curation(synthetic, curated) == [KCuration(5, pairs=5, kept=2, dropped=2, failed=1, reliable=0.75)]
+    titles = [pair.title for pair in doubts(synthetic, curated, CAMVID)]
+    dropped = "dropped, misfit or unreliable"
+    assert titles[:3] == [f"{dropped}: c", f"{dropped}: e", "quarantined, unreadable image: truncated: d"]

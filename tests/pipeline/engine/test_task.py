@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import Failed, Outcome, ShardTask, WorkUnit
+from pipeline.engine.progress import take_remarks
 from pipeline.store import Sample, Store, verify_store
 from tests.pipeline.engine import stages
 
@@ -132,6 +133,27 @@ class Begins(stages.Variants):
             return outcomes() if found is None else found
 
         return wait
+
+
+class BeginsAndFillsMemory(Begins, stages.FillsMemory):
+    """Begins batches, and runs out of memory as it begins or as its outcomes are waited for."""
+
+
+@pytest.mark.parametrize(("fails_at", "tries"), [("begin", 1), ("wait", 2)])
+def test_a_batch_that_was_begun_and_does_not_fit_is_halved_at_once(tmp_path: Path, fails_at: str, tries: int) -> None:
+    stage = BeginsAndFillsMemory(batch_size=2, fits=1, log=str(tmp_path / "sizes"))
+    stage.fails_at = fails_at
+    store = Store.create(str(tmp_path / "store"), stages.MANIFEST)
+    task = ShardTask(stage, stages.Noise(), store.url)
+    task.setup()
+    assert sum(task.run(unit).samples for unit in stages.plan(2)) == 2 * 2 * stages.KEYS_PER_UNIT
+    sizes = [int(size) for size in (tmp_path / "sizes").read_text().split()]
+    # The second batch has begun before the outcomes of the first are waited for.
+    assert sizes.count(2) == tries and max(sizes) == 2
+    assert take_remarks() == [
+        "generate: a batch of 2 does not fit into memory: a worker goes on with 1 at a time; "
+        "set cluster.stages.generate.batch_size=1 to start with that"
+    ]
 
 
 @pytest.mark.parametrize("fails_at", ["begin", "wait"])

@@ -49,6 +49,24 @@ def test_the_card_counts_images_and_names_models_with_their_licences(store: Stor
     assert verify_store(store.url) == []
 
 
+@pytest.mark.parametrize(
+    ("recipe", "given", "said", "term"),
+    [
+        ("cityscapes", [], "neither the dataset nor modified versions", "https://www.cityscapes-dataset.com/license/"),
+        ("camvid", [], "unknown to LUMEN", None),
+        ("camvid", ["licences.dataset=CC BY 4.0"], "CC BY 4.0, as whoever ran this has stated", "CC BY 4.0"),
+    ],
+)
+def test_the_card_has_the_licence_of_the_dataset(
+    store: Store, tmp_path: Path, recipe: str, given: list[str], said: str, term: str | None
+) -> None:
+    write_card(store, load_config(recipe, [f"workspace={tmp_path}", "dataset.root=/data", *given], done=True))
+    [sentence] = [part for part in (Path(store.url) / CARD).read_text().split("\n\n") if part.startswith("**From what")]
+    assert said in sentence
+    licences = json.loads((Path(store.url) / CROISSANT).read_text())["license"]
+    assert term is None or licences[0] == term
+
+
 def test_croissant_describes_the_files_and_columns_that_are_there(store: Store, tmp_path: Path) -> None:
     write_card(store, load_config("quickstart", [f"workspace={tmp_path}"], done=True))
     folder = Path(store.url)

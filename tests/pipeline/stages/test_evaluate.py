@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from augment.errors import UserError
 from downstream.options import EvaluateOptions
 from pipeline.config.compose import load_config
 from pipeline.stages.evaluate import EvaluateStep
 from pipeline.stages.job import Job
+from pipeline.store import JSON
 from tests.pipeline.small_models import save_small_depth
+from tests.pipeline.workspace.test_model_files import keep_in_cache
 
 
 def step(space: Path, *settings: str) -> EvaluateStep:
@@ -52,6 +55,29 @@ def test_models_of_another_kind_are_refused_with_their_key(tmp_path: Path) -> No
         step(tmp_path, f"evaluate.backbone={tmp_path / 'text'}").check_models()
     # Nothing is measured with them.
     step(tmp_path, "evaluate.images=0", f"evaluate.clip_model={tmp_path / 'text'}").check_models()
+
+
+def test_a_depth_model_that_cannot_be_loaded_is_named_by_its_key(tmp_path: Path) -> None:
+    save_small_depth(tmp_path / "depth")
+    (tmp_path / "depth" / "preprocessor_config.json").unlink()
+    with pytest.raises(UserError, match=r"^evaluate\.depth_model=.*: transformers cannot load it"):
+        step(tmp_path, f"evaluate.depth_model={tmp_path / 'depth'}").check_models()
+
+
+def test_models_of_the_hub_are_pinned_to_the_revision_of_the_table_or_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    keep_in_cache(tmp_path / "cache", "owner/clip")
+    clip, depth = "evaluate.clip_model=owner/clip", "evaluate.depth_model=owner/depth"
+    cached: JSON = {"name": "owner/clip", "revision": "0" * 40}
+    found = step(tmp_path, clip, depth)._changed()
+    assert found == {"measures": {"clip_model": cached, "depth_model": {"name": "owner/depth"}}}
+    # A table that is there stays as it is, with a revision or, of an earlier version, without.
+    for recorded in ({"name": "owner/clip", "revision": "1" * 40}, {"name": "owner/clip"}):
+        monkeypatch.setattr(EvaluateStep, "inputs_in", lambda *_, of=recorded: {"measures": {"clip_model": of}})
+        assert step(tmp_path, clip)._models() == {"clip_model": recorded}
+    assert step(tmp_path)._changed() == {}
 
 
 def test_the_backbone_of_the_features_is_an_input_where_the_images_do_not_depend_on_it(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from pipeline.config import Config
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.job import Job
 from pipeline.store import SampleReader, Store
-from pipeline.workflow.run import run
-from pipeline.workflow.selection import Selection
+from pipeline.workflow.run import outlook, run
+from pipeline.workflow.selection import Selection, steps_of
 from pipeline.workflow.verify import verify
 
 Configure = Callable[..., Config]
@@ -113,6 +113,14 @@ def test_mistakes_are_one_line_and_nothing_is_removed(
         run(configure(generated, *overrides), Selection(until="generate", redo="generate"), print)
     assert "\n" not in str(error.value)
     assert Store.open(str(generated / "synthetic")).is_whole()
+
+
+def test_a_wrong_class_is_reported_before_results_of_other_inputs(generated: Path, configure: Configure) -> None:
+    config = configure(generated, "generate.k_by_class={cat: 1}", "generator.num_steps=3")
+    with pytest.raises(UserError, match=r"^generate\.k_by_class: 'cat' is not"):
+        run(config, Selection(until="generate"), print)
+    with pytest.raises(UserError, match=r"^generate\.k_by_class: 'cat' is not"):
+        outlook(config, steps_of(config))
 
 
 def test_class_that_never_occurs_is_refused_before_anything_is_painted(copied: Path, configure: Configure) -> None:
