@@ -112,6 +112,15 @@ class LossHistogram:
         over = (self.counts * (_EDGES[:-1] >= np.asarray(thresholds)[:, None])).sum(axis=1)
         return np.where(total > 0, over / np.maximum(total, 1), np.nan)
 
+    def means(self, cap: float) -> NDArray[np.float64]:
+        """Mean loss of each class in nats, each loss cut at `cap`: `float64 [C]`, NaN for a class without pixels.
+
+        A loss counts as the middle of its bin, which is within 2 % of it above 1e-4 nats.
+        """
+        middles = np.minimum((_EDGES[:-1] + np.minimum(_EDGES[1:], 2 * _EDGES[-2])) / 2, cap)
+        total = self.counts.sum(axis=1)
+        return np.where(total > 0, self.counts @ middles / np.maximum(total, 1), np.nan)
+
     def quantile(self, level: float) -> NDArray[np.float64]:
         """Quantile `level` (0..1) of the losses of each class: `float64 [C]`, NaN for a class without pixels.
 

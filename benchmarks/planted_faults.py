@@ -4,8 +4,7 @@ Faults are planted in held-out real pairs, where it is known which pixels they m
 get labels of other images. The judge must have left out a share of its training images (`judge.held_back`); "in-sample"
 is fitted on those that it has learned.
 
-    lumen run camvid downstream=segformer-b0-small dataset.root=CAMVID workspace=FOLDER \\
-        '~dataset.limit' generate.ks='[1,5,20]' judge.iterations=800 --until judge
+    lumen run benchmarks/experiments/camvid.yaml dataset.root=CAMVID workspace=FOLDER --until judge
     python benchmarks/planted_faults.py --workspace FOLDER
 
 For each fault: recall, the share of wrong pixels that is ignored; precision, the share of ignored pixels that is wrong;

@@ -70,6 +70,7 @@ class Config(Options):
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         self._check_regions()
+        self._check_judged()
         if self.conditioning == LAYOUT:
             self._check_layout()
         else:
@@ -135,14 +136,27 @@ class Config(Options):
             raise ValueError(
                 f"{wrong[0]}: it is for neural layouts; leave it out with conditioning={self.conditioning}"
             )
-        if self.generate.k_by_judge is not None and self.evaluate.split is None:
-            raise ValueError(
-                "generate.k_by_judge: the judge is measured on held-out images, and evaluate.split is null; name a "
-                "labelled split, or leave it out"
-            )
         for name, k in self.generate.k_by_class.items():
             if k > self.layout.k_max:
                 raise ValueError(f"generate.k_by_class.{name}: {k} is above layout.k_max = {self.layout.k_max}")
+
+    def _check_judged(self) -> None:
+        """Raise ValueError if the judge is to steer what is generated, and cannot."""
+        by_hardness = self.generate.variants_by_hardness is not None
+        asked = {
+            "generate.k_by_judge": self.generate.k_by_judge is not None,
+            "generate.variants_by_hardness": by_hardness,
+        }
+        if self.evaluate.split is None and (wrong := [name for name, is_asked in asked.items() if is_asked]):
+            raise ValueError(
+                f"{wrong[0]}: the judge is measured on held-out images, and evaluate.split is null; name a "
+                "labelled split, or leave it out"
+            )
+        if by_hardness and not self.judge.held_back:
+            raise ValueError(
+                "generate.variants_by_hardness: hardness is measured on training images that the judge has not learned "
+                "from, and judge.held_back is 0; give 0.2, or leave it out"
+            )
 
     def _check_views(self) -> None:
         """Raise ValueError if photometric copies are to be trained on that are not there, or that change nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from augment.errors import UserError
 from augment.prompts import DETAILS
-from downstream.arms import AUGMENTED, REAL, Term, baseline_of, number_text, parse_arm
+from downstream.arms import AUGMENTED, PSEUDO, REAL, Term, baseline_of, number_text, parse_arm
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.stages.conditioning import AUTO
 from pipeline.stages.generate import GenerateStep
@@ -16,6 +16,7 @@ from pipeline.stages.job import Job
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.stages.generate_options import GenerateOptions
 
 # Metadata that every synthetic image has, or any may have, whatever its source; its values are not known before.
 _OF_PAINTED = ("medium", "source_dataset", "edited", "prompt_shortened", "reliable", "verdict", "conditioning")
@@ -71,12 +72,38 @@ def remarks_on(config: Config) -> list[str]:
         remarks.append(f"compare: {', '.join(fewer)}: the adapter of conditioning=label has learned from all labels")
     if fewer and config.generate.edit is not None and config.generate.edit.paste is not None:
         remarks.append(f"compare: {', '.join(fewer)}: objects that generate.edit pastes are from all labelled images")
+    if fewer and (asked := _by_all_labels(config.generate)):
+        remarks.append(
+            f"compare: {', '.join(fewer)}: {' and '.join(asked)} {'go' if len(asked) > 1 else 'goes'} by the labels of "
+            "all training images, not of a share of them"
+        )
     mixes = config.downstream.mixes
     names = {str(arms[mix]) for mix in mixes}
     if alone := [mix for mix in mixes if baseline_of(mix) not in names]:
         wanted = ", ".join(sorted({baseline_of(mix) for mix in alone}))
         remarks.append(f"compare: {', '.join(alone)}: without a baseline; add {wanted} to downstream.mixes")
     return remarks
+
+
+def remark_on_teacher(mixes: Collection[str], real: str, shortfall: str) -> str:
+    """That the segmenter which predicts the labels of mixes with `pseudo`, trained on `real`, is unfit."""
+    taught = [mix for mix in mixes if parse_arm(mix).uses(PSEUDO) and baseline_of(mix) == real]
+    return (
+        f"compare: {', '.join(taught)}: the segmenter that predicts labels, trained as the judge is on {real}, is "
+        f"unfit, so many of them will be wrong: {shortfall}"
+    )
+
+
+def _by_all_labels(options: GenerateOptions) -> list[str]:
+    """The options of generate that use the labels of all training images."""
+    by_class = options.sampling is not None and options.sampling.by_class
+    asked = {
+        "generate.k_by_judge": options.k_by_judge is not None,
+        "generate.variants_by_hardness": options.variants_by_hardness is not None,
+        f"generate.ks={AUTO}": options.ks == AUTO,
+        "generate.sampling": by_class,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
 
 
 def _columns(job: Job, source: str) -> Iterator[tuple[str, Values]]:
@@ -93,7 +120,8 @@ def _columns(job: Job, source: str) -> Iterator[tuple[str, Values]]:
         return
     yield from dict.fromkeys(_OF_PAINTED).items()
     yield "k", None if config.generate.ks == AUTO else set(map(str, job.step(GenerateStep).ks))
-    yield "variant", set(map(str, range(config.generate.variants)))
+    by = config.generate.variants_by_hardness
+    yield "variant", set(map(str, range(by.most if by else config.generate.variants)))
     if config.generate.guidance_scales:
         yield "guidance_scale", set(map(number_text, config.generate.guidance_scales))
     yield from config.generate.prompts.domains.items()

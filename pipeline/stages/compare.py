@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.arms import baseline_of, parse_arm
+from downstream.fitness import Fitness
 from downstream.options import DownstreamOptions
 from downstream.results import RESULT, read_result
 from downstream.statistics.question import Question
-from pipeline.stages.arm_checks import remarks_on, require_augmentation_works, require_columns
+from pipeline.stages.arm_checks import remark_on_teacher, remarks_on, require_augmentation_works, require_columns
 from pipeline.stages.artifact_step import ArtifactStep
 from pipeline.stages.curate import CurateStep
 from pipeline.stages.generate import GenerateStep
 from pipeline.stages.judge import JudgeStep, require_labels, require_trainable_segmenter
-from pipeline.stages.mix_data import mix_trainings, stages_of, stages_of_all, train_teachers
+from pipeline.stages.mix_data import (
+    judges_of,
+    mix_trainings,
+    stages_of,
+    stages_of_all,
+    teachers_of,
+    train_teachers,
+)
 from pipeline.stages.search import SearchStep
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, Step
@@ -75,8 +83,19 @@ class CompareStep(ArtifactStep):
             require_trainable_segmenter(self)
         require_augmentation_works(self.job)
         # Finished trainings are known only with the store that they read.
-        varies = [] if any(isinstance(step, ShardStep) for step in left) else self.noise()
-        return [*remarks_on(self.config), *varies]
+        known = [] if any(isinstance(step, ShardStep) for step in left) else [*self.unfit_teachers(), *self.noise()]
+        return [*remarks_on(self.config), *known]
+
+    def unfit_teachers(self) -> list[str]:
+        """The segmenters that predict labels for mixes, are trained, and are unfit for it; a line each."""
+        mixes, judge = self.mixes, self.job.step(JudgeStep).path
+        folders = {
+            real: judge if parse_arm(real).is_simple else judges_of(self.job, [real])[0].folder
+            for real in teachers_of(mixes)
+        }
+        found = {real: result for real, folder in folders.items() if (result := read_result(folder)) is not None}
+        unfit = {real: Fitness.of(result).shortfall for real, result in found.items()}
+        return [remark_on_teacher(mixes, real, shortfall) for real, shortfall in unfit.items() if shortfall]
 
     def noise(self) -> list[str]:
         """How much real data alone varies between the seeds that are trained, and what that means; a line or none."""
@@ -142,6 +161,8 @@ class CompareStep(ArtifactStep):
         from downstream.looks import train_by_looks
 
         train_teachers(self, self.mixes, tools)
+        for line in self.unfit_teachers():
+            tools.report(line)
         curated, raw = (self.job.step(step).url for step in (CurateStep, GenerateStep))
         options = self.config.downstream
         trainings = {(training.mix, training.seed): training for training in self.trainings()}

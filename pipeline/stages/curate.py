@@ -37,6 +37,8 @@ from pipeline.workspace.mismatch import content_of
 
 # The artifact with the loss scale.
 SCALE_FOLDER = "scale"
+# In its record: the digest of the synthetic images at its trial.
+TRIED_ON = "tried_on"
 
 
 class CurateStep(StoreStep):
@@ -102,12 +104,16 @@ class CurateStep(StoreStep):
         self.scale().require_match(self.name)
 
     def prepare(self, tools: Tools) -> None:
-        """Fit the loss scale on the images held back from the judge, if that is not done and the judge is fit."""
+        """Fit the loss scale on the images held back from the judge, and try it, if the judge is fit.
+
+        Neither is repeated; but where there are more synthetic images than at the trial, its part on them is.
+        """
         if line := self.remark():
             tools.report(line)
             return
         self.check_prepared()
         if self.scale().is_done():
+            self._try_again(tools)
             return
         from augment.filtering import LossHistogram, LossScale
 
@@ -130,7 +136,24 @@ class CurateStep(StoreStep):
             trial_task, units = self._trial(folder)
             found = [part for _, part in tools.executor.map(trial_task, units)] if units else []
             facts["trial"] = trial = facts_of(found)
+            facts[TRIED_ON] = content_digest(self.job.step(GenerateStep).store)
         for line in trial_lines(trial, scale.blind):
+            tools.report(line)
+
+    def _try_again(self, tools: Tools) -> None:
+        """Repeat the part of the trial that depends on the synthetic images, if there are others than before."""
+        record, tried_on = self.scale().record(), content_digest(self.job.step(GenerateStep).store)
+        assert record is not None
+        before = record.facts.get("trial")
+        if record.facts.get(TRIED_ON) == tried_on or not isinstance(before, dict):
+            return
+        task, units = self._trial(self.scale().path)
+        # What is painted without a layout is the same as before.
+        units = [unit for unit in units if "k" not in unit.params]
+        found = [part for _, part in tools.executor.map(task, units)] if units else []
+        trial = {**before, **facts_of(found)}
+        self.scale().note({**record.facts, "trial": trial, TRIED_ON: tried_on})
+        for line in trial_lines(trial, ()):
             tools.report(line)
 
     def _trial(self, scale: Path) -> tuple[Trial, list[WorkUnit]]:

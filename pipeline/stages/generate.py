@@ -19,7 +19,6 @@ from pipeline.stages.caption import CaptionStep, caption_inputs
 from pipeline.stages.conditioning import AUTO, ks_to_paint
 from pipeline.stages.encode import class_names
 from pipeline.stages.extract import ExtractStep
-from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.generator import BASE_NAMES, require_base_exists, require_generator, sampler_inputs
 from pipeline.stages.judge import JudgeStep
 from pipeline.stages.layout_edits import EDIT_SURVEY, LayoutEdits
@@ -33,6 +32,7 @@ from pipeline.stages.source_images import SOURCE_CLASSES, SourceImages
 from pipeline.stages.step import Size, Step, contents_of
 from pipeline.stages.store_step import StorePlan, StoreStep
 from pipeline.stages.tools import Tools
+from pipeline.stages.variants_by_hardness import HARD_SOURCES
 from pipeline.store import JSON, Manifest, Store
 from pipeline.workspace.artifact import Record
 from pipeline.workspace.content import content_digest
@@ -46,7 +46,7 @@ class GenerateStep(StoreStep):
     name = "generate"
     output = SYNTHETIC
     title = "the synthetic store"
-    prepared = (SOURCE_CLASSES, EDIT_SURVEY, SAMPLER_CHOICE)
+    prepared = (SOURCE_CLASSES, HARD_SOURCES, EDIT_SURVEY, SAMPLER_CHOICE)
     lineage = ("synthetic",)
     input_names: ClassVar[Mapping[str, str]] = {
         **contents_of(ShardStep, ExtractStep, CaptionStep, AdaptStep, JudgeStep),
@@ -60,13 +60,14 @@ class GenerateStep(StoreStep):
         "strength_by_class": "generate.strength_by_class",
         "k_by_judge": "generate.k_by_judge",
         "guidance_scales": "generate.guidance_scales",
+        "variants_by_hardness": "generate.variants_by_hardness",
     }
 
     @property
     def reads(self) -> Collection[str]:
-        """See `Step.reads`; the curves and the judge only where they choose ks."""
+        """See `Step.reads`; the curves and the judge only where they choose ks, or how many images there are."""
         chosen = ("probe",) if self.config.generate.ks == AUTO else ()
-        judged = ("judge",) if self.config.generate.k_by_judge is not None else ()
+        judged = ("judge",) if self.config.generate.needs_judge else ()
         return ("shard", "extract", "caption", "adapt", *chosen, *judged)
 
     @classmethod
@@ -112,7 +113,7 @@ class GenerateStep(StoreStep):
         for template in prompts.templates:
             expand(template, known, Description())
         require_said(prompts)
-        self.job.images.require_classes("generate", self.config.generate.sampling)
+        self.sources.check_settings()
         self.edits.check_settings()
 
     def check_names(self) -> None:
@@ -139,12 +140,13 @@ class GenerateStep(StoreStep):
         """The same of these splits alone."""
         known = self.config.generate.ks != AUTO or self.job.step(ProbeStep).is_whole()
         count = len(self.ks) if known else len(SHARES)
-        factor, sources = count * self.config.generate.variants, self.sources.size(splits)
-        return Size(factor * sources.units, factor * sources.samples)
+        for_one = self.sources.to_paint(splits)
+        return Size(count * for_one.units, count * for_one.samples)
 
     def remark(self) -> str:
-        """Which ks `generate.ks=auto` takes, or how many, and the classes that the judge gives all components."""
-        return "\n".join(line for line in (self._chosen_ks(), self.edits.judged.remark()) if line)
+        """Which ks `generate.ks=auto` takes, or how many, and what the judge decides."""
+        lines = self._chosen_ks(), self.edits.judged.remark(), self.sources.by_hardness.remark()
+        return "\n".join(line for line in lines if line)
 
     def _chosen_ks(self) -> str:
         if self.config.generate.ks != AUTO:
@@ -155,10 +157,9 @@ class GenerateStep(StoreStep):
 
     def prepare(self, tools: Tools) -> None:
         """Count the classes of the sources, find what edits need, and choose how to sample, if that is not done."""
+        self.sources.prepare(tools)
         if line := self.remark():
             tools.report(line)
-        if self.sources.selector is not None:
-            self.sources.selector.prepare(tools)
         self.edits.prepare(tools)
         if self.config.generator.max_loss is not None:
             shards, splits = self.sources.keys(), self.config.generate.splits
@@ -168,8 +169,7 @@ class GenerateStep(StoreStep):
 
     def check_prepared(self) -> None:
         """Check that existing class counts, what was found for edits, and how to sample, fit the sources."""
-        if self.sources.selector is not None:
-            self.sources.selector.check_prepared()
+        self.sources.check_prepared()
         self.edits.check_prepared()
         self.choice.check_prepared()
 
@@ -181,8 +181,7 @@ class GenerateStep(StoreStep):
 
     def clean(self) -> None:
         """Remove the class counts, what was found for edits, and how to sample."""
-        if self.sources.selector is not None:
-            self.sources.selector.discard()
+        self.sources.discard()
         self.edits.discard()
         self.choice.discard()
 
@@ -199,15 +198,14 @@ class GenerateStep(StoreStep):
             "prompts": options.prompts.model_dump(mode="json"),
             "seed": self.config.seed,
             **caption_inputs(self.job),
-            **self.sources.sampling_inputs(),
+            **self.sources.inputs(),
             **self.edits.inputs(),
             **({"guidance_scales": list(options.guidance_scales)} if options.guidance_scales else {}),
         }
         size, image_format = self.job.images.working_size, self.config.shard.image_format
         manifest = Manifest("synthetic", real.manifest.taxonomy, size, inputs, image_format)
-        choice = options.splits, self.ks, options.variants
-        names = [name for name, *_ in shard_names(self.sources.shards(), *choice)]
-        return StorePlan(manifest, names, lambda: generation_units(self.sources.keys(), *choice))
+        ks = self.ks
+        return StorePlan(manifest, self.sources.names(ks), lambda: self.sources.units(ks))
 
     def provenance(self, record: Record) -> Provenance:
         """Where the images come from, by the record of the adapter."""
@@ -236,4 +234,4 @@ class GenerateStep(StoreStep):
             guidance_scales=self.config.generate.guidance_scales or (),
             **{**self.for_model, "batch_size": batch_size},
         )
-        return stage, self.edits.edited(paired_source(self.job, "label", "instances"))
+        return stage, self.sources.by_hardness.marked(self.edits.edited(paired_source(self.job, "label", "instances")))

@@ -16,6 +16,13 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Dis
 Scales = Annotated[tuple[Annotated[float, Field(ge=1, le=30)], ...], Field(min_length=1), Distinct]
 
 
+class VariantRange(Options):
+    """How many images are made of easy and of hard sources."""
+
+    fewest: int = Field(ge=0, le=99, description="images for each k of the easiest training image")
+    most: int = Field(ge=1, le=100, description="images for each k of the hardest training image")
+
+
 class GenerateOptions(Options):
     """Which synthetic images are made of each real one."""
 
@@ -29,6 +36,11 @@ class GenerateOptions(Options):
         default=None,
         description="guidance scales that the variants have in turn, recorded with each image, so that "
         "synthetic[guidance_scale=3] is a mix of its own; null has generator.guidance_scale for all",
+    )
+    variants_by_hardness: VariantRange | None = Field(
+        default=None,
+        description="number of images of easy and hard training images, by the judge's usual loss of the classes in "
+        "their labels; variants is their mean; null makes as many of each",
     )
     splits: Splits = Field(default=(TRAIN_SPLIT, "val"), description="splits with the images to generate from")
     sampling: SamplingOptions | None = Field(default=None, description="which of those to use; null uses all")
@@ -48,6 +60,11 @@ class GenerateOptions(Options):
         "curation would not find a fault there; null leaves them the k of the image",
     )
 
+    @property
+    def needs_judge(self) -> bool:
+        """Whether the judge decides what is painted."""
+        return self.k_by_judge is not None or self.variants_by_hardness is not None
+
     @model_validator(mode="after")
     def _variants_have_all_scales(self) -> GenerateOptions:
         if self.guidance_scales and len(self.guidance_scales) > self.variants:
@@ -58,7 +75,17 @@ class GenerateOptions(Options):
         return self
 
     @model_validator(mode="after")
-    def _sampled_splits(self) -> GenerateOptions:
+    def _consistent(self) -> GenerateOptions:
+        if by := self.variants_by_hardness:
+            if not by.fewest < self.variants < by.most:
+                raise ValueError(
+                    f"variants={self.variants} is the mean number of variants_by_hardness: give it between "
+                    f"fewest={by.fewest} and most={by.most}"
+                )
+            if TRAIN_SPLIT not in self.splits:
+                raise ValueError(
+                    f"variants_by_hardness is for training images, and splits={list(self.splits)} has no {TRAIN_SPLIT}"
+                )
         if self.sampling and (unknown := sorted(set(self.sampling.splits) - set(self.splits))):
             raise ValueError(f"sampling.splits names {unknown}, which are not among the splits {list(self.splits)}")
         if self.edit and (unknown := sorted(set(self.edit.splits) - set(self.splits))):

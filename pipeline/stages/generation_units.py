@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from pipeline.engine import Plan, WorkUnit
 from pipeline.stages.reading import split_of
@@ -26,10 +27,25 @@ def shard_names(
 
 
 def generation_units(
-    shards: Mapping[str, tuple[str, ...]], splits: Sequence[str], ks: Sequence[int], variants: int
+    shards: Mapping[str, tuple[str, ...]],
+    splits: Sequence[str],
+    ks: Sequence[int],
+    variants: int,
+    own: Mapping[str, int] = MappingProxyType({}),
 ) -> Plan:
-    """One unit for each source shard, k and variant: more ks or variants add shards and change none."""
-    return Plan.of(
-        WorkUnit(name, shards[source], {"k": k, "variant": variant})
-        for name, source, k, variant in shard_names(list(shards), splits, ks, variants)
-    )
+    """One unit for each source shard, k and variant: more ks or variants add shards and change none.
+
+    Args:
+        shards: keys of each source shard.
+        splits: of the sources to take.
+        ks: numbers of components.
+        variants: of each source.
+        own: variants of some sources instead; a shard has those of its sources with so many, and is left out without.
+    """
+    most = max(variants, *own.values()) if own else variants
+    units = []
+    for name, source, k, variant in shard_names(list(shards), splits, ks, most):
+        keys = tuple(key for key in shards[source] if variant < own.get(key, variants))
+        if keys:
+            units.append(WorkUnit(name, keys, {"k": k, "variant": variant}))
+    return Plan.of(units)

@@ -63,17 +63,17 @@ def teacher(job: Job, real: str) -> Teacher:
     if parse_arm(real).is_simple:
         judge = job.step(JudgeStep)
         return Teacher(judge.path, judge.record.digest)
-    [training] = _judges(job, [real])
+    [training] = judges_of(job, [real])
     return Teacher(training.folder, training.folder.name)
 
 
 def train_teachers(step: Step, mixes: Sequence[str], tools: Tools) -> None:
     """Train the segmenters that predict labels for these mixes from a part of the labels; the judge is there."""
     if fewer := [real for real in teachers_of(mixes) if not parse_arm(real).is_simple]:
-        train_all(step, _judges(step.job, fewer), tools)
+        train_all(step, judges_of(step.job, fewer), tools)
 
 
-def _judges(job: Job, reals: Sequence[str]) -> list[Training]:
+def judges_of(job: Job, reals: Sequence[str]) -> list[Training]:
     """Trainings like that of the judge, on a part of the real data."""
     options = job.config.judge
     return trainings_of(job, reals, [options.seed], options.iterations, held_back=options.held_back)

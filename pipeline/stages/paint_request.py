@@ -15,6 +15,7 @@ from pipeline.datasets.table import BOXES
 from pipeline.stages.dataset_source import CONTENT, REGION
 from pipeline.stages.descriptions import caption_of, content_attributes
 from pipeline.stages.edit_options import EDITED, EDITS
+from pipeline.stages.hard_source import HARDNESS
 from pipeline.stages.seeds import stable_seed
 from pipeline.store import JSON, LABELLED, Sample
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Metadata of a sample, true if the text encoder did not take the whole prompt.
 SHORTENED = "prompt_shortened"
 # What a synthetic sample keeps of its source's metadata.
-_KEPT = (BOXES, LABELLED, REGION, CONTENT, EDITS, EDITED)
+_KEPT = (BOXES, LABELLED, REGION, CONTENT, EDITS, EDITED, HARDNESS)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from pipeline.engine import WorkUnit
+from pipeline.datasets import TRAIN_SPLIT
+from pipeline.engine import Plan, WorkUnit
 from pipeline.stages.class_counts import CountClasses
 from pipeline.stages.extract import ExtractStep
+from pipeline.stages.generation_units import generation_units, shard_names
 from pipeline.stages.image_selection import Countable, ImageSelector
 from pipeline.stages.job import Job
+from pipeline.stages.layout_edits import require_labelled_classes
 from pipeline.stages.reading import StoreSource, keys_by_shard, split_of
 from pipeline.stages.shard import ShardStep
 from pipeline.stages.step import Size, contents_of
+from pipeline.stages.tools import Tools
+from pipeline.stages.variants_by_hardness import OPTION, VariantsByHardness
 from pipeline.store import JSON, Store
 from pipeline.workspace.content import content_digest
 
@@ -47,6 +52,43 @@ class SourceImages:
 
         return Countable(inputs, task, units)
 
+    @cached_property
+    def by_hardness(self) -> VariantsByHardness:
+        """How many images are painted of each training image."""
+        return VariantsByHardness(self._job, self.keys, self.sampling_inputs)
+
+    def check_settings(self) -> None:
+        """Check that there are labels, where the choice or the number of images goes by them.
+
+        Raises:
+            UserError: there are none.
+        """
+        self._job.images.require_classes("generate", self._job.config.generate.sampling)
+        if self.by_hardness.options is not None:
+            require_labelled_classes(self._job, OPTION, (TRAIN_SPLIT,), ())
+
+    def prepare(self, tools: Tools) -> None:
+        """Count the classes of the sources, and measure how hard they are, if that is needed and not done."""
+        if self.selector is not None:
+            self.selector.prepare(tools)
+        self.by_hardness.prepare(tools)
+
+    def check_prepared(self) -> None:
+        """Raise ArtifactMismatch if the existing counts, or numbers of images, were made from other images."""
+        if self.selector is not None:
+            self.selector.check_prepared()
+        self.by_hardness.check_prepared()
+
+    def discard(self) -> None:
+        """Remove the class counts and the numbers of images."""
+        if self.selector is not None:
+            self.selector.discard()
+        self.by_hardness.discard()
+
+    def inputs(self) -> dict[str, JSON]:
+        """What the choice and the numbers add to the inputs of the synthetic store; nothing if there are none."""
+        return {**self.sampling_inputs(), **self.by_hardness.inputs}
+
     def candidate_keys(self) -> dict[str, list[str]]:
         """The keys of each sampled split, as in the store of layouts."""
         assert self.selector is not None
@@ -74,9 +116,30 @@ class SourceImages:
         }
         return {**{shard: keys for shard, keys in shards.items() if split_of(shard) not in sampled}, **packed}
 
-    def shards(self) -> list[str]:
-        """Names of the shards, sorted; without a choice no index is read."""
-        return sorted(self._layouts.done() if self.selector is None else self.keys())
+    def names(self, ks: Sequence[int]) -> list[str]:
+        """Names of the shards to paint; without a choice, and with as many variants of each, no index is read."""
+        if self.by_hardness.options is not None:
+            return [unit.shard for unit in self.units(ks)]
+        options = self._job.config.generate
+        sources = sorted(self._layouts.done() if self.selector is None else self.keys())
+        return [name for name, *_ in shard_names(sources, options.splits, ks, options.variants)]
+
+    def units(self, ks: Sequence[int], splits: Sequence[str] | None = None) -> Plan:
+        """The units that paint at these numbers of components, of these splits or all that are configured."""
+        options = self._job.config.generate
+        splits = options.splits if splits is None else splits
+        return generation_units(self.keys(), splits, ks, options.variants, self.by_hardness.numbers())
+
+    def to_paint(self, splits: Sequence[str]) -> Size:
+        """Shards and images of these splits for one k; an upper bound before all is known that they depend on."""
+        sources, variants, by = self.size(splits), self._job.config.generate.variants, self.by_hardness.options
+        images = variants * sources.samples
+        if by is None:
+            return Size(variants * sources.units, images)
+        if self.by_hardness.is_known():
+            return Size(len(self.units((0,), splits)), images)
+        varied = self.size([split for split in splits if split == TRAIN_SPLIT]).units
+        return Size(variants * (sources.units - varied) + by.most * varied, images)
 
     def size(self, splits: Sequence[str]) -> Size:
         """Shards and samples of these splits; an upper bound before the choice is known."""

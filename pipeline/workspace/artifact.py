@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -98,6 +98,12 @@ class Artifact:
                 f"{self.path} was made from other inputs ({self._changes(record)}): "
                 f"choose another --workspace, or make it and all that follows again with lumen run --redo {stage}"
             )
+
+    def note(self, facts: Mapping[str, JSON]) -> None:
+        """Record these facts of the artifact, which must be there, in place of the former ones."""
+        record = self.record()
+        assert record is not None
+        write_record(record_path(self.path), replace(record, facts=facts))
 
     def _changes(self, record: Record) -> str:
         return describe_changes(self.input_names, record.inputs, self.inputs)

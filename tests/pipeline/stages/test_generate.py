@@ -40,6 +40,17 @@ def test_plan_leaves_out_splits_that_are_not_requested() -> None:
     assert {unit.keys for unit in generation_units(SHARDS, ["val"], [5], 1)} == {("d",)}
 
 
+def test_sources_with_numbers_of_their_own_are_in_as_many_shards_and_others_in_the_usual_number() -> None:
+    units = generation_units(SHARDS, ["train", "val"], [5], 2, {"a": 3, "c": 0})
+    assert {unit.shard: unit.keys for unit in units} == {
+        "train-k05-v00-000000": ("a", "b"),
+        "val-k05-v00-000000": ("d",),
+        "train-k05-v01-000000": ("a", "b"),
+        "val-k05-v01-000000": ("d",),
+        "train-k05-v02-000000": ("a",),
+    }
+
+
 @given(st.tuples(st.text("ab\\0", max_size=4), st.integers(0, 99), st.integers(0, 99)))
 def test_seeds_are_stable_and_in_range(parts: tuple[str, int, int]) -> None:
     assert 0 <= stable_seed(*parts) < 2**63

@@ -39,10 +39,37 @@ def test_a_run_trains_every_kind_of_arm_and_repeats_none(copied: Path, configure
     # No mix takes curated images.
     assert not (copied / "curated").exists() or "curate" not in CompareStep(Job(configure(copied, *settings))).reads
     assert "without a baseline" in " ".join(remarks_on(configure(copied, *settings)))
+    # Two iterations teach nothing.
+    (unfit,) = [line for line in lines if "predicts labels" in line]
+    assert unfit.startswith("compare: real[50%]+synthetic[pseudo]: ") and "is unfit" in unfit
+    assert unfit in CompareStep(Job(configure(copied, *settings))).unfit_teachers()
 
     before = {path: path.stat().st_mtime_ns for path in (copied / "runs").rglob("result.json")}
     run(configure(copied, *settings), Selection(until="compare"), lambda _: None)
     assert {path: path.stat().st_mtime_ns for path in (copied / "runs").rglob("result.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], ""),
+        (["generate.k_by_judge=0.5"], "generate.k_by_judge goes by"),
+        (
+            ["generate.ks=auto", "generate.variants=2", "generate.variants_by_hardness={fewest: 1, most: 4}"],
+            "generate.variants_by_hardness and generate.ks=auto go by",
+        ),
+        (["generate.sampling={per_class: 2}"], "generate.sampling goes by"),
+        (["generate.sampling={fraction: 0.5}"], ""),
+    ],
+)
+def test_what_goes_by_all_labels_is_said_of_an_arm_with_a_share_of_them(
+    configure: Configure, tmp_path: Path, options: list[str], named: str
+) -> None:
+    for mix, is_share in (("real[10%]+synthetic[raw]", True), ("real+synthetic[raw]", False)):
+        config = configure(tmp_path, *options, f"downstream.mixes={json.dumps(['real', 'real[10%]', mix])}")
+        said = [line for line in remarks_on(config) if "the labels of all training images" in line]
+        assert len(said) == (1 if named and is_share else 0)
+        assert all(line.startswith(f"compare: {mix}: {named}") for line in said)
 
 
 @pytest.mark.parametrize(
