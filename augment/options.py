@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Value = TypeVar("Value")
 
+# Of classifier-free guidance; 1 is none.
+GuidanceScale = Annotated[float, Field(ge=1, le=30)]
+
 # Context of a validation after which nothing runs, so that no file needs to be where the options say.
 DONE = "done"
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from augment.errors import UserError
+from augment.measures.copies import RESTORED
 from augment.metrics import confusion_matrix, mean_iou, pairwise_difference
 from downstream.dataset import Part, label_taxonomy
 from downstream.judge import Judge
@@ -23,8 +24,6 @@ T = TypeVar("T")
 # Images uint8 [H, W, 3] after the autoencoder of the base: copies that a model has made look like them. Raises
 # UserError where it cannot be loaded.
 Restore: TypeAlias = Callable[[Images], list[NDArray[np.uint8]]]
-# Training images that go through it.
-RESTORED = 24
 _JUDGED = ("judge_miou", "judge_miou_on_real", "alignment")
 _SECOND = ("second_judge_miou", "second_judge_miou_on_real", "second_alignment")
 SCHEMA = pa.schema(

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from augment.options import Distinct, Options, PositiveFloat, Seed
+from augment.options import Distinct, GuidanceScale, Options, Seed
 from downstream.arms import baseline_of, number_text, parse_arm
 
-Scale = Annotated[float, Field(ge=1, le=30)]
+# Weights of mixes have six decimals.
+Ratio = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class SearchOptions(Options):
     ks: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Distinct] = Field(
         default=(), description="k of the synthetic images, one candidate each; empty takes images of all ks"
     )
-    ratios: Annotated[tuple[PositiveFloat, ...], Distinct] = Field(
+    ratios: Annotated[tuple[Ratio, ...], Distinct] = Field(
         default=(), description="synthetic samples for each real one; empty is 1"
     )
     filters: Annotated[tuple[str, ...], Distinct] = Field(
         default=(), description="filters of the synthetic images, such as 'weather=night'; '' takes all of them"
     )
-    guidance_scales: Annotated[tuple[Scale, ...], Distinct] = Field(
+    guidance_scales: Annotated[tuple[GuidanceScale, ...], Distinct] = Field(
         default=(), description="those of generate.guidance_scales to choose from; empty takes images of all"
     )
     curation: Annotated[tuple[bool, ...], Distinct] = Field(
@@ -70,7 +71,7 @@ class SearchOptions(Options):
     @model_validator(mode="after")
     def _known_candidates(self) -> SearchOptions:
         names: dict[str, str] = {}
-        for mix in self.candidates:
+        for mix in self._as_written():
             name = str(parse_arm(mix))
             if name in names:
                 raise ValueError(f"mixes: {names[name]!r} and {mix!r} are the same: leave one out")
@@ -86,7 +87,11 @@ class SearchOptions(Options):
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """All mixes to choose from: those that are given, then every combination of the lists."""
+        """All mixes to choose from, by the names that their results have: the given ones, then those of the lists."""
+        return tuple(str(parse_arm(mix)) for mix in self._as_written())
+
+    def _as_written(self) -> tuple[str, ...]:
+        """The mixes that are given, then every combination of the lists."""
         if not (self.ratios or self.ks or self.filters or self.guidance_scales or self.curation):
             return self.mixes
         # What each value adds to an expression; an empty list adds nothing.
@@ -156,16 +161,17 @@ class SearchOptions(Options):
                 "search: it measures on the training images that judge.held_back holds back, which is 0: give 0.2"
             )
         rungs = self.rungs(iterations)
-        if rungs[-1].iterations > iterations:
-            most = max(1, iterations // self.eta ** (len(rungs) - 1))
-            raise ValueError(
-                f"search.iterations={self.iterations}: the last of {len(rungs)} rungs would train for "
-                f"{rungs[-1].iterations} steps, more than downstream.iterations={iterations}: give at most {most}"
-            )
-        if max(rung.iterations for rung in rungs) > iterations:
+        least = self.eta ** (len(rungs) - 1)
+        if iterations < least:
             raise ValueError(
                 f"search: downstream.iterations={iterations} is too few for {len(rungs)} rungs, each {self.eta} times "
-                f"as long as the one before: give at least {self.eta ** (len(rungs) - 1)}, or fewer mixes"
+                f"as long as the one before: give at least {least}, or fewer mixes"
+            )
+        if rungs[-1].iterations > iterations:
+            raise ValueError(
+                f"search.iterations={self.iterations}: the last of {len(rungs)} rungs would train for "
+                f"{rungs[-1].iterations} steps, more than downstream.iterations={iterations}: give at most "
+                f"{iterations // least}"
             )
         used = {seed for rung in rungs for seed in rung.seeds}
         if both := sorted(used & set(seeds)):

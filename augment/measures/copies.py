@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Share of the held-out real images that count as near to the training images.
 NEAR = 0.05
+# Training images that go through the autoencoder, to see which share of such copies the test flags.
+RESTORED = 24
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,13 @@ def yields(
     """
     trained = {mix.mix: [row["seconds"] for row in rows if row["mix"] == mix.mix] for mix in summary.mixes}
     totals, made = {name: store.totals() for name, store in stores.items()}, []
+    judged = _judged(stores)
     for mix in summary.mixes:
         amount = found.get(mix.mix, Amount())
         if mix.baseline is None or mix.difference is None or not amount.images:
             continue
         before, after = (sum(trained[name]) / len(trained[name]) for name in (mix.baseline, mix.mix))
-        seconds = _making(mix, amount, totals, judge)
+        seconds = _making(mix, amount, totals, judged, judge)
         seconds = None if seconds is None else seconds + after - before
         made.append(_yield(mix, amount, seconds))
     return made if any(one.gain is not None for one in made) else []
@@ -120,16 +121,29 @@ def _yield(mix: MixSummary, amount: Amount, seconds: float | None) -> Yield:
     return Yield(mix.mix, amount.images, seconds, gain, within)
 
 
-def _making(mix: MixSummary, amount: Amount, totals: Mapping[str, Totals], judge: RunResult | None) -> float | None:
+def _judged(stores: Mapping[str, Store]) -> int:
+    """Synthetic images that curation has judged; those of the held-out split are not among them."""
+    if "synthetic" not in stores or "curated" not in stores:
+        return 0
+    shards = stores["curated"].done()
+    return sum(shard in shards for shard in stores["synthetic"].index()["shard"].to_pylist())
+
+
+def _making(
+    mix: MixSummary, amount: Amount, totals: Mapping[str, Totals], judged: int, judge: RunResult | None
+) -> float | None:
     """Seconds of the workers that made the images of a mix; None where a time is unknown."""
     arm, seconds = parse_arm(mix.mix), 0.0
-    # Images that curation drops were painted too: kept ones have their share of that.
-    parts = [("curated", amount.curated, ("synthetic", "curated")), ("synthetic", amount.raw, ("synthetic",))]
-    for counted, images, steps in parts:
-        if images:
-            if counted not in totals or not all(name in totals and totals[name].seconds for name in steps):
-                return None
-            seconds += images / totals[counted].samples * sum(totals[name].seconds for name in steps)
+    synthetic, curated = totals.get("synthetic"), totals.get("curated")
+    if synthetic is None or not (synthetic.samples and synthetic.seconds):
+        return None
+    painting = synthetic.seconds / synthetic.samples
+    if amount.curated:
+        if curated is None or not (curated.samples and curated.seconds):
+            return None
+        # Images that curation drops were painted too: kept ones have their share of that.
+        seconds += amount.curated / curated.samples * (judged * painting + curated.seconds)
+    seconds += amount.raw * painting
     if arm.uses_curated or arm.uses(PSEUDO):
         if judge is None:
             return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.stats import beta, fisher_exact
 
-from augment.measures.copies import NEAR
+from augment.measures.copies import NEAR, RESTORED
 from downstream.gallery import Picture, photograph
 from pipeline.store import SampleReader, Store
 
@@ -121,14 +121,15 @@ def _is_more(row: Mapping[str, Any], ks: int) -> bool:
 def _misses(evaluation: Sequence[Mapping[str, Any]], power: float) -> str:
     """What share of the images could be copies that the test misses, at most.
 
-    The upper bound of the share of flagged images (Clopper and Pearson 1934, Biometrika 26:404), divided by the share
-    of copies that is flagged.
+    The upper bound of the share of flagged images (Clopper and Pearson 1934, Biometrika 26:404), divided by the lower
+    bound of the share of copies that is flagged, which few images are behind; each has half of the error.
     """
-    bounds = []
+    bounds, found = [], round(power * RESTORED)
+    least = float(beta.ppf(_ERROR / 2, found, RESTORED - found + 1)) if found else 0.0
     for row in evaluation:
         sources, near = row["measured_sources"], round(row["near_training"] * row["measured_sources"])
-        flagged = float(beta.ppf(1 - _ERROR, near + 1, sources - near)) if near < sources else 1.0
-        bounds.append(flagged / power if power else 1.0)
+        flagged = float(beta.ppf(1 - _ERROR / 2, near + 1, sources - near)) if near < sources else 1.0
+        bounds.append(flagged / least if least else 1.0)
     if max(bounds) > _LOOSE:
         return "so it says little: look at the pairs"
     return f"so up to about {_percent(max(bounds))} of the images of a k could be copies and not be noticed"

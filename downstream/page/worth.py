@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from downstream.arms import parse_arm
 from downstream.comparison import ComparisonSummary, summary_of
 from downstream.page.amounts import amounts, unit_of_work, yields
 from downstream.page.gain_chart import mix_chart
@@ -64,4 +65,12 @@ def search_before(path: Path, summary: ComparisonSummary | None) -> SearchResult
         return None
     found = SearchResult.from_json(json.loads(path.read_text(encoding="utf-8")))
     # Another one is of an earlier configuration of the workspace.
-    return found if summary is None or found.winner in [mix.mix for mix in summary.mixes] else None
+    return found if summary is None or found.winner in {_name(mix.mix) for mix in summary.mixes} else None
+
+
+def _name(mix: str) -> str:
+    """A mix as results of searches name it; one that is no expression as it is."""
+    try:
+        return str(parse_arm(mix))
+    except ValueError:
+        return mix

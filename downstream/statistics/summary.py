@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from downstream.arms import SYNTHETIC, parse_arm
 from downstream.statistics import CONFIDENCE, MIN_CLASS_IMAGES, MIN_SEEDS
 from downstream.statistics.counts import ImageCounts
 from downstream.statistics.intervals import Difference
@@ -76,7 +77,11 @@ class MixSummary:
 
     def is_synthetic(self) -> bool:
         """Whether it has synthetic data, which the answer is about."""
-        return "synthetic" in self.mix
+        try:
+            return parse_arm(self.mix).uses_synthetic
+        except ValueError:
+            # A name from Python that is no expression.
+            return SYNTHETIC in self.mix
 
     def is_decided(self) -> bool:
         """Whether it has an interval to decide by."""

@@ -1,4 +1,4 @@
-"""What is checked of the mixes of `downstream.mixes` before a run, and what is remarked on them."""
+"""What is checked of the mixes of comparison and search before a run, and what is remarked on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pipeline.stages.job import Job
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.stages.generate_options import GenerateOptions
 
 # Metadata that every synthetic image has, or any may have, whatever its source; its values are not known before.
 _OF_PAINTED = ("medium", "source_dataset", "edited", "prompt_shortened", "reliable", "verdict", "conditioning")
@@ -59,30 +58,41 @@ def require_augmentation_works(job: Job) -> None:
 
 
 def remarks_on(config: Config) -> list[str]:
-    """What a reader of the comparison has to know of its mixes, a line each."""
-    arms = {mix: parse_arm(mix) for _, mix in _asked(config)}
-    fewer = [mix for mix, arm in arms.items() if arm.percent is not None and arm.uses_synthetic]
-    remarks = []
-    if curated := [mix for mix in fewer if arms[mix].uses_curated]:
-        remarks.append(
-            f"compare: {', '.join(curated)}: the judge that curates has learned from all labels, not from a share of "
-            "them; synthetic[raw] is without it"
-        )
-    if fewer and config.conditioning == "label":
-        remarks.append(f"compare: {', '.join(fewer)}: the adapter of conditioning=label has learned from all labels")
-    if fewer and config.generate.edit is not None and config.generate.edit.paste is not None:
-        remarks.append(f"compare: {', '.join(fewer)}: objects that generate.edit pastes are from all labelled images")
-    if fewer and (asked := _by_all_labels(config.generate)):
-        remarks.append(
-            f"compare: {', '.join(fewer)}: {' and '.join(asked)} {'go' if len(asked) > 1 else 'goes'} by the labels of "
-            "all training images, not of a share of them"
-        )
-    mixes = config.downstream.mixes
-    names = {str(arms[mix]) for mix in mixes}
+    """What a reader of the comparison has to know of its mixes, a line each, and of what its search has seen."""
+    mixes, remarks = config.downstream.mixes, []
+    remarks += _on_shares("compare", mixes, config)
+    if config.search is not None:
+        remarks += _on_shares("search", config.search.candidates, config)
+        if seen := _by_all_labels(config):
+            remarks.append(
+                f"search: {' and '.join(seen)} {_go(seen)} by the labels of the images that it measures on too, so gains "
+                "there may be too high; compare measures on others"
+            )
+    names = {str(parse_arm(mix)) for mix in mixes}
     if alone := [mix for mix in mixes if baseline_of(mix) not in names]:
         wanted = ", ".join(sorted({baseline_of(mix) for mix in alone}))
         remarks.append(f"compare: {', '.join(alone)}: without a baseline; add {wanted} to downstream.mixes")
     return remarks
+
+
+def _on_shares(stage: str, mixes: Collection[str], config: Config) -> Iterator[str]:
+    """What mixes with a share of the labels owe to all of them."""
+    arms = {mix: parse_arm(mix) for mix in mixes}
+    fewer = [mix for mix, arm in arms.items() if arm.percent is not None and arm.uses_synthetic]
+    if curated := [mix for mix in fewer if arms[mix].uses_curated]:
+        yield (
+            f"{stage}: {', '.join(curated)}: the judge that curates has learned from all labels, not from a share of "
+            "them; synthetic[raw] is without it"
+        )
+    if fewer and (asked := _by_all_labels(config)):
+        yield (
+            f"{stage}: {', '.join(fewer)}: {' and '.join(asked)} {_go(asked)} by the labels of all training images, "
+            "not of a share of them"
+        )
+
+
+def _go(names: Collection[str]) -> str:
+    return "go" if len(names) > 1 else "goes"
 
 
 def remark_on_teacher(mixes: Collection[str], real: str, shortfall: str) -> str:
@@ -94,10 +104,13 @@ def remark_on_teacher(mixes: Collection[str], real: str, shortfall: str) -> str:
     )
 
 
-def _by_all_labels(options: GenerateOptions) -> list[str]:
-    """The options of generate that use the labels of all training images."""
+def _by_all_labels(config: Config) -> list[str]:
+    """The options that use the labels of all training images."""
+    options = config.generate
     by_class = options.sampling is not None and options.sampling.by_class
     asked = {
+        "conditioning=label": config.conditioning == "label",
+        "generate.edit.paste": options.edit is not None and options.edit.paste is not None,
         "generate.k_by_judge": options.k_by_judge is not None,
         "generate.variants_by_hardness": options.variants_by_hardness is not None,
         f"generate.ks={AUTO}": options.ks == AUTO,

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from augment.options import Distinct, Options, Splits
+from augment.options import Distinct, GuidanceScale, Options, Splits
 from augment.prompts import PromptOptions
 from pipeline.datasets import TRAIN_SPLIT, SamplingOptions
 from pipeline.stages.edit_options import EditOptions
 
 Ks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Distinct]
 
-Scales = Annotated[tuple[Annotated[float, Field(ge=1, le=30)], ...], Field(min_length=1), Distinct]
+Scales = Annotated[tuple[GuidanceScale, ...], Field(min_length=1), Distinct]
 
 
 class VariantRange(Options):
@@ -67,10 +67,16 @@ class GenerateOptions(Options):
 
     @model_validator(mode="after")
     def _variants_have_all_scales(self) -> GenerateOptions:
-        if self.guidance_scales and len(self.guidance_scales) > self.variants:
+        scales = len(self.guidance_scales or ())
+        if scales and self.variants % scales:
             raise ValueError(
-                f"guidance_scales: {len(self.guidance_scales)} scales for generate.variants={self.variants}, which "
-                f"have them in turn: give variants={len(self.guidance_scales)} or more"
+                f"guidance_scales: {scales} scales for generate.variants={self.variants}, which have them in turn: "
+                f"give a multiple of {scales}, so that there are as many images of each"
+            )
+        if scales and self.variants_by_hardness:
+            raise ValueError(
+                "guidance_scales: with variants_by_hardness, later variants are of hard images alone, and so would be "
+                "the images of some scales: leave one of them out"
             )
         return self
 

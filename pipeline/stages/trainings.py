@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from downstream.arms import PSEUDO, baseline_of, parse_arm
 from downstream.options import ArmOptions, SegmenterTraining, mix_weights
-from downstream.results import ArmFailed, RunResult
+from downstream.results import RESULT, ArmFailed, RunResult
 from pipeline.datasets import TRAIN_SPLIT
 from pipeline.engine import Resources, WorkUnit
 from pipeline.stages.job import Job
@@ -168,7 +168,8 @@ def _units(step: Step, trainings: Sequence[Training], tools: Tools) -> dict[str,
     from downstream.checkpoint import steps_taken
 
     for training in trainings:
-        if taken := steps_taken(training.folder):
+        # A finished training may still have its last state.
+        if not (training.folder / RESULT).is_file() and (taken := steps_taken(training.folder)):
             tools.report(f"{step.name}: {_title(training)}: resumes at step {taken} of {training.options.iterations}")
     return {
         _title(training): WorkUnit(f"run-{index:06d}", (), {"index": index}) for index, training in enumerate(trainings)

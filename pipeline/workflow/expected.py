@@ -88,7 +88,10 @@ def _adapting(step: AdaptStep, may_be_begun: bool) -> str:
 
 
 def _painting(step: Step, images: int) -> str:
-    options = step.config.generator
+    options, scales = step.config.generator, step.config.generate.guidance_scales
+    if scales:
+        # Any scale but 1 costs the same.
+        options = options.model_copy(update={"guidance_scale": max(scales)})
     fixed, precision = options.fixed_batch, options.precision
     batch = fixed or step.resources.batch_size
     models, height, width = _models(step)
