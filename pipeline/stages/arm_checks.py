@@ -59,14 +59,14 @@ def require_augmentation_works(job: Job) -> None:
 
 def remarks_on(config: Config) -> list[str]:
     """What a reader of the comparison has to know of its mixes, a line each, and of what its search has seen."""
-    mixes, remarks = config.downstream.mixes, []
-    remarks += _on_shares("compare", mixes, config)
+    mixes = config.downstream.mixes
+    remarks = [*_on_shares("compare", mixes, config)]
     if config.search is not None:
         remarks += _on_shares("search", config.search.candidates, config)
         if seen := _by_all_labels(config):
             remarks.append(
-                f"search: {' and '.join(seen)} {_go(seen)} by the labels of the images that it measures on too, so gains "
-                "there may be too high; compare measures on others"
+                f"search: {' and '.join(seen)} {_go(seen)} by the labels of the images that it measures on too, so "
+                "gains there may be too high; compare measures on others"
             )
     names = {str(parse_arm(mix)) for mix in mixes}
     if alone := [mix for mix in mixes if baseline_of(mix) not in names]:
