@@ -14,6 +14,8 @@ from downstream.statistics.jackknife import class_iou, pseudo_values
 
 # Intersection and union, int [..., S, N, C] each, of some of the C classes by seed and image.
 Areas: TypeAlias = Callable[[slice], tuple[NDArray[np.integer], NDArray[np.integer]]]
+# A variance of IoU below this is rounding, and has no degrees of freedom.
+_ROUNDING = 1e-20
 # Images times classes that are worked on at a time.
 _MOST_COUNTS = 200_000
 # With Cochran's weights as they are, intervals from three seeds cover up to 97.2 %; see docs/statistics.md.
@@ -96,7 +98,7 @@ def counted_differences(mix: Areas, baseline: Areas, label: NDArray[np.integer])
     squares = np.nansum(classes.image_variance**2 / classes.freedom, axis=-1)
     total = np.nansum(classes.image_variance, axis=-1)
     most = max(label.shape[-2] - 1.0, 1.0)
-    freedom = np.divide(total**2, squares, out=np.full(total.shape, most), where=squares > 0).clip(1, most)
+    freedom = np.divide(total**2, squares, out=np.full(total.shape, most), where=squares > _ROUNDING**2).clip(1, most)
     # NaN without any class.
     count = np.where(occurs.any(axis=-1), occurs.sum(axis=-1), np.nan)
     return _difference(gains / count[..., None], values / count[..., None, None], freedom), classes

@@ -52,8 +52,8 @@ def test_lists_give_every_combination_after_the_mixes_that_are_written_out() -> 
         real="real[10%]",
     )
     assert len(options.candidates) == 1 + 2**5
-    assert options.candidates[:2] == ("synthetic > real", "real[10%]+synthetic[k=1,weather=night,guidance_scale=1.5]")
-    assert options.candidates[-1] == "real[10%]+0.5*synthetic[k=20,guidance_scale=3,raw]"
+    assert options.candidates[:2] == ("synthetic > real", "real[10%]+synthetic[guidance_scale=1.5,k=1,weather=night]")
+    assert options.candidates[-1] == "real[10%]+0.5*synthetic[guidance_scale=3,k=20,raw]"
     assert options.baselines == ("real", "real[10%]")
 
 

@@ -59,7 +59,7 @@ def test_the_closest_pair_of_each_k_is_shown_beside_its_source(real_store: str, 
         ([row(1, near=0.06)], ["no more than without copies", "is not known: not measured"]),
         (
             [row(1, near_training_of_restored=0.9)],
-            ["would flag 90 % of copies", "up to about 3 % of the images of a k"],
+            ["would flag 90 % of copies", "up to about 5 % of the images of a k"],
         ),
         ([row(1, near_training_of_restored=0.05)], ["would flag 5 % of copies", "it says little: look at the pairs"]),
         ([row(1, near_training_of_restored=0.0)], ["would flag 0 % of copies", "it says little"]),

@@ -89,6 +89,6 @@ def test_before_it_is_known_which_mix_wins_compare_counts_it(configure: Configur
 
 
 def test_filters_of_candidates_are_checked_before_a_run(configure: Configure, tmp_path: Path) -> None:
-    config = configure(tmp_path, *SETTINGS[:-2], "search.filters=[weather=snowy, weather=night]")
-    with pytest.raises(UserError, match=r"^search: .*no synthetic image has .*snowy"):
+    config = configure(tmp_path, *SETTINGS[:-2], 'search.filters=["wether=night", "weather=night"]')
+    with pytest.raises(UserError, match=r"^search: .*have no .wether.: did you mean .weather."):
         CompareStep(Job(config)).check_settings()
