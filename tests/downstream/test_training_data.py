@@ -59,6 +59,19 @@ def data_of(expression: str, real: str, synthetic: str, teacher: Path | None = N
     return TrainingData.of(expression, ARMS, real, synthetic, synthetic, teacher, "train")
 
 
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_nothing_is_learned_of_images_held_back(
+    real_store: str, synthetic_store: str, teacher: Path, tmp_path: Path, expression: str
+) -> None:
+    keys = Part(real_store, "train").rows()["key"].to_pylist()
+    held_back = frozenset(keys[::2])
+    data = replace(data_of(expression, real_store, synthetic_store, teacher), held_back=held_back)
+    for part in data.parts(tmp_path).values():
+        rows = part.rows()
+        column = "key" if part.store_url == real_store else "source_key"
+        assert {*rows[column].to_pylist()} <= {*keys} - held_back
+
+
 def keys_of(data: TrainingData, labels: Path) -> list[set[str]]:
     return [set(part.rows()["key"].to_pylist()) for part in data.parts(labels).values()]
 
